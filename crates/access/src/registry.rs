@@ -1,0 +1,72 @@
+//! What the operator has on record about an actor: employment, training, teams. Not where they are.
+
+use model::{ActorId, Name};
+
+use crate::text::{Lines, TextError, flag, yes_no};
+
+/// First line of an actor's text.
+pub const KIND: &str = "clover-actor/v1";
+
+/// Person or workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActorKind {
+    /// A person who works for somebody.
+    Employee,
+    /// A workload.
+    Service,
+}
+
+/// An actor's record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// Who.
+    pub id: ActorId,
+    /// Person or workload.
+    pub kind: ActorKind,
+    /// The employing or operating legal entity.
+    pub employer: Name,
+    /// An employee is trained; a workload is attested.
+    pub qualified: bool,
+    /// Teams, sorted.
+    pub teams: Vec<Name>,
+}
+
+impl Actor {
+    /// The text that the operator signs.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let kind = if self.kind == ActorKind::Employee { "employee" } else { "service" };
+        let teams: Vec<&str> = self.teams.iter().map(Name::as_str).collect();
+        let teams = if teams.is_empty() { "-".to_owned() } else { teams.join(",") };
+        format!(
+            "{KIND}\nid {}\nkind {kind}\nemployer {}\nqualified {}\nteams {teams}\n",
+            self.id.as_str(),
+            self.employer,
+            yes_no(self.qualified)
+        )
+    }
+
+    /// Reads a text whose signature was verified.
+    ///
+    /// # Errors
+    /// [`TextError`] for any other text.
+    pub fn parse(text: &str) -> Result<Self, TextError> {
+        let mut l = Lines::parse(text, KIND)?;
+        let kind = |v: &str| match v {
+            "employee" => Ok(ActorKind::Employee),
+            "service" => Ok(ActorKind::Service),
+            _ => Err(()),
+        };
+        let teams = |v: &str| v.split(',').map(Name::parse).collect::<Result<Vec<_>, _>>();
+        let mut actor = Self {
+            id: l.take("id", ActorId::parse)?,
+            kind: l.take("kind", kind)?,
+            employer: l.take("employer", Name::parse)?,
+            qualified: l.take("qualified", flag)?,
+            teams: l.take_option("teams", teams)?.unwrap_or_default(),
+        };
+        actor.teams.sort();
+        l.end()?;
+        Ok(actor)
+    }
+}

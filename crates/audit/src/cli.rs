@@ -1,0 +1,152 @@
+//! Arguments in, report and exit code out.
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+use audit::{AuditError, Options, VerifierKey, verify, verify_proof};
+use clap::{Args, Parser, Subcommand};
+
+/// Something does not hold.
+const FINDINGS: u8 = 1;
+// The rest are those of sysexits.
+const USAGE: u8 = 64;
+const NO_INPUT: u8 = 66;
+const NO_OUTPUT: u8 = 73;
+const CONFIG: u8 = 78;
+
+/// Checks a Clover ledger from its published files alone.
+///
+/// Exit codes: 0 everything holds, 1 something does not, 64 usage, 66 nothing to read, 73 no report could be
+/// written, 78 a key is not usable.
+#[derive(Parser)]
+#[command(name = "clover-audit", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check a whole tree: structure, entries, rulebooks and every decision.
+    Verify(Verify),
+    /// Check a receipt: that one entry is in the log.
+    VerifyProof(Proof),
+}
+
+#[derive(Args)]
+struct Verify {
+    /// Folder of the published tree.
+    #[arg(long, value_name = "DIR")]
+    ledger: PathBuf,
+    /// Verifier key of the log.
+    #[arg(long, value_name = "FILE")]
+    log_vkey: PathBuf,
+    /// Verifier key of the operator.
+    #[arg(long, value_name = "FILE")]
+    operator_vkey: PathBuf,
+    /// Verifier key of the auditor.
+    #[arg(long, value_name = "FILE")]
+    auditor_vkey: PathBuf,
+    /// Write the report as JSON too.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Do not decide again; check all else.
+    #[arg(long)]
+    no_redecide: bool,
+}
+
+#[derive(Args)]
+struct Proof {
+    /// The entry: header and facts.
+    #[arg(long, value_name = "FILE")]
+    leaf: PathBuf,
+    /// The receipt, of the form `c2sp.org/tlog-proof@v1`.
+    #[arg(long, value_name = "FILE")]
+    proof: PathBuf,
+    /// Verifier key of the log.
+    #[arg(long, value_name = "FILE")]
+    log_vkey: PathBuf,
+}
+
+/// A failure with its exit code.
+struct Failure(u8, anyhow::Error);
+
+/// Runs the command line of this process.
+pub(crate) fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come as errors too, and go to standard output.
+            let code = if error.use_stderr() { USAGE } else { 0 };
+            return error.print().map_or(NO_OUTPUT, |()| code).into();
+        }
+    };
+    let result = match &cli.command {
+        Command::Verify(arguments) => run_verify(arguments),
+        Command::VerifyProof(arguments) => run_proof(arguments),
+    };
+    match result {
+        Ok(code) => code.into(),
+        Err(Failure(code, error)) => {
+            // Nothing is left to do if this cannot be written either.
+            let _ = writeln!(io::stderr(), "error: {error:#}");
+            code.into()
+        }
+    }
+}
+
+fn run_verify(arguments: &Verify) -> Result<u8, Failure> {
+    let options = Options {
+        ledger: arguments.ledger.clone(),
+        log: key(&arguments.log_vkey)?,
+        operator: key(&arguments.operator_vkey)?,
+        auditor: key(&arguments.auditor_vkey)?,
+        redecide: !arguments.no_redecide,
+    };
+    let report = verify(&options).map_err(|error| {
+        let code = if matches!(error, AuditError::SameKey) { CONFIG } else { NO_INPUT };
+        Failure(code, error.into())
+    })?;
+    if let Some(path) = &arguments.json {
+        let json = serde_json::to_vec_pretty(&report).map_err(|error| Failure(NO_OUTPUT, error.into()))?;
+        fs::write(path, json)
+            .with_context(|| format!("cannot write `{}`", path.display()))
+            .map_err(|error| Failure(NO_OUTPUT, error))?;
+    }
+    write!(io::stdout(), "{report}").map_err(|error| Failure(NO_OUTPUT, error.into()))?;
+    Ok(if report.is_clean() { 0 } else { FINDINGS })
+}
+
+fn run_proof(arguments: &Proof) -> Result<u8, Failure> {
+    let log = key(&arguments.log_vkey)?;
+    let (leaf, proof) = (read(&arguments.leaf)?, read(&arguments.proof)?);
+    let mut out = io::stdout();
+    let (written, code) = match verify_proof(&leaf, &proof, &log) {
+        Ok(found) => {
+            let origin = found.origin.escape_debug();
+            (writeln!(out, "entry {} of {} in the log {origin}", found.index, found.size), 0)
+        }
+        Err(error) => (writeln!(out, "finding: {error}"), FINDINGS),
+    };
+    written.map_err(|error| Failure(NO_OUTPUT, error.into()))?;
+    Ok(code)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    fs::read(path)
+        .with_context(|| format!("cannot read `{}`", path.display()))
+        .map_err(|error| Failure(NO_INPUT, error))
+}
+
+fn key(path: &Path) -> Result<VerifierKey, Failure> {
+    let bytes = read(path)?;
+    let text = String::from_utf8_lossy(&bytes);
+    VerifierKey::parse(&text)
+        .with_context(|| format!("cannot use the key in `{}`", path.display()))
+        .map_err(|error| Failure(CONFIG, error))
+}

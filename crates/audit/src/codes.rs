@@ -1,0 +1,163 @@
+//! The closed vocabularies of `docs/formats/entry.md`.
+
+/// What an entry records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Answer,
+    Refusal,
+    Import,
+    Activation,
+    Border,
+}
+
+/// A class of fields; the codes are those of the header's bit set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    Public,
+    Allowable,
+    Restricted,
+}
+
+/// A form in which a field may cross; the codes are those of the header's bit set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Treatment {
+    Plain,
+    Pseudonymised,
+    Generalised,
+    Masked,
+    Aggregate,
+    DifferentiallyPrivate,
+}
+
+impl Kind {
+    pub(crate) fn from_code(code: u8) -> Option<Self> {
+        Some(match code {
+            1 => Self::Answer,
+            2 => Self::Refusal,
+            3 => Self::Import,
+            4 => Self::Activation,
+            5 => Self::Border,
+            _ => return None,
+        })
+    }
+}
+
+impl Class {
+    pub(crate) fn from_code(code: u64) -> Option<Self> {
+        Some(match code {
+            1 => Self::Public,
+            2 => Self::Allowable,
+            4 => Self::Restricted,
+            _ => return None,
+        })
+    }
+
+    pub(crate) fn bit(self) -> u8 {
+        match self {
+            Self::Public => 1,
+            Self::Allowable => 2,
+            Self::Restricted => 4,
+        }
+    }
+
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Allowable => "allowable",
+            Self::Restricted => "restricted",
+        }
+    }
+}
+
+impl Treatment {
+    pub(crate) fn from_code(code: u64) -> Option<Self> {
+        Some(match code {
+            1 => Self::Plain,
+            2 => Self::Pseudonymised,
+            4 => Self::Generalised,
+            8 => Self::Masked,
+            16 => Self::Aggregate,
+            32 => Self::DifferentiallyPrivate,
+            _ => return None,
+        })
+    }
+
+    pub(crate) fn bit(self) -> u8 {
+        match self {
+            Self::Plain => 1,
+            Self::Pseudonymised => 2,
+            Self::Generalised => 4,
+            Self::Masked => 8,
+            Self::Aggregate => 16,
+            Self::DifferentiallyPrivate => 32,
+        }
+    }
+
+    /// Whether it shows records, not sums over them.
+    pub(crate) fn is_row_level(self) -> bool {
+        !matches!(self, Self::Aggregate | Self::DifferentiallyPrivate)
+    }
+
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Pseudonymised => "pseudonymised",
+            Self::Generalised => "generalised",
+            Self::Masked => "masked",
+            Self::Aggregate => "aggregate",
+            Self::DifferentiallyPrivate => "differentially private",
+        }
+    }
+}
+
+/// The bits that mean a class, and those that mean a treatment.
+pub(crate) const CLASS_BITS: u8 = 0b111;
+pub(crate) const TREATMENT_BITS: u8 = 0b11_1111;
+
+/// Codes 1 to 11.
+pub(crate) const PURPOSE_MAX: u16 = 11;
+/// Codes 1 to 12; 0 is none.
+pub(crate) const REASON_MAX: u16 = 12;
+/// The reason *policy*.
+pub(crate) const REASON_POLICY: u16 = 1;
+
+/// The word of a purpose that policies know; `selfAccess`, `migration` and `operation` are none.
+pub(crate) fn purpose_word(code: u16) -> Option<&'static str> {
+    Some(match code {
+        1 => "support",
+        2 => "safety",
+        3 => "fraud",
+        4 => "billing",
+        5 => "research",
+        6 => "legalRequest",
+        7 => "interoperability",
+        8 => "incident",
+        _ => return None,
+    })
+}
+
+/// The word of a kind of support case.
+pub(crate) fn case_word(code: u64) -> Option<&'static str> {
+    Some(match code {
+        1 => "videoNotShown",
+        2 => "accountAccess",
+        3 => "paymentFailed",
+        _ => return None,
+    })
+}
+
+/// The word of a basis of transfer.
+pub(crate) fn basis_word(code: u64) -> Option<&'static str> {
+    Some(match code {
+        1 => "adequacy",
+        2 => "sccWithTia",
+        3 => "bcr",
+        4 => "art49Derogation",
+        _ => return None,
+    })
+}
+
+/// Whether it is spelt like an ISO 3166-1 alpha-2 code, `ZZ` included.
+pub(crate) fn is_country(code: &[u8]) -> bool {
+    code.len() == 2 && code.iter().all(u8::is_ascii_uppercase)
+}

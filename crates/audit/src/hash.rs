@@ -1,0 +1,167 @@
+//! RFC 6962 hashing, and inclusion as in RFC 9162 §2.1.3.2.
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+/// A SHA-256 hash.
+pub(crate) type Hash = [u8; 32];
+
+/// SHA-256 of `bytes`.
+pub(crate) fn sha256(bytes: &[u8]) -> Hash {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    hash
+}
+
+/// The leaf hash of `entry`. `scratch` saves an allocation per leaf.
+pub(crate) fn leaf_hash(entry: &[u8], scratch: &mut Vec<u8>) -> Hash {
+    scratch.clear();
+    scratch.push(0);
+    scratch.extend_from_slice(entry);
+    sha256(scratch)
+}
+
+/// The hash of an inner node.
+pub(crate) fn node_hash(left: &Hash, right: &Hash) -> Hash {
+    let mut bytes = [0; 65];
+    let (prefix, rest) = bytes.split_at_mut(1);
+    prefix.fill(1);
+    let (to_left, to_right) = rest.split_at_mut(32);
+    to_left.copy_from_slice(left);
+    to_right.copy_from_slice(right);
+    sha256(&bytes)
+}
+
+/// The roots of the complete subtrees of a growing tree, tallest first.
+#[derive(Default)]
+pub(crate) struct Frontier {
+    peaks: Vec<(u8, Hash)>,
+}
+
+impl Frontier {
+    /// Appends the root of a complete subtree of 2^`height` leaves. The tree so far must be a multiple of it.
+    pub(crate) fn push(&mut self, height: u8, hash: Hash) {
+        let mut node = (height, hash);
+        while let Some(left) = self.peaks.pop_if(|peak| peak.0 == node.0) {
+            node = (node.0.saturating_add(1), node_hash(&left.1, &node.1));
+        }
+        self.peaks.push(node);
+    }
+
+    /// The root of the whole tree; of an empty tree it is the hash of nothing.
+    pub(crate) fn root(&self) -> Hash {
+        let mut peaks = self.peaks.iter().rev();
+        match peaks.next() {
+            None => sha256(&[]),
+            Some(last) => peaks.fold(last.1, |right, peak| node_hash(&peak.1, &right)),
+        }
+    }
+}
+
+/// The root over `hashes` as leaves that are already hashed.
+pub(crate) fn root_of(hashes: &[Hash]) -> Hash {
+    let mut frontier = Frontier::default();
+    for hash in hashes {
+        frontier.push(0, *hash);
+    }
+    frontier.root()
+}
+
+/// The root that `proof` leads to from leaf `index` of a tree of `size`, or `None` if its length is wrong.
+pub(crate) fn root_from_proof(leaf: Hash, index: u64, size: u64, proof: &[Hash]) -> Option<Hash> {
+    if index >= size {
+        return None;
+    }
+    let (mut node, mut last, mut root) = (index, size - 1, leaf);
+    for sibling in proof {
+        if last == 0 {
+            return None;
+        }
+        if node & 1 == 1 || node == last {
+            root = node_hash(sibling, &root);
+            while node & 1 == 0 && node != 0 {
+                node >>= 1;
+                last >>= 1;
+            }
+        } else {
+            root = node_hash(&root, sibling);
+        }
+        node >>= 1;
+        last >>= 1;
+    }
+    (last == 0).then_some(root)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leaves(count: u64) -> Vec<Hash> {
+        (0..count).map(|n| leaf_hash(&n.to_be_bytes(), &mut Vec::new())).collect()
+    }
+
+    /// RFC 6962 §2.1 as it is written, to compare with.
+    fn naive(hashes: &[Hash]) -> Hash {
+        match hashes {
+            [] => sha256(&[]),
+            [one] => *one,
+            many => {
+                let (left, right) = many.split_at(many.len().next_power_of_two() / 2);
+                node_hash(&naive(left), &naive(right))
+            }
+        }
+    }
+
+    fn prove(index: usize, hashes: &[Hash]) -> Vec<Hash> {
+        if hashes.len() < 2 {
+            return Vec::new();
+        }
+        let (left, right) = hashes.split_at(hashes.len().next_power_of_two() / 2);
+        let (mut proof, other) = match index.checked_sub(left.len()) {
+            None => (prove(index, left), right),
+            Some(rest) => (prove(rest, right), left),
+        };
+        proof.push(naive(other));
+        proof
+    }
+
+    #[test]
+    fn the_frontier_agrees_with_the_definition() {
+        for count in 0..300 {
+            let hashes = leaves(count);
+            assert_eq!(root_of(&hashes), naive(&hashes), "{count} leaves");
+        }
+    }
+
+    #[test]
+    fn a_subtree_may_be_pushed_whole() {
+        let hashes = leaves(700);
+        let mut frontier = Frontier::default();
+        frontier.push(8, root_of(&hashes[..256]));
+        frontier.push(8, root_of(&hashes[256..512]));
+        for hash in &hashes[512..] {
+            frontier.push(0, *hash);
+        }
+        assert_eq!(frontier.root(), naive(&hashes));
+    }
+
+    #[test]
+    fn every_inclusion_proof_leads_to_the_root_and_no_other_place() {
+        for size in 1..40_u64 {
+            let hashes = leaves(size);
+            let root = naive(&hashes);
+            for index in 0..size {
+                let leaf = hashes[index as usize];
+                let proof = prove(index as usize, &hashes);
+                assert_eq!(root_from_proof(leaf, index, size, &proof), Some(root));
+                for other in (0..size).filter(|other| *other != index) {
+                    assert_ne!(root_from_proof(leaf, other, size, &proof), Some(root), "{index}/{other}/{size}");
+                }
+                let mut long = proof.clone();
+                long.push(root);
+                assert_eq!(root_from_proof(leaf, index, size, &long), None);
+            }
+        }
+        assert_eq!(root_from_proof([0; 32], 0, 0, &[]), None);
+        assert_eq!(root_from_proof([0; 32], u64::MAX - 1, u64::MAX, &[]), None);
+    }
+}

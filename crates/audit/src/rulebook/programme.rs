@@ -1,0 +1,84 @@
+//! What the auditor reads of `programme.toml`.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+
+use crate::codes::is_country;
+
+/// The smallest group that any programme may show.
+const GROUP_LEAST: u64 = 10;
+
+/// The promise of the programme, as far as decisions rest on it.
+#[derive(Debug)]
+pub(crate) struct Programme {
+    pub(crate) region: String,
+    pub(crate) countries: BTreeSet<String>,
+    pub(crate) destinations: BTreeSet<String>,
+    pub(crate) heightened: BTreeSet<String>,
+    pub(crate) aggregate_k: u64,
+}
+
+/// Why a programme cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProgrammeError {
+    #[error("it cannot be read: {}", .0.message())]
+    Toml(#[from] toml::de::Error),
+    #[error("`{0}` is not a list of country codes")]
+    Countries(&'static str),
+    #[error("`aggregate_k` is less than 10")]
+    GroupSize,
+}
+
+#[derive(Deserialize)]
+struct Raw {
+    region: RawRegion,
+    #[serde(default)]
+    destinations: Vec<String>,
+    #[serde(default)]
+    heightened: Vec<String>,
+    aggregate_k: u64,
+}
+
+#[derive(Deserialize)]
+struct RawRegion {
+    name: String,
+    flags: toml::Value,
+}
+
+impl Programme {
+    pub(crate) fn parse(text: &str) -> Result<Self, ProgrammeError> {
+        let raw: Raw = toml::from_str(text)?;
+        let mut countries = BTreeSet::new();
+        for flag in flags(&raw.region.flags).ok_or(ProgrammeError::Countries("region.flags"))? {
+            for code in flag {
+                let code = code.as_str().filter(|code| is_country(code.as_bytes()));
+                countries.insert(code.ok_or(ProgrammeError::Countries("region.flags"))?.to_owned());
+            }
+        }
+        if raw.aggregate_k < GROUP_LEAST {
+            return Err(ProgrammeError::GroupSize);
+        }
+        Ok(Self {
+            region: raw.region.name,
+            countries,
+            destinations: codes(raw.destinations, "destinations")?,
+            heightened: codes(raw.heightened, "heightened")?,
+            aggregate_k: raw.aggregate_k,
+        })
+    }
+}
+
+/// A flag is a list of codes; flags are named or listed.
+fn flags(value: &toml::Value) -> Option<Vec<&Vec<toml::Value>>> {
+    match value {
+        toml::Value::Table(table) => table.values().map(toml::Value::as_array).collect(),
+        toml::Value::Array(list) => list.iter().map(toml::Value::as_array).collect(),
+        _ => None,
+    }
+}
+
+fn codes(list: Vec<String>, key: &'static str) -> Result<BTreeSet<String>, ProgrammeError> {
+    let good = list.iter().all(|code| is_country(code.as_bytes()));
+    if good { Ok(list.into_iter().collect()) } else { Err(ProgrammeError::Countries(key)) }
+}

@@ -1,0 +1,3 @@
+//! Assembly of the enclave.
+
+pub mod sample;

@@ -1,0 +1,2 @@
+//! The `clover` command.
+fn main() {}

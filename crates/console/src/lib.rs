@@ -1,0 +1,1 @@
+//! The control API: status and metrics.

@@ -1,0 +1,22 @@
+//! The one road: identify, decide, inspect, transform, seal, record, release.
+//!
+//! Every gateway and tool translates its protocol into an [`Ask`] and back, and holds no rule of its own.
+//! Each step consumes the one before it; a [`Sealed`] payload has no accessor, and only the receipt of its
+//! own entry opens it. No IO, no clock, no randomness: `vault` records, callers pass time and random bytes.
+//!
+//! Where proof is minted: [`identify::identify`] makes a [`VerifiedActor`], [`Road::decide`] a [`Permitted`],
+//! [`Permitted::treat`] a [`Treated`], [`Treated::seal`] a [`Sealed`], and the ledger's sequencer the receipt.
+//! Start reading at [`road`].
+
+pub mod identify;
+pub mod road;
+pub mod rulebook;
+pub mod seal;
+pub mod select;
+mod treat;
+
+pub use identify::{Session, VerifiedActor};
+pub use road::{Ask, Permitted, Refused, Road, Treated};
+pub use rulebook::{ActiveRulebook, RulebookError};
+pub use seal::{Payload, ReceiptMismatch, Sealed, Sealing, SealedRefusal, Witnessed};
+pub use select::Selection;

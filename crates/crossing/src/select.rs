@@ -1,0 +1,54 @@
+//! Which fields are asked for, grouped so that one decision serves all fields that no policy can tell apart.
+
+use model::catalogue::{Catalogue, FieldIndex};
+use model::facts::Group;
+use transform::json::{BindingError, Bindings};
+
+/// The index that marks the pointer to the person of a row. No catalogue reaches so far.
+pub(crate) const SUBJECT: u16 = u16::MAX;
+
+/// Fields asked for, with the pointers that carry them.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    pub(crate) bindings: Bindings,
+    pub(crate) groups: Vec<Group>,
+    /// For each field of the catalogue: its group, if it is asked for.
+    pub(crate) group_of: Vec<Option<u16>>,
+    pub(crate) names: Vec<String>,
+}
+
+impl Selection {
+    /// Binds pointers to fields. `subject` is the pointer to the person of a row, which never leaves.
+    ///
+    /// # Errors
+    /// When a pointer is malformed or bound twice.
+    pub fn new(
+        catalogue: &Catalogue, pointers: &[(String, FieldIndex)], subject: Option<&str>,
+    ) -> Result<Self, BindingError> {
+        let bound = pointers.iter().map(|(p, f)| (p.as_str(), transform::json::FieldIndex(f.0)));
+        let subject = subject.map(|p| (p, transform::json::FieldIndex(SUBJECT)));
+        let bindings = Bindings::compile(bound.chain(subject))?;
+        let mut groups: Vec<Group> = Vec::new();
+        let mut group_of = vec![None; catalogue.fields().len()];
+        let mut names = Vec::new();
+        let mut indices: Vec<FieldIndex> = pointers.iter().map(|(_, f)| *f).collect();
+        indices.sort_unstable();
+        indices.dedup();
+        for index in indices {
+            let Some(field) = catalogue.field(index) else { continue };
+            names.push(field.name.clone());
+            let same = |g: &Group| g.class == field.class && g.lists == field.lists;
+            let at = groups.iter().position(same).unwrap_or_else(|| {
+                groups.push(Group { class: field.class, lists: field.lists.clone(), fields: 0, outcome: None });
+                groups.len() - 1
+            });
+            if let Some(g) = groups.get_mut(at) {
+                g.fields = g.fields.saturating_add(1);
+            }
+            if let Some(slot) = group_of.get_mut(usize::from(index.0)) {
+                *slot = u16::try_from(at).ok();
+            }
+        }
+        Ok(Self { bindings, groups, group_of, names })
+    }
+}

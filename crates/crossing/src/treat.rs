@@ -1,0 +1,238 @@
+//! Inspect and transform in one pass: each value of a payload meets its field's treatment.
+
+use inspect::Finding;
+use model::catalogue::{Catalogue, FieldIndex, Kind};
+use model::{DataClass, SubjectId, Treatment};
+use transform::json::{self, NameVerdict, Scalar, Stop, Verdict, Visitor, write_string};
+use transform::mask;
+use transform::pseudonym::{PseudonymKey, normalise};
+
+use crate::select::SUBJECT;
+
+/// What becomes of one field.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FieldPlan {
+    pub(crate) treatment: Treatment,
+    pub(crate) class: DataClass,
+    pub(crate) kind: Kind,
+}
+
+/// The keys of one release, one a class, so that classes cannot be joined.
+pub(crate) struct Keys {
+    pub(crate) public: PseudonymKey,
+    pub(crate) allowable: PseudonymKey,
+    pub(crate) restricted: PseudonymKey,
+}
+
+impl Keys {
+    pub(crate) fn of(&self, class: DataClass) -> &PseudonymKey {
+        match class {
+            DataClass::Public => &self.public,
+            DataClass::Allowable => &self.allowable,
+            DataClass::Restricted => &self.restricted,
+        }
+    }
+}
+
+/// Stops with this code when more people turn up than the decision allows.
+pub(crate) const TOO_MANY_PEOPLE: u32 = 1;
+/// Stops with this code when a row names nobody.
+pub(crate) const NOBODY: u32 = 2;
+
+/// Walks a payload.
+pub(crate) struct Treater<'a> {
+    pub(crate) plan: &'a [Option<FieldPlan>],
+    pub(crate) keys: Option<&'a Keys>,
+    pub(crate) people_max: usize,
+    pub(crate) people: Vec<SubjectId>,
+    pub(crate) findings: u32,
+    pub(crate) classes: u8,
+    pub(crate) treatments: u8,
+    scratch: Vec<u8>,
+    found: Vec<Finding>,
+}
+
+impl<'a> Treater<'a> {
+    pub(crate) fn new(plan: &'a [Option<FieldPlan>], keys: Option<&'a Keys>, people_max: usize) -> Self {
+        Self {
+            plan,
+            keys,
+            people_max,
+            people: Vec::new(),
+            findings: 0,
+            classes: 0,
+            treatments: 0,
+            scratch: Vec::new(),
+            found: Vec::new(),
+        }
+    }
+
+    fn person(&mut self, value: Scalar<'_>) -> Result<Verdict, Stop> {
+        let text = value.text(&mut self.scratch).and_then(|t| std::str::from_utf8(t).ok());
+        let subject = text.and_then(|t| SubjectId::parse(t).ok()).ok_or(Stop(NOBODY))?;
+        if !self.people.contains(&subject) {
+            if self.people.len() >= self.people_max {
+                return Err(Stop(TOO_MANY_PEOPLE));
+            }
+            self.people.push(subject);
+        }
+        Ok(Verdict::Drop)
+    }
+
+    /// A value as it is, less the personal data that its field does not declare.
+    fn plain(&mut self, plan: FieldPlan, value: Scalar<'_>, out: &mut Vec<u8>) -> Verdict {
+        if plan.class == DataClass::Restricted {
+            // Restricted fields are declared to hold such data, and are plain inside the region only.
+            return Verdict::Keep;
+        }
+        self.found.clear();
+        if let Scalar::Number(digits) = value {
+            inspect::scan_number(digits, &mut self.found);
+            if self.found.iter().all(|f| expected(plan.kind, f.kind)) {
+                return Verdict::Keep;
+            }
+            self.findings += 1;
+            write_string(b"***", out);
+            return Verdict::Replaced;
+        }
+        let Some(text) = value.text(&mut self.scratch) else { return Verdict::Keep };
+        inspect::scan(text, &mut self.found);
+        self.found.retain(|f| !expected(plan.kind, f.kind));
+        if self.found.is_empty() {
+            return Verdict::Keep;
+        }
+        self.findings += u32::try_from(self.found.len()).unwrap_or(u32::MAX);
+        let mut clean = Vec::with_capacity(text.len());
+        let mut from = 0;
+        for f in &self.found {
+            if f.start >= from {
+                clean.extend_from_slice(text.get(from..f.start).unwrap_or_default());
+                clean.extend_from_slice(b"***");
+            }
+            from = from.max(f.end);
+        }
+        clean.extend_from_slice(text.get(from..).unwrap_or_default());
+        write_string(&clean, out);
+        Verdict::Replaced
+    }
+
+    fn pseudonymised(&mut self, plan: FieldPlan, value: Scalar<'_>, out: &mut Vec<u8>) -> Verdict {
+        if matches!(value, Scalar::Null | Scalar::Bool(_)) {
+            return Verdict::Keep;
+        }
+        match plan.kind {
+            Kind::Count | Kind::Date => self.generalised(plan, value, out),
+            Kind::Word => self.plain(plan, value, out),
+            kind => {
+                let Some(keys) = self.keys else { return Verdict::Drop };
+                let text = match value {
+                    Scalar::Number(digits) => digits,
+                    _ => value.text(&mut self.scratch).unwrap_or_default(),
+                };
+                let label = label(kind);
+                let mut token = Vec::with_capacity(40);
+                keys.of(plan.class).token(label, &normalise(label, text), &mut token);
+                write_string(&token, out);
+                Verdict::Replaced
+            }
+        }
+    }
+
+    fn generalised(&mut self, plan: FieldPlan, value: Scalar<'_>, out: &mut Vec<u8>) -> Verdict {
+        match (plan.kind, value) {
+            (_, Scalar::Null | Scalar::Bool(_)) => Verdict::Keep,
+            (Kind::Count, Scalar::Number(digits)) => {
+                let exact = std::str::from_utf8(digits).ok().and_then(|t| t.parse().ok());
+                let Some(exact) = exact else { return Verdict::Drop };
+                out.extend_from_slice(mask::count(exact).to_string().as_bytes());
+                Verdict::Replaced
+            }
+            (Kind::Count, _) => {
+                let text = value.text(&mut self.scratch).and_then(|t| std::str::from_utf8(t).ok());
+                let Some(exact) = text.and_then(|t| t.parse().ok()) else { return Verdict::Drop };
+                write_string(mask::count(exact).to_string().as_bytes(), out);
+                Verdict::Replaced
+            }
+            (Kind::Date, _) => {
+                let text = value.text(&mut self.scratch).and_then(|t| std::str::from_utf8(t).ok());
+                let Some(day) = text.and_then(mask::day) else { return Verdict::Drop };
+                write_string(day.as_bytes(), out);
+                Verdict::Replaced
+            }
+            _ => {
+                write_string(b"***", out);
+                Verdict::Replaced
+            }
+        }
+    }
+}
+
+impl Visitor for Treater<'_> {
+    fn scalar(&mut self, field: json::FieldIndex, value: Scalar<'_>, out: &mut Vec<u8>) -> Result<Verdict, Stop> {
+        if field.0 == SUBJECT {
+            return self.person(value);
+        }
+        let Some(plan) = self.plan.get(usize::from(field.0)).copied().flatten() else { return Ok(Verdict::Drop) };
+        let verdict = match plan.treatment {
+            Treatment::Plain => self.plain(plan, value, out),
+            Treatment::Pseudonymised => self.pseudonymised(plan, value, out),
+            Treatment::Generalised => self.generalised(plan, value, out),
+            Treatment::Masked => {
+                write_string(b"***", out);
+                Verdict::Replaced
+            }
+            // Aggregates and noise are made from many rows, never row by row.
+            Treatment::Aggregate | Treatment::Dp => Verdict::Drop,
+        };
+        if verdict != Verdict::Drop {
+            self.classes |= plan.class.code();
+            self.treatments |= plan.treatment.code();
+        }
+        Ok(verdict)
+    }
+
+    fn wild_name(&mut self, _raw: &[u8], _escaped: bool) -> Result<NameVerdict, Stop> {
+        // A name that the writer chose may be anything: it does not leave.
+        Ok(NameVerdict::Drop)
+    }
+}
+
+/// Whether a field of this kind is declared to hold what was found, or looks like it by nature.
+fn expected(kind: Kind, found: inspect::Kind) -> bool {
+    use inspect::Kind as F;
+    match kind {
+        Kind::Email => found == F::Email,
+        Kind::Phone => found == F::Phone,
+        Kind::Ip => matches!(found, F::Ipv4 | F::Ipv6),
+        // Long numbers in ids, links, dates and counts pass the check digit of a card one time in ten.
+        Kind::Id | Kind::Link | Kind::Date | Kind::Count => matches!(found, F::Card | F::Phone),
+        Kind::Handle | Kind::Text | Kind::Word => false,
+    }
+}
+
+fn label(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Email => "email",
+        Kind::Phone => "phone",
+        Kind::Ip => "ip",
+        Kind::Handle => "handle",
+        Kind::Link => "link",
+        Kind::Text => "text",
+        Kind::Date => "date",
+        Kind::Count => "count",
+        Kind::Word => "word",
+        Kind::Id => "id",
+    }
+}
+
+/// The plan of every field of a catalogue under the outcomes of its groups.
+pub(crate) fn plan(
+    catalogue: &Catalogue, group_of: &[Option<u16>], outcomes: &[Option<Treatment>],
+) -> Vec<Option<FieldPlan>> {
+    let of = |(i, group): (usize, &Option<u16>)| {
+        let treatment = outcomes.get(usize::from((*group)?)).copied().flatten()?;
+        let field = catalogue.field(FieldIndex(u16::try_from(i).ok()?))?;
+        Some(FieldPlan { treatment, class: field.class, kind: field.kind })
+    };
+    group_of.iter().enumerate().map(of).collect()
+}

@@ -1,0 +1,1 @@
+//! Protocols translated into crossings.

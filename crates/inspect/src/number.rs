@@ -1,0 +1,122 @@
+//! What is made of digits: telephone numbers, payment cards, IPv4 addresses, and the way to
+//! IBANs.
+//!
+//! One walk visits every run of digits once. Runs that separators join form a sequence, and a
+//! sequence is looked at as a card, an address or a telephone number.
+
+mod card;
+mod phone;
+mod sequence;
+
+use std::net::Ipv4Addr;
+
+use crate::iban::iban_end;
+use crate::network::belongs_to_device_v4;
+use crate::{Finding, Kind};
+
+pub use card::{card_valid, luhn_valid};
+use sequence::Sequence;
+
+/// Looks at a bare number, as JSON spells it: a card, or nothing. Telephone numbers are not told
+/// from counts without their separators.
+///
+/// ```
+/// use inspect::{Kind, scan_number};
+///
+/// assert_eq!(scan_number(b"4111111111111111"), Some(Kind::Card));
+/// assert_eq!(scan_number(b"1715000000000"), None);
+/// ```
+#[must_use]
+pub fn scan_number(spelled: &[u8]) -> Option<Kind> {
+    // Shorter numbers are nearly all numbers, and are settled by their length.
+    (spelled.len() >= 13 && card_valid(spelled)).then_some(Kind::Card)
+}
+
+pub(crate) fn scan(text: &[u8], out: &mut Vec<Finding>) {
+    let mut at = 0;
+    while let Some(start) = next_digit(text, at) {
+        at = if before(text, start).is_ascii_alphabetic() {
+            letters_then_digits(text, start, out)
+        } else {
+            digits(text, start, out)
+        };
+    }
+}
+
+#[inline]
+fn next_digit(text: &[u8], at: usize) -> Option<usize> {
+    text.get(at..)?.iter().position(u8::is_ascii_digit).map(|offset| at + offset)
+}
+
+/// The byte before `at`, or a space at the start.
+#[inline]
+fn before(text: &[u8], at: usize) -> u8 {
+    at.checked_sub(1).and_then(|at| text.get(at)).copied().unwrap_or(b' ')
+}
+
+/// Digits that follow a letter: an IBAN, or a word to be passed over. Returns where to go on.
+fn letters_then_digits(text: &[u8], start: usize, out: &mut Vec<Finding>) -> usize {
+    let country = start.saturating_sub(2);
+    if before(text, start - 1).is_ascii_alphabetic()
+        && !before(text, country).is_ascii_alphanumeric()
+        && text.get(start + 1).is_some_and(u8::is_ascii_digit)
+        && let Some(end) = iban_end(text, country)
+    {
+        out.push(Finding { kind: Kind::Iban, start: country, end });
+        return end;
+    }
+    if phone::has_encoded_plus(text, start) {
+        return digits(text, start, out);
+    }
+    word(text, start, out)
+}
+
+/// Passes over the rest of a word; a card may still stand in it, between letters.
+fn word(text: &[u8], start: usize, out: &mut Vec<Finding>) -> usize {
+    let (mut at, mut run) = (start, start);
+    loop {
+        let b = text.get(at).copied().unwrap_or(b' ');
+        if !b.is_ascii_digit() {
+            card::push(text, run, at, false, out);
+            run = at + 1;
+        }
+        if !b.is_ascii_alphanumeric() {
+            return at;
+        }
+        at += 1;
+    }
+}
+
+/// Digits that begin a word. Returns where to go on.
+fn digits(text: &[u8], start: usize, out: &mut Vec<Finding>) -> usize {
+    let sequence = Sequence::read(text, start);
+    if sequence.groups().len() >= 4 {
+        push_ipv4(text, &sequence, out);
+    }
+    if sequence.digits() >= 8 {
+        phone::push(text, &sequence, out);
+        card::push_all(text, &sequence, out);
+    }
+    let end = sequence.end();
+    if text.get(end).is_some_and(u8::is_ascii_alphabetic) { word(text, end, out) } else { end }
+}
+
+/// Four groups joined by single dots, no more and no fewer.
+fn push_ipv4(text: &[u8], sequence: &Sequence, out: &mut Vec<Finding>) {
+    for run in sequence.groups().chunk_by(|left, right| left.joined_by(text, right, b".")) {
+        let ([first, _, _, last], Some(next)) = (run, sequence.after(run)) else { continue };
+        // A fifth part that is a word still makes it a version: `1.2.3.4.beta`, `1.2.3.4-rc`.
+        let version = next == b'-' || next.is_ascii_alphanumeric();
+        let spelled = text.get(first.start..last.end).and_then(|bytes| std::str::from_utf8(bytes).ok());
+        let address = spelled.and_then(|spelled| spelled.parse::<Ipv4Addr>().ok());
+        if address.is_some_and(|address| belongs_to_device_v4(&address)) && !version && !is_release(text, first.start) {
+            out.push(Finding { kind: Kind::Ipv4, start: first.start, end: last.end });
+        }
+    }
+}
+
+/// True after a dot or a product name and a slash (`Server/2.4.1.1`), where versions stand.
+fn is_release(text: &[u8], start: usize) -> bool {
+    let (last, earlier) = (before(text, start), before(text, start.saturating_sub(1)));
+    last == b'.' && earlier.is_ascii_alphanumeric() || last == b'/' && earlier.is_ascii_alphabetic()
+}

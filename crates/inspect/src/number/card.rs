@@ -1,0 +1,141 @@
+//! Payment card numbers.
+
+use super::before;
+use super::sequence::{Group, Sequence};
+use crate::{Finding, Kind};
+
+const LEN_MIN: usize = 13;
+const LEN_MAX: usize = 19;
+
+/// How cards print their numbers, in digits a group.
+const SHAPES: &[&[usize]] = &[&[4, 4, 4, 4], &[4, 6, 5], &[4, 6, 4], &[4, 4, 4, 4, 3], &[6, 13], &[4, 4, 4, 1]];
+
+/// True for digits whose last is the check digit of ISO/IEC 7812-1 (Luhn). False for none.
+///
+/// ```
+/// assert!(inspect::luhn_valid(b"79927398713"));
+/// assert!(!inspect::luhn_valid(b"79927398710"));
+/// ```
+#[must_use]
+pub fn luhn_valid(digits: &[u8]) -> bool {
+    let mut sum = 0_usize;
+    for (place, b) in digits.iter().rev().enumerate() {
+        let digit = usize::from(b.wrapping_sub(b'0'));
+        if digit > 9 {
+            return false;
+        }
+        sum += if place % 2 == 0 { digit } else { digit * 2 - if digit > 4 { 9 } else { 0 } };
+    }
+    !digits.is_empty() && sum.is_multiple_of(10)
+}
+
+/// True for 13 to 19 digits in the range of a card issuer, with a right check digit.
+///
+/// ```
+/// assert!(inspect::card_valid(b"5555555555554444"));
+/// assert!(!inspect::card_valid(b"7715000000000000"));
+/// ```
+#[must_use]
+pub fn card_valid(digits: &[u8]) -> bool {
+    is_card(digits, false)
+}
+
+fn is_card(digits: &[u8], grouped: bool) -> bool {
+    (LEN_MIN..=LEN_MAX).contains(&digits.len()) && has_issuer(digits, grouped) && luhn_valid(digits)
+}
+
+/// Issuer ranges and their lengths, from what the networks publish. Many systems number their
+/// records with 18 or 19 digits, so the ranges in which those fall count only for numbers that
+/// are `grouped` as on a card.
+fn has_issuer(digits: &[u8], grouped: bool) -> bool {
+    let Some(head) = digits.first_chunk::<6>() else { return false };
+    if !head.iter().all(u8::is_ascii_digit) {
+        return false;
+    }
+    let six = head.iter().fold(0_u32, |number, b| number * 10 + u32::from(b - b'0'));
+    let (two, three, four) = (six / 10_000, six / 1_000, six / 100);
+    let len = digits.len();
+    let long = if grouped { LEN_MAX } else { LEN_MAX - 1 };
+    match six / 100_000 {
+        4 => matches!(len, 13 | 16 | 19),
+        5 => {
+            (51..=55).contains(&two) && len == 16
+                || matches!(four, 5018 | 5019 | 5020 | 5038 | 5893) && (LEN_MIN..=long).contains(&len)
+        }
+        3 => match two {
+            34 | 37 => len == 15,
+            35 => (3528..=3589).contains(&four) && len == 16,
+            36 => matches!(len, 14 | 16),
+            38 | 39 => matches!(len, 14 | 16),
+            _ => (300..=305).contains(&three) && matches!(len, 14 | 16),
+        },
+        2 => ((2221..=2720).contains(&four) || (2200..=2204).contains(&four)) && len == 16,
+        6 => {
+            two == 62 && (16..=LEN_MAX).contains(&len)
+                || (four == 6011 || two == 65 || (644..=649).contains(&three)) && (len == 16 || grouped && len > 16)
+                || matches!(four, 6304 | 6759 | 6761 | 6762 | 6763) && (LEN_MIN..=long).contains(&len)
+        }
+        8 => matches!(two, 81 | 82) && len == 16,
+        9 => four == 9792 && len == 16,
+        _ => false,
+    }
+}
+
+/// Adds the digits `start..end`, which nothing parts, if they are a card.
+pub(super) fn push(text: &[u8], start: usize, end: usize, grouped: bool, out: &mut Vec<Finding>) {
+    if !(LEN_MIN..=LEN_MAX * 2).contains(&end.saturating_sub(start)) {
+        return;
+    }
+    let mut digits = [0; LEN_MAX + 1];
+    let mut len = 0;
+    let spelled = text.get(start..end).unwrap_or_default().iter().filter(|b| b.is_ascii_digit());
+    for (place, b) in digits.iter_mut().zip(spelled) {
+        *place = *b;
+        len += 1;
+    }
+    if digits.get(..len).is_some_and(|digits| is_card(digits, grouped)) {
+        out.push(Finding { kind: Kind::Card, start, end });
+    }
+}
+
+/// Adds the cards among the groups: a group on its own, all groups that one separator joins, and
+/// neighbours that have the shape of a printed card.
+pub(super) fn push_all(text: &[u8], sequence: &Sequence, out: &mut Vec<Finding>) {
+    let groups = sequence.groups();
+    for group in groups {
+        if group.len() >= LEN_MIN && !is_fraction(text, *group) {
+            push(text, group.start, group.end, false, out);
+        }
+    }
+    if groups.len() < 2 || sequence.digits() < LEN_MIN {
+        return;
+    }
+    for run in groups.windows(2).enumerate().collect_runs(text, groups) {
+        push_run(text, run, out);
+    }
+}
+
+fn push_run(text: &[u8], run: &[Group], out: &mut Vec<Finding>) {
+    let span = |run: &[Group]| Some((run.first()?.start, run.last()?.end));
+    let digits: usize = run.iter().map(|group| group.len()).sum();
+    if (LEN_MIN..=LEN_MAX).contains(&digits) {
+        if let Some((start, end)) = span(run) {
+            push(text, start, end, true, out);
+        }
+        return;
+    }
+    for shape in SHAPES {
+        for window in run.windows(shape.len()) {
+            let same = window.iter().zip(*shape).all(|(group, len)| group.len() == *len);
+            if let Some((start, end)) = span(window).filter(|_| same) {
+                push(text, start, end, true, out);
+            }
+        }
+    }
+}
+
+/// True for the digits after the point of a decimal number.
+fn is_fraction(text: &[u8], group: Group) -> bool {
+    matches!(before(text, group.start), b'.' | b',')
+        && before(text, group.start.saturating_sub(1)).is_ascii_digit()
+}

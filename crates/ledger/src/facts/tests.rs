@@ -1,0 +1,105 @@
+use super::*;
+
+fn facts() -> Facts {
+    let t = |b| Tag::new([b; 16]);
+    let n = |s| Name::parse(s).unwrap();
+    let sg = Country::parse("SG").unwrap();
+    Facts {
+        principal: Principal {
+            kind: PrincipalKind::Employee,
+            tag: t(1),
+            country: sg,
+            employer: n("acme-apac"),
+            seat: sg,
+            qualified: true,
+            teams: vec![n("video")],
+            device_managed: true,
+            device_attested: true,
+            strong: true,
+        },
+        now: UnixSeconds(1_790_000_000),
+        purpose: Purpose::Support,
+        dataset: n("video"),
+        rows: 200,
+        subjects: 1,
+        subject: Some(t(2)),
+        k: 0,
+        evidence: Evidence::Case(CaseFacts {
+            id: t(3),
+            engineer: t(1),
+            approver: t(4),
+            approver_country: Country::parse("IE").unwrap(),
+            kind: CaseKind::VideoNotShown,
+            subject: t(2),
+            fields: n("video-status"),
+            approved_at: UnixSeconds(1_789_999_000),
+            open: true,
+        }),
+        ladder: vec![Treatment::Plain, Treatment::Pseudonymised],
+        groups: vec![Group {
+            class: DataClass::Allowable,
+            lists: vec![n("video-status")],
+            fields: 4,
+            outcome: Some(Treatment::Plain),
+        }],
+    }
+}
+
+#[test]
+fn facts_read_back_as_they_were_written() {
+    let f = facts();
+    let bytes = encode(&f).unwrap();
+    assert_eq!(decode(&bytes).unwrap(), f);
+    assert!(bytes.len() < 300, "{}", bytes.len());
+}
+
+#[test]
+fn every_kind_of_evidence_reads_back() {
+    let f = facts();
+    let t = |b| Tag::new([b; 16]);
+    let grant = Evidence::Grant(GrantFacts {
+        id: t(3),
+        holder: t(1),
+        approver: t(4),
+        approver_country: Country::UNKNOWN,
+        purpose: Purpose::Safety,
+        dataset: f.dataset.clone(),
+        fields: None,
+        subject: None,
+        not_before: UnixSeconds(1),
+        not_after: UnixSeconds(2),
+    });
+    let flow = Evidence::Flow(FlowFacts {
+        name: f.dataset.clone(),
+        sink: t(1),
+        fields: f.dataset.clone(),
+        destination: Country::UNKNOWN,
+        basis: Basis::SccWithTia,
+        active: true,
+    });
+    for evidence in [Evidence::None, grant, flow] {
+        let f = Facts { evidence, ..facts() };
+        assert_eq!(decode(&encode(&f).unwrap()).unwrap(), f);
+    }
+}
+
+#[test]
+fn another_form_of_the_same_facts_is_refused() {
+    let mut bytes = encode(&facts()).unwrap();
+    bytes.push(0xf6);
+    assert!(decode(&bytes).is_err(), "a trailing byte");
+    let value: Value = ciborium::from_reader(encode(&facts()).unwrap().as_slice()).unwrap();
+    let Value::Map(mut pairs) = value else { panic!("a map") };
+    pairs.reverse();
+    let mut reordered = Vec::new();
+    ciborium::into_writer(&Value::Map(pairs), &mut reordered).unwrap();
+    assert_eq!(decode(&reordered), Err(FactsError::NotDeterministic));
+}
+
+#[test]
+fn no_cut_of_the_bytes_is_read_as_facts() {
+    let bytes = encode(&facts()).unwrap();
+    for n in 0..bytes.len() {
+        assert!(decode(&bytes[..n]).is_err(), "{n}");
+    }
+}

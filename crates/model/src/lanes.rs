@@ -1,0 +1,237 @@
+//! Lanes and flows: which pointers of which service carry which catalogue fields, and on what ground.
+//!
+//! They are part of the rulebook, because a wrong binding is as bad as a wrong policy. Where a service
+//! listens is local configuration and stands elsewhere.
+
+use std::collections::BTreeMap;
+
+use crate::catalogue::{Catalogue, FieldIndex};
+use crate::codes::{Basis, Purpose};
+use crate::id::{ActorId, Country, Name};
+use crate::problem::Problems;
+
+/// Which side calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Way {
+    /// Outside calls in; the answer carries data out.
+    Reverse,
+    /// A service inside calls out; the request carries data out.
+    Forward,
+}
+
+/// How a body is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Form {
+    /// One JSON document.
+    Json,
+    /// One JSON document a line.
+    Ndjson,
+}
+
+/// How the people in a body are known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SubjectFrom {
+    /// The request's `clover-subject` header names the one person.
+    Header,
+    /// A pointer in the body names them, one a row.
+    Pointer(String),
+    /// The body is about no single person.
+    None,
+}
+
+/// One lane.
+#[derive(Debug, Clone)]
+pub struct Lane {
+    /// Its name, also the first part of its path at the gateway.
+    pub name: Name,
+    /// Who calls.
+    pub way: Way,
+    /// The service behind (reverse) or the destination (forward), named in local configuration.
+    pub upstream: Name,
+    /// The only method.
+    pub method: String,
+    /// The only path, exact.
+    pub path: String,
+    /// The dataset of its fields.
+    pub dataset: Name,
+    /// How bodies are written.
+    pub form: Form,
+    /// How people are known.
+    pub subject: SubjectFrom,
+    /// Pointers and the fields they carry.
+    pub bind: Vec<(String, FieldIndex)>,
+    /// Largest body, in bytes.
+    pub body_bytes_max: u32,
+    /// Most rows.
+    pub rows_max: u32,
+}
+
+/// A registered movement between two services.
+#[derive(Debug, Clone)]
+pub struct Flow {
+    /// Its name.
+    pub name: Name,
+    /// The lane it runs on.
+    pub lane: Name,
+    /// The receiving workload.
+    pub sink: ActorId,
+    /// The list of fields that it may carry.
+    pub fields: Name,
+    /// Where they go.
+    pub destination: Country,
+    /// On which ground.
+    pub basis: Basis,
+    /// For what.
+    pub purpose: Purpose,
+    /// Whether it runs.
+    pub active: bool,
+}
+
+/// All lanes and flows.
+#[derive(Debug, Clone, Default)]
+pub struct Lanes {
+    /// Lanes by name.
+    pub lanes: BTreeMap<Name, Lane>,
+    /// Flows.
+    pub flows: Vec<Flow>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    #[serde(default)]
+    lane: Vec<RawLane>,
+    #[serde(default)]
+    flow: Vec<RawFlow>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLane {
+    name: String,
+    way: Way,
+    upstream: String,
+    method: String,
+    path: String,
+    dataset: String,
+    form: Form,
+    subject: String,
+    body_bytes_max: u32,
+    rows_max: u32,
+    bind: BTreeMap<String, String>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFlow {
+    name: String,
+    lane: String,
+    sink: String,
+    fields: String,
+    destination: String,
+    basis: String,
+    purpose: String,
+    active: bool,
+}
+
+impl Lanes {
+    /// Reads `lanes.toml` against its catalogue.
+    ///
+    /// # Errors
+    /// Every problem of the file at once.
+    pub fn parse(text: &str, catalogue: &Catalogue) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let raw: Raw = match toml::from_str(text) {
+            Ok(raw) => raw,
+            Err(e) => {
+                problems.add("lanes.toml", e.to_string().replace('\n', " "), "see docs/formats/rulebook.md");
+                return Err(problems);
+            }
+        };
+        let mut lanes = Self::default();
+        for l in raw.lane {
+            let place = format!("lanes.toml: lane `{}`", l.name);
+            if let Some(lane) = lane(&place, l, catalogue, &mut problems)
+                && lanes.lanes.insert(lane.name.clone(), lane).is_some()
+            {
+                problems.add(&place, "declared twice", "remove one");
+            }
+        }
+        for f in raw.flow {
+            let place = format!("lanes.toml: flow `{}`", f.name);
+            if let Some(flow) = flow(&place, &f, &mut problems) {
+                if !lanes.lanes.contains_key(&flow.lane) {
+                    problems.add(&place, format!("lane `{}` does not exist", flow.lane), "declare it");
+                }
+                lanes.flows.push(flow);
+            }
+        }
+        problems.or(lanes)
+    }
+}
+
+fn lane(place: &str, raw: RawLane, catalogue: &Catalogue, p: &mut Problems) -> Option<Lane> {
+    let rename = "choose another name";
+    let name = p.keep(place, rename, Name::parse(&raw.name));
+    let upstream = p.keep(place, rename, Name::parse(&raw.upstream));
+    let dataset = p.keep(place, rename, Name::parse(&raw.dataset));
+    let subject = match raw.subject.as_str() {
+        "header" => SubjectFrom::Header,
+        "none" => SubjectFrom::None,
+        pointer if pointer.starts_with('/') => SubjectFrom::Pointer(raw.subject),
+        _ => {
+            p.add(place, "`subject` is not known", "use header, none or a JSON pointer");
+            SubjectFrom::None
+        }
+    };
+    let mut bind = Vec::new();
+    for (pointer, field) in raw.bind {
+        match catalogue.find(&field) {
+            Some(index) if pointer.starts_with('/') => bind.push((pointer, index)),
+            Some(_) => p.add(place, format!("`{pointer}` is not a JSON pointer"), "begin it with `/`"),
+            None => p.add(place, format!("field `{field}` is not declared"), "declare it in catalogue.toml"),
+        }
+    }
+    if !raw.path.starts_with('/') || raw.path.contains(['?', '#', '%', ' ']) || raw.path.contains("..") {
+        p.add(place, "`path` must be exact and plain", "use a path such as /v1/status");
+    }
+    if !matches!(raw.method.as_str(), "GET" | "POST") {
+        p.add(place, "`method` must be GET or POST", "use one of them");
+    }
+    Some(Lane {
+        name: name?,
+        way: raw.way,
+        upstream: upstream?,
+        method: raw.method,
+        path: raw.path,
+        dataset: dataset?,
+        form: raw.form,
+        subject,
+        bind,
+        body_bytes_max: raw.body_bytes_max,
+        rows_max: raw.rows_max,
+    })
+}
+
+fn flow(place: &str, raw: &RawFlow, p: &mut Problems) -> Option<Flow> {
+    let rename = "choose another name";
+    let name = p.keep(place, rename, Name::parse(&raw.name));
+    let lane = p.keep(place, rename, Name::parse(&raw.lane));
+    let fields = p.keep(place, rename, Name::parse(&raw.fields));
+    let sink = p.keep(place, rename, ActorId::parse(&raw.sink));
+    let destination = p.keep(place, "use ISO 3166-1 alpha-2", Country::parse(&raw.destination));
+    let basis = p.keep(place, "name a transfer basis", Basis::parse(&raw.basis));
+    let purpose = p.keep(place, "name a purpose of the list", Purpose::parse(&raw.purpose));
+    Some(Flow {
+        name: name?,
+        lane: lane?,
+        sink: sink?,
+        fields: fields?,
+        destination: destination?,
+        basis: basis?,
+        purpose: purpose?,
+        active: raw.active,
+    })
+}

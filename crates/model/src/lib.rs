@@ -1,0 +1,21 @@
+//! The words of Clover as types: identifiers, closed vocabularies, and the rulebook's data files.
+//!
+//! Every identifier has a parser as its only public constructor, so that a value of the type is a
+//! checked value. Nothing here does IO, knows the time or draws a random number.
+//! Start reading at [`rulebook`], then [`facts`].
+
+pub mod catalogue;
+pub mod codes;
+pub mod explain;
+pub mod facts;
+pub mod id;
+pub mod lanes;
+pub mod problem;
+pub mod programme;
+pub mod rulebook;
+
+pub use codes::{Basis, CaseKind, DataClass, Direction, Purpose, Reason, Treatment};
+pub use explain::Explain;
+pub use facts::Facts;
+pub use id::{ActorId, Country, Digest, FlowId, Name, SubjectId, Tag, UnixSeconds};
+pub use problem::{Problem, Problems};

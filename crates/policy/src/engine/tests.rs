@@ -1,0 +1,83 @@
+use std::collections::BTreeSet;
+
+use cedar_policy::{PolicyId, PolicySet};
+use model::facts::Evidence;
+use proptest::prelude::*;
+
+use super::*;
+
+#[path = "../../tests/policy/any.rs"]
+mod any;
+
+/// The whole set under the same ids, without slicing.
+fn whole(policies: &str) -> PolicySet {
+    let set: PolicySet = policies.parse().unwrap();
+    let named = set.policies().map(|p| p.new_id(PolicyId::new(p.annotation("id").unwrap())));
+    PolicySet::from_policies(named).unwrap()
+}
+
+#[test]
+fn a_slice_answers_as_the_whole_set_does() {
+    let rulebook = any::parse(&any::files());
+    let engine = Engine::new(&rulebook).unwrap();
+    let whole = whole(&rulebook.policies);
+    let config = ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(config, |(facts in any::facts())| {
+        let Ok(world) = World::new(&engine.types, &engine.programme, &facts) else { return Ok(()) };
+        let entities = world.entities(facts.groups.first(), &engine.loaded.schema).unwrap();
+        let kind = facts.principal.kind;
+        for action in Treatment::ALL.iter().filter_map(|t| Action::of(*t, &facts)) {
+            let Ok(context) = world.context(action.shape()) else { continue };
+            let sliced = engine.ask(action, kind, &world, world.field(), context.clone(), &entities);
+            let all = engine.ask_set(&whole, action, &world, world.field(), context, &entities);
+            let parts = |a: Result<Answer, BuildError>| a.map(|a| (a.allowed, a.policies, a.error)).ok();
+            prop_assert_eq!(parts(sliced), parts(all));
+        }
+    });
+}
+
+#[test]
+fn every_policy_stands_in_some_slice_and_no_slice_holds_them_all() {
+    let rulebook = any::parse(&any::files());
+    let engine = Engine::new(&rulebook).unwrap();
+    let ids = |set: &PolicySet| set.policies().map(|p| p.id().to_string()).collect::<BTreeSet<_>>();
+    let all = ids(&whole(&rulebook.policies));
+    let sliced: BTreeSet<String> = engine.loaded.slices.values().flat_map(ids).collect();
+    assert_eq!(sliced, all, "{:?}", any::folder());
+    assert!(engine.loaded.slices.values().all(|s| ids(s).len() < all.len()));
+}
+
+#[test]
+fn a_person_reads_their_own_record_and_only_after_a_strong_sign_in() {
+    let engine = Engine::new(&any::parse(&any::files())).unwrap();
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut facts = any::facts().new_tree(&mut runner).unwrap().current();
+    facts.principal.kind = PrincipalKind::Subject;
+    facts.now = any::NOW;
+    facts.evidence = Evidence::None;
+    for strong in [true, false] {
+        facts.principal.strong = strong;
+        assert_eq!(engine.self_access(&facts), strong);
+        let decision = engine.decide(facts.clone());
+        assert!(decision.facts.groups.iter().all(|g| g.outcome.is_none()), "no row is theirs by policy");
+    }
+    facts.principal.strong = true;
+    for kind in [PrincipalKind::Employee, PrincipalKind::Service, PrincipalKind::Operator] {
+        facts.principal.kind = kind;
+        assert!(!engine.self_access(&facts), "{kind:?}");
+    }
+}
+
+#[test]
+fn the_memory_of_decisions_is_bounded() {
+    let engine = Engine::new(&any::parse(&any::files())).unwrap();
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let facts = any::facts().new_tree(&mut runner).unwrap().current();
+    let decision = Arc::new(engine.decide(facts.clone()));
+    for second in 0..MEMO_MAX as u64 {
+        let facts = Facts { now: model::UnixSeconds(second), ..facts.clone() };
+        engine.memo.lock().unwrap().insert(facts, Arc::clone(&decision));
+    }
+    let _ = engine.decide_cached(Facts { now: any::NOW, ..facts });
+    assert_eq!(engine.memo.lock().unwrap().len(), 1);
+}

@@ -1,0 +1,19 @@
+//! Decisions by Cedar over recorded facts.
+//!
+//! A decision is a pure function of a rulebook and a [`model::Facts`]; both stand in the ledger, so that
+//! whoever holds an entry can decide again. How facts become Cedar requests is specified in
+//! `docs/formats/policies.md`.
+//!
+//! It refuses to guess: a rulebook that does not validate makes no [`Engine`], and a policy that cannot be
+//! evaluated permits nothing, since Cedar skips a policy that errs, a `forbid` included. It does not hold
+//! budgets or promise that row limits are kept: whoever releases enforces what the facts say.
+//! Start reading at [`Engine`].
+
+mod action;
+mod duty;
+mod engine;
+mod load;
+mod world;
+
+pub use duty::Duty;
+pub use engine::{Decision, Engine};

@@ -1,0 +1,184 @@
+//! From policy text to sliced, validated policy sets. Whatever is wrong is told at once.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use cedar_policy::{
+    ActionConstraint, Entities, EntityId, EntityTypeName, EntityUid, ParseErrors, Policy, PolicyId, PolicySet,
+    PrincipalConstraint, Schema, ValidationMode, Validator,
+};
+use model::facts::PrincipalKind;
+use model::{Country, Problems};
+
+use crate::action::Action;
+use crate::duty::Duty;
+use crate::world::Types;
+
+const POLICIES: &str = "*.cedar";
+const SCHEMA: &str = "clover.cedarschema";
+
+/// The policies that can match, by action and kind of principal.
+pub(crate) type Slices = HashMap<(Action, PrincipalKind), PolicySet>;
+
+/// The duties of each policy that has any, by id.
+pub(crate) type Duties = BTreeMap<String, BTreeSet<Duty>>;
+
+/// A policy set that passed strict validation.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) schema: Schema,
+    pub(crate) slices: Slices,
+    pub(crate) duties: Duties,
+}
+
+/// Parses, names, validates and slices.
+pub(crate) fn load(schema: &str, policies: &str, types: &Types) -> Result<Loaded, Problems> {
+    let mut problems = Problems::default();
+    let schema = read_schema(schema, &mut problems);
+    let named = read_policies(policies, &mut problems);
+    let duties = read_duties(&named, &mut problems);
+    let set = problems.keep(POLICIES, "give each policy its own @id", PolicySet::from_policies(named));
+    let (Some(schema), Some(set)) = (schema, set) else { return Err(problems) };
+    validate(&schema, &set, &mut problems);
+    let actions = problems.keep(SCHEMA, "correct the actions", schema.action_entities());
+    let Some(actions) = actions else { return Err(problems) };
+    let slices = slice(&set, &actions, types, &mut problems);
+    problems.or(Loaded { schema, slices, duties })
+}
+
+/// An unknown place is outside, whatever a programme says.
+pub(crate) fn check_places(programme: &model::programme::Programme) -> Problems {
+    let mut problems = Problems::default();
+    if programme.in_region(Country::UNKNOWN) || programme.destinations.contains(&Country::UNKNOWN) {
+        problems.add("programme.toml", "`ZZ` means an unknown place, which is closed", "remove it");
+    }
+    problems
+}
+
+fn read_schema(text: &str, problems: &mut Problems) -> Option<Schema> {
+    match Schema::from_cedarschema_str(text) {
+        Ok((schema, warnings)) => {
+            for warning in warnings {
+                problems.add(SCHEMA, one_line(&warning), "rename one of the two");
+            }
+            Some(schema)
+        }
+        Err(e) => {
+            problems.add(SCHEMA, one_line(&e), "see docs/formats/policies.md");
+            None
+        }
+    }
+}
+
+/// Every policy under the name of its `@id`, so that decisions and problems name what people wrote.
+fn read_policies(text: &str, problems: &mut Problems) -> Vec<Policy> {
+    let set = match text.parse::<PolicySet>() {
+        Ok(set) => set,
+        Err(errors) => {
+            add_syntax_errors(&errors, text, problems);
+            return Vec::new();
+        }
+    };
+    for template in set.templates() {
+        let why = format!("`{}` is a template, and nothing fills it in", template.id());
+        problems.add(POLICIES, why, "write a policy for each case");
+    }
+    let mut named: BTreeMap<String, Policy> = BTreeMap::new();
+    for policy in set.policies() {
+        let Some(id) = policy.annotation("id").filter(|id| !id.is_empty()) else {
+            let why = format!("a policy without @id: `{}`", excerpt(&policy.to_string(), 0));
+            problems.add(POLICIES, why, "give it one, it stands in decisions and tests");
+            continue;
+        };
+        if named.insert(id.to_owned(), policy.new_id(PolicyId::new(id))).is_some() {
+            problems.add(POLICIES, format!("two policies with the @id `{id}`"), "rename one");
+        }
+    }
+    named.into_values().collect()
+}
+
+fn add_syntax_errors(errors: &ParseErrors, text: &str, problems: &mut Problems) {
+    for error in errors.iter() {
+        let at = miette::Diagnostic::labels(error).and_then(|mut labels| labels.next()).map(|l| l.offset());
+        let near = at.map_or_else(String::new, |at| format!(" near `{}`", excerpt(text, at)));
+        problems.add(POLICIES, format!("{}{near}", one_line(error)), "correct the syntax");
+    }
+}
+
+fn read_duties(policies: &[Policy], problems: &mut Problems) -> Duties {
+    let mut duties = Duties::new();
+    for policy in policies {
+        let words = policy.annotation("duty").into_iter().flat_map(|list| list.split(','));
+        for word in words.map(str::trim) {
+            match Duty::parse(word) {
+                Some(duty) => {
+                    duties.entry(policy.id().to_string()).or_default().insert(duty);
+                }
+                None => {
+                    let known = Duty::ALL.map(Duty::word).join(", ");
+                    let why = format!("`{}` names the unknown duty `{word}`", policy.id());
+                    problems.add(POLICIES, why, format!("use one of {known}"));
+                }
+            }
+        }
+    }
+    duties
+}
+
+/// Warnings count: a policy that can never apply is a promise that nobody keeps.
+fn validate(schema: &Schema, set: &PolicySet, problems: &mut Problems) {
+    let result = Validator::new(schema.clone()).validate(set, ValidationMode::Strict);
+    for error in result.validation_errors() {
+        problems.add(POLICIES, one_line(error), "make it fit clover.cedarschema");
+    }
+    for warning in result.validation_warnings() {
+        problems.add(POLICIES, one_line(warning), "correct or remove it");
+    }
+}
+
+/// A policy is left out of a slice only where its scope alone makes it false, which cannot err either.
+fn slice(set: &PolicySet, actions: &Entities, types: &Types, problems: &mut Problems) -> Slices {
+    let mut slices = Slices::new();
+    for action in Action::ALL {
+        let uid = EntityUid::from_type_name_and_id(types.action.clone(), EntityId::new(action.word()));
+        let mut groups: BTreeSet<EntityUid> = BTreeSet::from([uid.clone()]);
+        match actions.ancestors(&uid) {
+            Some(ancestors) => groups.extend(ancestors.cloned()),
+            None => problems.add(SCHEMA, format!("no action `{}`", action.word()), "declare it"),
+        }
+        for kind in action.askers() {
+            let Some(asker) = types.of(*kind) else { continue };
+            let matching = set.policies().filter(|p| acts(p, &uid, &groups) && asks(p, asker)).cloned();
+            if let Some(s) = problems.keep(POLICIES, "rename one", PolicySet::from_policies(matching)) {
+                slices.insert((action, *kind), s);
+            }
+        }
+    }
+    slices
+}
+
+fn acts(policy: &Policy, action: &EntityUid, groups: &BTreeSet<EntityUid>) -> bool {
+    match policy.action_constraint() {
+        ActionConstraint::Any => true,
+        ActionConstraint::Eq(one) => one == *action,
+        ActionConstraint::In(list) => list.iter().any(|a| groups.contains(a)),
+    }
+}
+
+fn asks(policy: &Policy, asker: &EntityTypeName) -> bool {
+    match policy.principal_constraint() {
+        PrincipalConstraint::Any | PrincipalConstraint::In(_) => true,
+        PrincipalConstraint::Eq(one) => one.type_name() == asker,
+        PrincipalConstraint::Is(kind) | PrincipalConstraint::IsIn(kind, _) => kind == *asker,
+    }
+}
+
+fn one_line(error: &dyn std::fmt::Display) -> String {
+    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Some characters of a text from an offset on, on one line.
+fn excerpt(text: &str, from: usize) -> String {
+    let rest = text.get(from..).unwrap_or_default();
+    let start: String = rest.chars().take(60).collect();
+    one_line(&start)
+}

@@ -1,0 +1,384 @@
+//! The small world that one request is decided in: entities and contexts built from facts and rulebook.
+//!
+//! Nothing but what `docs/formats/policies.md` lists is in it. Whoever stands in two roles is one entity,
+//! and what is known of the principal beats what is assumed of others: the first insertion stays.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use cedar_policy::{
+    Context, ContextCreationError, Entities, Entity, EntityAttrEvaluationError, EntityId, EntityTypeName,
+    EntityUid, ExpressionConstructionError, ParseErrors, RequestValidationError, RestrictedExpression, Schema,
+    entities_errors::EntitiesError,
+};
+use model::facts::{CaseFacts, Evidence, Facts, FlowFacts, GrantFacts, Group, PrincipalKind};
+use model::programme::Programme;
+use model::{Country, Name, Tag, UnixSeconds};
+
+use crate::action::Shape;
+
+/// Why a request could not be built. It ends as "evaluation error": nothing is permitted.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BuildError {
+    #[error("an attribute of an entity cannot be built")]
+    Attribute(#[from] EntityAttrEvaluationError),
+    #[error("the entities do not fit the schema")]
+    Entities(#[from] Box<EntitiesError>),
+    #[error("a record of the context cannot be built")]
+    Record(#[from] ExpressionConstructionError),
+    #[error("the context cannot be built")]
+    Context(#[from] Box<ContextCreationError>),
+    #[error("the request does not fit the schema")]
+    Request(#[from] Box<RequestValidationError>),
+    #[error("the action takes evidence that is not there")]
+    Evidence,
+}
+
+macro_rules! types {
+    ($($field:ident = $name:literal),+ $(,)?) => {
+        /// The schema's entity types, parsed once.
+        #[derive(Debug)]
+        pub(crate) struct Types { $(pub(crate) $field: EntityTypeName),+ }
+
+        impl Types {
+            pub(crate) fn new() -> Result<Self, ParseErrors> {
+                Ok(Self { $($field: concat!("Clover::", $name).parse()?),+ })
+            }
+        }
+    };
+}
+
+types! {
+    action = "Action",
+    basis = "Basis",
+    case = "Case",
+    case_kind = "CaseKind",
+    country = "Country",
+    data_class = "DataClass",
+    data_subject = "DataSubject",
+    dataset = "Dataset",
+    employee = "Employee",
+    employer = "Employer",
+    field = "Field",
+    field_list = "FieldList",
+    flow = "Flow",
+    grant = "Grant",
+    purpose = "Purpose",
+    region = "Region",
+    service = "Service",
+    subject_record = "SubjectRecord",
+    team = "Team",
+}
+
+impl Types {
+    /// The type of a kind of principal; operators ask nothing.
+    pub(crate) fn of(&self, kind: PrincipalKind) -> Option<&EntityTypeName> {
+        match kind {
+            PrincipalKind::Employee => Some(&self.employee),
+            PrincipalKind::Service => Some(&self.service),
+            PrincipalKind::Subject => Some(&self.data_subject),
+            PrincipalKind::Operator => None,
+        }
+    }
+}
+
+type Attributes = Vec<(&'static str, RestrictedExpression)>;
+
+/// All entities of one request but the field that is asked for.
+pub(crate) struct World<'a> {
+    types: &'a Types,
+    programme: &'a Programme,
+    facts: &'a Facts,
+    entities: BTreeMap<EntityUid, Entity>,
+}
+
+impl<'a> World<'a> {
+    pub(crate) fn new(
+        types: &'a Types,
+        programme: &'a Programme,
+        facts: &'a Facts,
+    ) -> Result<Self, BuildError> {
+        let mut world = Self { types, programme, facts, entities: BTreeMap::new() };
+        let region = world.region();
+        world.add(region, vec![], [])?;
+        world.principal()?;
+        world.dataset(&facts.dataset)?;
+        if let Some(tag) = facts.subject {
+            world.subject(tag)?;
+        }
+        match &facts.evidence {
+            Evidence::None => {}
+            Evidence::Grant(grant) => world.grant(grant)?,
+            Evidence::Case(case) => world.case(case)?,
+            Evidence::Flow(flow) => world.flow(flow)?,
+        }
+        Ok(world)
+    }
+
+    /// The principal, if their kind may ask at all.
+    pub(crate) fn asker(&self) -> Option<EntityUid> {
+        Some(uid(self.types.of(self.facts.principal.kind)?, &self.facts.principal.tag.to_string()))
+    }
+
+    /// The field that stands for a group.
+    pub(crate) fn field(&self) -> EntityUid {
+        uid(&self.types.field, self.facts.dataset.as_str())
+    }
+
+    /// The principal's own record.
+    pub(crate) fn record(&self) -> EntityUid {
+        uid(&self.types.subject_record, &self.facts.principal.tag.to_string())
+    }
+
+    /// All entities, with the field of a group if there is one, checked against the schema.
+    pub(crate) fn entities(&self, group: Option<&Group>, schema: &Schema) -> Result<Entities, BuildError> {
+        let mut all = self.entities.clone();
+        if let Some(group) = group {
+            let mut parents = HashSet::from([uid(&self.types.dataset, self.facts.dataset.as_str())]);
+            for list in &group.lists {
+                let list = uid(&self.types.field_list, list.as_str());
+                all.entry(list.clone()).or_insert_with(|| Entity::new_no_attrs(list.clone(), HashSet::new()));
+                parents.insert(list);
+            }
+            let class = uid(&self.types.data_class, group.class.word());
+            let attributes = [("class", entity(class)), ("region", entity(self.region()))];
+            let attributes = attributes.map(|(key, value)| (key.to_owned(), value));
+            all.insert(self.field(), Entity::new(self.field(), HashMap::from(attributes), parents)?);
+        }
+        Ok(Entities::from_entities(all.into_values(), Some(schema)).map_err(Box::new)?)
+    }
+
+    /// The context of a shape.
+    pub(crate) fn context(&self, shape: Shape) -> Result<Context, BuildError> {
+        let mut pairs = vec![("now", time(self.facts.now))];
+        match shape {
+            Shape::Rows => {
+                pairs.extend(self.person()?);
+                pairs.push(("rows", RestrictedExpression::new_long(self.facts.rows.into())));
+                pairs.push(("subjects", RestrictedExpression::new_long(self.facts.subjects.into())));
+                if let Some(tag) = self.facts.subject {
+                    pairs.push(("subject", entity(uid(&self.types.data_subject, &tag.to_string()))));
+                }
+                match &self.facts.evidence {
+                    Evidence::Grant(g) => {
+                        pairs.push(("grant", entity(uid(&self.types.grant, &g.id.to_string()))));
+                    }
+                    Evidence::Case(c) => {
+                        pairs.push(("case", entity(uid(&self.types.case, &c.id.to_string()))))
+                    }
+                    Evidence::Flow(_) | Evidence::None => {}
+                }
+            }
+            Shape::Counts => {
+                pairs.extend(self.person()?);
+                pairs.push(("k", RestrictedExpression::new_long(self.facts.k.into())));
+            }
+            Shape::Transfer => pairs.extend(self.transfer()?),
+            Shape::Own => {
+                pairs.push(("strongAuth", RestrictedExpression::new_bool(self.facts.principal.strong)));
+            }
+        }
+        let pairs = pairs.into_iter().map(|(key, value)| (key.to_owned(), value));
+        Ok(Context::from_pairs(pairs).map_err(Box::new)?)
+    }
+
+    fn person(&self) -> Result<Attributes, BuildError> {
+        let principal = &self.facts.principal;
+        let device = RestrictedExpression::new_record([
+            ("managed".to_owned(), RestrictedExpression::new_bool(principal.device_managed)),
+            ("attested".to_owned(), RestrictedExpression::new_bool(principal.device_attested)),
+        ])?;
+        Ok(vec![
+            ("purpose", self.purpose()),
+            ("device", device),
+            ("mfa", RestrictedExpression::new_bool(principal.strong)),
+        ])
+    }
+
+    fn transfer(&self) -> Result<Attributes, BuildError> {
+        let Evidence::Flow(flow) = &self.facts.evidence else { return Err(BuildError::Evidence) };
+        Ok(vec![
+            ("purpose", self.purpose()),
+            ("rows", RestrictedExpression::new_long(self.facts.rows.into())),
+            ("flow", entity(uid(&self.types.flow, flow.name.as_str()))),
+            ("destination", entity(uid(&self.types.country, flow.destination.as_str()))),
+            ("basis", entity(uid(&self.types.basis, flow.basis.word()))),
+        ])
+    }
+
+    fn purpose(&self) -> RestrictedExpression {
+        entity(uid(&self.types.purpose, self.facts.purpose.word()))
+    }
+
+    fn region(&self) -> EntityUid {
+        uid(&self.types.region, self.programme.region.as_str())
+    }
+
+    fn add(
+        &mut self,
+        uid: EntityUid,
+        attributes: Attributes,
+        parents: impl IntoIterator<Item = EntityUid>,
+    ) -> Result<EntityUid, BuildError> {
+        if !self.entities.contains_key(&uid) {
+            let attributes = attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+            let entity = Entity::new(uid.clone(), attributes, parents.into_iter().collect())?;
+            self.entities.insert(uid.clone(), entity);
+        }
+        Ok(uid)
+    }
+
+    fn country(&mut self, country: Country) -> Result<EntityUid, BuildError> {
+        let holds = |list: &[Country]| RestrictedExpression::new_bool(list.contains(&country));
+        let attributes = vec![
+            ("heightened", holds(&self.programme.heightened)),
+            ("destination", holds(&self.programme.destinations)),
+        ];
+        let region = self.programme.in_region(country).then(|| self.region());
+        self.add(uid(&self.types.country, country.as_str()), attributes, region)
+    }
+
+    fn employer(&mut self) -> Result<EntityUid, BuildError> {
+        let principal = &self.facts.principal;
+        let seat = self.country(principal.seat)?;
+        self.add(uid(&self.types.employer, principal.employer.as_str()), vec![("seat", entity(seat))], [])
+    }
+
+    fn list(&mut self, name: &Name) -> Result<EntityUid, BuildError> {
+        self.add(uid(&self.types.field_list, name.as_str()), vec![], [])
+    }
+
+    fn dataset(&mut self, name: &Name) -> Result<EntityUid, BuildError> {
+        let region = entity(self.region());
+        self.add(uid(&self.types.dataset, name.as_str()), vec![("region", region)], [])
+    }
+
+    fn subject(&mut self, tag: Tag) -> Result<EntityUid, BuildError> {
+        let home = entity(self.region());
+        self.add(uid(&self.types.data_subject, &tag.to_string()), vec![("home", home)], [])
+    }
+
+    fn principal(&mut self) -> Result<(), BuildError> {
+        let principal = &self.facts.principal;
+        let location = self.country(principal.country)?;
+        let employer = self.employer()?;
+        let mut teams = Vec::new();
+        for team in &principal.teams {
+            teams.push(self.add(uid(&self.types.team, team.as_str()), vec![], [])?);
+        }
+        match principal.kind {
+            PrincipalKind::Employee => {
+                self.employee(principal.tag, employer, location, principal.qualified, teams)?;
+            }
+            PrincipalKind::Service => {
+                self.service(principal.tag, employer, location, principal.qualified, teams)?;
+            }
+            PrincipalKind::Subject => {
+                let subject = self.subject(principal.tag)?;
+                self.add(self.record(), vec![("subject", entity(subject))], [])?;
+            }
+            PrincipalKind::Operator => {}
+        }
+        Ok(())
+    }
+
+    fn employee(
+        &mut self,
+        tag: Tag,
+        employer: EntityUid,
+        location: EntityUid,
+        trained: bool,
+        teams: Vec<EntityUid>,
+    ) -> Result<EntityUid, BuildError> {
+        let attributes = vec![
+            ("employer", entity(employer)),
+            ("location", entity(location)),
+            ("trained", RestrictedExpression::new_bool(trained)),
+        ];
+        self.add(uid(&self.types.employee, &tag.to_string()), attributes, teams)
+    }
+
+    fn service(
+        &mut self,
+        tag: Tag,
+        operator: EntityUid,
+        location: EntityUid,
+        attested: bool,
+        teams: Vec<EntityUid>,
+    ) -> Result<EntityUid, BuildError> {
+        let attributes = vec![
+            ("operator", entity(operator)),
+            ("location", entity(location)),
+            ("attested", RestrictedExpression::new_bool(attested)),
+        ];
+        self.add(uid(&self.types.service, &tag.to_string()), attributes, teams)
+    }
+
+    /// A person named by evidence: of whom nothing else is known than where they approved.
+    fn other(&mut self, tag: Tag, country: Country) -> Result<EntityUid, BuildError> {
+        let location = self.country(country)?;
+        let employer = self.employer()?;
+        self.employee(tag, employer, location, true, vec![])
+    }
+
+    fn grant(&mut self, grant: &GrantFacts) -> Result<(), BuildError> {
+        let mut attributes = vec![
+            ("holder", entity(self.other(grant.holder, grant.approver_country)?)),
+            ("approver", entity(self.other(grant.approver, grant.approver_country)?)),
+            ("purpose", entity(uid(&self.types.purpose, grant.purpose.word()))),
+            ("dataset", entity(self.dataset(&grant.dataset)?)),
+            ("notBefore", time(grant.not_before)),
+            ("notAfter", time(grant.not_after)),
+        ];
+        if let Some(fields) = &grant.fields {
+            attributes.push(("fields", entity(self.list(fields)?)));
+        }
+        if let Some(tag) = grant.subject {
+            attributes.push(("subject", entity(self.subject(tag)?)));
+        }
+        self.add(uid(&self.types.grant, &grant.id.to_string()), attributes, [])?;
+        Ok(())
+    }
+
+    fn case(&mut self, case: &CaseFacts) -> Result<(), BuildError> {
+        let attributes = vec![
+            ("engineer", entity(self.other(case.engineer, case.approver_country)?)),
+            ("approver", entity(self.other(case.approver, case.approver_country)?)),
+            ("kind", entity(uid(&self.types.case_kind, case.kind.word()))),
+            ("subject", entity(self.subject(case.subject)?)),
+            ("fields", entity(self.list(&case.fields)?)),
+            ("approvedAt", time(case.approved_at)),
+            ("open", RestrictedExpression::new_bool(case.open)),
+        ];
+        self.add(uid(&self.types.case, &case.id.to_string()), attributes, [])?;
+        Ok(())
+    }
+
+    fn flow(&mut self, flow: &FlowFacts) -> Result<(), BuildError> {
+        let destination = self.country(flow.destination)?;
+        let operator = self.employer()?;
+        // A flow has no approver: of a sink that does not ask itself, only its destination is known.
+        let sink = self.service(flow.sink, operator, destination.clone(), false, vec![])?;
+        let attributes = vec![
+            ("sink", entity(sink)),
+            ("fields", entity(self.list(&flow.fields)?)),
+            ("destination", entity(destination)),
+            ("basis", entity(uid(&self.types.basis, flow.basis.word()))),
+            ("active", RestrictedExpression::new_bool(flow.active)),
+        ];
+        self.add(uid(&self.types.flow, flow.name.as_str()), attributes, [])?;
+        Ok(())
+    }
+}
+
+fn uid(name: &EntityTypeName, id: &str) -> EntityUid {
+    EntityUid::from_type_name_and_id(name.clone(), EntityId::new(id))
+}
+
+fn entity(uid: EntityUid) -> RestrictedExpression {
+    RestrictedExpression::new_entity_uid(uid)
+}
+
+/// A moment as Cedar reads it. One that no calendar holds is no datetime, and building the request errs.
+fn time(t: UnixSeconds) -> RestrictedExpression {
+    RestrictedExpression::new_datetime(t.rfc3339())
+}

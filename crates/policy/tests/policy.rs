@@ -1,0 +1,18 @@
+//! The starter rulebook against what it promises: stories, decisions on record, the matrix, properties.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+#[path = "policy/any.rs"]
+mod any;
+#[path = "policy/cast.rs"]
+mod cast;
+#[path = "policy/decided.rs"]
+mod decided;
+#[path = "policy/loading.rs"]
+mod loading;
+#[path = "policy/matrix.rs"]
+mod matrix;
+#[path = "policy/properties.rs"]
+mod properties;
+#[path = "policy/stories.rs"]
+mod stories;

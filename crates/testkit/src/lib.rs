@@ -1,0 +1,1 @@
+//! Sample services, clients and faults for tests.

@@ -1,0 +1,216 @@
+//! Scalars and whitespace of RFC 8259, checked to the letter.
+
+use super::error::{ErrorKind, JsonError};
+
+/// The byte at `at`, or 0 past the end. A raw 0 is refused everywhere in JSON, so both cases
+/// take the same refusing branch and `stray` tells them apart.
+#[inline(always)]
+pub(super) fn byte(text: &[u8], at: usize) -> u8 {
+    text.get(at).copied().unwrap_or(0)
+}
+
+/// The error for an unfit byte at `at`: the end of the text has its own kind.
+#[cold]
+pub(super) fn stray(text: &[u8], at: usize, kind: ErrorKind) -> JsonError {
+    JsonError::new(if at >= text.len() { ErrorKind::UnexpectedEnd } else { kind }, at)
+}
+
+/// The first position at or after `at` that is not whitespace.
+#[inline(always)]
+pub(super) fn skip_space(text: &[u8], at: usize) -> usize {
+    if byte(text, at) > b' ' { at } else { skip_space_slow(text, at) }
+}
+
+#[inline(never)]
+fn skip_space_slow(text: &[u8], mut at: usize) -> usize {
+    while matches!(byte(text, at), b' ' | b'\t' | b'\n' | b'\r') {
+        at += 1;
+    }
+    at
+}
+
+/// A string that ends with the quote at `end`.
+#[derive(Clone, Copy)]
+pub(super) struct StringEnd {
+    pub(super) end: usize,
+    pub(super) escaped: bool,
+}
+
+/// Checks the string whose first byte after the opening quote is at `start`.
+#[inline(always)]
+pub(super) fn string(text: &[u8], start: usize) -> Result<StringEnd, JsonError> {
+    let end = plain_end(text, start);
+    if byte(text, end) == b'"' {
+        return Ok(StringEnd { end, escaped: false });
+    }
+    string_slow(text, end)
+}
+
+#[inline(never)]
+fn string_slow(text: &[u8], mut at: usize) -> Result<StringEnd, JsonError> {
+    let mut escaped = false;
+    loop {
+        at = plain_end(text, at);
+        match byte(text, at) {
+            b'"' => return Ok(StringEnd { end: at, escaped }),
+            b'\\' => {
+                escaped = true;
+                at = escape(text, at)?;
+            }
+            _ => return Err(stray(text, at, ErrorKind::ControlCharacter)),
+        }
+    }
+}
+
+/// The position of the first quote, backslash or control character at or after `at`, or the
+/// end of the text.
+#[inline(always)]
+fn plain_end(text: &[u8], mut at: usize) -> usize {
+    // Most names and many values end within eight bytes: one word first, then wider blocks.
+    match text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        Some(word) => match first_special_in_word(*word) {
+            Some(offset) => return at + offset,
+            None => at += 8,
+        },
+        None => return plain_end_slow(text, at),
+    }
+    while let Some(block) = text.get(at..).and_then(|rest| rest.first_chunk::<16>()) {
+        match first_special_in_block(block) {
+            Some(offset) => return at + offset,
+            None => at += 16,
+        }
+    }
+    plain_end_slow(text, at)
+}
+
+#[inline(never)]
+fn plain_end_slow(text: &[u8], at: usize) -> usize {
+    let rest = text.get(at..).unwrap_or_default();
+    at + rest.iter().position(|b| matches!(b, b'"' | b'\\' | 0..0x20)).unwrap_or(rest.len())
+}
+
+/// Eight bytes at a time within one register: the classic test for a zero byte, on the word
+/// xor-ed with each wanted byte. Only the lowest flag is exact, and only that one is used.
+#[inline(always)]
+fn first_special_in_word(word: [u8; 8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    let word = u64::from_le_bytes(word);
+    let quote = (word ^ (ONES * b'"' as u64)).wrapping_sub(ONES);
+    let backslash = (word ^ (ONES * b'\\' as u64)).wrapping_sub(ONES);
+    let control = word.wrapping_sub(ONES * 0x20);
+    let flags = (quote | backslash | control) & !word & HIGHS;
+    (flags != 0).then_some((flags.trailing_zeros() / 8) as usize)
+}
+
+/// Sixteen bytes at a time; written so that the compiler turns the loop into vector compares.
+#[inline(always)]
+fn first_special_in_block(block: &[u8; 16]) -> Option<usize> {
+    let mut flags = [0_u8; 16];
+    for (flag, b) in flags.iter_mut().zip(block) {
+        *flag =
+            (u8::from(*b == b'"') | u8::from(*b == b'\\') | u8::from(*b < 0x20)).wrapping_neg();
+    }
+    let flags = u128::from_le_bytes(flags);
+    (flags != 0).then_some((flags.trailing_zeros() / 8) as usize)
+}
+
+/// Checks the escape whose backslash is at `at`; returns the position after it. A surrogate
+/// pair is one escape.
+fn escape(text: &[u8], at: usize) -> Result<usize, JsonError> {
+    match byte(text, at + 1) {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Ok(at + 2),
+        b'u' => match hex4(text, at + 2)? {
+            0xD800..=0xDBFF => {
+                low_surrogate(text, at + 6)?;
+                Ok(at + 12)
+            }
+            0xDC00..=0xDFFF => Err(JsonError::new(ErrorKind::Surrogate, at)),
+            _ => Ok(at + 6),
+        },
+        _ => Err(stray(text, at + 1, ErrorKind::Escape)),
+    }
+}
+
+/// The low half of a surrogate pair, whose backslash must be at `at`.
+pub(super) fn low_surrogate(text: &[u8], at: usize) -> Result<u32, JsonError> {
+    if byte(text, at) != b'\\' || byte(text, at + 1) != b'u' {
+        return Err(stray(text, at, ErrorKind::Surrogate));
+    }
+    match hex4(text, at + 2)? {
+        low @ 0xDC00..=0xDFFF => Ok(low),
+        _ => Err(JsonError::new(ErrorKind::Surrogate, at)),
+    }
+}
+
+/// Four hexadecimal digits at `at`.
+pub(super) fn hex4(text: &[u8], at: usize) -> Result<u32, JsonError> {
+    let mut value = 0;
+    for offset in 0..4 {
+        let digit = char::from(byte(text, at + offset)).to_digit(16);
+        value = value * 16 + digit.ok_or_else(|| stray(text, at + offset, ErrorKind::Escape))?;
+    }
+    Ok(value)
+}
+
+/// Checks the number at `at`; returns the position after it.
+#[inline]
+pub(super) fn number(text: &[u8], start: usize) -> Result<usize, JsonError> {
+    let at = if byte(text, start) == b'-' { start + 1 } else { start };
+    let mut at = match byte(text, at) {
+        b'0' => at + 1,
+        b'1'..=b'9' => digits(text, at + 1),
+        _ => return Err(stray(text, at, ErrorKind::Number)),
+    };
+    if byte(text, at) == b'.' {
+        at = some_digits(text, at + 1)?;
+    }
+    if matches!(byte(text, at), b'e' | b'E') {
+        let sign = usize::from(matches!(byte(text, at + 1), b'+' | b'-'));
+        at = some_digits(text, at + 1 + sign)?;
+    }
+    // `01`, `1a`, `1.2.3`: name the number as the culprit, not the missing comma.
+    if NUMBER_TAIL.get(usize::from(byte(text, at))).copied().unwrap_or(false) {
+        return Err(JsonError::new(ErrorKind::Number, at));
+    }
+    Ok(at)
+}
+
+#[inline(always)]
+fn digits(text: &[u8], mut at: usize) -> usize {
+    while byte(text, at).is_ascii_digit() {
+        at += 1;
+    }
+    at
+}
+
+fn some_digits(text: &[u8], at: usize) -> Result<usize, JsonError> {
+    let end = digits(text, at);
+    if end == at { Err(stray(text, at, ErrorKind::Number)) } else { Ok(end) }
+}
+
+/// Checks for one literal at `at`; returns the position after it.
+#[inline]
+pub(super) fn literal(text: &[u8], at: usize, word: &[u8]) -> Result<usize, JsonError> {
+    let end = at + word.len();
+    if text.get(at..end) == Some(word) {
+        return Ok(end);
+    }
+    let rest = text.get(at..).unwrap_or_default();
+    let cut_off = word.starts_with(rest);
+    Err(JsonError::new(if cut_off { ErrorKind::UnexpectedEnd } else { ErrorKind::Literal }, at))
+}
+
+/// Bytes that cannot follow a number but look as if they belonged to it.
+static NUMBER_TAIL: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0_u8;
+    while b < 128 {
+        #[expect(clippy::indexing_slicing, reason = "built at compile time, index is below 128")]
+        {
+            table[b as usize] = b.is_ascii_alphanumeric() || matches!(b, b'.' | b'+' | b'-');
+        }
+        b += 1;
+    }
+    table
+};

@@ -1,0 +1,184 @@
+//! The few things the log asks of a file system, so that a test can make each of them fail.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// A file system as the log uses it. Paths are below one folder.
+pub trait Disk: Send + Sync {
+    /// Creates a file of that many zero bytes, written and flushed, so that later writes change no size.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn allocate(&self, path: &Path, bytes: u64) -> io::Result<()>;
+    /// Writes bytes into an existing file.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn write_at(&self, path: &Path, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// Flushes the data of one file.
+    ///
+    /// # Errors
+    /// What the file system says. After an error nobody knows what is on the disk.
+    fn sync_data(&self, path: &Path) -> io::Result<()>;
+    /// Writes a whole file under another name, and renames it into place. Not flushed.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn put(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+    /// Flushes everything that was put and renamed so far.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn sync_all(&self) -> io::Result<()>;
+    /// Renames a file.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file that may not be there.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Reads a whole file; `None` if it is not there.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>>;
+    /// Names of the files in a folder, sorted; none if it is not there.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
+}
+
+/// A folder of the real file system, locked against a second process.
+#[derive(Debug)]
+pub struct Folder {
+    root: PathBuf,
+    open: std::sync::Mutex<Option<(PathBuf, File)>>,
+    _lock: File,
+}
+
+impl Folder {
+    /// Opens a folder, creating it and locking it.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] when another process has it; else what the file system says.
+    pub fn open(root: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(root)?;
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(root.join(".lock"))?;
+        lock.try_lock().map_err(|e| match e {
+            std::fs::TryLockError::Error(e) => e,
+            std::fs::TryLockError::WouldBlock => io::ErrorKind::WouldBlock.into(),
+        })?;
+        Ok(Self { root: root.to_owned(), open: std::sync::Mutex::default(), _lock: lock })
+    }
+
+    /// Runs with a handle on a file, kept open for the next call: the log writes one file many times.
+    fn with<T>(&self, path: &Path, run: impl FnOnce(&File) -> io::Result<T>) -> io::Result<T> {
+        let mut open = self.open.lock().map_err(|_| io::Error::other("the file lock is poisoned"))?;
+        if open.as_ref().is_none_or(|(p, _)| p != path) {
+            let file = OpenOptions::new().write(true).open(self.root.join(path))?;
+            *open = Some((path.to_owned(), file));
+        }
+        match open.as_ref() {
+            Some((_, file)) => run(file),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn forget(&self, path: &Path) {
+        if let Ok(mut open) = self.open.lock()
+            && open.as_ref().is_some_and(|(p, _)| p == path)
+        {
+            *open = None;
+        }
+    }
+
+    fn make_parent(&self, path: &Path) -> io::Result<PathBuf> {
+        let full = self.root.join(path);
+        if let Some(parent) = full.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        Ok(full)
+    }
+}
+
+impl Disk for Folder {
+    fn allocate(&self, path: &Path, bytes: u64) -> io::Result<()> {
+        let full = self.make_parent(path)?;
+        let part = full.with_extension("new");
+        let mut file = File::create(&part)?;
+        io::copy(&mut io::repeat(0).take(bytes), &mut file)?;
+        file.sync_all()?;
+        std::fs::rename(&part, &full)?;
+        File::open(full.parent().unwrap_or(&self.root))?.sync_all()
+    }
+
+    fn write_at(&self, path: &Path, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.with(path, |f| f.write_all_at(bytes, offset))
+    }
+
+    fn sync_data(&self, path: &Path) -> io::Result<()> {
+        self.with(path, File::sync_data)
+    }
+
+    fn put(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let full = self.root.join(path);
+        let part = full.with_extension("new");
+        let mut file = match File::create(&part) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                self.make_parent(path)?;
+                File::create(&part)?
+            }
+            other => other?,
+        };
+        file.write_all(bytes)?;
+        std::fs::rename(&part, &full)
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        rustix::fs::syncfs(File::open(&self.root)?).map_err(io::Error::from)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.forget(from);
+        self.forget(to);
+        std::fs::rename(self.root.join(from), self.root.join(to))?;
+        File::open(self.root.join(to).parent().unwrap_or(&self.root))?.sync_all()
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.forget(path);
+        match std::fs::remove_file(self.root.join(path)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
+        match std::fs::read(self.root.join(path)) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        let entries = match std::fs::read_dir(self.root.join(folder)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            if let Ok(name) = entry?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+}

@@ -1,0 +1,16 @@
+//! Everything that is stored: records, keys, grants and cases, and the ledger's log. No other crate of the
+//! enclave opens a file of it.
+//!
+//! Start reading at [`log`] for the ledger, [`records`] for people, [`keys`] for keys.
+
+pub mod control;
+pub mod disk;
+pub mod keys;
+pub mod log;
+pub mod records;
+
+pub use control::Control;
+pub use disk::{Disk, Folder};
+pub use keys::{KeyService, PersonKeys};
+pub use log::{Border, BorderClosed, Log};
+pub use records::Records;

@@ -1,0 +1,406 @@
+//! The ledger's log on one machine: a committer thread that makes batches durable, and a publisher thread
+//! that derives tiles, bundles and details from them.
+//!
+//! Commit path: everything that waits is taken at once (no timer), written as one frame, flushed, and only
+//! then are receipts handed out. What the publisher writes can be rebuilt from the frames, which are kept
+//! until it is flushed. Refuses to start on a log that is not there, that another process holds, or whose
+//! frames end before what was published. Start reading at [`Log::open`].
+
+mod committer;
+mod publisher;
+mod recover;
+mod segments;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use ledger::checkpoint::Checkpoint;
+use ledger::merkle::Frontier;
+use ledger::note::{Signer, Verifier};
+use ledger::proof::LogProof;
+use ledger::tile::{TileCoordinates, TileReader};
+use ledger::{Receipt, Submission};
+use model::{Explain, Tag};
+use tokio::sync::oneshot;
+
+use crate::disk::Disk;
+
+pub(crate) const CHECKPOINT: &str = "ledger/checkpoint";
+pub(crate) const DURABLE: &str = "wal/durable";
+
+/// Whose log it is.
+pub struct Identity {
+    /// First line of its checkpoints, and the name of its key.
+    pub origin: String,
+    /// Signs checkpoints.
+    pub signer: Signer,
+}
+
+impl Identity {
+    fn verifier(&self) -> Verifier {
+        self.signer.verifier().clone()
+    }
+}
+
+/// Limits of a log.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Bytes of one segment of the write-ahead log, written in advance.
+    pub segment_bytes: u64,
+    /// Most submissions that may wait.
+    pub queue_max: usize,
+    /// Most entries that may wait for publication before commits stop.
+    pub unpublished_max: usize,
+    /// How often tiles and checkpoint are published.
+    pub publish_every: Duration,
+    /// How often published files are flushed and segments recycled.
+    pub flush_every: Duration,
+    /// How long after a refused write the next attempt is made.
+    pub retry_after: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 16 << 20,
+            queue_max: 16_384,
+            unpublished_max: 1 << 20,
+            publish_every: Duration::from_millis(250),
+            flush_every: Duration::from_secs(2),
+            retry_after: Duration::from_millis(250),
+        }
+    }
+}
+
+/// Takes note of which tags stand in which entries, for the person's own list.
+pub trait TagIndex: Send + Sync {
+    /// Adds pairs; the same pair may come again after a restart.
+    ///
+    /// # Errors
+    /// A short reason.
+    fn add(&self, pairs: &[(Tag, u64)]) -> Result<(), String>;
+    /// Makes what was added durable.
+    ///
+    /// # Errors
+    /// A short reason.
+    fn flush(&self) -> Result<(), String>;
+}
+
+/// What the log does on its own account, and how it ends.
+pub struct Hooks {
+    /// Makes the entry that opens the border again after it was closed.
+    pub reopening: Box<dyn FnMut() -> Submission + Send>,
+    /// Where tags are noted.
+    pub index: Arc<dyn TagIndex>,
+    /// Called when nobody can say any more what is on the disk. In production it ends the process.
+    pub fatal: Box<dyn Fn(&str) + Send>,
+}
+
+/// Why nothing may cross.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BorderClosed {
+    /// The disk is full or refuses writes.
+    #[error("the ledger cannot be written")]
+    NotWritten,
+    /// More waits than may wait.
+    #[error("the ledger's queue is full")]
+    Full,
+    /// The log has ended.
+    #[error("the ledger has stopped")]
+    Stopped,
+}
+
+impl Explain for BorderClosed {
+    fn code(&self) -> &'static str {
+        "CLV-0201"
+    }
+    fn fix(&self) -> &'static str {
+        "free space on the ledger's disk; the border opens by itself after a successful durable write"
+    }
+    fn public(&self) -> &'static str {
+        "the border is closed; nothing was released"
+    }
+}
+
+/// Why a log cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LogError {
+    /// There is no log here, and none is made as a side effect.
+    #[error("no ledger here")]
+    Missing,
+    /// There is one already.
+    #[error("a ledger is here already")]
+    Exists,
+    /// A file cannot be read or written.
+    #[error("cannot use `{path}`")]
+    Io {
+        /// Which.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The published checkpoint is not of this log.
+    #[error("the checkpoint is not signed by this log's key")]
+    OtherLog,
+    /// The frames end before what was published: entries are missing.
+    #[error("the log ends at entry {found}, but {published} were published")]
+    Lost {
+        /// Entries found.
+        found: u64,
+        /// Entries that the newest checkpoint counts.
+        published: u64,
+    },
+    /// The published tiles do not belong to the checkpoint, or a frame in the middle is damaged.
+    #[error("the log is damaged: {0}")]
+    Damaged(String),
+}
+
+impl Explain for LogError {
+    fn code(&self) -> &'static str {
+        "CLV-0202"
+    }
+    fn fix(&self) -> &'static str {
+        "restore the ledger folder from a copy that is not older than the last checkpoint; `clover init` makes a new one"
+    }
+    fn public(&self) -> &'static str {
+        "the border is closed; nothing was released"
+    }
+}
+
+/// Whether anything may cross.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Border {
+    /// The last durable write succeeded.
+    Open,
+    /// It did not.
+    Closed(BorderClosed),
+}
+
+type Reply = oneshot::Sender<Result<Receipt, BorderClosed>>;
+
+/// A submission and who waits for its receipt.
+pub(crate) struct Job {
+    pub(crate) submission: Submission,
+    pub(crate) reply: Reply,
+}
+
+/// What threads share.
+pub(crate) struct Shared {
+    pub(crate) queue: Mutex<Queue>,
+    pub(crate) wake: Condvar,
+    pub(crate) publish: Mutex<Vec<ledger::Committed>>,
+    pub(crate) publish_wake: Condvar,
+    pub(crate) unpublished: AtomicU64,
+    pub(crate) committed: AtomicU64,
+    pub(crate) published: AtomicU64,
+    pub(crate) options: Options,
+}
+
+/// What waits for the committer.
+pub(crate) struct Queue {
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) border: Border,
+    pub(crate) stop: bool,
+    pub(crate) idle: bool,
+}
+
+/// A running log.
+pub struct Log {
+    shared: Arc<Shared>,
+    disk: Arc<dyn Disk>,
+    verifier: Verifier,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Log {
+    /// Makes a new, empty log. Explicit, never a side effect.
+    ///
+    /// # Errors
+    /// [`LogError::Exists`] when there is one; else what the disk says.
+    pub fn create(disk: &dyn Disk, identity: &Identity) -> Result<(), LogError> {
+        let io = |source| LogError::Io { path: CHECKPOINT.to_owned(), source };
+        if disk.read(Path::new(CHECKPOINT)).map_err(io)?.is_some() {
+            return Err(LogError::Exists);
+        }
+        let empty = Checkpoint::new(&identity.origin, Frontier::new().head())
+            .and_then(|c| c.sign(&identity.signer))
+            .map_err(|e| LogError::Damaged(e.to_string()))?;
+        disk.put(Path::new(DURABLE), empty.as_bytes()).map_err(io)?;
+        disk.put(Path::new(CHECKPOINT), empty.as_bytes()).map_err(io)?;
+        disk.sync_all().map_err(io)
+    }
+
+    /// Opens a log: checks what was published, reads the frames behind it, publishes what is missing, and
+    /// starts its threads.
+    ///
+    /// # Errors
+    /// [`LogError`]; a log in doubt does not start.
+    pub fn open(
+        disk: Arc<dyn Disk>, identity: Identity, options: Options, hooks: Hooks,
+    ) -> Result<Self, LogError> {
+        let verifier = identity.verifier();
+        let mut recovered = recover::recover(disk.as_ref(), &verifier, options.segment_bytes)?;
+        let size = recovered.tree.size();
+        let published = recovered.publisher.size();
+        let shared = Arc::new(Shared {
+            queue: Mutex::new(Queue { jobs: Vec::new(), border: Border::Open, stop: false, idle: true }),
+            wake: Condvar::new(),
+            publish: Mutex::new(Vec::new()),
+            publish_wake: Condvar::new(),
+            unpublished: AtomicU64::new(size - published),
+            committed: AtomicU64::new(size),
+            published: AtomicU64::new(published),
+            options,
+        });
+        let segments = segments::Segments::new(Arc::clone(&disk), options.segment_bytes, recovered.tail);
+        let sequencer = ledger::Sequencer::new(&identity.origin, identity.signer, recovered.tree, segments);
+        let checkpoint = sequencer.checkpoint().map_err(|e| LogError::Damaged(e.to_string()))?;
+        if let Some(last) = recovered.pending.last_mut() {
+            last.checkpoint = checkpoint;
+        }
+        if let Ok(mut publish) = shared.publish.lock() {
+            publish.append(&mut recovered.pending);
+        }
+        let committer = committer::Committer::new(Arc::clone(&shared), sequencer, hooks.reopening, hooks.fatal);
+        let publisher = recovered.publisher.attach(Arc::clone(&disk), Arc::clone(&shared), hooks.index);
+        let threads = vec![
+            spawn("ledger-commit", move || committer.run())?,
+            spawn("ledger-publish", move || publisher.run())?,
+        ];
+        Ok(Self { shared, disk, verifier, threads: Mutex::new(threads) })
+    }
+
+    /// Queues an entry. The receiver yields its receipt once it is durable.
+    ///
+    /// # Errors
+    /// [`BorderClosed`], and nothing is queued.
+    pub fn submit(&self, submission: Submission) -> Result<oneshot::Receiver<Result<Receipt, BorderClosed>>, BorderClosed> {
+        let (reply, receipt) = oneshot::channel();
+        let mut queue = self.shared.queue.lock().map_err(|_| BorderClosed::Stopped)?;
+        if queue.stop {
+            return Err(BorderClosed::Stopped);
+        }
+        if let Border::Closed(why) = queue.border {
+            return Err(why);
+        }
+        if queue.jobs.len() >= self.shared.options.queue_max {
+            return Err(BorderClosed::Full);
+        }
+        queue.jobs.push(Job { submission, reply });
+        // One wake-up serves all that arrive while the committer is busy.
+        let wake = std::mem::replace(&mut queue.idle, false);
+        drop(queue);
+        if wake {
+            self.shared.wake.notify_one();
+        }
+        Ok(receipt)
+    }
+
+    /// Queues an entry and waits for its receipt on this thread.
+    ///
+    /// # Errors
+    /// [`BorderClosed`] when it is not durable.
+    pub fn submit_and_wait(&self, submission: Submission) -> Result<Receipt, BorderClosed> {
+        self.submit(submission)?.blocking_recv().map_err(|_| BorderClosed::Stopped)?
+    }
+
+    /// Whether anything may cross.
+    #[must_use]
+    pub fn border(&self) -> Border {
+        self.shared.queue.lock().map_or(Border::Closed(BorderClosed::Stopped), |q| {
+            if q.stop { Border::Closed(BorderClosed::Stopped) } else { q.border }
+        })
+    }
+
+    /// Entries that are durable.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.shared.committed.load(Ordering::Acquire)
+    }
+
+    /// Entries that the published checkpoint counts.
+    #[must_use]
+    pub fn published(&self) -> u64 {
+        self.shared.published.load(Ordering::Acquire)
+    }
+
+    /// The published checkpoint.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn checkpoint(&self) -> Result<String, LogError> {
+        Ok(String::from_utf8_lossy(&self.read(CHECKPOINT)?.ok_or(LogError::Missing)?).into_owned())
+    }
+
+    /// One published entry with the proof that it is in the published tree.
+    ///
+    /// # Errors
+    /// When it is not published yet, or the files are damaged.
+    pub fn prove(&self, index: u64) -> Result<(Vec<u8>, LogProof), LogError> {
+        let note = self.checkpoint()?;
+        let opened = ledger::checkpoint::open(&note, &self.verifier, &[]).map_err(|_| LogError::OtherLog)?;
+        let head = opened.checkpoint().head();
+        let mut reader = TileReader::new(head, |at: TileCoordinates| {
+            self.disk.read(Path::new(&format!("ledger/{at}")))?.ok_or_else(|| std::io::ErrorKind::NotFound.into())
+        });
+        let damaged = |e: &dyn std::error::Error| LogError::Damaged(e.to_string());
+        let width = u64::from(ledger::tile::FULL_WIDTH);
+        let bundle = reader.entries(index / width).map_err(|e: ledger::tile::ReadError<std::io::Error>| damaged(&e))?;
+        let hashes = reader.prove_inclusion(index).map_err(|e| damaged(&e))?;
+        let leaf = usize::try_from(index % width).ok().and_then(|i| bundle.into_iter().nth(i));
+        let leaf = leaf.ok_or_else(|| LogError::Damaged(format!("entry {index} is missing")))?;
+        Ok((leaf, LogProof::new(index, hashes, note)))
+    }
+
+    /// The sealed detail of a published entry; empty if it has none.
+    ///
+    /// # Errors
+    /// When the file cannot be read or does not hold it.
+    pub fn detail(&self, index: u64) -> Result<Vec<u8>, LogError> {
+        let width = u64::from(ledger::tile::FULL_WIDTH);
+        let path = publisher::detail_path(index / width);
+        let bytes = self.read(&path)?.unwrap_or_default();
+        publisher::split_details(&bytes)
+            .and_then(|all| all.into_iter().nth(usize::try_from(index % width).ok()?))
+            .ok_or_else(|| LogError::Damaged(format!("the detail of entry {index} is missing")))
+    }
+
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, LogError> {
+        self.disk.read(Path::new(path)).map_err(|source| LogError::Io { path: path.to_owned(), source })
+    }
+
+    /// Stops after everything queued is durable and published.
+    pub fn close(&self) {
+        if let Ok(mut queue) = self.shared.queue.lock() {
+            queue.stop = true;
+        }
+        self.shared.wake.notify_all();
+        let threads = self.threads.lock().map(|mut t| std::mem::take(&mut *t)).unwrap_or_default();
+        for t in threads {
+            // The committer ends first and tells the publisher by its flag.
+            if t.join().is_err() {
+                tracing::error!("a ledger thread panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, LogError> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(run)
+        .map_err(|source| LogError::Io { path: name.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,310 @@
+//! Records of people in the embedded store, each sealed under its person's own key.
+//!
+//! A person is there or not there, never half: records are written under a fresh internal id, and only the
+//! subject row, written last and durably, makes them visible. What an interrupted import left is swept when
+//! the store opens. Associated data of the seal is the record's key, so a swapped ciphertext is found.
+
+use std::path::Path;
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use ledger::{Receipt, SecretKey};
+use model::{Country, Explain, SubjectId, Tag, UnixSeconds};
+
+use crate::keys::{self, KeyError, KeyService, PersonKeys};
+use crate::log::TagIndex;
+
+const ROW_VERSION: u8 = 1;
+/// Bytes of records that are handed to the store at once.
+const CHUNK: usize = 1 << 20;
+
+/// Why records cannot be read or written. Never content.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// The store refuses.
+    #[error("the record store refuses")]
+    Store(#[from] fjall::Error),
+    /// The keys refuse.
+    #[error("the keys of a record refuse")]
+    Keys(#[from] KeyError),
+    /// A row or record is not of this version.
+    #[error("a stored row is not of version 1")]
+    Form,
+    /// The person is there already.
+    #[error("the person is in the vault already")]
+    Duplicate,
+}
+
+impl Explain for RecordError {
+    fn code(&self) -> &'static str {
+        if matches!(self, Self::Duplicate) { "CLV-0302" } else { "CLV-0301" }
+    }
+    fn fix(&self) -> &'static str {
+        match self {
+            Self::Duplicate => "leave the file out, or erase the person first",
+            _ => "check that no other process has the vault open and that its disk has space",
+        }
+    }
+    fn public(&self) -> &'static str {
+        "the request cannot be answered now"
+    }
+}
+
+/// A person as the store knows them.
+#[derive(Debug, Clone)]
+pub struct Person {
+    internal: [u8; 16],
+    wrapped: Vec<u8>,
+    /// Where they live, by the evidence of their import.
+    pub home: Country,
+    /// When they were imported.
+    pub since: UnixSeconds,
+}
+
+/// The embedded store.
+pub struct Records {
+    db: Database,
+    subjects: Keyspace,
+    records: Keyspace,
+    pending: Keyspace,
+    tags: Keyspace,
+}
+
+/// A person being imported: invisible until [`Records::admit`].
+pub struct Arrival<'a> {
+    store: &'a Records,
+    keys: PersonKeys,
+    internal: [u8; 16],
+    wrapped: Vec<u8>,
+    batch: fjall::OwnedWriteBatch,
+    waiting: usize,
+    counts: std::collections::BTreeMap<String, u32>,
+}
+
+/// A person whose records are written, and who waits for the receipt of the import.
+pub struct Arrived {
+    subject: SubjectId,
+    person: Person,
+    /// Their tag, for the entry.
+    pub tag: Tag,
+    /// Their detail key, for the entry's detail.
+    pub detail: SecretKey,
+    /// Records written.
+    pub records: u32,
+}
+
+impl Records {
+    /// Opens the store and sweeps what an interrupted import left.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn open(folder: &Path) -> Result<Self, RecordError> {
+        let db = Database::builder(folder).open()?;
+        let keyspace = |name| db.keyspace(name, KeyspaceCreateOptions::default);
+        let (subjects, records) = (keyspace("subjects")?, keyspace("records")?);
+        let (pending, tags) = (keyspace("pending")?, keyspace("tags")?);
+        let store = Self { db, subjects, records, pending, tags };
+        store.sweep()?;
+        Ok(store)
+    }
+
+    fn sweep(&self) -> Result<(), RecordError> {
+        let mut left = Vec::new();
+        for row in self.pending.iter() {
+            left.push(row.key()?);
+        }
+        for internal in left {
+            for row in self.records.prefix(&internal) {
+                self.records.remove(row.key()?)?;
+            }
+            self.pending.remove(internal)?;
+        }
+        self.db.persist(PersistMode::SyncAll)?;
+        Ok(())
+    }
+
+    /// Begins a person's import.
+    ///
+    /// # Errors
+    /// When the store or the keys refuse.
+    pub fn arrival<'a>(&'a self, keys: &KeyService) -> Result<Arrival<'a>, RecordError> {
+        let mut internal = [0; 16];
+        keys::random(&mut internal)?;
+        let (key, wrapped) = keys.new_person(&internal)?;
+        self.pending.insert(internal, [])?;
+        let (batch, counts) = (self.db.batch(), std::collections::BTreeMap::new());
+        Ok(Arrival { store: self, keys: keys.person(&key), internal, wrapped, batch, waiting: 0, counts })
+    }
+
+    /// Makes people visible, durably. The receipt is that of the import's entry.
+    ///
+    /// # Errors
+    /// When the store refuses; then none of them is visible.
+    pub fn admit(&self, arrived: &[Arrived], receipt: &Receipt) -> Result<(), RecordError> {
+        let mut batch = self.db.batch().durability(Some(PersistMode::SyncAll));
+        for a in arrived {
+            batch.insert(&self.subjects, a.subject.as_str(), row(&a.person, receipt.index()));
+            batch.remove(&self.pending, a.person.internal);
+        }
+        Ok(batch.commit()?)
+    }
+
+    /// Throws away what was written for people who are not admitted.
+    ///
+    /// # Errors
+    /// When the store refuses; the next opening sweeps them anyway.
+    pub fn dismiss(&self) -> Result<(), RecordError> {
+        self.sweep()
+    }
+
+    /// The person of a handle.
+    ///
+    /// # Errors
+    /// When the store refuses or the row is not of this version.
+    pub fn person(&self, subject: &SubjectId) -> Result<Option<Person>, RecordError> {
+        self.subjects.get(subject.as_str())?.map(|bytes| read_row(&bytes)).transpose()
+    }
+
+    /// Everyone, in the order of their handles.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub fn people(&self) -> impl Iterator<Item = Result<(SubjectId, Person), RecordError>> + '_ {
+        self.subjects.iter().map(|row| {
+            let (key, value) = row.into_inner()?;
+            let subject = std::str::from_utf8(&key).ok().and_then(|s| SubjectId::parse(s).ok());
+            Ok((subject.ok_or(RecordError::Form)?, read_row(&value)?))
+        })
+    }
+
+    /// How many people.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub fn count(&self) -> Result<usize, RecordError> {
+        Ok(self.subjects.len()?)
+    }
+
+    /// A person's keys.
+    ///
+    /// # Errors
+    /// When they were destroyed or are another region's.
+    pub fn keys_of(&self, keys: &KeyService, person: &Person) -> Result<PersonKeys, RecordError> {
+        Ok(keys.person(&keys.open_person(&person.internal, &person.wrapped)?))
+    }
+
+    /// A person's records of one collection, as JSON objects in the order of the import. At most `max`.
+    ///
+    /// # Errors
+    /// When the store refuses or a record does not open.
+    pub fn collection(
+        &self, person: &Person, keys: &PersonKeys, collection: &str, max: usize,
+    ) -> Result<Vec<Vec<u8>>, RecordError> {
+        let prefix = record_prefix(&person.internal, collection);
+        let mut all = Vec::new();
+        for row in self.records.prefix(&prefix).take(max) {
+            let (key, value) = row.into_inner()?;
+            all.push(keys::unseal(&keys.records, &key, &value)?);
+        }
+        Ok(all)
+    }
+
+    /// The entries that name a tag, in order, at most `max`.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub fn entries_of(&self, tag: &Tag, max: usize) -> Result<Vec<u64>, RecordError> {
+        let mut all = Vec::new();
+        for row in self.tags.prefix(tag.bytes()).take(max) {
+            let key = row.key()?;
+            let index = key.get(16..).and_then(|b| b.try_into().ok()).map(u64::from_be_bytes);
+            all.push(index.ok_or(RecordError::Form)?);
+        }
+        Ok(all)
+    }
+}
+
+impl TagIndex for Records {
+    fn add(&self, pairs: &[(Tag, u64)]) -> Result<(), String> {
+        let mut batch = self.db.batch();
+        for (tag, index) in pairs {
+            batch.insert(&self.tags, [&tag.bytes()[..], &index.to_be_bytes()].concat(), []);
+        }
+        batch.commit().map_err(|e| e.to_string())
+    }
+
+    fn flush(&self) -> Result<(), String> {
+        self.db.persist(PersistMode::SyncAll).map_err(|e| e.to_string())
+    }
+}
+
+fn record_prefix(internal: &[u8; 16], collection: &str) -> Vec<u8> {
+    [&internal[..], collection.as_bytes(), &[0]].concat()
+}
+
+fn row(person: &Person, entry: u64) -> Vec<u8> {
+    let mut out = vec![ROW_VERSION];
+    out.extend_from_slice(&person.internal);
+    out.extend_from_slice(&person.home.bytes());
+    out.extend_from_slice(&person.since.0.to_be_bytes());
+    out.extend_from_slice(&entry.to_be_bytes());
+    out.extend_from_slice(&person.wrapped);
+    out
+}
+
+fn read_row(bytes: &[u8]) -> Result<Person, RecordError> {
+    let parts = || {
+        let rest = bytes.strip_prefix(&[ROW_VERSION])?;
+        let (internal, rest) = rest.split_first_chunk::<16>()?;
+        let (home, rest) = rest.split_first_chunk::<2>()?;
+        let (since, rest) = rest.split_first_chunk::<8>()?;
+        let (_entry, wrapped) = rest.split_first_chunk::<8>()?;
+        let home = Country::parse(std::str::from_utf8(home).ok()?).ok()?;
+        let since = UnixSeconds(u64::from_be_bytes(*since));
+        Some(Person { internal: *internal, wrapped: wrapped.to_vec(), home, since })
+    };
+    parts().ok_or(RecordError::Form)
+}
+
+impl Arrival<'_> {
+    /// Adds one record.
+    ///
+    /// # Errors
+    /// When the store or the keys refuse.
+    pub fn put(&mut self, collection: &str, json: &[u8]) -> Result<(), RecordError> {
+        let sequence = self.counts.entry(collection.to_owned()).or_default();
+        let key = [&record_prefix(&self.internal, collection)[..], &sequence.to_be_bytes()].concat();
+        *sequence = sequence.saturating_add(1);
+        let sealed = keys::seal(&self.keys.records, &key, json)?;
+        self.waiting += sealed.len();
+        self.batch.insert(&self.store.records, key, sealed);
+        if self.waiting > CHUNK { self.write() } else { Ok(()) }
+    }
+
+    fn write(&mut self) -> Result<(), RecordError> {
+        self.waiting = 0;
+        Ok(std::mem::replace(&mut self.batch, self.store.db.batch()).commit()?)
+    }
+
+    /// Ends the person's import. They stay invisible until [`Records::admit`].
+    ///
+    /// # Errors
+    /// [`RecordError::Duplicate`] when they are there already.
+    pub fn finish(mut self, subject: SubjectId, home: Country, now: UnixSeconds) -> Result<Arrived, RecordError> {
+        if self.store.person(&subject)?.is_some() {
+            return Err(RecordError::Duplicate);
+        }
+        self.write()?;
+        let records = self.counts.values().fold(0u32, |n, c| n.saturating_add(*c));
+        let person = Person { internal: self.internal, wrapped: self.wrapped, home, since: now };
+        Ok(Arrived { subject, person, tag: self.keys.tag, detail: self.keys.detail.clone(), records })
+    }
+}
+
+impl Arrived {
+    /// Whose.
+    #[must_use]
+    pub fn subject(&self) -> &SubjectId {
+        &self.subject
+    }
+}
