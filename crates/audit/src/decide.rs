@@ -79,8 +79,9 @@ impl Judge {
                     }
                     if !self.allows(programme, facts, group, treatment) {
                         let (word, class) = (treatment.word(), group.class.word());
-                        problems
-                            .push(released(format!("group {number}: the policies refuse {class} in `{word}`")));
+                        problems.push(released(format!(
+                            "group {number}: the policies refuse {class} in `{word}`"
+                        )));
                     }
                 }
                 problems
@@ -163,8 +164,8 @@ impl Judge {
             Entities::from_entities(world.into_entities(), Some(&self.schema)).map_err(|_| Unaskable)?;
         let context = Context::from_pairs(context).map_err(|_| Unaskable)?;
         let action = self.names.action(action);
-        let request = Request::new(principal, action, resource, context, Some(&self.schema))
-            .map_err(|_| Unaskable)?;
+        let request =
+            Request::new(principal, action, resource, context, Some(&self.schema)).map_err(|_| Unaskable)?;
         let response = Authorizer::new().is_authorized(&request, &self.policies, &entities);
         let silent = response.diagnostics().errors().next().is_none();
         Ok(response.decision() == Decision::Allow && silent)

@@ -98,9 +98,15 @@ impl<'t> Entries<'t> {
         if header.sequence != index {
             report.entry(Rule::Sequence, index, format!("it says that it is number {}", header.sequence));
         }
-        if let Some(before) = self.time.filter(|before| header.time < before.saturating_sub(TIME_BACK_SECONDS_MAX)) {
+        if let Some(before) =
+            self.time.filter(|before| header.time < before.saturating_sub(TIME_BACK_SECONDS_MAX))
+        {
             let back = before - header.time;
-            report.entry(Rule::Time, index, format!("its time is {back} s before that of the entry before it"));
+            report.entry(
+                Rule::Time,
+                index,
+                format!("its time is {back} s before that of the entry before it"),
+            );
         }
         self.time = Some(header.time);
         if !self.flows.insert(header.flow) {
@@ -133,7 +139,8 @@ impl<'t> Entries<'t> {
             self.activated.insert(*digest);
         } else if self.active != Some(*digest) {
             let known = self.activated.contains(digest);
-            let text = if known { "its rulebook was replaced before" } else { "its rulebook was never activated" };
+            let text =
+                if known { "its rulebook was replaced before" } else { "its rulebook was never activated" };
             report.entry(Rule::Activation, index, text);
         }
         let rulebook = self.rulebooks.find(digest, report);
@@ -211,7 +218,8 @@ fn check_agreement(index: u64, header: &Header, facts: &Facts<'_>, report: &mut 
         _ => {}
     }
     if header.kind == Kind::Answer && facts.principal.kind != PrincipalKind::Subject {
-        let outcomes = || facts.groups.iter().filter_map(|group| group.outcome.map(|outcome| (group, outcome)));
+        let outcomes =
+            || facts.groups.iter().filter_map(|group| group.outcome.map(|outcome| (group, outcome)));
         let classes = outcomes().fold(0, |bits, (group, _)| bits | group.class.bit());
         let treatments = outcomes().fold(0, |bits, (_, outcome)| bits | outcome.bit());
         differ(header.classes == classes, "the classes");
@@ -224,7 +232,11 @@ fn check_agreement(index: u64, header: &Header, facts: &Facts<'_>, report: &mut 
 
 fn check_bounds(index: u64, header: &Header, facts: &Facts<'_>, report: &mut Report) {
     if u64::from(header.rows) > facts.rows {
-        report.entry(Rule::Bounds, index, format!("it released {} rows of at most {}", header.rows, facts.rows));
+        report.entry(
+            Rule::Bounds,
+            index,
+            format!("it released {} rows of at most {}", header.rows, facts.rows),
+        );
     }
     if u64::from(header.count) > facts.subjects {
         let text = format!("it names {} people of at most {}", header.count, facts.subjects);

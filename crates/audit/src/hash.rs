@@ -154,7 +154,11 @@ mod tests {
                 let proof = prove(index as usize, &hashes);
                 assert_eq!(root_from_proof(leaf, index, size, &proof), Some(root));
                 for other in (0..size).filter(|other| *other != index) {
-                    assert_ne!(root_from_proof(leaf, other, size, &proof), Some(root), "{index}/{other}/{size}");
+                    assert_ne!(
+                        root_from_proof(leaf, other, size, &proof),
+                        Some(root),
+                        "{index}/{other}/{size}"
+                    );
                 }
                 let mut long = proof.clone();
                 long.push(root);

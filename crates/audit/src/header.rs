@@ -271,7 +271,8 @@ mod tests {
             header[89] = 1;
         };
         assert!(with(refusal).is_ok());
-        for (offset, field) in [(103, "bytes"), (86, "classes or treatments"), (87, "classes or treatments")] {
+        for (offset, field) in [(103, "bytes"), (86, "classes or treatments"), (87, "classes or treatments")]
+        {
             let error = with(|header| {
                 refusal(header);
                 header[offset] = 1;

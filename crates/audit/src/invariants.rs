@@ -43,7 +43,10 @@ fn check_group(
         }
     }
     if treatment == Treatment::Aggregate && facts.k < programme.aggregate_k {
-        found(Rule::GroupSize, format!("groups of {} were shown, {} is least", facts.k, programme.aggregate_k));
+        found(
+            Rule::GroupSize,
+            format!("groups of {} were shown, {} is least", facts.k, programme.aggregate_k),
+        );
     }
     if group.class != Class::Public && treatment.is_row_level() {
         check_evidence(facts, &mut found);

@@ -105,7 +105,8 @@ impl<'t> Levels<'t> {
     fn compare(&mut self, level: u8, index: u64, hashes: &[Hash], report: &mut Report) {
         let level = Level::Hashes(level);
         let needed = Tile { level, index, width: hashes.len() as u64 };
-        let older = self.inventory.older(level, index).iter().map(|width| Tile { level, index, width: *width });
+        let older =
+            self.inventory.older(level, index).iter().map(|width| Tile { level, index, width: *width });
         for tile in std::iter::once(needed).chain(older) {
             if self.load(&tile, report) {
                 let (found, _) = self.buffer.as_chunks::<32>();

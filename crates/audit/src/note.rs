@@ -119,7 +119,8 @@ pub(crate) fn open<'n>(note: &'n [u8], keys: &[&VerifierKey]) -> Result<&'n str,
             return Err(NoteError::Form("too many signatures"));
         }
         let (name, id, signature) = signature_line(line)?;
-        for (key, signed) in keys.iter().zip(&mut signed).filter(|(key, _)| key.name == name && key.id == id) {
+        for (key, signed) in keys.iter().zip(&mut signed).filter(|(key, _)| key.name == name && key.id == id)
+        {
             UnparsedPublicKey::new(&ED25519, key.public)
                 .verify(text.as_bytes(), &signature)
                 .map_err(|_| NoteError::Forged(key.name.clone()))?;

@@ -173,16 +173,9 @@ mod tests {
             format!("{FIRST_LINE}\n{lines}")
         };
         assert_eq!(named_files(&manifest(&["a.cedar", "b.toml"])).map(|files| files.len()), Some(2));
-        for names in [
-            &["b", "a"][..],
-            &["a", "a"],
-            &["../a"],
-            &["a/b"],
-            &[".."],
-            &[""],
-            &["a b"],
-            &["manifest.note"],
-        ] {
+        for names in
+            [&["b", "a"][..], &["a", "a"], &["../a"], &["a/b"], &[".."], &[""], &["a b"], &["manifest.note"]]
+        {
             assert!(named_files(&manifest(names)).is_none(), "{names:?}");
         }
         assert!(named_files("clover-rulebook/v2\n").is_none());

@@ -50,7 +50,8 @@ impl<'t> TagLists<'t> {
 fn read(tree: &Tree, root: &Hash) -> Result<u64, String> {
     let name = hex_of(root);
     let path = tree.path(&format!("tags/{name}"));
-    let file = File::open(path).map_err(|_| format!("its tag list `{name}` is missing or cannot be opened"))?;
+    let file =
+        File::open(path).map_err(|_| format!("its tag list `{name}` is missing or cannot be opened"))?;
     let (count, found) = fold(BufReader::with_capacity(1 << 16, file))
         .map_err(|what| format!("its tag list `{name}` {what}"))?;
     if found == *root { Ok(count) } else { Err(format!("its tag list `{name}` does not hash to its root")) }

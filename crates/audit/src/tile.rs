@@ -43,7 +43,9 @@ impl Tile {
             number => Level::Hashes(number.parse().ok().filter(|level| *level <= LEVEL_MAX)?),
         };
         let (groups, width) = match rest.split_once(".p/") {
-            Some((groups, width)) => (groups, width.parse().ok().filter(|width| (1..TILE_WIDTH).contains(width))?),
+            Some((groups, width)) => {
+                (groups, width.parse().ok().filter(|width| (1..TILE_WIDTH).contains(width))?)
+            }
             None => (rest, TILE_WIDTH),
         };
         let mut index = 0_u64;
@@ -140,7 +142,8 @@ mod tests {
 
     #[test]
     fn a_tree_of_70000_leaves_has_the_tiles_of_the_specification() {
-        let standing = |level, index, width| Tile { level: Level::Hashes(level), index, width }.standing(70_000);
+        let standing =
+            |level, index, width| Tile { level: Level::Hashes(level), index, width }.standing(70_000);
         assert_eq!(standing(0, 272, 256), Standing::Needed);
         assert_eq!(standing(0, 273, 112), Standing::Needed);
         assert_eq!(standing(0, 273, 111), Standing::Older);

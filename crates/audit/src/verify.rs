@@ -33,7 +33,8 @@ pub struct Options {
     pub operator: VerifierKey,
     /// The auditor's key for rulebooks.
     pub auditor: VerifierKey,
-    /// Whether to decide again, which takes most of the time.
+    /// Whether to decide again, which takes most of the time. If not, policies are checked to be the signed
+    /// ones, and are not read.
     pub redecide: bool,
 }
 

@@ -1,3 +1,12 @@
-//! Assembly of the enclave.
+//! Assembly of the enclave: folders, configuration, and the parts put together. No rule lives here.
+//!
+//! Start reading at [`assemble`].
 
+pub mod assemble;
+pub mod authority;
+pub mod cli;
+pub mod config;
+pub mod import;
+pub mod init;
+pub mod layout;
 pub mod sample;

@@ -112,6 +112,25 @@ pub fn identify(
     Ok(VerifiedActor { who: session.who.clone(), principal })
 }
 
+/// The receiving workload of a registered flow, at the place for which the flow is registered. Before a byte
+/// is sent there, its certificate is checked against the name that local configuration gives it.
+///
+/// # Errors
+/// [`NotIdentified`] when the record is no service's.
+pub fn receiver(
+    record: &Actor, programme: &Programme, tag: Tag, destination: Country,
+) -> Result<VerifiedActor, NotIdentified> {
+    let session = Session {
+        who: Who::Service(record.id.clone()),
+        country: Some(destination),
+        network: Some(destination),
+        device_managed: false,
+        device_attested: false,
+        strong: false,
+    };
+    identify(&session, record, programme, tag)
+}
+
 /// Identifies a person who asks for their own data. The tag is theirs as a subject.
 ///
 /// # Errors

@@ -9,6 +9,7 @@
 //! Start reading at [`road`].
 
 pub mod identify;
+pub mod inward;
 pub mod road;
 pub mod rulebook;
 pub mod seal;

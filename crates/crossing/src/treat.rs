@@ -46,8 +46,6 @@ pub(crate) struct Treater<'a> {
     pub(crate) people_max: usize,
     pub(crate) people: Vec<SubjectId>,
     pub(crate) findings: u32,
-    pub(crate) classes: u8,
-    pub(crate) treatments: u8,
     scratch: Vec<u8>,
     found: Vec<Finding>,
 }
@@ -60,8 +58,6 @@ impl<'a> Treater<'a> {
             people_max,
             people: Vec::new(),
             findings: 0,
-            classes: 0,
-            treatments: 0,
             scratch: Vec::new(),
             found: Vec::new(),
         }
@@ -87,8 +83,7 @@ impl<'a> Treater<'a> {
         }
         self.found.clear();
         if let Scalar::Number(digits) = value {
-            inspect::scan_number(digits, &mut self.found);
-            if self.found.iter().all(|f| expected(plan.kind, f.kind)) {
+            if inspect::scan_number(digits).is_none_or(|found| expected(plan.kind, found)) {
                 return Verdict::Keep;
             }
             self.findings += 1;
@@ -173,7 +168,7 @@ impl Visitor for Treater<'_> {
             return self.person(value);
         }
         let Some(plan) = self.plan.get(usize::from(field.0)).copied().flatten() else { return Ok(Verdict::Drop) };
-        let verdict = match plan.treatment {
+        Ok(match plan.treatment {
             Treatment::Plain => self.plain(plan, value, out),
             Treatment::Pseudonymised => self.pseudonymised(plan, value, out),
             Treatment::Generalised => self.generalised(plan, value, out),
@@ -183,12 +178,7 @@ impl Visitor for Treater<'_> {
             }
             // Aggregates and noise are made from many rows, never row by row.
             Treatment::Aggregate | Treatment::Dp => Verdict::Drop,
-        };
-        if verdict != Verdict::Drop {
-            self.classes |= plan.class.code();
-            self.treatments |= plan.treatment.code();
-        }
-        Ok(verdict)
+        })
     }
 
     fn wild_name(&mut self, _raw: &[u8], _escaped: bool) -> Result<NameVerdict, Stop> {

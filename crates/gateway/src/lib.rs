@@ -1,1 +1,11 @@
-//! Protocols translated into crossings.
+//! Protocols translated into crossings and back. No rule lives here: what may cross is decided on the road.
+//!
+//! [`enclave`] holds what a running gateway needs; [`http`] speaks HTTP. Start reading at [`http::serve`].
+
+pub mod enclave;
+pub mod http;
+pub mod metrics;
+pub mod spiffe;
+pub mod token;
+
+pub use enclave::{Enclave, Live};

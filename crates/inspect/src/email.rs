@@ -4,8 +4,10 @@ use crate::{Finding, Kind};
 
 /// Ends of names that look like a domain and are a file: `icon@2x.png`. None is a top-level
 /// domain.
-const FILE_ENDS: &[&str] =
-    &["png", "jpg", "jpeg", "gif", "webp", "svg", "avif", "bmp", "css", "js", "json", "html", "xml", "pdf", "ts"];
+const FILE_ENDS: &[&str] = &[
+    "png", "jpg", "jpeg", "gif", "webp", "svg", "avif", "bmp", "css", "js", "json", "html", "xml", "pdf",
+    "ts",
+];
 
 /// Longest part before (RFC 5321 §4.5.3.1.1, in characters of up to four bytes) and after the at
 /// sign; these bound the work for each at sign.
@@ -41,6 +43,10 @@ fn local_len(before: &[u8]) -> usize {
     while let Some((0x80..0xC0, rest)) = local.split_first() {
         local = rest;
     }
+    if local.is_ascii() {
+        let edge = local.iter().take_while(|b| !b.is_ascii_alphanumeric()).count();
+        return local.len() - edge;
+    }
     let Ok(local) = std::str::from_utf8(local) else { return ascii_tail(local) };
     let sign = |c: char| !c.is_ascii() && !c.is_alphanumeric();
     let local = local.rsplit(sign).next().unwrap_or_default();
@@ -65,11 +71,17 @@ fn domain_len(after: &[u8]) -> usize {
     let run = after.get(..len).unwrap_or_default();
     let run = match std::str::from_utf8(run) {
         Ok(run) => run,
-        Err(error) => std::str::from_utf8(run.get(..error.valid_up_to()).unwrap_or_default()).unwrap_or_default(),
+        Err(error) => {
+            std::str::from_utf8(run.get(..error.valid_up_to()).unwrap_or_default()).unwrap_or_default()
+        }
     };
-    let sign = |c: char| !c.is_ascii() && !c.is_alphanumeric();
-    let run = run.split(sign).next().unwrap_or_default();
-    let run = run.split("..").next().unwrap_or_default().trim_end_matches(['.', '-']);
+    let run = if run.is_ascii() {
+        run
+    } else {
+        run.split(|c: char| !c.is_ascii() && !c.is_alphanumeric()).next().unwrap_or_default()
+    };
+    let dots = run.as_bytes().windows(2).position(|pair| pair == b"..").unwrap_or(run.len());
+    let run = run.get(..dots).unwrap_or_default().trim_end_matches(['.', '-']);
     let Some((host, top)) = run.rsplit_once('.') else { return 0 };
     if is_top(top) && host.starts_with(char::is_alphanumeric) { run.len() } else { 0 }
 }

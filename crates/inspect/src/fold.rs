@@ -29,8 +29,7 @@ pub(crate) fn fold(text: &[u8]) -> Option<Folded> {
     if !is_foldable(text) {
         return None;
     }
-    let mut folded =
-        Folded { text: Vec::with_capacity(text.len()), origins: Vec::with_capacity(text.len()) };
+    let mut folded = Folded { text: Vec::with_capacity(text.len()), origins: Vec::with_capacity(text.len()) };
     for (at, c) in text.char_indices() {
         let to = match plain(c) {
             Some(Plain::Nothing) => continue,
@@ -69,10 +68,15 @@ fn plain(c: char) -> Option<Plain> {
     match c {
         '\0'..='\u{7F}' => None,
         // invisible: soft hyphen, joiners, marks of direction, variation selectors
-        '\u{AD}' | '\u{34F}' | '\u{180B}'..='\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}'
-        | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{2069}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' => {
-            Some(Plain::Nothing)
-        }
+        '\u{AD}'
+        | '\u{34F}'
+        | '\u{180B}'..='\u{180E}'
+        | '\u{200B}'..='\u{200F}'
+        | '\u{202A}'..='\u{202E}'
+        | '\u{2060}'..='\u{2064}'
+        | '\u{2066}'..='\u{2069}'
+        | '\u{FE00}'..='\u{FE0F}'
+        | '\u{FEFF}' => Some(Plain::Nothing),
         '\u{FF01}'..='\u{FF5E}' => Some(Plain::Byte((c as u32 - 0xFEE0) as u8)),
         '\u{A0}' | '\u{1680}' | '\u{2000}'..='\u{200A}' | '\u{202F}' | '\u{205F}' | '\u{3000}' => {
             Some(Plain::Byte(b' '))

@@ -14,16 +14,19 @@ pub(crate) fn scan(text: &[u8], out: &mut Vec<Finding>) {
             continue;
         }
         let glued = start.checked_sub(1).and_then(|at| text.get(at)).is_some_and(u8::is_ascii_alphanumeric);
-        if let Some(end) = token_end(text, start).filter(|_| !glued) {
-            out.push(Finding { kind: Kind::Jwt, start, end });
-            floor = end;
+        if glued {
+            continue;
         }
+        let header_end = part_end(text, start);
+        let end = token_end(text, start, header_end);
+        out.extend(end.map(|end| Finding { kind: Kind::Jwt, start, end }));
+        // One try for each run of letters keeps the work linear.
+        floor = end.unwrap_or(header_end);
     }
 }
 
 /// The end of the token that starts at `start`. The five parts of an encrypted token count, too.
-fn token_end(text: &[u8], start: usize) -> Option<usize> {
-    let header_end = part_end(text, start);
+fn token_end(text: &[u8], start: usize, header_end: usize) -> Option<usize> {
     let payload_end = part_end(text, after_dot(text, header_end)?);
     let mut end = part_end(text, after_dot(text, payload_end)?);
     for _ in 0..2 {

@@ -118,10 +118,12 @@ pub struct Finding {
 /// ```
 pub fn scan(text: &[u8], out: &mut Vec<Finding>) {
     let sketch = Sketch::of(text);
-    if !sketch.other && !sketch.suspects(text.len()) {
+    if !sketch.other && (!sketch.suspects(text.len()) || is_timestamp(text)) {
         return;
     }
-    if sketch.other && let Some(folded) = fold::fold(text) {
+    if sketch.other
+        && let Some(folded) = fold::fold(text)
+    {
         let first = out.len();
         let sketch = Sketch::of(folded.text());
         scan_folded(folded.text(), sketch, out);
@@ -144,6 +146,26 @@ pub fn is_clean(text: &[u8]) -> bool {
     let mut found = Vec::new();
     scan(text, &mut found);
     found.is_empty()
+}
+
+/// True for an RFC 3339 time and nothing else: common, full of digits, and never an identifier.
+fn is_timestamp(text: &[u8]) -> bool {
+    const SHAPE: &[u8; 19] = b"0000-00-00T00:00:00";
+    let Some((time, rest)) = text.split_first_chunk::<19>() else { return false };
+    let like = |(b, shape): (&u8, &u8)| match shape {
+        b'0' => b.is_ascii_digit(),
+        b'T' => matches!(b, b'T' | b't' | b' '),
+        _ => b == shape,
+    };
+    let fraction = rest.strip_prefix(b".").unwrap_or_default();
+    let digits = fraction.iter().take_while(|b| b.is_ascii_digit()).count();
+    let offset = if digits > 0 { fraction.get(digits..).unwrap_or_default() } else { rest };
+    let zone = match offset {
+        [] | [b'Z' | b'z'] => true,
+        [b'+' | b'-', h0, h1, b':', m0, m1] => [h0, h1, m0, m1].iter().all(|b| b.is_ascii_digit()),
+        _ => false,
+    };
+    digits <= 9 && zone && time.iter().zip(SHAPE).all(like)
 }
 
 fn scan_folded(text: &[u8], sketch: Sketch, out: &mut Vec<Finding>) {

@@ -31,15 +31,19 @@ pub(crate) fn scan_ipv6(text: &[u8], out: &mut Vec<Finding>) {
     }
 }
 
+/// Looks a little further than an address can reach, so that each colon costs little.
 fn run_len(rest: &[u8]) -> usize {
-    rest.iter().take_while(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.')).count()
+    rest.iter()
+        .take(IPV6_LEN_MAX + 1)
+        .take_while(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'))
+        .count()
 }
 
-/// Without `::` an address needs seven colons, or six and dots.
+/// Without `::` an address needs six colons at least.
 fn worth_another_try(text: &[u8], colon: usize, end: usize) -> bool {
     let rest = text.get(colon..end).unwrap_or_default();
     let colons = rest.iter().filter(|b| **b == b':').count();
-    colons >= 7 || memchr::memmem::find(rest, b"::").is_some()
+    colons >= 6 || memchr::memmem::find(rest, b"::").is_some()
 }
 
 /// The end of the address that starts at `start` and ends at `end` or a little before.
@@ -61,7 +65,11 @@ fn belongs_to_device_v6(address: &Ipv6Addr) -> bool {
     let [first, second, ..] = address.segments();
     let global = (0x2000..=0x3FFF).contains(&first);
     let carries_v4 = address.to_ipv4_mapped().is_some_and(|v4| belongs_to_device_v4(&v4));
-    global || address.is_unique_local() || address.is_unicast_link_local() || carries_v4 || (first, second) == (0x64, 0xFF9B)
+    global
+        || address.is_unique_local()
+        || address.is_unicast_link_local()
+        || carries_v4
+        || (first, second) == (0x64, 0xFF9B)
 }
 
 /// False for addresses that name no device: this network, loopback, multicast, masks, and whole

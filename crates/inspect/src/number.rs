@@ -33,12 +33,16 @@ pub fn scan_number(spelled: &[u8]) -> Option<Kind> {
 }
 
 pub(crate) fn scan(text: &[u8], out: &mut Vec<Finding>) {
+    let mut sequence = Sequence::new();
     let mut at = 0;
     while let Some(start) = next_digit(text, at) {
-        at = if before(text, start).is_ascii_alphabetic() {
-            letters_then_digits(text, start, out)
+        let last = before(text, start);
+        at = if last == b'%' && phone::has_encoded_plus(text, start + 2) {
+            start + 2
+        } else if last.is_ascii_alphabetic() {
+            letters_then_digits(text, start, &mut sequence, out)
         } else {
-            digits(text, start, out)
+            digits(text, start, &mut sequence, out)
         };
     }
 }
@@ -55,7 +59,7 @@ fn before(text: &[u8], at: usize) -> u8 {
 }
 
 /// Digits that follow a letter: an IBAN, or a word to be passed over. Returns where to go on.
-fn letters_then_digits(text: &[u8], start: usize, out: &mut Vec<Finding>) -> usize {
+fn letters_then_digits(text: &[u8], start: usize, sequence: &mut Sequence, out: &mut Vec<Finding>) -> usize {
     let country = start.saturating_sub(2);
     if before(text, start - 1).is_ascii_alphabetic()
         && !before(text, country).is_ascii_alphanumeric()
@@ -66,7 +70,7 @@ fn letters_then_digits(text: &[u8], start: usize, out: &mut Vec<Finding>) -> usi
         return end;
     }
     if phone::has_encoded_plus(text, start) {
-        return digits(text, start, out);
+        return digits(text, start, sequence, out);
     }
     word(text, start, out)
 }
@@ -77,7 +81,7 @@ fn word(text: &[u8], start: usize, out: &mut Vec<Finding>) -> usize {
     loop {
         let b = text.get(at).copied().unwrap_or(b' ');
         if !b.is_ascii_digit() {
-            card::push(text, run, at, false, out);
+            let _ = card::push(text, run, at, false, out);
             run = at + 1;
         }
         if !b.is_ascii_alphanumeric() {
@@ -88,14 +92,14 @@ fn word(text: &[u8], start: usize, out: &mut Vec<Finding>) -> usize {
 }
 
 /// Digits that begin a word. Returns where to go on.
-fn digits(text: &[u8], start: usize, out: &mut Vec<Finding>) -> usize {
-    let sequence = Sequence::read(text, start);
+fn digits(text: &[u8], start: usize, sequence: &mut Sequence, out: &mut Vec<Finding>) -> usize {
+    sequence.read(text, start);
     if sequence.groups().len() >= 4 {
-        push_ipv4(text, &sequence, out);
+        push_ipv4(text, sequence, out);
     }
     if sequence.digits() >= 8 {
-        phone::push(text, &sequence, out);
-        card::push_all(text, &sequence, out);
+        phone::push(text, sequence, out);
+        card::push_all(text, sequence, out);
     }
     let end = sequence.end();
     if text.get(end).is_some_and(u8::is_ascii_alphabetic) { word(text, end, out) } else { end }
@@ -109,14 +113,27 @@ fn push_ipv4(text: &[u8], sequence: &Sequence, out: &mut Vec<Finding>) {
         let version = next == b'-' || next.is_ascii_alphanumeric();
         let spelled = text.get(first.start..last.end).and_then(|bytes| std::str::from_utf8(bytes).ok());
         let address = spelled.and_then(|spelled| spelled.parse::<Ipv4Addr>().ok());
-        if address.is_some_and(|address| belongs_to_device_v4(&address)) && !version && !is_release(text, first.start) {
+        if address.is_some_and(|address| belongs_to_device_v4(&address))
+            && !version
+            && !is_release(text, first.start)
+        {
             out.push(Finding { kind: Kind::Ipv4, start: first.start, end: last.end });
         }
     }
 }
 
-/// True after a dot or a product name and a slash (`Server/2.4.1.1`), where versions stand.
+/// True where versions stand: after a product's name and a slash (`Server/2.4.1.1`), which unlike
+/// a path begins with a capital letter, or after the word `version`.
 fn is_release(text: &[u8], start: usize) -> bool {
-    let (last, earlier) = (before(text, start), before(text, start.saturating_sub(1)));
-    last == b'.' && earlier.is_ascii_alphanumeric() || last == b'/' && earlier.is_ascii_alphabetic()
+    let near = text.get(start.saturating_sub(NEAR_LEN)..start).unwrap_or_default();
+    if let Some(head) = near.strip_suffix(b"/") {
+        let product = head.rsplit(|b| !b.is_ascii_alphanumeric()).next().unwrap_or_default();
+        return product.first().is_some_and(u8::is_ascii_uppercase);
+    }
+    let word = near.trim_ascii_end();
+    let word = word.strip_suffix(b":").or_else(|| word.strip_suffix(b"=")).unwrap_or(word);
+    word.len() >= 7 && word.get(word.len() - 7..).is_some_and(|word| word.eq_ignore_ascii_case(b"version"))
 }
+
+/// How far back the word before a version is looked for.
+const NEAR_LEN: usize = 24;

@@ -29,14 +29,13 @@ impl Sketch {
         for blocks in blocks.chunks(BLOCKS_MAX) {
             sketch.add(blocks);
         }
-        for b in tail {
-            let class = CLASSES.get(usize::from(*b)).copied().unwrap_or_default();
-            sketch.digits += usize::from(class & DIGIT);
-            sketch.dots += usize::from(class & DOT) >> 1;
-            sketch.colons += usize::from(class & COLON) >> 2;
-            sketch.at |= class & AT != 0;
-            sketch.other |= class & OTHER != 0;
-        }
+        // Fewer than sixteen bytes are left, so no lane of the sum overflows into the next.
+        let sum = tail.iter().fold(0, |sum, b| sum + LANES.get(usize::from(*b)).copied().unwrap_or(0));
+        sketch.digits += (sum & 0xFF) as usize;
+        sketch.dots += (sum >> 8 & 0xFF) as usize;
+        sketch.colons += (sum >> 16 & 0xFF) as usize;
+        sketch.at |= sum >> 24 & 0xFF != 0;
+        sketch.other |= sum >> 32 != 0;
         sketch
     }
 
@@ -75,9 +74,7 @@ impl Sketch {
 
     #[inline]
     pub(crate) fn may_hold_number(self, len: usize) -> bool {
-        self.digits >= 8
-            || (self.digits >= 4 && self.dots >= 3)
-            || (self.digits >= 5 && len >= IBAN_LEN_MIN)
+        self.digits >= 8 || (self.digits >= 4 && self.dots >= 3) || (self.digits >= 5 && len >= IBAN_LEN_MIN)
     }
 
     #[inline]
@@ -91,24 +88,19 @@ impl Sketch {
     }
 }
 
-const DIGIT: u8 = 1;
-const DOT: u8 = 2;
-const COLON: u8 = 4;
-const AT: u8 = 8;
-const OTHER: u8 = 16;
-
-static CLASSES: [u8; 256] = {
+/// What a byte adds: one byte-wide lane for each kind.
+static LANES: [u64; 256] = {
     let mut table = [0; 256];
     let mut b = 0;
     while b < 256 {
         #[expect(clippy::indexing_slicing, reason = "built at compile time, index is below 256")]
         {
             table[b] = match b as u8 {
-                b'0'..=b'9' => DIGIT,
-                b'.' => DOT,
-                b':' => COLON,
-                b'@' | b'%' => AT,
-                0x80.. => OTHER,
+                b'0'..=b'9' => 1,
+                b'.' => 1 << 8,
+                b':' => 1 << 16,
+                b'@' | b'%' => 1 << 24,
+                0x80.. => 1 << 32,
                 _ => 0,
             };
         }

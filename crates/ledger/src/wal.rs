@@ -8,7 +8,7 @@ use crate::merkle::Hash;
 const MAGIC: &[u8; 4] = b"CLVB";
 /// Length of a frame's head in bytes.
 pub const HEAD_LEN: usize = 52;
-/// Longest frame in bytes; a committer starts a new batch before it.
+/// Longest body of a frame in bytes; a committer starts a new batch before it.
 pub const FRAME_MAX: usize = 4 << 20;
 
 /// One entry as the write-ahead log keeps it.
@@ -132,7 +132,23 @@ pub fn decode(bytes: &[u8], expected: u64) -> Result<(Batch, usize), FrameError>
     for _ in 0..count {
         entries.push(logged(&mut cut).ok_or(FrameError::Torn)?);
     }
+    if !cut.0.is_empty() {
+        return Err(FrameError::Torn);
+    }
     Ok((Batch { first: expected, entries }, HEAD_LEN + body))
+}
+
+/// Whether a whole frame of an entry after `expected` lies anywhere in `bytes`.
+///
+/// A frame is written only when the one before it is flushed. So if `expected` cannot be read at the start of
+/// `bytes` and this is true, it was damaged later, and not torn by a crash.
+#[must_use]
+pub fn later_frame(bytes: &[u8], expected: u64) -> bool {
+    bytes.windows(MAGIC.len()).enumerate().filter(|(_, four)| four == MAGIC).any(|(at, _)| {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let first = rest.get(4..12).and_then(|b| b.try_into().ok()).map(u64::from_be_bytes);
+        first.is_some_and(|first| first > expected && decode(rest, first).is_ok())
+    })
 }
 
 fn logged(cut: &mut Cut<'_>) -> Option<Logged> {
@@ -174,6 +190,19 @@ mod tests {
             changed[i] ^= 1;
             assert!(decode(&changed, 7).is_err(), "changed at {i}");
         }
+    }
+
+    #[test]
+    fn a_frame_behind_a_damaged_one_shows_the_damage() {
+        let mut bytes = Vec::new();
+        encode(7, &sample(), &mut bytes);
+        let second = bytes.len();
+        encode(9, &sample(), &mut bytes);
+        bytes[60] ^= 1;
+        assert_eq!(decode(&bytes, 7), Err(FrameError::Torn));
+        assert!(later_frame(&bytes, 7), "entry 9 is whole");
+        assert!(!later_frame(&bytes[..bytes.len() - 1], 7), "entry 9 is torn too");
+        assert!(!later_frame(&bytes[second..], 9), "not behind itself");
     }
 
     #[test]

@@ -66,6 +66,8 @@ pub enum Shape {
     List,
     /// A map from a label to a list; the label becomes the member `_with`.
     MapOfLists,
+    /// A map from a label to an object; the label becomes the member `_with`.
+    MapOfObjects,
 }
 
 /// Moves a record to another collection when one of its values says so, for classes that depend on a

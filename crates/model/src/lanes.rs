@@ -75,6 +75,8 @@ pub struct Flow {
     pub name: Name,
     /// The lane it runs on.
     pub lane: Name,
+    /// The sending workload, for forward lanes.
+    pub source: Option<ActorId>,
     /// The receiving workload.
     pub sink: ActorId,
     /// The list of fields that it may carry.
@@ -128,6 +130,7 @@ struct RawLane {
 struct RawFlow {
     name: String,
     lane: String,
+    source: Option<String>,
     sink: String,
     fields: String,
     destination: String,
@@ -162,8 +165,12 @@ impl Lanes {
         for f in raw.flow {
             let place = format!("lanes.toml: flow `{}`", f.name);
             if let Some(flow) = flow(&place, &f, &mut problems) {
-                if !lanes.lanes.contains_key(&flow.lane) {
-                    problems.add(&place, format!("lane `{}` does not exist", flow.lane), "declare it");
+                match lanes.lanes.get(&flow.lane) {
+                    None => problems.add(&place, format!("lane `{}` does not exist", flow.lane), "declare it"),
+                    Some(l) if l.way == Way::Forward && flow.source.is_none() => {
+                        problems.add(&place, "a forward flow without a `source`", "name the sending service");
+                    }
+                    Some(_) => {}
                 }
                 lanes.flows.push(flow);
             }
@@ -221,12 +228,14 @@ fn flow(place: &str, raw: &RawFlow, p: &mut Problems) -> Option<Flow> {
     let lane = p.keep(place, rename, Name::parse(&raw.lane));
     let fields = p.keep(place, rename, Name::parse(&raw.fields));
     let sink = p.keep(place, rename, ActorId::parse(&raw.sink));
+    let source = raw.source.as_ref().map(|s| p.keep(place, rename, ActorId::parse(s)));
     let destination = p.keep(place, "use ISO 3166-1 alpha-2", Country::parse(&raw.destination));
     let basis = p.keep(place, "name a transfer basis", Basis::parse(&raw.basis));
     let purpose = p.keep(place, "name a purpose of the list", Purpose::parse(&raw.purpose));
     Some(Flow {
         name: name?,
         lane: lane?,
+        source: source.flatten(),
         sink: sink?,
         fields: fields?,
         destination: destination?,

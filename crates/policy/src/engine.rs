@@ -188,7 +188,12 @@ impl Engine {
     }
 
     /// Walks the ladder. When nothing is permitted, the answer holds the guardrails of every step.
-    fn first_permitted(&self, world: &World<'_>, facts: &Facts, group: &Group) -> (Option<Treatment>, Answer) {
+    fn first_permitted(
+        &self,
+        world: &World<'_>,
+        facts: &Facts,
+        group: &Group,
+    ) -> (Option<Treatment>, Answer) {
         let mut refused = Answer { allowed: false, policies: BTreeSet::new(), error: false };
         let entities = match world.entities(Some(group), &self.loaded.schema) {
             Ok(entities) => entities,
@@ -244,7 +249,8 @@ impl Engine {
         entities: &Entities,
     ) -> Result<Answer, BuildError> {
         let principal = world.asker().ok_or(BuildError::Evidence)?;
-        let action = EntityUid::from_type_name_and_id(self.types.action.clone(), EntityId::new(action.word()));
+        let action =
+            EntityUid::from_type_name_and_id(self.types.action.clone(), EntityId::new(action.word()));
         let schema = Some(&self.loaded.schema);
         let request = Request::new(principal, action, resource, context, schema).map_err(Box::new)?;
         let response = self.authorizer.is_authorized(&request, set, entities);

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cedar_policy::{
-    ActionConstraint, Entities, EntityId, EntityTypeName, EntityUid, ParseErrors, Policy, PolicyId, PolicySet,
-    PrincipalConstraint, Schema, ValidationMode, Validator,
+    ActionConstraint, Entities, EntityId, EntityTypeName, EntityUid, ParseErrors, Policy, PolicyId,
+    PolicySet, PrincipalConstraint, Schema, ValidationMode, Validator,
 };
 use model::facts::PrincipalKind;
 use model::{Country, Problems};

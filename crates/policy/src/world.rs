@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use cedar_policy::{
     Context, ContextCreationError, Entities, Entity, EntityAttrEvaluationError, EntityId, EntityTypeName,
-    EntityUid, ExpressionConstructionError, ParseErrors, RequestValidationError, RestrictedExpression, Schema,
-    entities_errors::EntitiesError,
+    EntityUid, ExpressionConstructionError, ParseErrors, RequestValidationError, RestrictedExpression,
+    Schema, entities_errors::EntitiesError,
 };
 use model::facts::{CaseFacts, Evidence, Facts, FlowFacts, GrantFacts, Group, PrincipalKind};
 use model::programme::Programme;
@@ -20,11 +20,11 @@ use crate::action::Shape;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BuildError {
     #[error("an attribute of an entity cannot be built")]
-    Attribute(#[from] EntityAttrEvaluationError),
+    Attribute(#[from] Box<EntityAttrEvaluationError>),
     #[error("the entities do not fit the schema")]
     Entities(#[from] Box<EntitiesError>),
     #[error("a record of the context cannot be built")]
-    Record(#[from] ExpressionConstructionError),
+    Record(#[from] Box<ExpressionConstructionError>),
     #[error("the context cannot be built")]
     Context(#[from] Box<ContextCreationError>),
     #[error("the request does not fit the schema")]
@@ -40,8 +40,8 @@ macro_rules! types {
         pub(crate) struct Types { $(pub(crate) $field: EntityTypeName),+ }
 
         impl Types {
-            pub(crate) fn new() -> Result<Self, ParseErrors> {
-                Ok(Self { $($field: concat!("Clover::", $name).parse()?),+ })
+            pub(crate) fn new() -> Result<Self, Box<ParseErrors>> {
+                Ok(Self { $($field: concat!("Clover::", $name).parse().map_err(Box::new)?),+ })
             }
         }
     };
@@ -142,7 +142,10 @@ impl<'a> World<'a> {
             let class = uid(&self.types.data_class, group.class.word());
             let attributes = [("class", entity(class)), ("region", entity(self.region()))];
             let attributes = attributes.map(|(key, value)| (key.to_owned(), value));
-            all.insert(self.field(), Entity::new(self.field(), HashMap::from(attributes), parents)?);
+            all.insert(
+                self.field(),
+                Entity::new(self.field(), HashMap::from(attributes), parents).map_err(Box::new)?,
+            );
         }
         Ok(Entities::from_entities(all.into_values(), Some(schema)).map_err(Box::new)?)
     }
@@ -186,7 +189,8 @@ impl<'a> World<'a> {
         let device = RestrictedExpression::new_record([
             ("managed".to_owned(), RestrictedExpression::new_bool(principal.device_managed)),
             ("attested".to_owned(), RestrictedExpression::new_bool(principal.device_attested)),
-        ])?;
+        ])
+        .map_err(Box::new)?;
         Ok(vec![
             ("purpose", self.purpose()),
             ("device", device),
@@ -221,7 +225,8 @@ impl<'a> World<'a> {
     ) -> Result<EntityUid, BuildError> {
         if !self.entities.contains_key(&uid) {
             let attributes = attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-            let entity = Entity::new(uid.clone(), attributes, parents.into_iter().collect())?;
+            let entity =
+                Entity::new(uid.clone(), attributes, parents.into_iter().collect()).map_err(Box::new)?;
             self.entities.insert(uid.clone(), entity);
         }
         Ok(uid)

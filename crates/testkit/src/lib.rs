@@ -1,1 +1,13 @@
 //! Sample services, clients and faults for tests.
+//!
+//! Start reading at [`disk`] for disks that lose and refuse, at [`index`] for a tag index that does.
+
+pub mod dice;
+pub mod disk;
+pub mod faulty;
+pub mod index;
+
+pub use dice::Dice;
+pub use disk::{Crash, MemoryDisk};
+pub use faulty::{Fault, FaultyDisk, Plan, Space, Step, Then};
+pub use index::MemoryIndex;

@@ -43,15 +43,25 @@ fn records() -> String {
             p = n * 104_729 % 100_000_000,
             s = n % 100,
             tags = tags.join(","),
-            notes = r#"lorem ipsum dolor sit amet consectetur \"adipiscing\" elit sed do eiusmod\ttempor "#.repeat(6),
+            notes = r#"lorem ipsum dolor sit amet consectetur \"adipiscing\" elit sed do eiusmod\ttempor "#
+                .repeat(6),
         )
     };
     format!("[{}]", (1..=64).map(record).collect::<Vec<_>>().join(","))
 }
 
 const KEPT: &[&str] = &[
-    "/*/id", "/*/uuid", "/*/name", "/*/created_at", "/*/active", "/*/score", "/*/address/*", "/*/roles/*", "/*/tags/*",
-    "/*/prefs/**", "/*/notes",
+    "/*/id",
+    "/*/uuid",
+    "/*/name",
+    "/*/created_at",
+    "/*/active",
+    "/*/score",
+    "/*/address/*",
+    "/*/roles/*",
+    "/*/tags/*",
+    "/*/prefs/**",
+    "/*/notes",
 ];
 const MASKED: &[&str] = &["/*/email", "/*/phone", "/*/iban"];
 
@@ -81,6 +91,18 @@ fn engine_three_bound(bencher: Bencher<'_, '_>) {
 }
 
 #[divan::bench]
+fn engine_one_record(bencher: Bencher<'_, '_>) {
+    let (text, limits) = (records(), Limits::default());
+    let text = format!("{}]", text.split(",{").next().unwrap_or_default());
+    let Some(bindings) = bindings(KEPT) else { return };
+    let mut out = Vec::with_capacity(text.len() * 2);
+    bencher.counter(BytesCount::of_str(&text)).bench_local(|| {
+        out.clear();
+        rewrite(divan::black_box(text.as_bytes()), Form::Json, &bindings, &limits, &mut Mask, &mut out)
+    });
+}
+
+#[divan::bench]
 fn serde_json_value(bencher: Bencher<'_, '_>) {
     let text = records();
     bencher.counter(BytesCount::of_str(&text)).bench_local(|| {
@@ -99,5 +121,7 @@ fn serde_json_value(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn utf8_check_alone(bencher: Bencher<'_, '_>) {
     let text = records();
-    bencher.counter(BytesCount::of_str(&text)).bench_local(|| std::str::from_utf8(divan::black_box(text.as_bytes())).is_ok());
+    bencher
+        .counter(BytesCount::of_str(&text))
+        .bench_local(|| std::str::from_utf8(divan::black_box(text.as_bytes())).is_ok());
 }

@@ -15,6 +15,7 @@ mod engine;
 mod error;
 mod lex;
 mod names;
+mod shape;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -228,7 +229,11 @@ pub struct Outcome {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn rewrite(
-    input: &[u8], form: Form, bindings: &Bindings, limits: &Limits, visitor: &mut impl Visitor,
+    input: &[u8],
+    form: Form,
+    bindings: &Bindings,
+    limits: &Limits,
+    visitor: &mut impl Visitor,
     out: &mut Vec<u8>,
 ) -> Result<Outcome, JsonError> {
     let before = out.len();

@@ -22,22 +22,30 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// What the file system says. After an error nobody knows what is on the disk.
     fn sync_data(&self, path: &Path) -> io::Result<()>;
-    /// Writes a whole file under another name, and renames it into place. Not flushed.
+    /// Writes a whole file under another name, and renames it into place. Not flushed: until
+    /// [`Disk::sync_all`] a crash may leave the old file, the new one, or a part of it. Never for a file
+    /// that must be readable after a crash.
     ///
     /// # Errors
     /// What the file system says.
     fn put(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+    /// Like [`Disk::put`], but the bytes are flushed before the rename: a crash leaves the old file or the
+    /// new one, whole.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
     /// Flushes everything that was put and renamed so far.
     ///
     /// # Errors
     /// What the file system says.
     fn sync_all(&self) -> io::Result<()>;
-    /// Renames a file.
+    /// Renames a file, durably.
     ///
     /// # Errors
     /// What the file system says.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Removes a file that may not be there.
+    /// Removes a file, or a folder with all its files, that may not be there.
     ///
     /// # Errors
     /// What the file system says.
@@ -98,6 +106,24 @@ impl Folder {
         }
     }
 
+    fn write_whole(&self, path: &Path, bytes: &[u8], flush: bool) -> io::Result<()> {
+        self.forget(path);
+        let full = self.root.join(path);
+        let part = full.with_extension("new");
+        let mut file = match File::create(&part) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                self.make_parent(path)?;
+                File::create(&part)?
+            }
+            other => other?,
+        };
+        file.write_all(bytes)?;
+        if flush {
+            file.sync_data()?;
+        }
+        std::fs::rename(&part, &full)
+    }
+
     fn make_parent(&self, path: &Path) -> io::Result<PathBuf> {
         let full = self.root.join(path);
         if let Some(parent) = full.parent() {
@@ -109,6 +135,8 @@ impl Folder {
 
 impl Disk for Folder {
     fn allocate(&self, path: &Path, bytes: u64) -> io::Result<()> {
+        // A handle on a file of this name would go on writing into the one that is replaced.
+        self.forget(path);
         let full = self.make_parent(path)?;
         let part = full.with_extension("new");
         let mut file = File::create(&part)?;
@@ -127,17 +155,11 @@ impl Disk for Folder {
     }
 
     fn put(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let full = self.root.join(path);
-        let part = full.with_extension("new");
-        let mut file = match File::create(&part) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                self.make_parent(path)?;
-                File::create(&part)?
-            }
-            other => other?,
-        };
-        file.write_all(bytes)?;
-        std::fs::rename(&part, &full)
+        self.write_whole(path, bytes, false)
+    }
+
+    fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.write_whole(path, bytes, true)
     }
 
     fn sync_all(&self) -> io::Result<()> {
@@ -153,7 +175,13 @@ impl Disk for Folder {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.forget(path);
-        match std::fs::remove_file(self.root.join(path)) {
+        let full = self.root.join(path);
+        let removed = match std::fs::symlink_metadata(&full) {
+            Ok(found) if found.is_dir() => std::fs::remove_dir_all(&full),
+            Ok(_) => std::fs::remove_file(&full),
+            Err(e) => Err(e),
+        };
+        match removed {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
             _ => Ok(()),
         }

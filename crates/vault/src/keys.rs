@@ -5,6 +5,7 @@
 //! so destroying the wrapped form turns everything under it into noise.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
@@ -77,6 +78,8 @@ pub struct KeyService {
     log_set: String,
     region: SecretKey,
     actor: hmac::Key,
+    /// Held while the key of an epoch is made, so that two crossings do not make two.
+    making: Mutex<()>,
 }
 
 impl std::fmt::Debug for KeyService {
@@ -103,7 +106,7 @@ impl KeyService {
     pub fn open(folder: &Path, log_set: &str) -> Result<Self, KeyError> {
         let region = SecretKey::new(read_seed(&folder.join("region.key"))?);
         let actor = hmac::Key::new(hmac::HMAC_SHA256, derive(&region, b"actor tags").bytes());
-        Ok(Self { folder: folder.to_owned(), log_set: log_set.to_owned(), region, actor })
+        Ok(Self { folder: folder.to_owned(), log_set: log_set.to_owned(), region, actor, making: Mutex::default() })
     }
 
     /// The handle of the person with this identity in an import (a user name). Keyed: without the region's
@@ -180,10 +183,21 @@ impl KeyService {
     /// [`KeyError`] when it cannot be read or written.
     pub fn epoch(&self, epoch: u32) -> Result<SecretKey, KeyError> {
         let path = self.folder.join("epochs").join(format!("{epoch}.key"));
-        match std::fs::read_to_string(&path) {
-            Ok(text) => self.open_epoch(epoch, &text).ok_or(KeyError::Form(path)),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => self.make_epoch(epoch, &path),
-            Err(source) => Err(KeyError::File { path, source }),
+        if let Some(key) = self.read_epoch(epoch, &path)? {
+            return Ok(key);
+        }
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.read_epoch(epoch, &path)? {
+            Some(key) => Ok(key),
+            None => self.make_epoch(epoch, &path),
+        }
+    }
+
+    fn read_epoch(&self, epoch: u32, path: &Path) -> Result<Option<SecretKey>, KeyError> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => self.open_epoch(epoch, &text).map(Some).ok_or_else(|| KeyError::Form(path.to_owned())),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(KeyError::File { path: path.to_owned(), source }),
         }
     }
 
@@ -270,7 +284,7 @@ pub fn read_seed(path: &Path) -> Result<[u8; 32], KeyError> {
     bytes.try_into().map_err(|_| KeyError::Form(path.to_owned()))
 }
 
-/// Writes a file that only its owner may read, and never replaces one.
+/// Writes a file that only its owner may read, durably and whole or not at all, and never replaces one.
 ///
 /// # Errors
 /// What the file system says.
@@ -278,8 +292,16 @@ pub fn write_secret(path: &Path, text: &str) -> Result<(), KeyError> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let file = |source| KeyError::File { path: path.to_owned(), source };
-    let mut f = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(file)?;
-    f.write_all(text.as_bytes()).and_then(|()| f.sync_all()).map_err(file)
+    let part = path.with_extension("part");
+    let mut options = std::fs::OpenOptions::new();
+    let mut f = options.write(true).create(true).truncate(true).mode(0o600).open(&part).map_err(file)?;
+    f.write_all(text.as_bytes()).and_then(|()| f.sync_all()).map_err(file)?;
+    // Unlike a rename, a link never replaces what is there.
+    let linked = std::fs::hard_link(&part, path);
+    let removed = std::fs::remove_file(&part);
+    linked.and(removed).map_err(file)?;
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::File::open(folder).and_then(|f| f.sync_all()).map_err(file)
 }
 
 #[cfg(test)]
@@ -299,6 +321,15 @@ mod tests {
         let other = KeyService::open(other.path(), "set").unwrap();
         assert!(other.open_person(&[1; 16], &wrapped).is_err(), "another region's");
         assert!(KeyService::create(dir.path()).is_err(), "a key is never replaced");
+    }
+
+    #[test]
+    fn a_key_file_that_was_left_half_written_does_not_stand_in_the_way() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("region.part"), "0011").unwrap();
+        KeyService::create(dir.path()).unwrap();
+        KeyService::open(dir.path(), "set").unwrap();
+        assert!(!dir.path().join("region.part").exists());
     }
 
     #[test]

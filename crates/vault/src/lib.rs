@@ -5,6 +5,7 @@
 
 pub mod control;
 pub mod disk;
+pub mod export;
 pub mod keys;
 pub mod log;
 pub mod records;

@@ -7,6 +7,7 @@
 //! frames end before what was published. Start reading at [`Log::open`].
 
 mod committer;
+mod files;
 mod publisher;
 mod recover;
 mod segments;
@@ -111,6 +112,9 @@ pub enum BorderClosed {
     /// The log has ended.
     #[error("the ledger has stopped")]
     Stopped,
+    /// This entry with its detail and tag list is longer than a frame. Others may cross.
+    #[error("the entry is longer than the ledger takes")]
+    TooLong,
 }
 
 impl Explain for BorderClosed {
@@ -118,7 +122,10 @@ impl Explain for BorderClosed {
         "CLV-0201"
     }
     fn fix(&self) -> &'static str {
-        "free space on the ledger's disk; the border opens by itself after a successful durable write"
+        match self {
+            Self::TooLong => "split the import or the request: detail and tag list of one entry are at most 4 MiB",
+            _ => "free space on the ledger's disk; the border opens by itself after a successful durable write",
+        }
     }
     fn public(&self) -> &'static str {
         "the border is closed; nothing was released"
@@ -192,12 +199,37 @@ pub(crate) struct Job {
 pub(crate) struct Shared {
     pub(crate) queue: Mutex<Queue>,
     pub(crate) wake: Condvar,
-    pub(crate) publish: Mutex<Vec<ledger::Committed>>,
+    pub(crate) ready: Mutex<Ready>,
     pub(crate) publish_wake: Condvar,
     pub(crate) unpublished: AtomicU64,
     pub(crate) committed: AtomicU64,
     pub(crate) published: AtomicU64,
     pub(crate) options: Options,
+}
+
+impl Shared {
+    fn new(recovered: &recover::Recovered, options: Options) -> Self {
+        let (size, published) = (recovered.tree.size(), recovered.published);
+        let (jobs, border) = (Vec::new(), Border::Open);
+        Self {
+            queue: Mutex::new(Queue { jobs, border, stop: false, idle: true, broken: None }),
+            wake: Condvar::new(),
+            ready: Mutex::default(),
+            publish_wake: Condvar::new(),
+            unpublished: AtomicU64::new(size - published),
+            committed: AtomicU64::new(size),
+            published: AtomicU64::new(published),
+            options,
+        }
+    }
+
+    /// Ends the log from the publisher's side.
+    pub(crate) fn give_up(&self, why: &'static str) {
+        if let Ok(mut queue) = self.queue.lock() {
+            queue.broken = Some(why);
+        }
+        self.wake.notify_all();
+    }
 }
 
 /// What waits for the committer.
@@ -206,6 +238,16 @@ pub(crate) struct Queue {
     pub(crate) border: Border,
     pub(crate) stop: bool,
     pub(crate) idle: bool,
+    /// Why nobody can say any more what is on the disk.
+    pub(crate) broken: Option<&'static str>,
+}
+
+/// What waits for the publisher.
+#[derive(Default)]
+pub(crate) struct Ready {
+    pub(crate) batches: Vec<ledger::Committed>,
+    /// The committer has ended: nothing will be added.
+    pub(crate) ended: bool,
 }
 
 /// A running log.
@@ -223,14 +265,15 @@ impl Log {
     /// [`LogError::Exists`] when there is one; else what the disk says.
     pub fn create(disk: &dyn Disk, identity: &Identity) -> Result<(), LogError> {
         let io = |source| LogError::Io { path: CHECKPOINT.to_owned(), source };
-        if disk.read(Path::new(CHECKPOINT)).map_err(io)?.is_some() {
+        let frames = disk.list(Path::new("wal")).map_err(io)?.iter().any(|n| segments::first(n).is_some());
+        if frames || disk.read(Path::new(CHECKPOINT)).map_err(io)?.is_some() {
             return Err(LogError::Exists);
         }
         let empty = Checkpoint::new(&identity.origin, Frontier::new().head())
             .and_then(|c| c.sign(&identity.signer))
             .map_err(|e| LogError::Damaged(e.to_string()))?;
-        disk.put(Path::new(DURABLE), empty.as_bytes()).map_err(io)?;
-        disk.put(Path::new(CHECKPOINT), empty.as_bytes()).map_err(io)?;
+        disk.replace(Path::new(DURABLE), empty.as_bytes()).map_err(io)?;
+        disk.replace(Path::new(CHECKPOINT), empty.as_bytes()).map_err(io)?;
         disk.sync_all().map_err(io)
     }
 
@@ -244,29 +287,18 @@ impl Log {
     ) -> Result<Self, LogError> {
         let verifier = identity.verifier();
         let mut recovered = recover::recover(disk.as_ref(), &verifier, options.segment_bytes)?;
-        let size = recovered.tree.size();
-        let published = recovered.publisher.size();
-        let shared = Arc::new(Shared {
-            queue: Mutex::new(Queue { jobs: Vec::new(), border: Border::Open, stop: false, idle: true }),
-            wake: Condvar::new(),
-            publish: Mutex::new(Vec::new()),
-            publish_wake: Condvar::new(),
-            unpublished: AtomicU64::new(size - published),
-            committed: AtomicU64::new(size),
-            published: AtomicU64::new(published),
-            options,
-        });
+        let shared = Arc::new(Shared::new(&recovered, options));
         let segments = segments::Segments::new(Arc::clone(&disk), options.segment_bytes, recovered.tail);
         let sequencer = ledger::Sequencer::new(&identity.origin, identity.signer, recovered.tree, segments);
         let checkpoint = sequencer.checkpoint().map_err(|e| LogError::Damaged(e.to_string()))?;
         if let Some(last) = recovered.pending.last_mut() {
             last.checkpoint = checkpoint;
         }
-        if let Ok(mut publish) = shared.publish.lock() {
-            publish.append(&mut recovered.pending);
-        }
+        let mut publisher = recovered.publisher.attach(Arc::clone(&disk), Arc::clone(&shared), hooks.index);
+        publisher.catch_up(recovered.pending).map_err(|publisher::Unflushed| {
+            LogError::Io { path: "ledger".to_owned(), source: std::io::Error::other("not flushed") }
+        })?;
         let committer = committer::Committer::new(Arc::clone(&shared), sequencer, hooks.reopening, hooks.fatal);
-        let publisher = recovered.publisher.attach(Arc::clone(&disk), Arc::clone(&shared), hooks.index);
         let threads = vec![
             spawn("ledger-commit", move || committer.run())?,
             spawn("ledger-publish", move || publisher.run())?,
@@ -279,6 +311,9 @@ impl Log {
     /// # Errors
     /// [`BorderClosed`], and nothing is queued.
     pub fn submit(&self, submission: Submission) -> Result<oneshot::Receiver<Result<Receipt, BorderClosed>>, BorderClosed> {
+        if submission.len() > ledger::wal::FRAME_MAX {
+            return Err(BorderClosed::TooLong);
+        }
         let (reply, receipt) = oneshot::channel();
         let mut queue = self.shared.queue.lock().map_err(|_| BorderClosed::Stopped)?;
         if queue.stop {
@@ -345,7 +380,7 @@ impl Log {
         let opened = ledger::checkpoint::open(&note, &self.verifier, &[]).map_err(|_| LogError::OtherLog)?;
         let head = opened.checkpoint().head();
         let mut reader = TileReader::new(head, |at: TileCoordinates| {
-            self.disk.read(Path::new(&format!("ledger/{at}")))?.ok_or_else(|| std::io::ErrorKind::NotFound.into())
+            files::tile(self.disk.as_ref(), at)
         });
         let damaged = |e: &dyn std::error::Error| LogError::Damaged(e.to_string());
         let width = u64::from(ledger::tile::FULL_WIDTH);
@@ -362,11 +397,11 @@ impl Log {
     /// When the file cannot be read or does not hold it.
     pub fn detail(&self, index: u64) -> Result<Vec<u8>, LogError> {
         let width = u64::from(ledger::tile::FULL_WIDTH);
-        let path = publisher::detail_path(index / width);
-        let bytes = self.read(&path)?.unwrap_or_default();
-        publisher::split_details(&bytes)
-            .and_then(|all| all.into_iter().nth(usize::try_from(index % width).ok()?))
-            .ok_or_else(|| LogError::Damaged(format!("the detail of entry {index} is missing")))
+        let damaged = || LogError::Damaged(format!("the detail of entry {index} is missing"));
+        let bundle = TileCoordinates::in_tree(0, index / width, self.published()).ok_or_else(damaged)?;
+        let path = files::detail_path(bundle);
+        let all = files::details(self.disk.as_ref(), bundle).map_err(|source| LogError::Io { path, source })?;
+        all.into_iter().nth(usize::try_from(index % width).unwrap_or(usize::MAX)).ok_or_else(damaged)
     }
 
     fn read(&self, path: &str) -> Result<Option<Vec<u8>>, LogError> {
@@ -381,7 +416,7 @@ impl Log {
         self.shared.wake.notify_all();
         let threads = self.threads.lock().map(|mut t| std::mem::take(&mut *t)).unwrap_or_default();
         for t in threads {
-            // The committer ends first and tells the publisher by its flag.
+            // The committer ends first and tells the publisher, which then publishes the rest.
             if t.join().is_err() {
                 tracing::error!("a ledger thread panicked");
             }
@@ -401,6 +436,3 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
         .spawn(run)
         .map_err(|source| LogError::Io { path: name.to_owned(), source })
 }
-
-#[cfg(test)]
-mod tests;

@@ -4,7 +4,9 @@
 //! subject row, written last and durably, makes them visible. What an interrupted import left is swept when
 //! the store opens. Associated data of the seal is the record's key, so a swapped ciphertext is found.
 
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use ledger::{Receipt, SecretKey};
@@ -51,7 +53,7 @@ impl Explain for RecordError {
 }
 
 /// A person as the store knows them.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Person {
     internal: [u8; 16],
     wrapped: Vec<u8>,
@@ -61,6 +63,35 @@ pub struct Person {
     pub since: UnixSeconds,
 }
 
+impl std::fmt::Debug for Person {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Person({} bytes of key)", self.wrapped.len())
+    }
+}
+
+/// Internal ids and handles of the people who are being imported.
+type Arriving = Arc<Mutex<HashSet<Vec<u8>>>>;
+
+/// Something that no other import may use or sweep away for as long as this lives.
+struct Claim {
+    arriving: Arriving,
+    what: Vec<u8>,
+}
+
+impl Claim {
+    /// `None` when another import has it.
+    fn new(arriving: &Arriving, what: &[u8]) -> Option<Self> {
+        let fresh = arriving.lock().unwrap_or_else(PoisonError::into_inner).insert(what.to_vec());
+        fresh.then(|| Self { arriving: Arc::clone(arriving), what: what.to_vec() })
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.arriving.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.what);
+    }
+}
+
 /// The embedded store.
 pub struct Records {
     db: Database,
@@ -68,6 +99,7 @@ pub struct Records {
     records: Keyspace,
     pending: Keyspace,
     tags: Keyspace,
+    arriving: Arriving,
 }
 
 /// A person being imported: invisible until [`Records::admit`].
@@ -78,7 +110,8 @@ pub struct Arrival<'a> {
     wrapped: Vec<u8>,
     batch: fjall::OwnedWriteBatch,
     waiting: usize,
-    counts: std::collections::BTreeMap<String, u32>,
+    counts: BTreeMap<String, u32>,
+    claim: Claim,
 }
 
 /// A person whose records are written, and who waits for the receipt of the import.
@@ -91,6 +124,7 @@ pub struct Arrived {
     pub detail: SecretKey,
     /// Records written.
     pub records: u32,
+    _claims: [Claim; 2],
 }
 
 impl Records {
@@ -103,7 +137,7 @@ impl Records {
         let keyspace = |name| db.keyspace(name, KeyspaceCreateOptions::default);
         let (subjects, records) = (keyspace("subjects")?, keyspace("records")?);
         let (pending, tags) = (keyspace("pending")?, keyspace("tags")?);
-        let store = Self { db, subjects, records, pending, tags };
+        let store = Self { db, subjects, records, pending, tags, arriving: Arriving::default() };
         store.sweep()?;
         Ok(store)
     }
@@ -111,7 +145,10 @@ impl Records {
     fn sweep(&self) -> Result<(), RecordError> {
         let mut left = Vec::new();
         for row in self.pending.iter() {
-            left.push(row.key()?);
+            let internal = row.key()?;
+            if !self.arriving.lock().unwrap_or_else(PoisonError::into_inner).contains(&internal[..]) {
+                left.push(internal);
+            }
         }
         for internal in left {
             for row in self.records.prefix(&internal) {
@@ -131,9 +168,10 @@ impl Records {
         let mut internal = [0; 16];
         keys::random(&mut internal)?;
         let (key, wrapped) = keys.new_person(&internal)?;
+        let claim = Claim::new(&self.arriving, &internal).ok_or(KeyError::Random)?;
         self.pending.insert(internal, [])?;
-        let (batch, counts) = (self.db.batch(), std::collections::BTreeMap::new());
-        Ok(Arrival { store: self, keys: keys.person(&key), internal, wrapped, batch, waiting: 0, counts })
+        let (batch, counts) = (self.db.batch(), BTreeMap::new());
+        Ok(Arrival { store: self, keys: keys.person(&key), internal, wrapped, batch, waiting: 0, counts, claim })
     }
 
     /// Makes people visible, durably. The receipt is that of the import's entry.
@@ -149,7 +187,8 @@ impl Records {
         Ok(batch.commit()?)
     }
 
-    /// Throws away what was written for people who are not admitted.
+    /// Throws away what was written for people who are not admitted, and whose [`Arrival`] or [`Arrived`] was
+    /// dropped: another import that is under way keeps its own.
     ///
     /// # Errors
     /// When the store refuses; the next opening sweeps them anyway.
@@ -289,15 +328,18 @@ impl Arrival<'_> {
     /// Ends the person's import. They stay invisible until [`Records::admit`].
     ///
     /// # Errors
-    /// [`RecordError::Duplicate`] when they are there already.
+    /// [`RecordError::Duplicate`] when they are there already, or arrive elsewhere at this moment.
     pub fn finish(mut self, subject: SubjectId, home: Country, now: UnixSeconds) -> Result<Arrived, RecordError> {
+        // The claim comes first: whoever is admitted in between is seen by the look-up.
+        let claim = Claim::new(&self.store.arriving, subject.as_str().as_bytes()).ok_or(RecordError::Duplicate)?;
         if self.store.person(&subject)?.is_some() {
             return Err(RecordError::Duplicate);
         }
         self.write()?;
         let records = self.counts.values().fold(0u32, |n, c| n.saturating_add(*c));
         let person = Person { internal: self.internal, wrapped: self.wrapped, home, since: now };
-        Ok(Arrived { subject, person, tag: self.keys.tag, detail: self.keys.detail.clone(), records })
+        let (tag, detail) = (self.keys.tag, self.keys.detail.clone());
+        Ok(Arrived { subject, person, tag, detail, records, _claims: [self.claim, claim] })
     }
 }
 

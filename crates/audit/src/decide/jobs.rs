@@ -88,7 +88,10 @@ impl Decider {
                 .collect();
             // A thread that dies leaves its share to this one: no decision is skipped.
             let again = |jobs: &[&Job<'_>]| jobs.iter().map(|job| (job.key, job.judge())).collect();
-            shares.into_iter().flat_map(|(jobs, share)| share.join().unwrap_or_else(|_| again(jobs))).collect()
+            shares
+                .into_iter()
+                .flat_map(|(jobs, share)| share.join().unwrap_or_else(|_| again(jobs)))
+                .collect()
         });
         let answers: Vec<(Hash, Vec<Problem>)> = answers;
         self.known.extend(answers);

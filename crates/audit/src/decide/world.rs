@@ -1,11 +1,11 @@
 //! The entities and contexts of one request, as the table of `docs/formats/policies.md`.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet, hash_map},
     str::FromStr,
 };
 
-use cedar_policy::{Entity, EntityId, EntityTypeName, EntityUid, ParseErrors, RestrictedExpression};
+use cedar_policy::{Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 
@@ -28,8 +28,8 @@ macro_rules! names {
         }
 
         impl Names {
-            pub(super) fn new() -> std::result::Result<Self, ParseErrors> {
-                Ok(Self { $($field: EntityTypeName::from_str(concat!("Clover::", $name))?,)+ })
+            pub(super) fn new() -> Result<Self> {
+                Ok(Self { $($field: EntityTypeName::from_str(concat!("Clover::", $name)).map_err(|_| Unaskable)?,)+ })
             }
         }
     };
@@ -186,9 +186,9 @@ impl<'n> World<'n> {
         attributes: HashMap<String, RestrictedExpression>,
         parents: HashSet<EntityUid>,
     ) -> Result<()> {
-        if !self.entities.contains_key(&uid) {
-            let entity = Entity::new(uid.clone(), attributes, parents).map_err(|_| Unaskable)?;
-            self.entities.insert(uid, entity);
+        if let hash_map::Entry::Vacant(place) = self.entities.entry(uid) {
+            let entity = Entity::new(place.key().clone(), attributes, parents).map_err(|_| Unaskable)?;
+            place.insert(entity);
         }
         Ok(())
     }
@@ -201,7 +201,7 @@ impl<'n> World<'n> {
             None => None,
         };
         for code in [facts.principal.country, facts.principal.seat].into_iter().chain(evidence) {
-            let flag = |set: &std::collections::BTreeSet<String>| RestrictedExpression::new_bool(set.contains(code));
+            let flag = |set: &BTreeSet<String>| RestrictedExpression::new_bool(set.contains(code));
             let attributes = [
                 ("heightened".to_owned(), flag(&programme.heightened)),
                 ("destination".to_owned(), flag(&programme.destinations)),

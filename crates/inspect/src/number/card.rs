@@ -1,14 +1,18 @@
 //! Payment card numbers.
 
 use super::before;
-use super::sequence::{Group, Sequence};
+use super::sequence::{Group, Sequence, uniform};
 use crate::{Finding, Kind};
 
 const LEN_MIN: usize = 13;
 const LEN_MAX: usize = 19;
 
+/// Longest spelling: a few separators after each digit.
+const SPAN_MAX: usize = LEN_MAX * 4;
+
 /// How cards print their numbers, in digits a group.
-const SHAPES: &[&[usize]] = &[&[4, 4, 4, 4], &[4, 6, 5], &[4, 6, 4], &[4, 4, 4, 4, 3], &[6, 13], &[4, 4, 4, 1]];
+const SHAPES: &[&[usize]] =
+    &[&[4, 4, 4, 4], &[4, 6, 5], &[4, 6, 4], &[4, 4, 4, 4, 3], &[6, 13], &[4, 4, 4, 1]];
 
 /// True for digits whose last is the check digit of ISO/IEC 7812-1 (Luhn). False for none.
 ///
@@ -72,7 +76,8 @@ fn has_issuer(digits: &[u8], grouped: bool) -> bool {
         2 => ((2221..=2720).contains(&four) || (2200..=2204).contains(&four)) && len == 16,
         6 => {
             two == 62 && (16..=LEN_MAX).contains(&len)
-                || (four == 6011 || two == 65 || (644..=649).contains(&three)) && (len == 16 || grouped && len > 16)
+                || (four == 6011 || two == 65 || (644..=649).contains(&three))
+                    && (len == 16 || grouped && len > 16)
                 || matches!(four, 6304 | 6759 | 6761 | 6762 | 6763) && (LEN_MIN..=long).contains(&len)
         }
         8 => matches!(two, 81 | 82) && len == 16,
@@ -81,10 +86,10 @@ fn has_issuer(digits: &[u8], grouped: bool) -> bool {
     }
 }
 
-/// Adds the digits `start..end`, which nothing parts, if they are a card.
-pub(super) fn push(text: &[u8], start: usize, end: usize, grouped: bool, out: &mut Vec<Finding>) {
-    if !(LEN_MIN..=LEN_MAX * 2).contains(&end.saturating_sub(start)) {
-        return;
+/// Adds `start..end` if its digits are a card, whatever stands between them.
+pub(super) fn push(text: &[u8], start: usize, end: usize, grouped: bool, out: &mut Vec<Finding>) -> bool {
+    if !(LEN_MIN..=SPAN_MAX).contains(&end.saturating_sub(start)) {
+        return false;
     }
     let mut digits = [0; LEN_MAX + 1];
     let mut len = 0;
@@ -93,9 +98,11 @@ pub(super) fn push(text: &[u8], start: usize, end: usize, grouped: bool, out: &m
         *place = *b;
         len += 1;
     }
-    if digits.get(..len).is_some_and(|digits| is_card(digits, grouped)) {
+    let found = digits.get(..len).is_some_and(|digits| is_card(digits, grouped));
+    if found {
         out.push(Finding { kind: Kind::Card, start, end });
     }
+    found
 }
 
 /// Adds the cards among the groups: a group on its own, all groups that one separator joins, and
@@ -104,38 +111,42 @@ pub(super) fn push_all(text: &[u8], sequence: &Sequence, out: &mut Vec<Finding>)
     let groups = sequence.groups();
     for group in groups {
         if group.len() >= LEN_MIN && !is_fraction(text, *group) {
-            push(text, group.start, group.end, false, out);
+            let _ = push(text, group.start, group.end, false, out);
         }
     }
-    if groups.len() < 2 || sequence.digits() < LEN_MIN {
+    if sequence.digits() < LEN_MIN {
         return;
     }
-    for run in groups.windows(2).enumerate().collect_runs(text, groups) {
-        push_run(text, run, out);
+    let mut rest = groups;
+    while rest.len() >= 2 {
+        let count = uniform(text, rest);
+        push_run(text, rest.get(..count).unwrap_or_default(), out);
+        // The last group of one run may be the first of the next.
+        rest = rest.get(count - 1..).unwrap_or_default();
     }
 }
 
 fn push_run(text: &[u8], run: &[Group], out: &mut Vec<Finding>) {
-    let span = |run: &[Group]| Some((run.first()?.start, run.last()?.end));
-    let digits: usize = run.iter().map(|group| group.len()).sum();
-    if (LEN_MIN..=LEN_MAX).contains(&digits) {
-        if let Some((start, end)) = span(run) {
-            push(text, start, end, true, out);
-        }
+    let mut push = |run: &[Group]| match run {
+        [first, .., last] => push(text, first.start, last.end, true, out),
+        _ => false,
+    };
+    if push(run) {
         return;
     }
     for shape in SHAPES {
         for window in run.windows(shape.len()) {
-            let same = window.iter().zip(*shape).all(|(group, len)| group.len() == *len);
-            if let Some((start, end)) = span(window).filter(|_| same) {
-                push(text, start, end, true, out);
+            if window.iter().zip(*shape).all(|(group, len)| group.len() == *len) {
+                push(window);
             }
         }
     }
 }
 
-/// True for the digits after the point of a decimal number.
+/// True for the digits after the point of a decimal number; a list of cards has longer digits
+/// before its comma.
 fn is_fraction(text: &[u8], group: Group) -> bool {
-    matches!(before(text, group.start), b'.' | b',')
-        && before(text, group.start.saturating_sub(1)).is_ascii_digit()
+    let Some(whole) = group.start.checked_sub(1).and_then(|at| text.get(..at)) else { return false };
+    let digits = whole.iter().rev().take(LEN_MIN).take_while(|b| b.is_ascii_digit()).count();
+    matches!(before(text, group.start), b'.' | b',') && (1..LEN_MIN).contains(&digits)
 }

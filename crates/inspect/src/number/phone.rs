@@ -5,17 +5,20 @@
 //! run of digits is not taken for a telephone number.
 
 use super::before;
-use super::sequence::{Group, Sequence};
+use super::sequence::{Group, Sequence, uniform};
 use crate::{Finding, Kind};
+
+/// Most groups of a national number.
+const GROUPS_MAX: usize = 6;
 
 pub(super) fn push(text: &[u8], sequence: &Sequence, out: &mut Vec<Finding>) {
     let groups = sequence.groups();
     let Some(first) = groups.first() else { return };
-    if let Some(start) = plus_start(text, first.start) {
-        if let Some(end) = international_end(text, groups) {
-            out.push(Finding { kind: Kind::Phone, start, end });
-            return;
-        }
+    if let Some(start) = plus_start(text, first.start)
+        && let Some(end) = international_end(text, groups)
+    {
+        out.push(Finding { kind: Kind::Phone, start, end });
+        return;
     }
     let mut floor = 0;
     for (index, group) in groups.iter().enumerate() {
@@ -23,8 +26,11 @@ pub(super) fn push(text: &[u8], sequence: &Sequence, out: &mut Vec<Finding>) {
             continue;
         }
         let rest = groups.get(index..).unwrap_or_default();
-        let Some(end) = prefixed_end(text, rest).or_else(|| national_end(text, sequence, rest)) else { continue };
-        let start = group.start - usize::from(before(text, group.start) == b'(');
+        let Some(end) = prefixed_end(text, rest).or_else(|| national_end(text, sequence, rest)) else {
+            continue;
+        };
+        let closes = text.get(group.start..end).is_some_and(|number| number.contains(&b')'));
+        let start = group.start - usize::from(closes && before(text, group.start) == b'(');
         out.push(Finding { kind: Kind::Phone, start, end });
         floor = end;
     }
@@ -43,18 +49,18 @@ fn plus_start(text: &[u8], start: usize) -> Option<usize> {
     }
     let sign = start.checked_sub(1).filter(|at| text.get(*at) == Some(&b'+'))?;
     let glued = before(text, sign);
-    (!glued.is_ascii_alphanumeric() && !matches!(glued, b'+' | b'/' | b'=')
-        || text.get(..sign).is_some_and(|head| head.ends_with(b"tel=") || head.ends_with(b"phone=")))
-    .then_some(sign)
+    (!glued.is_ascii_alphanumeric() && !matches!(glued, b'+' | b'/')).then_some(sign)
 }
 
 /// The end of the longest run of groups from the first that makes 8 to 15 digits.
 fn international_end(text: &[u8], groups: &[Group]) -> Option<usize> {
     let first = groups.first()?;
-    if text.get(first.start) == Some(&b'0') {
-        return None;
+    match text.get(first.start) {
+        Some(b'0') => None,
+        // North America and Russia have one length; what follows is something else.
+        Some(b'1' | b'7') => longest(groups, 11, 11).or_else(|| longest(groups, 8, 15)),
+        _ => longest(groups, 8, 15),
     }
-    longest(groups, 8, 15)
 }
 
 /// A number with the prefix `00`. Without separators it must have the length and a country code
@@ -70,45 +76,33 @@ fn prefixed_end(text: &[u8], groups: &[Group]) -> Option<usize> {
     (!bare || is_plausible(code, first.len() - 2)).then_some(end)
 }
 
-/// Whether `len` digits that start with `code` can be a number with its country code.
+/// Whether `len` digits that start with `code` can be a number with its country code. The codes
+/// left out are those that ITU-T (E.164 list of assigned codes) has not given to a country.
 fn is_plausible(code: &[u8], len: usize) -> bool {
-    match code.first_chunk::<3>() {
-        Some([b'1' | b'7', ..]) => len == 11,
-        Some([b'2', b'1', b'0' | b'4' | b'5' | b'7' | b'9'] | [b'2', b'5', b'9'] | [b'2' | b'8' | b'9', b'8' | b'3' | b'9', _]) => {
-            // Not assigned by ITU-T, but for 98 (Iran) and the codes of 29x, 93 and 99x.
-            matches!(code.first_chunk::<2>(), Some(b"98" | b"29" | b"93" | b"99" | b"23")) && (10..=15).contains(&len)
-        }
-        Some(_) => (10..=15).contains(&len),
-        None => false,
+    let Some(head) = code.first_chunk::<3>() else { return false };
+    match head.iter().fold(0_u32, |number, b| number * 10 + u32::from(b.wrapping_sub(b'0'))) {
+        100..200 | 700..800 => len == 11,
+        210 | 214 | 215 | 217 | 219 | 259 | 280..290 | 830..840 | 890..900 | 999 => false,
+        _ => (10..=15).contains(&len),
     }
 }
 
 /// A number that begins with a single 0, and has separators of one kind (the first may differ).
 fn national_end(text: &[u8], sequence: &Sequence, groups: &[Group]) -> Option<usize> {
     let (first, rest) = groups.split_first()?;
-    if !(2..=6).contains(&first.len()) || !text.get(first.start + 1).is_some_and(|b| matches!(b, b'1'..=b'9')) {
+    if !(2..=6).contains(&first.len()) || !text.get(first.start + 1).is_some_and(|b| matches!(b, b'1'..=b'9'))
+    {
         return None;
     }
-    let alike = alike(text, rest) + 1;
-    let groups = groups.get(..alike.min(6))?;
+    let alike = uniform(text, rest).min(GROUPS_MAX - 1);
+    let long = rest.iter().take(alike).take_while(|group| group.len() >= 2).count();
+    let groups = groups.get(..=long)?;
     if is_date(text, groups) {
         return None;
     }
     let end = longest(groups, 9, 12).filter(|end| *end > first.end)?;
     let goes_on = end == sequence.end() && sequence.after(groups).is_none_or(|b| b.is_ascii_alphanumeric());
     (!goes_on).then_some(end)
-}
-
-/// How many groups follow each other with the same separator, and are long enough to belong.
-fn alike(text: &[u8], groups: &[Group]) -> usize {
-    let separator = |pair: &[Group]| match pair {
-        [left, right] => text.get(left.end..right.start),
-        _ => None,
-    };
-    let first = groups.get(..2).and_then(separator);
-    let same = groups.windows(2).take_while(|pair| separator(pair) == first).count();
-    let joined = if groups.is_empty() { 0 } else { same + 1 };
-    groups.iter().take(joined).take_while(|group| group.len() >= 2).count()
 }
 
 /// Day, month and year, or year, month and day: `05.06.2026 10`.

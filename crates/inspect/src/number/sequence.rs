@@ -24,7 +24,7 @@ impl Group {
     }
 }
 
-/// Groups of digits that only separators part.
+/// Groups of digits that only separators part. One value serves a whole scan.
 pub(super) struct Sequence {
     groups: [Group; GROUPS_MAX],
     count: usize,
@@ -34,23 +34,26 @@ pub(super) struct Sequence {
 }
 
 impl Sequence {
-    /// Reads the sequence whose first digit is at `start`.
-    pub(super) fn read(text: &[u8], start: usize) -> Self {
-        let mut sequence = Self { groups: [Group::default(); GROUPS_MAX], count: 0, digits: 0, next: b' ' };
+    pub(super) fn new() -> Self {
+        Self { groups: [Group::default(); GROUPS_MAX], count: 0, digits: 0, next: b' ' }
+    }
+
+    /// Reads the sequence whose first digit is at `start`, in place of the one before.
+    pub(super) fn read(&mut self, text: &[u8], start: usize) {
+        (self.count, self.digits) = (0, 0);
         let mut at = start;
-        for group in &mut sequence.groups {
+        for group in &mut self.groups {
             let rest = text.get(at..).unwrap_or_default();
             let len = rest.iter().take_while(|b| b.is_ascii_digit()).count();
             *group = Group { start: at, end: at + len };
-            sequence.count += 1;
-            sequence.digits += len;
-            sequence.next = rest.get(len).copied().unwrap_or(b' ');
+            self.count += 1;
+            self.digits += len;
+            self.next = rest.get(len).copied().unwrap_or(b' ');
             match separators(rest.get(len..).unwrap_or_default()) {
                 Some(gap) => at += len + gap,
                 None => break,
             }
         }
-        sequence
     }
 
     #[inline]
@@ -82,4 +85,15 @@ fn separators(rest: &[u8]) -> Option<usize> {
     let is_separator = |b: &&u8| matches!(**b, b' ' | b'.' | b'-' | b'/' | b'(' | b')');
     let gap = rest.iter().take(SEPARATORS_MAX).take_while(is_separator).count();
     (gap > 0 && rest.get(gap).is_some_and(u8::is_ascii_digit)).then_some(gap)
+}
+
+/// How many of `groups`, from the first on, the same separator joins.
+pub(super) fn uniform(text: &[u8], groups: &[Group]) -> usize {
+    let gap = |pair: &[Group]| match pair {
+        [left, right] => text.get(left.end..right.start),
+        _ => None,
+    };
+    let first = groups.get(..2).and_then(gap);
+    let joined = groups.windows(2).take_while(|pair| gap(pair) == first).count();
+    (joined + 1).min(groups.len())
 }

@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use cedar_policy::{PolicyId, PolicySet};
 use model::facts::Evidence;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 
 use super::*;
 

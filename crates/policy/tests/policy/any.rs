@@ -10,14 +10,14 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
 /// 2026-11-22T10:00:00Z.
-pub const NOW: UnixSeconds = UnixSeconds(1_795_341_600);
+pub(crate) const NOW: UnixSeconds = UnixSeconds(1_795_341_600);
 
-pub fn folder() -> &'static Path {
+pub(crate) fn folder() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../policies"))
 }
 
 /// The files of the starter rulebook.
-pub fn files() -> Files {
+pub(crate) fn files() -> Files {
     let entries = std::fs::read_dir(folder().join("starter")).unwrap().map(Result::unwrap);
     let read = |path: std::path::PathBuf| {
         (path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read_to_string(path).unwrap())
@@ -25,12 +25,12 @@ pub fn files() -> Files {
     entries.map(|e| read(e.path())).collect()
 }
 
-pub fn parse(files: &Files) -> Rulebook {
+pub(crate) fn parse(files: &Files) -> Rulebook {
     Rulebook::parse(files, |_| Digest::new([0; 32])).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 /// Facts of every kind of asker, evidence and place.
-pub fn facts() -> impl Strategy<Value = Facts> {
+pub(crate) fn facts() -> impl Strategy<Value = Facts> {
     let request = (rows(), 0_u32..3, proptest::option::of(tag()), select(vec![0_u32, 49, 50, 200]));
     let groups = vec(group(), 1..3);
     let ladder = subsequence(Treatment::ALL.to_vec(), 0..=Treatment::ALL.len());
@@ -68,7 +68,8 @@ fn tag() -> impl Strategy<Value = Tag> {
 }
 
 fn country() -> impl Strategy<Value = Country> {
-    select(vec!["IE", "IE", "NO", "SG", "SG", "CN", "US", "RU", "ZZ"]).prop_map(|c| Country::parse(c).unwrap())
+    select(vec!["IE", "IE", "NO", "SG", "SG", "CN", "US", "RU", "ZZ"])
+        .prop_map(|c| Country::parse(c).unwrap())
 }
 
 fn purpose() -> impl Strategy<Value = Purpose> {
@@ -103,11 +104,10 @@ fn principal() -> impl Strategy<Value = Principal> {
 
 fn evidence() -> impl Strategy<Value = Evidence> {
     let bases = select(Basis::ALL.to_vec());
-    let flow = (tag(), list(), country(), bases, likely()).prop_map(
-        |(sink, fields, destination, basis, active)| {
+    let flow =
+        (tag(), list(), country(), bases, likely()).prop_map(|(sink, fields, destination, basis, active)| {
             Evidence::Flow(FlowFacts { name: name("flow"), sink, fields, destination, basis, active })
-        },
-    );
+        });
     prop_oneof![Just(Evidence::None), grant(), case(), flow]
 }
 
@@ -115,7 +115,8 @@ fn grant() -> impl Strategy<Value = Evidence> {
     let people = (tag(), tag(), country());
     let narrowed = (proptest::option::of(list()), proptest::option::of(tag()));
     let length = select(vec![0_u64, 7_200, 28_800, 28_801, 2_592_000, 2_592_001]);
-    (people, narrowed, moment(), length, purpose()).prop_map(
+    let purpose = select(vec![Purpose::Support, Purpose::Safety]);
+    (people, narrowed, moment(), length, purpose).prop_map(
         |((holder, approver, approver_country), (fields, subject), not_before, length, purpose)| {
             Evidence::Grant(GrantFacts {
                 id: Tag::new([9; 16]),

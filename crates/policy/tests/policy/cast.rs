@@ -4,30 +4,30 @@ use model::facts::{CaseFacts, Evidence, Facts, FlowFacts, GrantFacts, Group, Pri
 use model::{Basis, CaseKind, Country, DataClass, Name, Purpose, Tag, Treatment};
 use policy::{Decision, Engine};
 
-pub use crate::any::{NOW, files, folder, parse};
+pub(crate) use crate::any::{NOW, files, folder, parse};
 
 /// The engine of the starter rulebook.
-pub fn engine() -> Engine {
+pub(crate) fn engine() -> Engine {
     Engine::new(&parse(&files())).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 /// A stable tag for a name.
-pub fn tag(name: &str) -> Tag {
+pub(crate) fn tag(name: &str) -> Tag {
     let mut bytes = [0; 16];
     bytes.iter_mut().zip(name.bytes()).for_each(|(b, n)| *b = n);
     Tag::new(bytes)
 }
 
-pub fn name(text: &str) -> Name {
+pub(crate) fn name(text: &str) -> Name {
     Name::parse(text).unwrap()
 }
 
-pub fn country(code: &str) -> Country {
+pub(crate) fn country(code: &str) -> Country {
     Country::parse(code).unwrap()
 }
 
 /// Somebody for whom everything is in order, in a country.
-pub fn principal(kind: PrincipalKind, who: &str, place: &str) -> Principal {
+pub(crate) fn principal(kind: PrincipalKind, who: &str, place: &str) -> Principal {
     Principal {
         kind,
         tag: tag(who),
@@ -42,16 +42,16 @@ pub fn principal(kind: PrincipalKind, who: &str, place: &str) -> Principal {
     }
 }
 
-pub fn employee(place: &str) -> Principal {
+pub(crate) fn employee(place: &str) -> Principal {
     principal(PrincipalKind::Employee, "me", place)
 }
 
-pub fn service(place: &str) -> Principal {
+pub(crate) fn service(place: &str) -> Principal {
     principal(PrincipalKind::Service, "me", place)
 }
 
 /// A grant of eight hours that the asker holds and somebody in Ireland approved.
-pub fn grant() -> GrantFacts {
+pub(crate) fn grant() -> GrantFacts {
     GrantFacts {
         id: tag("grant"),
         holder: tag("me"),
@@ -67,7 +67,7 @@ pub fn grant() -> GrantFacts {
 }
 
 /// A case of the asker about one person, approved in Ireland just now.
-pub fn case(subject: &str) -> CaseFacts {
+pub(crate) fn case(subject: &str) -> CaseFacts {
     CaseFacts {
         id: tag("case"),
         engineer: tag("me"),
@@ -82,7 +82,7 @@ pub fn case(subject: &str) -> CaseFacts {
 }
 
 /// A running flow to the asker.
-pub fn flow(destination: &str) -> FlowFacts {
+pub(crate) fn flow(destination: &str) -> FlowFacts {
     FlowFacts {
         name: name("interop-us"),
         sink: tag("me"),
@@ -94,7 +94,7 @@ pub fn flow(destination: &str) -> FlowFacts {
 }
 
 /// One person's rows of three classes, all of them on both lists.
-pub fn request(principal: Principal, evidence: Evidence) -> Facts {
+pub(crate) fn request(principal: Principal, evidence: Evidence) -> Facts {
     let lists = vec![name("interop"), name("video-status")];
     let group = |class: &DataClass| Group { class: *class, lists: lists.clone(), fields: 1, outcome: None };
     Facts {
@@ -113,12 +113,17 @@ pub fn request(principal: Principal, evidence: Evidence) -> Facts {
 }
 
 /// What is decided for a class of a request.
-pub fn outcome(decision: &Decision, class: DataClass) -> Option<Treatment> {
+pub(crate) fn outcome(decision: &Decision, class: DataClass) -> Option<Treatment> {
     decision.facts.groups.iter().find(|g| g.class == class).unwrap().outcome
 }
 
 /// What one treatment of one class comes to, and the policies that decided.
-pub fn ask(engine: &Engine, facts: Facts, class: DataClass, treatment: Treatment) -> (bool, Vec<String>) {
+pub(crate) fn ask(
+    engine: &Engine,
+    facts: Facts,
+    class: DataClass,
+    treatment: Treatment,
+) -> (bool, Vec<String>) {
     let mut facts = Facts { ladder: vec![treatment], ..facts };
     facts.groups.retain(|g| g.class == class);
     let decision = engine.decide(facts);

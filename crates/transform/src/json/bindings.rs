@@ -70,6 +70,11 @@ impl Default for Place {
 impl Place {
     pub(super) const ROOT: Self = Self(0);
     pub(super) const UNBOUND: Self = Self(u32::MAX);
+
+    #[inline(always)]
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
 }
 
 /// The way from one node by one step.
@@ -78,6 +83,10 @@ pub(super) struct Step {
     pub(super) place: Place,
     /// The member's name is the peer's choice (`*` or `**`), not written in a pointer.
     pub(super) wild: bool,
+}
+
+impl Step {
+    pub(super) const NOWHERE: Self = Self { place: Place::UNBOUND, wild: false };
 }
 
 #[derive(Debug, Clone, Default)]
@@ -127,15 +136,20 @@ impl Bindings {
         self.pointers == 0
     }
 
+    /// All places, by index.
+    pub(super) fn places(&self) -> impl Iterator<Item = Place> {
+        (0..self.nodes.len() as u32).map(Place)
+    }
+
     #[inline(always)]
     pub(super) fn field(&self, place: Place) -> Option<FieldIndex> {
-        self.nodes.get(place.0 as usize).and_then(|node| node.field)
+        self.nodes.get(place.index()).and_then(|node| node.field)
     }
 
     /// True unless `place` is bound as a scalar and leads nowhere.
     #[inline(always)]
     pub(super) fn opens(&self, place: Place) -> bool {
-        self.nodes.get(place.0 as usize).is_some_and(|node| {
+        self.nodes.get(place.index()).is_some_and(|node| {
             node.field.is_none() || node.any != Place::UNBOUND || !node.children.is_empty()
         })
     }
@@ -143,25 +157,23 @@ impl Bindings {
     /// The step to the member called `name`, whose print is `print`.
     #[inline(always)]
     pub(super) fn member(&self, place: Place, print: u64, name: &[u8]) -> Step {
-        let Some(node) = self.nodes.get(place.0 as usize) else {
-            return Step { place: Place::UNBOUND, wild: false };
+        let Some(node) = self.nodes.get(place.index()) else {
+            return Step::NOWHERE;
         };
         for (child, known) in node.children.iter().zip(&node.prints) {
             // Up to eight bytes, print and length decide.
-            if *known == print
-                && child.name.len() == name.len()
-                && (name.len() <= 8 || *child.name == *name)
+            if *known == print && child.name.len() == name.len() && (name.len() <= 8 || *child.name == *name)
             {
                 return Step { place: child.place, wild: false };
             }
         }
-        Step { place: node.any, wild: true }
+        Step { place: node.any, wild: node.any != Place::UNBOUND }
     }
 
     /// The step to the array element `index`.
     #[inline(always)]
     pub(super) fn element(&self, place: Place, index: usize) -> Place {
-        let Some(node) = self.nodes.get(place.0 as usize) else { return Place::UNBOUND };
+        let Some(node) = self.nodes.get(place.index()) else { return Place::UNBOUND };
         let child = node.children.iter().find(|child| child.index == Some(index));
         child.map_or(node.any, |child| child.place)
     }
@@ -207,7 +219,9 @@ impl Tree {
     }
 
     fn bind(
-        &mut self, at: usize, pointer: &str,
+        &mut self,
+        at: usize,
+        pointer: &str,
         set: impl FnOnce(&mut Branch) -> Option<FieldIndex>,
     ) -> Result<(), BindingError> {
         match self.nodes.get_mut(at).and_then(set) {
@@ -254,11 +268,16 @@ impl Tree {
                 sets.push(next);
                 Ok(place)
             };
-            let mut node = Node { any: place(self.step(&set, None))?, field: self.field(&set), ..Node::default() };
+            let mut node =
+                Node { any: place(self.step(&set, None))?, field: self.field(&set), ..Node::default() };
             for name in self.names(&set) {
                 let to = place(self.step(&set, Some(name)))?;
                 node.prints.push(print(name.as_bytes(), 0, name.len()));
-                node.children.push(Child { name: name.as_bytes().into(), index: array_index(name), place: to });
+                node.children.push(Child {
+                    name: name.as_bytes().into(),
+                    index: array_index(name),
+                    place: to,
+                });
             }
             nodes.push(node);
         }

@@ -1,9 +1,10 @@
 //! The walk: one pass over the text, one place in the bindings, one run of bytes not yet copied.
 
-use super::bindings::{Bindings, Place};
+use super::bindings::{Bindings, Place, Step};
 use super::error::{ErrorKind, JsonError};
 use super::lex::{byte, literal, number, skip_space, stray, string};
-use super::names::{Mark, Name, Names};
+use super::names::{Mark, Names};
+use super::shape::{Entry, Seen, Shape};
 use super::{Form, Limits, NameVerdict, Outcome, Scalar, Stop, Verdict, Visitor};
 
 /// The walk recurses; this bounds the stack whatever the caller asks.
@@ -15,7 +16,12 @@ const BYTES_MAX: usize = 1 << 30;
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 pub(super) fn run<V: Visitor>(
-    input: &[u8], form: Form, bindings: &Bindings, limits: &Limits, visitor: &mut V, out: &mut Vec<u8>,
+    input: &[u8],
+    form: Form,
+    bindings: &Bindings,
+    limits: &Limits,
+    visitor: &mut V,
+    out: &mut Vec<u8>,
 ) -> Result<Outcome, JsonError> {
     check_text(input, limits)?;
     out.reserve(input.len());
@@ -27,7 +33,8 @@ pub(super) fn run<V: Visitor>(
         depth_max: limits.depth.min(DEPTH_MAX),
         limits,
         visitor,
-        names: Names::default(),
+        names: Names::new(),
+        shapes: bindings.places().map(|_| Shape::default()).collect(),
         scratch: Vec::new(),
         outcome: Outcome::default(),
     };
@@ -64,6 +71,8 @@ struct Engine<'a, V> {
     limits: &'a Limits,
     visitor: &'a mut V,
     names: Names,
+    /// By place.
+    shapes: Vec<Shape>,
     scratch: Vec<u8>,
     outcome: Outcome,
 }
@@ -82,6 +91,16 @@ enum Slot {
         /// An earlier member of this object stayed, so the comma is needed.
         joined: bool,
     },
+}
+
+/// An open object.
+struct Object {
+    place: Place,
+    depth: usize,
+    mark: Mark,
+    shape: Shape,
+    /// How far the object has followed its shape; `None` once it has left it.
+    seen: Option<Seen>,
 }
 
 /// A value's end, and whether it stayed.
@@ -166,20 +185,22 @@ impl<'a, V: Visitor> Engine<'a, V> {
 
     fn object(&mut self, place: Place, open: usize, depth: usize) -> Result<usize, JsonError> {
         self.descend(open, depth)?;
-        let mark = self.names.open();
-        let mut cut = open + 1;
-        let mut at = skip_space(self.text, cut);
+        let mut at = skip_space(self.text, open + 1);
         if byte(self.text, at) == b'}' {
             return Ok(at + 1);
         }
-        let (mut comma, mut joined, mut count) = (false, false, 0);
+        // Taken out while this object is open: with `**` an object inside may be at the same place.
+        let shape = self.shapes.get_mut(place.index()).map(std::mem::take).unwrap_or_default();
+        let mark = self.names.open();
+        let mut object = Object { place, depth, mark, shape, seen: Some(Seen::NOTHING) };
+        let (mut cut, mut comma, mut joined, mut count) = (open + 1, false, false, 0);
         loop {
             count += 1;
             if count > self.limits.members {
                 return Err(JsonError::new(ErrorKind::TooManyMembers, at));
             }
             let slot = Slot::Member { cut, comma, joined };
-            let (end, stayed) = self.member(place, slot, mark, at, depth)?;
+            let (end, stayed) = self.member(&mut object, slot, at)?;
             joined |= stayed;
             at = skip_space(self.text, end);
             match byte(self.text, at) {
@@ -191,60 +212,94 @@ impl<'a, V: Visitor> Engine<'a, V> {
                 _ => return Err(stray(self.text, at, ErrorKind::ExpectedCommaOrEnd)),
             }
         }
-        if !self.names.close(self.text, mark) {
+        if object.seen.is_none() && !self.names.close(self.text, mark) {
             return Err(JsonError::new(ErrorKind::DuplicateName, open));
+        }
+        object.shape.close();
+        if let Some(shape) = self.shapes.get_mut(place.index()) {
+            *shape = object.shape;
         }
         Ok(at + 1)
     }
 
     #[inline(always)]
-    fn member(
-        &mut self, place: Place, slot: Slot, mark: Mark, at: usize, depth: usize,
-    ) -> Result<Passed, JsonError> {
+    fn member(&mut self, object: &mut Object, slot: Slot, at: usize) -> Result<Passed, JsonError> {
         let text = self.text;
+        let expected = object.seen.as_mut().and_then(|seen| object.shape.follow(text, at, seen));
+        let (step, value) = match expected {
+            Some((entry, value)) if entry.step.wild => {
+                let (start, end) = entry.name();
+                (self.wild_step(entry.step, start, end, entry.escaped)?, value)
+            }
+            Some((entry, value)) => (entry.step, value),
+            None => self.name(object, at)?,
+        };
+        let value = skip_space(text, value);
+        if step.place != Place::UNBOUND {
+            return self.value(step.place, slot, value, object.depth + 1);
+        }
+        let (end, stayed) = self.value(Place::UNBOUND, slot, value, object.depth + 1)?;
+        if object.place == Place::UNBOUND {
+            return Ok((end, stayed));
+        }
+        // A wild name that the visitor dropped is counted where it was asked.
+        self.outcome.dropped_unbound += u64::from(!step.wild);
+        self.remove(slot, value, end);
+        Ok((end, false))
+    }
+
+    /// Reads a name that was not expected; returns its step and the position after its colon.
+    fn name(&mut self, object: &mut Object, at: usize) -> Result<(Step, usize), JsonError> {
+        let text = self.text;
+        if let Some(seen) = object.seen.take() {
+            self.leave_shape(object, seen)?;
+        }
         if byte(text, at) != b'"' {
             return Err(stray(text, at, ErrorKind::ExpectedName));
         }
         let spelled = string(text, at + 1)?;
         let name = self.names.name(text, at + 1, spelled.end, spelled.escaped)?;
-        if !self.names.insert(text, mark, name) {
+        if !self.names.insert(text, object.mark, name) {
             return Err(JsonError::new(ErrorKind::DuplicateName, at));
         }
         let colon = skip_space(text, spelled.end + 1);
         if byte(text, colon) != b':' {
             return Err(stray(text, colon, ErrorKind::ExpectedColon));
         }
-        let value = skip_space(text, colon + 1);
-        if place == Place::UNBOUND {
-            return self.value(Place::UNBOUND, slot, value, depth + 1);
+        if object.place == Place::UNBOUND {
+            return Ok((Step::NOWHERE, colon + 1));
         }
-        let raw = text.get(at + 1..spelled.end).unwrap_or_default();
-        let to = self.step(place, name, raw, spelled.escaped, at)?;
-        if to != Place::UNBOUND {
-            return self.value(to, slot, value, depth + 1);
+        let step = self.bindings.member(object.place, name.print, self.names.bytes(text, name));
+        object.shape.learn(Entry::new(text, at, spelled.end, colon + 1, spelled.escaped, step));
+        if step.wild {
+            return Ok((self.wild_step(step, at + 1, spelled.end, spelled.escaped)?, colon + 1));
         }
-        let (end, _) = self.value(Place::UNBOUND, slot, value, depth + 1)?;
-        self.remove(slot, value, end);
-        Ok((end, false))
+        Ok((step, colon + 1))
     }
 
-    /// The place that the member leads to; counts it as dropped if there is none.
-    #[inline(always)]
-    fn step(
-        &mut self, place: Place, name: Name, raw: &[u8], escaped: bool, at: usize,
-    ) -> Result<Place, JsonError> {
-        let step = self.bindings.member(place, name.print, self.names.bytes(self.text, name));
-        if step.place == Place::UNBOUND {
-            self.outcome.dropped_unbound += 1;
-            return Ok(Place::UNBOUND);
+    /// From here on the object is searched for twins in the plain way, so the names that it had
+    /// in common with its shape must be known.
+    #[inline(never)]
+    fn leave_shape(&mut self, object: &mut Object, seen: Seen) -> Result<(), JsonError> {
+        for entry in object.shape.leave(seen) {
+            let (start, end) = entry.name();
+            let name = self.names.name(self.text, start, end, entry.escaped)?;
+            self.names.insert(self.text, object.mark, name);
         }
-        if step.wild
-            && self.stopped(at, |visitor| visitor.wild_name(raw, escaped))? == NameVerdict::Drop
-        {
-            self.outcome.dropped += 1;
-            return Ok(Place::UNBOUND);
+        Ok(())
+    }
+
+    /// Asks about a name that no pointer writes.
+    #[inline(never)]
+    fn wild_step(&mut self, step: Step, start: usize, end: usize, escaped: bool) -> Result<Step, JsonError> {
+        let raw = self.text.get(start..end).unwrap_or_default();
+        match self.stopped(start, |visitor| visitor.wild_name(raw, escaped))? {
+            NameVerdict::Keep => Ok(step),
+            NameVerdict::Drop => {
+                self.outcome.dropped += 1;
+                Ok(Step { place: Place::UNBOUND, wild: true })
+            }
         }
-        Ok(step.place)
     }
 
     fn array(&mut self, place: Place, open: usize, depth: usize, records: bool) -> Result<usize, JsonError> {
@@ -275,9 +330,7 @@ impl<'a, V: Visitor> Engine<'a, V> {
     }
 
     #[inline(always)]
-    fn element(
-        &mut self, place: Place, index: usize, at: usize, depth: usize,
-    ) -> Result<usize, JsonError> {
+    fn element(&mut self, place: Place, index: usize, at: usize, depth: usize) -> Result<usize, JsonError> {
         let to = self.bindings.element(place, index);
         let (end, _) = self.value(to, Slot::Element, at, depth + 1)?;
         if to == Place::UNBOUND && place != Place::UNBOUND {
@@ -315,7 +368,12 @@ impl<'a, V: Visitor> Engine<'a, V> {
     /// Asks about a bound scalar and carries the answer out.
     #[inline(always)]
     fn settle(
-        &mut self, place: Place, slot: Slot, scalar: Scalar<'a>, at: usize, end: usize,
+        &mut self,
+        place: Place,
+        slot: Slot,
+        scalar: Scalar<'a>,
+        at: usize,
+        end: usize,
     ) -> Result<Passed, JsonError> {
         let Some(field) = self.bindings.field(place) else {
             if matches!(slot, Slot::Root) {
@@ -382,9 +440,7 @@ impl<'a, V: Visitor> Engine<'a, V> {
     }
 
     #[inline(always)]
-    fn stopped<T>(
-        &mut self, at: usize, ask: impl FnOnce(&mut V) -> Result<T, Stop>,
-    ) -> Result<T, JsonError> {
+    fn stopped<T>(&mut self, at: usize, ask: impl FnOnce(&mut V) -> Result<T, Stop>) -> Result<T, JsonError> {
         ask(self.visitor).map_err(|stop| JsonError::new(ErrorKind::Stopped(stop), at))
     }
 }

@@ -66,18 +66,10 @@ fn string_slow(text: &[u8], mut at: usize) -> Result<StringEnd, JsonError> {
 /// end of the text.
 #[inline(always)]
 fn plain_end(text: &[u8], mut at: usize) -> usize {
-    // Most names and many values end within eight bytes: one word first, then wider blocks.
-    match text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        Some(word) => match first_special_in_word(*word) {
+    while let Some(word) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        match first_special_in_word(*word) {
             Some(offset) => return at + offset,
             None => at += 8,
-        },
-        None => return plain_end_slow(text, at),
-    }
-    while let Some(block) = text.get(at..).and_then(|rest| rest.first_chunk::<16>()) {
-        match first_special_in_block(block) {
-            Some(offset) => return at + offset,
-            None => at += 16,
         }
     }
     plain_end_slow(text, at)
@@ -100,18 +92,6 @@ fn first_special_in_word(word: [u8; 8]) -> Option<usize> {
     let backslash = (word ^ (ONES * b'\\' as u64)).wrapping_sub(ONES);
     let control = word.wrapping_sub(ONES * 0x20);
     let flags = (quote | backslash | control) & !word & HIGHS;
-    (flags != 0).then_some((flags.trailing_zeros() / 8) as usize)
-}
-
-/// Sixteen bytes at a time; written so that the compiler turns the loop into vector compares.
-#[inline(always)]
-fn first_special_in_block(block: &[u8; 16]) -> Option<usize> {
-    let mut flags = [0_u8; 16];
-    for (flag, b) in flags.iter_mut().zip(block) {
-        *flag =
-            (u8::from(*b == b'"') | u8::from(*b == b'\\') | u8::from(*b < 0x20)).wrapping_neg();
-    }
-    let flags = u128::from_le_bytes(flags);
     (flags != 0).then_some((flags.trailing_zeros() / 8) as usize)
 }
 

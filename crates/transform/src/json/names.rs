@@ -20,7 +20,6 @@ pub(super) struct Name {
 }
 
 /// The names of all open objects, innermost last.
-#[derive(Default)]
 pub(super) struct Names {
     prints: Vec<u64>,
     names: Vec<Name>,
@@ -35,6 +34,11 @@ pub(super) struct Mark {
 }
 
 impl Names {
+    pub(super) fn new() -> Self {
+        let arena = Vec::new();
+        Self { prints: Vec::with_capacity(LINEAR_MAX), names: Vec::with_capacity(LINEAR_MAX), arena }
+    }
+
     #[inline(always)]
     pub(super) fn open(&self) -> Mark {
         Mark { names: self.names.len(), arena: self.arena.len() }
@@ -43,7 +47,11 @@ impl Names {
     /// The name spelled by `text[start..end]`, whose escapes are already checked.
     #[inline(always)]
     pub(super) fn name(
-        &mut self, text: &[u8], start: usize, end: usize, escaped: bool,
+        &mut self,
+        text: &[u8],
+        start: usize,
+        end: usize,
+        escaped: bool,
     ) -> Result<Name, JsonError> {
         if escaped {
             return self.unescaped(text.get(start..end).unwrap_or_default());

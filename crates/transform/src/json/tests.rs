@@ -53,7 +53,10 @@ fn bind(pointers: &[(&str, u16)]) -> Bindings {
 }
 
 fn run_with(
-    input: &[u8], form: Form, pointers: &[(&str, u16)], limits: &Limits,
+    input: &[u8],
+    form: Form,
+    pointers: &[(&str, u16)],
+    limits: &Limits,
 ) -> Result<(String, Outcome), JsonError> {
     let mut out = b"before".to_vec();
     let result = rewrite(input, form, &bind(pointers), limits, &mut ByNumber::default(), &mut out);
@@ -98,19 +101,27 @@ fn elements_that_go_leave_null_in_their_place() {
 #[test]
 fn a_written_name_wins_over_a_star_and_a_star_over_the_rest() {
     let bound = [("/**", 0), ("/*/x", 2), ("/a/y", 1), ("/a/x", 0)];
-    check(&bound, r#"{"a":{"x":1,"y":2,"z":3},"b":{"x":1,"z":{"q":[1]}}}"#,
-        r#"{"a":{"x":1,"z":3},"b":{"x":"***","z":{"q":[1]}}}"#);
+    check(
+        &bound,
+        r#"{"a":{"x":1,"y":2,"z":3},"b":{"x":1,"z":{"q":[1]}}}"#,
+        r#"{"a":{"x":1,"z":3},"b":{"x":"***","z":{"q":[1]}}}"#,
+    );
     check(&[("/a/**", 0), ("/a", 2)], r#"{"a":{"b":{"c":1,"d":[2]}}}"#, r#"{"a":{"b":{"d":[2]}}}"#);
     check(&[("/a/**", 0), ("/a", 2)], r#"{"a":7,"b":1}"#, r#"{"a":"***"}"#);
 }
 
 #[test]
 fn names_are_compared_after_unescaping() {
-    check(&[("/a~1b", 0), ("/t~0", 0), ("/é", 0), ("/", 0)],
-        r#"{"\u0061\/b":1,"t~":2,"\u00e9":3,"":4,"a":5}"#, r#"{"\u0061\/b":1,"t~":2,"\u00e9":3,"":4}"#);
-    check(&[("/a_long_member_name", 0)],
+    check(
+        &[("/a~1b", 0), ("/t~0", 0), ("/é", 0), ("/", 0)],
+        r#"{"\u0061\/b":1,"t~":2,"\u00e9":3,"":4,"a":5}"#,
+        r#"{"\u0061\/b":1,"t~":2,"\u00e9":3,"":4}"#,
+    );
+    check(
+        &[("/a_long_member_name", 0)],
         r#"{"a_long_member_nam\u0065":1,"a_long_member_namX":2,"a_longXmember_name":3}"#,
-        r#"{"a_long_member_nam\u0065":1}"#);
+        r#"{"a_long_member_nam\u0065":1}"#,
+    );
 }
 
 #[test]
@@ -131,8 +142,15 @@ fn records_are_announced_in_order() {
         (Form::Ndjson, "{}\r\n[]\n{}", vec![0, -1, 1, -2, 2, -3]),
     ] {
         let mut visitor = ByNumber::default();
-        rewrite(input.as_bytes(), form, &bind(&[("/**", 0)]), &Limits::default(), &mut visitor, &mut Vec::new())
-            .unwrap();
+        rewrite(
+            input.as_bytes(),
+            form,
+            &bind(&[("/**", 0)]),
+            &Limits::default(),
+            &mut visitor,
+            &mut Vec::new(),
+        )
+        .unwrap();
         assert_eq!(visitor.records, expected, "{input}");
     }
 }
@@ -159,40 +177,100 @@ fn lines_are_rewritten_one_by_one() {
     }
 }
 
+const MALFORMED: &[(&str, ErrorKind)] = &[
+    ("", ErrorKind::Empty),
+    (" \n", ErrorKind::Empty),
+    ("\u{feff}{}", ErrorKind::ByteOrderMark),
+    ("{", ErrorKind::UnexpectedEnd),
+    ("[", ErrorKind::UnexpectedEnd),
+    ("[1", ErrorKind::UnexpectedEnd),
+    ("[1,", ErrorKind::UnexpectedEnd),
+    ("{\"a\"", ErrorKind::UnexpectedEnd),
+    ("{\"a\":", ErrorKind::UnexpectedEnd),
+    ("{\"a\":1", ErrorKind::UnexpectedEnd),
+    ("{\"a\":1,", ErrorKind::UnexpectedEnd),
+    ("\"abc", ErrorKind::UnexpectedEnd),
+    ("\"abcdefghijklmnopqrst", ErrorKind::UnexpectedEnd),
+    ("\"\\", ErrorKind::UnexpectedEnd),
+    ("\"\\u00", ErrorKind::UnexpectedEnd),
+    ("\"\\ud800", ErrorKind::UnexpectedEnd),
+    ("tru", ErrorKind::UnexpectedEnd),
+    ("-", ErrorKind::UnexpectedEnd),
+    ("1.", ErrorKind::UnexpectedEnd),
+    ("1e+", ErrorKind::UnexpectedEnd),
+    ("[1,]", ErrorKind::ExpectedValue),
+    ("[,1]", ErrorKind::ExpectedValue),
+    ("{\"a\":}", ErrorKind::ExpectedValue),
+    ("+1", ErrorKind::ExpectedValue),
+    (".5", ErrorKind::ExpectedValue),
+    ("NaN", ErrorKind::ExpectedValue),
+    ("'a'", ErrorKind::ExpectedValue),
+    ("Infinity", ErrorKind::ExpectedValue),
+    ("\u{0}", ErrorKind::ExpectedValue),
+    ("/**/1", ErrorKind::ExpectedValue),
+    ("{,}", ErrorKind::ExpectedName),
+    ("{a:1}", ErrorKind::ExpectedName),
+    ("{1:1}", ErrorKind::ExpectedName),
+    ("{\"a\":1,}", ErrorKind::ExpectedName),
+    ("{\"a\" 1}", ErrorKind::ExpectedColon),
+    ("{\"a\",1}", ErrorKind::ExpectedColon),
+    ("[1 2]", ErrorKind::ExpectedCommaOrEnd),
+    ("[1}", ErrorKind::ExpectedCommaOrEnd),
+    ("{\"a\":1]", ErrorKind::ExpectedCommaOrEnd),
+    ("{\"a\":1 \"b\":2}", ErrorKind::ExpectedCommaOrEnd),
+    ("[\u{b}1]", ErrorKind::ExpectedValue),
+    ("[1\u{a0}]", ErrorKind::ExpectedCommaOrEnd),
+    ("nul!", ErrorKind::Literal),
+    ("trUe", ErrorKind::Literal),
+    ("falsy", ErrorKind::Literal),
+    ("[nul]", ErrorKind::Literal),
+    ("01", ErrorKind::Number),
+    ("-01", ErrorKind::Number),
+    ("00", ErrorKind::Number),
+    ("-a", ErrorKind::Number),
+    ("1.e5", ErrorKind::Number),
+    ("1.5.2", ErrorKind::Number),
+    ("1e", ErrorKind::UnexpectedEnd),
+    ("[1e]", ErrorKind::Number),
+    ("0x10", ErrorKind::Number),
+    ("1_000", ErrorKind::TrailingBytes),
+    ("-Infinity", ErrorKind::Number),
+    ("1-2", ErrorKind::Number),
+    ("[-]", ErrorKind::Number),
+    ("2e5.5", ErrorKind::Number),
+    (r#""\x""#, ErrorKind::Escape),
+    (r#""\u12g4""#, ErrorKind::Escape),
+    (r#""\U0041""#, ErrorKind::Escape),
+    (r#""\'""#, ErrorKind::Escape),
+    (r#""\ud800""#, ErrorKind::Surrogate),
+    (r#""\udc00""#, ErrorKind::Surrogate),
+    (r#""\ud800\ud800""#, ErrorKind::Surrogate),
+    (r#""\ud83dx\ude00""#, ErrorKind::Surrogate),
+    (r#""\ud800\n""#, ErrorKind::Surrogate),
+    ("\"a\tb\"", ErrorKind::ControlCharacter),
+    ("\"\n\"", ErrorKind::ControlCharacter),
+    ("\"0123456789012345678\u{1f}\"", ErrorKind::ControlCharacter),
+    ("\"a\u{0}\"", ErrorKind::ControlCharacter),
+    ("{\"a\u{1}\":1}", ErrorKind::ControlCharacter),
+    (r#"{"a":1,"a":2}"#, ErrorKind::DuplicateName),
+    (r#"{"a":1,"\u0061":2}"#, ErrorKind::DuplicateName),
+    (r#"{"x":{"y":1,"b":2,"y":3}}"#, ErrorKind::DuplicateName),
+    (r#"{"":1,"":2}"#, ErrorKind::DuplicateName),
+    (r#"{"a_rather_long_name":1,"b":0,"a_rather_long_nam\u0065":2}"#, ErrorKind::DuplicateName),
+    (r#"[{"é":1,"\u00e9":2}]"#, ErrorKind::DuplicateName),
+    (r#"{"\ud83d\ude00":1,"😀":2}"#, ErrorKind::DuplicateName),
+    ("{} {}", ErrorKind::TrailingBytes),
+    ("1 1", ErrorKind::TrailingBytes),
+    ("[]]", ErrorKind::TrailingBytes),
+    ("{}\u{0}", ErrorKind::TrailingBytes),
+    ("nullnull", ErrorKind::TrailingBytes),
+    ("\"a\"b", ErrorKind::TrailingBytes),
+];
+
 #[test]
 fn malformed_documents_are_refused_with_their_reason() {
     use ErrorKind as K;
-    let table: &[(&str, ErrorKind)] = &[
-        ("", K::Empty), (" \n", K::Empty), ("\u{feff}{}", K::ByteOrderMark),
-        ("{", K::UnexpectedEnd), ("[", K::UnexpectedEnd), ("[1", K::UnexpectedEnd), ("[1,", K::UnexpectedEnd),
-        ("{\"a\"", K::UnexpectedEnd), ("{\"a\":", K::UnexpectedEnd), ("{\"a\":1", K::UnexpectedEnd),
-        ("{\"a\":1,", K::UnexpectedEnd), ("\"abc", K::UnexpectedEnd), ("\"abcdefghijklmnopqrst", K::UnexpectedEnd),
-        ("\"\\", K::UnexpectedEnd), ("\"\\u00", K::UnexpectedEnd), ("\"\\ud800", K::UnexpectedEnd),
-        ("tru", K::UnexpectedEnd), ("-", K::UnexpectedEnd), ("1.", K::UnexpectedEnd), ("1e+", K::UnexpectedEnd),
-        ("[1,]", K::ExpectedValue), ("[,1]", K::ExpectedValue), ("{\"a\":}", K::ExpectedValue),
-        ("+1", K::ExpectedValue), (".5", K::ExpectedValue), ("NaN", K::ExpectedValue), ("'a'", K::ExpectedValue),
-        ("Infinity", K::ExpectedValue), ("\u{0}", K::ExpectedValue), ("/**/1", K::ExpectedValue),
-        ("{,}", K::ExpectedName), ("{a:1}", K::ExpectedName), ("{1:1}", K::ExpectedName), ("{\"a\":1,}", K::ExpectedName),
-        ("{\"a\" 1}", K::ExpectedColon), ("{\"a\",1}", K::ExpectedColon),
-        ("[1 2]", K::ExpectedCommaOrEnd), ("[1}", K::ExpectedCommaOrEnd), ("{\"a\":1]", K::ExpectedCommaOrEnd),
-        ("{\"a\":1 \"b\":2}", K::ExpectedCommaOrEnd), ("[\u{b}1]", K::ExpectedValue), ("[1\u{a0}]", K::ExpectedCommaOrEnd),
-        ("nul!", K::Literal), ("trUe", K::Literal), ("falsy", K::Literal), ("[nul]", K::Literal),
-        ("01", K::Number), ("-01", K::Number), ("00", K::Number), ("-a", K::Number), ("1.e5", K::Number),
-        ("1.5.2", K::Number), ("1e", K::UnexpectedEnd), ("[1e]", K::Number), ("0x10", K::Number), ("1_000", K::TrailingBytes),
-        ("-Infinity", K::Number), ("1-2", K::Number), ("[-]", K::Number), ("2e5.5", K::Number),
-        (r#""\x""#, K::Escape), (r#""\u12g4""#, K::Escape), (r#""\U0041""#, K::Escape), (r#""\'""#, K::Escape),
-        (r#""\ud800""#, K::Surrogate), (r#""\udc00""#, K::Surrogate), (r#""\ud800\ud800""#, K::Surrogate),
-        (r#""\ud83dx\ude00""#, K::Surrogate), (r#""\ud800\n""#, K::Surrogate),
-        ("\"a\tb\"", K::ControlCharacter), ("\"\n\"", K::ControlCharacter), ("\"0123456789012345678\u{1f}\"", K::ControlCharacter),
-        ("\"a\u{0}\"", K::ControlCharacter), ("{\"a\u{1}\":1}", K::ControlCharacter),
-        (r#"{"a":1,"a":2}"#, K::DuplicateName), (r#"{"a":1,"\u0061":2}"#, K::DuplicateName),
-        (r#"{"x":{"y":1,"b":2,"y":3}}"#, K::DuplicateName), (r#"{"":1,"":2}"#, K::DuplicateName),
-        (r#"{"a_rather_long_name":1,"b":0,"a_rather_long_nam\u0065":2}"#, K::DuplicateName),
-        (r#"[{"é":1,"\u00e9":2}]"#, K::DuplicateName), (r#"{"\ud83d\ude00":1,"😀":2}"#, K::DuplicateName),
-        ("{} {}", K::TrailingBytes), ("1 1", K::TrailingBytes), ("[]]", K::TrailingBytes), ("{}\u{0}", K::TrailingBytes),
-        ("nullnull", K::TrailingBytes), ("\"a\"b", K::TrailingBytes),
-    ];
-    for (input, kind) in table {
+    for (input, kind) in MALFORMED {
         // Once with everything bound, once on a subtree that is being removed: equally strict.
         assert_eq!(refusal(&[("", 0), ("/**", 0)], input.as_bytes()), *kind, "{input:?}");
         let trailing = matches!(kind, K::TrailingBytes | K::Empty | K::ByteOrderMark | K::UnexpectedEnd);
@@ -228,7 +306,8 @@ fn a_visitor_can_stop_and_may_not_replace_by_nothing() {
 fn limits_hold_at_their_edge() {
     let limits = Limits { bytes: 40, depth: 3, members: 4, records: 2 };
     let everything = [("", 0), ("/**", 0)];
-    let kind = |input: &str, form| run_with(input.as_bytes(), form, &everything, &limits).err().map(|e| e.kind);
+    let kind =
+        |input: &str, form| run_with(input.as_bytes(), form, &everything, &limits).err().map(|e| e.kind);
     for (input, refused) in [
         ("[[[1]]]", None),
         ("[[[[]]]]", Some(ErrorKind::TooDeep)),
@@ -274,6 +353,28 @@ fn large_objects_are_searched_for_duplicates_too() {
 }
 
 #[test]
+fn a_twin_is_found_after_records_of_the_same_shape() {
+    let ordinary = r#"{"a":1,"b":2,"a_long_name_1":3}"#;
+    for odd in [
+        r#"{"a":1,"b":2,"a":3}"#,
+        r#"{"a":1,"b":2,"a_long_name_1":3,"a":1}"#,
+        r#"{"b":1,"a":2,"b":3}"#,
+        r#"{"b":1,"\u0062":2}"#,
+        r#"{"a_long_name_1":1,"a_long_name_1":2}"#,
+        r#"{"x":1,"a":2,"x":3}"#,
+    ] {
+        let records = [ordinary, ordinary, ordinary, odd].join(",");
+        for pointers in [[("/**", 0)], [("/*/a", 0)]] {
+            assert_eq!(
+                refusal(&pointers, format!("[{records}]").as_bytes()),
+                ErrorKind::DuplicateName,
+                "{odd}"
+            );
+        }
+    }
+}
+
+#[test]
 fn pointers_that_are_none_are_refused() {
     let compile = |pointers: &[(&str, u16)]| {
         Bindings::compile(pointers.iter().map(|(pointer, field)| (*pointer, FieldIndex(*field)))).err()
@@ -297,7 +398,8 @@ fn debug_shows_no_content() {
     assert_eq!(format!("{scalar:?} {:?}", Scalar::Number(b"12345")), "String(15 bytes) Number(5 bytes)");
 }
 
-const NAMES: &[&str] = &["a", "b", "c", "0", "1", "", "é", "a/b", "t~", "a_long_name_1", "a_long_name_2", "e\"\\\n"];
+const NAMES: &[&str] =
+    &["a", "b", "c", "0", "1", "", "é", "a/b", "t~", "a_long_name_1", "a_long_name_2", "e\"\\\n"];
 
 fn name() -> impl Strategy<Value = String> {
     prop::sample::select(NAMES).prop_map(str::to_owned)
@@ -357,20 +459,27 @@ fn rank(pointer: &Pointer, path: &[String]) -> Option<Vec<u8>> {
 }
 
 fn bound_field(pointers: &[(Pointer, u16)], path: &[String]) -> Option<u16> {
-    let ends = |pointer: &Pointer| pointer.0.len() == path.len() && !pointer.1 || pointer.0.len() < path.len() && pointer.1;
+    let ends = |pointer: &Pointer| {
+        pointer.0.len() == path.len() && !pointer.1 || pointer.0.len() < path.len() && pointer.1
+    };
     let fits = pointers.iter().filter(|(pointer, _)| ends(pointer));
-    fits.filter_map(|(pointer, field)| rank(pointer, path).map(|rank| (rank, *field))).min().map(|(_, field)| field)
+    fits.filter_map(|(pointer, field)| rank(pointer, path).map(|rank| (rank, *field)))
+        .min()
+        .map(|(_, field)| field)
 }
 
 fn leads_on(pointers: &[(Pointer, u16)], path: &[String]) -> bool {
-    pointers.iter().any(|(pointer, _)| rank(pointer, path).is_some() && (pointer.1 || pointer.0.len() > path.len()))
+    pointers
+        .iter()
+        .any(|(pointer, _)| rank(pointer, path).is_some() && (pointer.1 || pointer.0.len() > path.len()))
 }
 
 /// True if some pointer writes the last name of `path` in a place that this path reaches.
 fn written(pointers: &[(Pointer, u16)], path: &[String]) -> bool {
     let last = path.len() - 1;
     pointers.iter().any(|(pointer, _)| {
-        rank(pointer, &path[..last]).is_some() && matches!(pointer.0.get(last), Some(Some(name)) if *name == path[last])
+        rank(pointer, &path[..last]).is_some()
+            && matches!(pointer.0.get(last), Some(Some(name)) if *name == path[last])
     })
 }
 
@@ -391,7 +500,9 @@ fn reference(pointers: &[(Pointer, u16)], path: &mut Vec<String>, value: &Value)
             let mut kept = Map::new();
             for (name, member) in members {
                 path.push(name.clone());
-                let reached = bound_field(pointers, path).is_some() || leads_on(pointers, path) || written(pointers, path);
+                let reached = bound_field(pointers, path).is_some()
+                    || leads_on(pointers, path)
+                    || written(pointers, path);
                 let hidden = reached && !written(pointers, path) && name == "c";
                 let fate = if hidden { Reference::Goes } else { reference(pointers, path, member) };
                 path.pop();
@@ -477,6 +588,31 @@ proptest! {
             (Reference::Refused, Err(error)) =>
                 prop_assert!(matches!(error.kind, ErrorKind::ContainerAtField | ErrorKind::RootUnbound)),
             (_, result) => prop_assert!(false, "{:?} for {} under {:?}", result, text, spelled),
+        }
+    }
+
+    #[test]
+    fn records_of_like_shapes_are_rewritten_each_on_its_own(
+        records in prop::collection::vec(prop::collection::vec((0..NAMES.len(), any::<bool>()), 0..5), 0..8),
+        fields in prop::collection::vec(0..4_u16, NAMES.len()),
+    ) {
+        let member = |(name, escaped): &(usize, bool)| {
+            let name = json!(NAMES[*name]).to_string();
+            format!("{}:1", if *escaped { escape_letters(&name) } else { name })
+        };
+        let object = |record: &Vec<(usize, bool)>| format!("{{{}}}", record.iter().map(member).collect::<Vec<_>>().join(","));
+        let bound: Vec<(Pointer, u16)> = NAMES.iter().zip(&fields).filter(|(_, field)| **field < 3)
+            .map(|(name, field)| ((vec![Some((*name).to_owned())], false), *field)).collect();
+        let spelled: Vec<(String, u16)> = bound.iter().map(|(pointer, field)| (spell(pointer), *field)).collect();
+        let spelled: Vec<(&str, u16)> = spelled.iter().map(|(pointer, field)| (pointer.as_str(), *field)).collect();
+        let lines: String = records.iter().map(|record| object(record) + "\n").collect();
+        let together = run_with(lines.as_bytes(), Form::Ndjson, &spelled, &Limits::default());
+        let apart: Result<String, ErrorKind> = records.iter().map(|record| {
+            let line = object(record) + "\n";
+            run_with(line.as_bytes(), Form::Json, &spelled, &Limits::default()).map(|(written, _)| written).map_err(|e| e.kind)
+        }).collect();
+        if !records.is_empty() {
+            prop_assert_eq!(together.map(|(written, _)| written).map_err(|e| e.kind), apart);
         }
     }
 

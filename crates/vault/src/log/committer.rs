@@ -1,7 +1,7 @@
 //! The committer: takes all that waits, commits it as one batch, hands out receipts.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use ledger::wal::FRAME_MAX;
 use ledger::{CommitError, Sequencer, StorageError, Submission};
@@ -22,7 +22,29 @@ pub(super) struct Committer {
 enum Next {
     Jobs(Vec<Job>),
     Retry,
+    Broken(&'static str),
     Stop,
+}
+
+/// How a batch ended.
+enum Outcome {
+    Durable,
+    /// Not written, and the border is closed: only its own probe opens it again.
+    Refused,
+    /// The thread must end.
+    Ended,
+}
+
+/// However the thread ends, nobody waits for it in vain.
+impl Drop for Committer {
+    fn drop(&mut self) {
+        let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.stop = true;
+        queue.jobs.clear();
+        drop(queue);
+        self.shared.ready.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
+        self.shared.publish_wake.notify_all();
+    }
 }
 
 impl Committer {
@@ -35,27 +57,27 @@ impl Committer {
 
     pub(super) fn run(mut self) {
         loop {
-            match self.next() {
-                Next::Stop => break,
+            let outcome = match self.next() {
+                Next::Stop => Outcome::Ended,
+                Next::Broken(why) => self.end(why, Vec::new()),
                 Next::Retry => {
                     let probe = (self.reopening)();
-                    if !self.commit(vec![probe], Vec::new()) {
-                        break;
-                    }
+                    self.commit(vec![probe], Vec::new())
                 }
-                Next::Jobs(jobs) => {
-                    if !self.commit_all(jobs) {
-                        break;
-                    }
-                }
+                Next::Jobs(jobs) => self.commit_all(jobs),
+            };
+            if matches!(outcome, Outcome::Ended) {
+                break;
             }
         }
-        self.shared.publish_wake.notify_all();
     }
 
     fn next(&self) -> Next {
         let Ok(mut queue) = self.shared.queue.lock() else { return Next::Stop };
         loop {
+            if let Some(why) = queue.broken {
+                return Next::Broken(why);
+            }
             if !queue.jobs.is_empty() {
                 queue.idle = false;
                 return Next::Jobs(std::mem::take(&mut queue.jobs));
@@ -78,14 +100,17 @@ impl Committer {
         }
     }
 
-    /// Commits in batches that fit a frame. `false` ends the thread.
-    fn commit_all(&mut self, jobs: Vec<Job>) -> bool {
+    /// Commits in batches that fit a frame, until one is refused: what comes behind it was asked for when
+    /// the border was open, and is refused with it.
+    fn commit_all(&mut self, jobs: Vec<Job>) -> Outcome {
         let (mut batch, mut replies, mut bytes) = (Vec::new(), Vec::new(), 0);
-        for job in jobs {
-            let len = job.submission.len() + 64;
+        let mut jobs = jobs.into_iter();
+        while let Some(job) = jobs.next() {
+            let len = job.submission.len();
             if !batch.is_empty() && (bytes + len > FRAME_MAX || batch.len() >= BATCH_MAX) {
-                if !self.commit(std::mem::take(&mut batch), std::mem::take(&mut replies)) {
-                    return false;
+                let outcome = self.commit(std::mem::take(&mut batch), std::mem::take(&mut replies));
+                if !matches!(outcome, Outcome::Durable) {
+                    return self.refuse_rest(outcome, job, jobs);
                 }
                 bytes = 0;
             }
@@ -96,10 +121,18 @@ impl Committer {
         self.commit(batch, replies)
     }
 
-    fn commit(&mut self, batch: Vec<Submission>, replies: Vec<Reply>) -> bool {
+    fn refuse_rest(&self, outcome: Outcome, job: Job, rest: impl Iterator<Item = Job>) -> Outcome {
+        let why = if matches!(outcome, Outcome::Ended) { BorderClosed::Stopped } else { BorderClosed::NotWritten };
+        for job in std::iter::once(job).chain(rest) {
+            let _ = job.reply.send(Err(why));
+        }
+        outcome
+    }
+
+    fn commit(&mut self, batch: Vec<Submission>, replies: Vec<Reply>) -> Outcome {
         if self.shared.unpublished.load(Ordering::Acquire) > self.shared.options.unpublished_max as u64 {
             self.close(BorderClosed::NotWritten, replies);
-            return true;
+            return Outcome::Refused;
         }
         match self.sequencer.commit(batch) {
             Ok(mut committed) => {
@@ -110,27 +143,29 @@ impl Committer {
                     // A caller that went away leaves an entry without a release, which is allowed.
                     let _ = reply.send(Ok(receipt));
                 }
-                if let Ok(mut publish) = self.shared.publish.lock() {
-                    publish.push(committed);
+                if let Ok(mut ready) = self.shared.ready.lock() {
+                    ready.batches.push(committed);
                 }
                 self.open();
-                true
+                Outcome::Durable
             }
             Err(CommitError::Storage(StorageError::NotWritten(e))) => {
                 tracing::error!(error = %e, "the ledger cannot be written: the border is closed");
                 self.close(BorderClosed::NotWritten, replies);
-                true
+                Outcome::Refused
             }
-            Err(e) => {
-                // INVARIANT: after a failed flush nothing is retried and nobody gets a receipt.
-                self.close(BorderClosed::Stopped, replies);
-                if let Ok(mut queue) = self.shared.queue.lock() {
-                    queue.stop = true;
-                }
-                (self.fatal)(&e.to_string());
-                false
-            }
+            Err(e) => self.end(&e.to_string(), replies),
         }
+    }
+
+    /// INVARIANT: after a failed flush nothing is retried and nobody gets a receipt.
+    fn end(&self, why: &str, replies: Vec<Reply>) -> Outcome {
+        self.close(BorderClosed::Stopped, replies);
+        if let Ok(mut queue) = self.shared.queue.lock() {
+            queue.stop = true;
+        }
+        (self.fatal)(why);
+        Outcome::Ended
     }
 
     fn close(&self, why: BorderClosed, replies: Vec<Reply>) {

@@ -13,37 +13,19 @@ use ledger::wal::Logged;
 use ledger::{Committed, Entry, Subjects};
 use model::Tag;
 
+use super::files::{append_detail, detail_path, tile_path};
 use super::{CHECKPOINT, DURABLE, Shared, TagIndex, segments};
 use crate::disk::Disk;
 
-/// Where the details of a bundle lie; not in the public tree.
-pub(super) fn detail_path(bundle: u64) -> String {
-    TileCoordinates::entries(bundle, FULL_WIDTH)
-        .map_or_else(|_| "details/none".to_owned(), |at| at.to_string().replacen("tile/entries", "details", 1))
-}
-
-/// The details of a bundle: each a 4-byte length and its bytes.
-pub(super) fn split_details(mut bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let mut all = Vec::new();
-    while let Some((len, rest)) = bytes.split_first_chunk::<4>() {
-        let (detail, rest) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*len)).ok()?)?;
-        all.push(detail.to_vec());
-        bytes = rest;
-    }
-    bytes.is_empty().then_some(all)
-}
-
-pub(super) fn append_detail(out: &mut Vec<u8>, detail: &[u8]) {
-    out.extend_from_slice(&u32::try_from(detail.len()).unwrap_or(u32::MAX).to_be_bytes());
-    out.extend_from_slice(detail);
-}
-
 /// Something to do on the disk; the order matters, and each may be done twice.
 enum Step {
+    Tags(Vec<(Tag, u64)>),
     Put(PathBuf, Vec<u8>),
-    Remove(PathBuf),
-    Published(u64),
+    Checkpoint(String, u64),
 }
+
+/// A flush failed: nobody knows what of the tree is on the disk.
+pub(super) struct Unflushed;
 
 /// What is known about the published tree, before the threads run.
 pub(super) struct State {
@@ -58,7 +40,8 @@ impl State {
     }
 
     pub(super) fn attach(self, disk: Arc<dyn Disk>, shared: Arc<Shared>, index: Arc<dyn TagIndex>) -> Publisher {
-        Publisher { state: self, disk, shared, index, steps: VecDeque::new(), flushed: Instant::now(), checkpoint: None }
+        let (steps, replaced) = (VecDeque::new(), Vec::new());
+        Publisher { state: self, disk, shared, index, steps, replaced, flushed: Instant::now(), checkpoint: None }
     }
 }
 
@@ -68,6 +51,9 @@ pub(super) struct Publisher {
     shared: Arc<Shared>,
     index: Arc<dyn TagIndex>,
     steps: VecDeque<Step>,
+    /// Folders of partial files whose full file is written. They are all that a restart has until the full
+    /// file is flushed.
+    replaced: Vec<PathBuf>,
     flushed: Instant,
     /// The newest published checkpoint that is not yet marked durable.
     checkpoint: Option<String>,
@@ -76,33 +62,43 @@ pub(super) struct Publisher {
 impl Publisher {
     pub(super) fn run(mut self) {
         loop {
-            let (batches, stop) = self.wait();
-            let last = batches.is_empty() && self.steps.is_empty() && stop;
+            let (batches, ended) = self.wait();
             self.absorb(batches);
             let done = self.work();
-            if done && (stop || self.flushed.elapsed() >= self.shared.options.flush_every) {
-                self.flush();
+            let due = ended || self.flushed.elapsed() >= self.shared.options.flush_every;
+            if done && due && self.flush().is_err() {
+                self.shared.give_up("the public tree may or may not have been flushed");
+                break;
             }
-            if last || (stop && !done) {
+            if ended {
                 break;
             }
         }
     }
 
+    /// Publishes what a restart found behind the flushed tree. What the disk refuses is tried again later.
+    pub(super) fn catch_up(&mut self, batches: Vec<Committed>) -> Result<(), Unflushed> {
+        self.absorb(batches);
+        if self.work() { self.flush() } else { Ok(()) }
+    }
+
+    /// What was committed since the last time, and whether that was all there will be.
     fn wait(&self) -> (Vec<Committed>, bool) {
-        let stop = self.shared.queue.lock().map_or(true, |q| q.stop);
-        let Ok(publish) = self.shared.publish.lock() else { return (Vec::new(), true) };
-        if stop {
-            let mut publish = publish;
-            return (std::mem::take(&mut *publish), true);
+        let Ok(mut ready) = self.shared.ready.lock() else { return (Vec::new(), true) };
+        if !ready.ended {
+            let Ok((woken, _)) = self.shared.publish_wake.wait_timeout(ready, self.shared.options.publish_every)
+            else {
+                return (Vec::new(), true);
+            };
+            ready = woken;
         }
-        let waited = self.shared.publish_wake.wait_timeout(publish, self.shared.options.publish_every);
-        waited.map_or((Vec::new(), true), |(mut publish, _)| (std::mem::take(&mut *publish), false))
+        (std::mem::take(&mut ready.batches), ready.ended)
     }
 
     /// Turns batches into steps. Memory runs ahead of the disk; the steps are retried until done.
     fn absorb(&mut self, batches: Vec<Committed>) {
         let Some(checkpoint) = batches.last().map(|b| b.checkpoint.clone()) else { return };
+        let before = self.state.size();
         let mut pairs = Vec::new();
         for batch in &batches {
             for ((index, logged), hash) in (batch.first..).zip(&batch.entries).zip(&batch.hashes) {
@@ -110,23 +106,21 @@ impl Publisher {
                 self.entry(logged, *hash);
             }
         }
-        if let Err(e) = self.index.add(&pairs) {
-            tracing::error!(error = %e, "the tag index was not written");
-        }
+        self.steps.push_back(Step::Tags(pairs));
         for tile in self.state.tiles.partial() {
-            self.put(format!("ledger/{}", tile.at()), tile.into_bytes());
+            let (at, size) = (tile.at(), before);
+            // A tile that did not grow may be flushed already, and a crash must not take it away again.
+            if at.level().and_then(|l| TileCoordinates::in_tree(l, at.index(), size)) != Some(at) {
+                self.put(tile_path(at), tile.into_bytes());
+            }
         }
         let (size, width) = (self.state.size(), u64::from(FULL_WIDTH));
-        if let Ok(width_now) = u16::try_from(size % width)
-            && width_now > 0
-            && let Ok(at) = TileCoordinates::entries(size / width, width_now)
-        {
-            self.put(format!("ledger/{at}"), self.state.bundle.clone());
-            self.put(detail_path(size / width), self.state.details.clone());
+        let rest = u16::try_from(size % width).unwrap_or(0);
+        if let Ok(at) = TileCoordinates::entries(size / width, rest) {
+            self.put(tile_path(at), self.state.bundle.clone());
+            self.put(detail_path(at), self.state.details.clone());
         }
-        self.put(CHECKPOINT.to_owned(), checkpoint.clone().into_bytes());
-        self.steps.push_back(Step::Published(size));
-        self.checkpoint = Some(checkpoint);
+        self.steps.push_back(Step::Checkpoint(checkpoint, size));
     }
 
     fn entry(&mut self, logged: &Logged, hash: Hash) {
@@ -138,18 +132,19 @@ impl Publisher {
         }
         append_detail(&mut self.state.details, &logged.detail);
         for tile in self.state.tiles.push(hash) {
-            self.put(format!("ledger/{}", tile.at()), tile.bytes().to_vec());
-            self.steps.push_back(Step::Remove(format!("ledger/{}.p", tile.at()).into()));
+            let path = tile_path(tile.at());
+            self.replaced.push(format!("{path}.p").into());
+            self.put(path, tile.into_bytes());
         }
         let width = u64::from(FULL_WIDTH);
-        if self.state.size().is_multiple_of(width) {
-            let bundle = self.state.size() / width - 1;
+        if self.state.size().is_multiple_of(width)
+            && let Ok(at) = TileCoordinates::entries(self.state.size() / width - 1, FULL_WIDTH)
+        {
             let (entries, details) = (std::mem::take(&mut self.state.bundle), std::mem::take(&mut self.state.details));
-            if let Ok(at) = TileCoordinates::entries(bundle, FULL_WIDTH) {
-                self.put(format!("ledger/{at}"), entries);
-                self.steps.push_back(Step::Remove(format!("ledger/{at}.p").into()));
+            for (path, bytes) in [(tile_path(at), entries), (detail_path(at), details)] {
+                self.replaced.push(format!("{path}.p").into());
+                self.put(path, bytes);
             }
-            self.put(detail_path(bundle), details);
         }
     }
 
@@ -161,53 +156,77 @@ impl Publisher {
     fn work(&mut self) -> bool {
         while let Some(step) = self.steps.front() {
             let result = match step {
+                Step::Tags(pairs) => self.index.add(pairs).map_err(std::io::Error::other),
                 Step::Put(path, bytes) => self.disk.put(path, bytes),
-                Step::Remove(path) => self.disk.remove(path),
-                Step::Published(size) => {
-                    let before = self.shared.published.swap(*size, Ordering::AcqRel);
-                    self.shared.unpublished.fetch_sub(size.saturating_sub(before), Ordering::AcqRel);
-                    Ok(())
+                Step::Checkpoint(note, size) => {
+                    let put = self.disk.replace(Path::new(CHECKPOINT), note.as_bytes());
+                    put.map(|()| self.published(*size))
                 }
             };
             if let Err(e) = result {
                 tracing::error!(error = %e, "the public tree was not written; it will be tried again");
                 return false;
             }
-            self.steps.pop_front();
+            if let Some(Step::Checkpoint(note, _)) = self.steps.pop_front() {
+                self.checkpoint = Some(note);
+            }
         }
         true
     }
 
-    /// Flushes what was published, then lets go of the frames behind it.
-    fn flush(&mut self) {
-        self.flushed = Instant::now();
-        let Some(checkpoint) = self.checkpoint.take() else { return };
-        let size = self.state.size();
-        let flushed = self.index.flush().map_err(std::io::Error::other).and_then(|()| self.disk.sync_all());
-        let marked = flushed.and_then(|()| self.disk.put(Path::new(DURABLE), checkpoint.as_bytes()));
-        if let Err(e) = marked.and_then(|()| self.recycle(size)) {
-            tracing::error!(error = %e, "the public tree was not flushed; it will be tried again");
-            self.checkpoint = Some(checkpoint);
-        }
+    fn published(&self, size: u64) {
+        let before = self.shared.published.swap(size, Ordering::AcqRel);
+        self.shared.unpublished.fetch_sub(size.saturating_sub(before), Ordering::AcqRel);
     }
 
-    /// Segments whose successor begins at or before the flushed size are free.
-    fn recycle(&self, size: u64) -> std::io::Result<()> {
-        let names = self.disk.list(Path::new("wal"))?;
+    /// Flushes what was published, then lets go of the frames behind it. Called when no step is left.
+    fn flush(&mut self) -> Result<(), Unflushed> {
+        self.flushed = Instant::now();
+        let Some(checkpoint) = self.checkpoint.take() else { return Ok(()) };
+        let size = self.state.size();
+        if let Err(e) = self.index.flush() {
+            tracing::error!(error = %e, "the tag index was not flushed; it will be tried again");
+            self.checkpoint = Some(checkpoint);
+            return Ok(());
+        }
+        // After an error the next flush may succeed and have forgotten what this one lost.
+        self.disk.sync_all().map_err(|_| Unflushed)?;
+        let marked = self.disk.replace(Path::new(DURABLE), checkpoint.as_bytes());
+        if let Err(e) = marked.and_then(|()| self.tidy()) {
+            tracing::error!(error = %e, "the flushed tree was not marked; it will be tried again");
+            self.checkpoint = Some(checkpoint);
+            return Ok(());
+        }
+        self.recycle(size)
+    }
+
+    /// Removes the partial files whose full file is flushed now.
+    fn tidy(&mut self) -> std::io::Result<()> {
+        while let Some(folder) = self.replaced.last() {
+            self.disk.remove(folder)?;
+            self.replaced.pop();
+        }
+        Ok(())
+    }
+
+    /// Segments whose successor begins at or before the flushed size are free. A refusal costs space only
+    /// until the next time.
+    fn recycle(&self, size: u64) -> Result<(), Unflushed> {
+        let names = self.disk.list(Path::new("wal")).unwrap_or_default();
         let firsts: Vec<u64> = names.iter().filter_map(|n| segments::first(n)).collect();
+        let free: Vec<u64> = firsts.windows(2).filter_map(|p| p.first().filter(|_| p.last() <= Some(&size))).copied().collect();
+        if free.is_empty() {
+            return Ok(());
+        }
+        // The marker must be on the disk before the frames are gone.
+        self.disk.sync_all().map_err(|_| Unflushed)?;
         let mut spare = names.iter().any(|n| n == "spare");
-        for pair in firsts.windows(2) {
-            if let [first, next] = pair
-                && *next <= size
-            {
-                // The marker must be on the disk before the frames are gone.
-                self.disk.sync_all()?;
-                if spare {
-                    self.disk.remove(&segments::path(*first))?;
-                } else {
-                    self.disk.rename(&segments::path(*first), Path::new(segments::SPARE))?;
-                    spare = true;
-                }
+        for first in free {
+            let path = segments::path(first);
+            let done = if spare { self.disk.remove(&path) } else { self.disk.rename(&path, Path::new(segments::SPARE)) };
+            spare = true;
+            if let Err(e) = done {
+                tracing::warn!(error = %e, "a segment of the ledger was not recycled");
             }
         }
         Ok(())

@@ -183,7 +183,7 @@ fn denmark(bearer: &Bearer<'_>, dice: &mut Dice) -> Option<String> {
     let century = if bearer.new_century() { dice.between(4, 9) } else { dice.below(4) };
     let body = format!("{}{century}{}", bearer.ddmmyy(), dice.digits(2));
     let check = (11 - weighted(&digits(&body), &[4, 3, 2, 7, 6, 5, 4, 3, 2]) % 11) % 11;
-    let of_sex = (check % 2 == 0) == bearer.female();
+    let of_sex = check.is_multiple_of(2) == bearer.female();
     (check < 10 && of_sex).then(|| grouped(&format!("{body}{check}"), "######-####"))
 }
 

@@ -1,0 +1,147 @@
+//! Commands about data: init, sample, import, subject.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use vault::KeyService;
+
+use super::output::Output;
+use crate::layout::Layout;
+use crate::{assemble, import, init, sample};
+
+#[derive(Debug, Args)]
+pub(super) struct Init {
+    /// Start from the rulebook in this folder instead of the starter.
+    #[arg(long, value_name = "DIR")]
+    rulebook: Option<PathBuf>,
+}
+
+impl Init {
+    pub(super) fn run(&self, layout: &Layout, output: &Output) -> Result<()> {
+        init::init(layout, self.rulebook.as_deref())?;
+        let active = assemble::rulebook(layout)?;
+        let p = &active.rulebook.programme;
+        let digest = active.rulebook.digest.to_string();
+        let text = format!(
+            "Programme `{}` for region {} ({} countries), site {}.\n\
+             Rulebook {} signed by operator and auditor, and activated as entry 0 of the ledger.\n\
+             Move `auditor/` to the auditor's machine and `regulator/` to the regulator: on one machine they protect nobody.\n\
+             Not independently witnessed.",
+            p.name,
+            p.region,
+            p.countries.len(),
+            p.sites.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(", "),
+            digest.get(..16).unwrap_or(&digest),
+        );
+        output.data(&text, &json!({ "programme": p.name.as_str(), "rulebook": digest, "dir": layout.root() }));
+        Ok(())
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Sample {
+    /// How many people.
+    #[arg(long, default_value_t = 1000)]
+    people: u64,
+    /// The seed: the same seed makes the same people.
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+    /// Where to write the files.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+/// A bar on standard error, hidden when nobody watches.
+fn bar(output: &Output, length: u64, what: &'static str) -> ProgressBar {
+    if output.json {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{msg:>12} [{bar:40}] {pos}/{len} {elapsed}");
+    let bar = ProgressBar::new(length).with_message(what);
+    style.map_or(bar.clone(), |s| bar.with_style(s.progress_chars("=> ")))
+}
+
+impl Sample {
+    pub(super) fn run(&self, output: &Output) -> Result<()> {
+        let bar = bar(output, self.people, "writing");
+        let options = sample::Options { people: self.people, seed: self.seed, out: self.out.clone() };
+        let summary = sample::write(&options, |n| bar.set_position(n))?;
+        bar.finish_and_clear();
+        let text = format!("{} files, {} bytes in `{}`", summary.files, summary.bytes, self.out.display());
+        output.data(&text, &json!({ "files": summary.files, "bytes": summary.bytes, "dir": self.out }));
+        Ok(())
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Import {
+    /// Export files, or folders of them.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// The dataset of the catalogue.
+    #[arg(long, default_value = "export")]
+    dataset: String,
+}
+
+impl Import {
+    pub(super) fn run(&self, layout: &Layout, output: &Output) -> Result<ExitCode> {
+        let files = self.expand()?;
+        let assembled = assemble::open(layout)?;
+        let bar = bar(output, files.len() as u64, "importing");
+        let site = &assembled.config.site;
+        let summary =
+            import::import(&assembled.enclave, site, &self.dataset, &files, |n| bar.set_position(n))?;
+        bar.finish_and_clear();
+        assembled.enclave.log().close();
+        let mut text = format!(
+            "{} people, {} records, {} bytes; {} records of no declared collection are kept as restricted",
+            summary.people, summary.records, summary.bytes, summary.undeclared
+        );
+        for refused in &summary.refused {
+            text.push_str(&format!("\nrefused: {}: {}", refused.file.display(), refused.why));
+        }
+        output.data(&text, &serde_json::to_value(&summary)?);
+        Ok(if summary.refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    }
+
+    fn expand(&self) -> Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        for path in &self.files {
+            if path.is_dir() {
+                let mut inside: Vec<PathBuf> =
+                    std::fs::read_dir(path)?.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
+                inside.retain(|p| p.extension().is_some_and(|e| e == "json"));
+                inside.sort();
+                files.extend(inside);
+            } else {
+                files.push(path.clone());
+            }
+        }
+        Ok(files)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Subject {
+    /// The handle of the person with a user name.
+    Id {
+        /// The user name, as in their export.
+        #[arg(long)]
+        user_name: String,
+    },
+}
+
+impl Subject {
+    pub(super) fn run(&self, layout: &Layout, output: &Output) -> Result<()> {
+        let Self::Id { user_name } = self;
+        let programme = assemble::rulebook(layout)?.rulebook.programme.name;
+        let keys = KeyService::open(&layout.keys(), programme.as_str())?;
+        let id = import::subject(&keys, user_name);
+        output.data(id.as_str(), &json!({ "subject": id.as_str() }));
+        Ok(())
+    }
+}

@@ -1,0 +1,124 @@
+//! Commands about the rulebook and the configuration.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::{Subcommand, ValueEnum};
+use serde_json::json;
+
+use super::Misconfigured;
+use super::output::Output;
+use crate::layout::Layout;
+use crate::{assemble, config, init};
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum Role {
+    Operator,
+    Auditor,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Rulebook {
+    /// Check every file of a rulebook and report every problem at once.
+    Check {
+        /// The folder; the enclave's own if not given.
+        folder: Option<PathBuf>,
+    },
+    /// Sign the enclave's rulebook.
+    Sign {
+        /// In which role.
+        #[arg(long = "as", value_enum)]
+        role: Role,
+    },
+    /// Make the signed rulebook the one that decides: an entry of the ledger.
+    Activate,
+    /// Show the rulebook in the enclave's folder.
+    Show,
+}
+
+impl Rulebook {
+    pub(super) fn run(&self, layout: &Layout, output: &Output) -> Result<()> {
+        match self {
+            Self::Check { folder } => {
+                let files = assemble::read_files(folder.as_deref().unwrap_or(&layout.rulebook()))?;
+                let book = crossing::rulebook::check(&files)?;
+                let text = format!("no problem; digest {}", book.digest);
+                output.data(&text, &json!({ "digest": book.digest.to_string(), "problems": [] }));
+            }
+            Self::Sign { role } => {
+                let signer = match role {
+                    Role::Operator => assemble::operator(layout)?,
+                    Role::Auditor => {
+                        assemble::signer(layout, &layout.auditor().join("auditor.seed"), "auditor")?
+                    }
+                };
+                crossing::rulebook::check(&assemble::read_files(&layout.rulebook())?)?;
+                init::sign_rulebook(layout, &[&signer])?;
+                let name = signer.verifier().name();
+                output.data(&format!("signed by `{name}`"), &json!({ "signed_by": name }));
+            }
+            Self::Activate => {
+                assemble::activate(layout)?;
+                let digest = assemble::rulebook(layout)?.rulebook.digest.to_string();
+                output.data(&format!("rulebook {digest} is active"), &json!({ "rulebook": digest }));
+            }
+            Self::Show => show(layout, output)?,
+        }
+        Ok(())
+    }
+}
+
+fn show(layout: &Layout, output: &Output) -> Result<()> {
+    let book = assemble::rulebook(layout)?.rulebook;
+    let lanes: Vec<String> = book.lanes.lanes.keys().map(ToString::to_string).collect();
+    let flows: Vec<String> = book.lanes.flows.iter().map(|f| format!("{} to {} ({})", f.name, f.destination, f.basis)).collect();
+    let fields = book.catalogue.fields();
+    let text = format!(
+        "rulebook {}\nprogramme {}, region {} ({} countries)\nfields {}\nlanes {}\nflows {}",
+        book.digest,
+        book.programme.name,
+        book.programme.region,
+        book.programme.countries.len(),
+        fields.len(),
+        lanes.join(", "),
+        flows.join(", "),
+    );
+    let data = json!({
+        "digest": book.digest.to_string(),
+        "programme": book.programme.name.as_str(),
+        "region": book.programme.region.as_str(),
+        "fields": fields.iter().map(|f| json!({ "name": f.name, "class": f.class.word() })).collect::<Vec<_>>(),
+        "lanes": lanes,
+        "flows": flows,
+    });
+    output.data(&text, &data);
+    Ok(())
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Config {
+    /// Run the same checks as the start, and stop there.
+    Check,
+}
+
+impl Config {
+    pub(super) fn run(&self, layout: &Layout, output: &Output) -> Result<()> {
+        let config = config::Config::load(&layout.config())?;
+        let book = assemble::rulebook(layout)?.rulebook;
+        if !book.programme.sites.iter().any(|s| s.name == config.site) {
+            return Err(Misconfigured(anyhow::anyhow!("the site `{}` is not in the programme", config.site)).into());
+        }
+        for lane in book.lanes.lanes.values() {
+            let name = lane.upstream.as_str();
+            if !config.upstreams.contains_key(name) && !config.destinations.contains_key(name) {
+                let missing = anyhow::Error::from(gateway::http::UpstreamError(name.to_owned()));
+                return Err(Misconfigured(missing).into());
+            }
+        }
+        if config.upstreams.keys().any(|name| config.destinations.contains_key(name)) {
+            bail!("a service stands under [upstreams] and under [destinations]");
+        }
+        output.data("no problem", &json!({ "problems": [] }));
+        Ok(())
+    }
+}

@@ -1,0 +1,242 @@
+//! `enclave.toml`: where things listen and how much they take. No rule stands here: those are in the rulebook.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use model::{Name, Problems};
+
+/// A checked configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The site, as the programme names it.
+    pub site: Name,
+    /// This gateway's name, a part of its log's origin.
+    pub gateway: Name,
+    /// The gateway's TLS listener.
+    pub listen: SocketAddr,
+    /// A listener in the clear, loopback only.
+    pub cleartext: Option<SocketAddr>,
+    /// Status and metrics; loopback only.
+    pub control: SocketAddr,
+    /// Threads that serve requests.
+    pub workers: usize,
+    /// Most connections.
+    pub connections_max: usize,
+    /// Longest wait for a request's head.
+    pub head_timeout: Duration,
+    /// Longest wait for a service behind.
+    pub upstream_timeout: Duration,
+    /// How often the public tree is published.
+    pub publish_every: Duration,
+    /// Services inside, by the names that lanes use.
+    pub upstreams: BTreeMap<String, SocketAddr>,
+    /// Destinations outside, by the names that lanes use: address and certificate name.
+    pub destinations: BTreeMap<String, (SocketAddr, String)>,
+    /// Where traces are sent (OpenTelemetry over HTTP), if anywhere.
+    pub traces: Option<String>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    site: String,
+    gateway: RawGateway,
+    control: RawControl,
+    #[serde(default)]
+    ledger: RawLedger,
+    #[serde(default)]
+    upstreams: BTreeMap<String, String>,
+    #[serde(default)]
+    destinations: BTreeMap<String, RawDestination>,
+    #[serde(default)]
+    telemetry: RawTelemetry,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawGateway {
+    name: String,
+    listen: String,
+    cleartext_listen: Option<String>,
+    #[serde(default = "workers")]
+    workers: usize,
+    #[serde(default = "connections_max")]
+    connections_max: usize,
+    #[serde(default = "head_timeout_ms")]
+    head_timeout_ms: u64,
+    #[serde(default = "upstream_timeout_ms")]
+    upstream_timeout_ms: u64,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawControl {
+    listen: String,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLedger {
+    #[serde(default = "publish_every_ms")]
+    publish_every_ms: u64,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDestination {
+    address: String,
+    name: String,
+}
+
+#[derive(serde::Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawTelemetry {
+    otlp_endpoint: Option<String>,
+}
+
+impl Default for RawLedger {
+    fn default() -> Self {
+        Self { publish_every_ms: publish_every_ms() }
+    }
+}
+
+fn workers() -> usize {
+    2
+}
+fn connections_max() -> usize {
+    4096
+}
+fn head_timeout_ms() -> u64 {
+    10_000
+}
+fn upstream_timeout_ms() -> u64 {
+    10_000
+}
+fn publish_every_ms() -> u64 {
+    250
+}
+
+/// What `clover init` writes. Ports are free to change.
+#[must_use]
+pub fn starter(site: &str) -> String {
+    format!(
+        "# Where this enclave listens and how much it takes. Rules stand in the rulebook.\n\
+         site = \"{site}\"\n\n\
+         [gateway]\n\
+         name = \"gw-1\"\n\
+         listen = \"127.0.0.1:8443\"\n\
+         # cleartext_listen = \"127.0.0.1:8080\"   # loopback only; callers then need a token\n\
+         workers = {}\n\
+         connections_max = {}\n\
+         head_timeout_ms = {}\n\
+         upstream_timeout_ms = {}\n\n\
+         [control]\n\
+         listen = \"127.0.0.1:8444\"\n\n\
+         [ledger]\n\
+         publish_every_ms = {}\n\n\
+         [upstreams]\n\
+         video-service = \"127.0.0.1:7001\"\n\n\
+         [destinations.us-safety-desk]\n\
+         address = \"127.0.0.1:7002\"\n\
+         name = \"us-safety-desk.example\"\n",
+        workers(),
+        connections_max(),
+        head_timeout_ms(),
+        upstream_timeout_ms(),
+        publish_every_ms()
+    )
+}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// Every problem at once.
+    pub fn load(path: &Path) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let text = std::fs::read_to_string(path).map_err(|e| e.to_string());
+        match problems.keep(&path.display().to_string(), "run `clover init`, or name the right folder with --dir", text) {
+            Some(text) => Self::parse(&text),
+            None => Err(problems),
+        }
+    }
+
+    /// Reads the text of a file.
+    ///
+    /// # Errors
+    /// Every problem at once.
+    pub fn parse(text: &str) -> Result<Self, Problems> {
+        let mut p = Problems::default();
+        let raw: Result<Raw, _> = toml::from_str(text).map_err(|e| e.to_string().replace('\n', " "));
+        let Some(raw) = p.keep("enclave.toml", "compare with what `clover init` writes", raw) else { return Err(p) };
+        let address = "use an address and a port, as 127.0.0.1:8443";
+        let site = p.keep("enclave.toml: site", "name a site of the programme", Name::parse(&raw.site));
+        let gateway = p.keep("enclave.toml: gateway.name", "choose another name", Name::parse(&raw.gateway.name));
+        let listen = p.keep("enclave.toml: gateway.listen", address, raw.gateway.listen.parse::<SocketAddr>());
+        let control = p.keep("enclave.toml: control.listen", address, raw.control.listen.parse::<SocketAddr>());
+        let cleartext = raw.gateway.cleartext_listen.as_ref();
+        let cleartext = cleartext.map(|t| p.keep("enclave.toml: gateway.cleartext_listen", address, t.parse()));
+        for (key, local) in [("gateway.cleartext_listen", cleartext.flatten()), ("control.listen", control)] {
+            if local.is_some_and(|a: SocketAddr| !a.ip().is_loopback()) {
+                p.add(format!("enclave.toml: {key}"), "not loopback, and not encrypted", "use 127.0.0.1");
+            }
+        }
+        let mut upstreams = BTreeMap::new();
+        for (name, text) in raw.upstreams {
+            if let Some(a) = p.keep(&format!("enclave.toml: upstreams.{name}"), address, text.parse()) {
+                upstreams.insert(name, a);
+            }
+        }
+        let mut destinations = BTreeMap::new();
+        for (name, d) in raw.destinations {
+            if let Some(a) = p.keep(&format!("enclave.toml: destinations.{name}"), address, d.address.parse()) {
+                destinations.insert(name, (a, d.name));
+            }
+        }
+        for (key, n) in [("workers", raw.gateway.workers), ("connections_max", raw.gateway.connections_max)] {
+            if n == 0 {
+                p.add(format!("enclave.toml: gateway.{key}"), "nothing could be served", "use 1 or more");
+            }
+        }
+        let (Some(site), Some(gateway), Some(listen), Some(control)) = (site, gateway, listen, control) else {
+            return Err(p);
+        };
+        p.or(Self {
+            site,
+            gateway,
+            listen,
+            cleartext: cleartext.flatten(),
+            control,
+            workers: raw.gateway.workers,
+            connections_max: raw.gateway.connections_max,
+            head_timeout: Duration::from_millis(raw.gateway.head_timeout_ms),
+            upstream_timeout: Duration::from_millis(raw.gateway.upstream_timeout_ms),
+            publish_every: Duration::from_millis(raw.ledger.publish_every_ms.max(10)),
+            upstreams,
+            destinations,
+            traces: raw.telemetry.otlp_endpoint,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_init_writes_is_a_valid_configuration() {
+        let config = Config::parse(&starter("dublin-1")).unwrap();
+        assert_eq!(config.listen.port(), 8443);
+        assert!(config.cleartext.is_none());
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once_and_unknown_keys_are_errors() {
+        let bad = starter("dublin-1").replace("127.0.0.1:8443", "here").replace("127.0.0.1:8444", "0.0.0.0:1");
+        let problems = Config::parse(&bad).unwrap_err();
+        assert_eq!(problems.list().len(), 2, "{problems}");
+        assert!(Config::parse(&format!("{}\n[gatway]\n", starter("x"))).is_err());
+    }
+}

@@ -1,0 +1,213 @@
+//! `clover import`: export files become people in the vault. One file, one person, whole or not at all;
+//! one entry a batch, and nobody is visible before it is durable.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use crossing::inward::Import;
+use crossing::seal::PersonSeal;
+use gateway::enclave::{self, Enclave};
+use model::catalogue::{self, Dataset};
+use model::{Country, Name, SubjectId};
+use vault::export::{self, Collection, Layout, Limits, Record, Shape};
+use vault::records::{Arrival, Arrived, RecordError};
+
+/// People in one entry.
+const BATCH: usize = 100;
+/// Where the home region stands, and what the collection is called.
+const HOME: (&str, &str) = ("profile", "accountRegion");
+
+/// What became of the files.
+#[derive(Debug, Default, serde::Serialize)]
+pub struct Summary {
+    /// People imported.
+    pub people: u64,
+    /// Records of theirs.
+    pub records: u64,
+    /// Records that no collection declares: kept, restricted, never released.
+    pub undeclared: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Files that were refused, each with one line.
+    pub refused: Vec<Refused>,
+}
+
+/// One file that was refused.
+#[derive(Debug, serde::Serialize)]
+pub struct Refused {
+    /// Which.
+    pub file: PathBuf,
+    /// Why, in one line; nothing of the file's content.
+    pub why: String,
+}
+
+/// Imports files into a dataset of the live rulebook. `progress` is told after each file.
+///
+/// # Errors
+/// When the store, the keys or the ledger refuse; a bad file is only counted.
+pub fn import(
+    enclave: &Enclave, site: &Name, dataset: &str, files: &[PathBuf], mut progress: impl FnMut(u64),
+) -> Result<Summary> {
+    let live = enclave.live();
+    let rulebook = live.road.rulebook();
+    let dataset = rulebook.catalogue.dataset(dataset).context("no such dataset in the catalogue")?;
+    let layout = layout(dataset)?;
+    let site = rulebook.programme.sites.iter().find(|s| s.name == *site).context("no such site in the programme")?;
+    let mut summary = Summary::default();
+    let mut waiting: Vec<Arrived> = Vec::new();
+    let mut bytes = 0;
+    for (n, file) in (1..).zip(files) {
+        match one(enclave, dataset, &layout, file, &waiting) {
+            Ok((arrived, read)) => {
+                bytes += read.bytes;
+                summary.undeclared += read.records.get(export::UNKNOWN).copied().unwrap_or(0);
+                waiting.push(arrived);
+            }
+            Err(Failure::File(why)) => summary.refused.push(Refused { file: file.clone(), why }),
+            Err(Failure::Store(e)) => return Err(e),
+        }
+        if waiting.len() >= BATCH {
+            admit(enclave, site.country, &dataset.name, std::mem::take(&mut waiting), bytes, &mut summary)?;
+            bytes = 0;
+        }
+        progress(n);
+    }
+    admit(enclave, site.country, &dataset.name, waiting, bytes, &mut summary)?;
+    enclave.records().dismiss()?;
+    Ok(summary)
+}
+
+/// A bad file, or a store that refuses.
+enum Failure {
+    File(String),
+    Store(anyhow::Error),
+}
+
+impl From<RecordError> for Failure {
+    fn from(e: RecordError) -> Self {
+        match e {
+            RecordError::Duplicate => Self::File(e.to_string()),
+            _ => Self::Store(e.into()),
+        }
+    }
+}
+
+fn one(
+    enclave: &Enclave, dataset: &Dataset, layout: &Layout, file: &Path, waiting: &[Arrived],
+) -> Result<(Arrived, export::Summary), Failure> {
+    let input = File::open(file).map_err(|e| Failure::File(format!("cannot be opened: {e}")))?;
+    let mut arrival = enclave.records().arrival(enclave.keys())?;
+    let mut home = None;
+    let mut sink = |record: Record| {
+        let (collection, value) = routed(dataset, &record);
+        if collection == HOME.0 {
+            home = value(HOME.1);
+        }
+        put(&mut arrival, &collection, &record)
+    };
+    let read = export::read(BufReader::new(input), layout, &Limits::default(), &mut sink);
+    let read = read.map_err(|e| Failure::File(chain(&e)))?;
+    let identity = read.identity.as_deref().ok_or_else(|| Failure::File("names nobody: no user name".to_owned()))?;
+    let subject = enclave.keys().subject_id(identity);
+    let home = home_of(enclave, home.as_deref()).map_err(Failure::File)?;
+    if waiting.iter().any(|a| a.subject() == &subject) {
+        return Err(RecordError::Duplicate.into());
+    }
+    Ok((arrival.finish(subject, home, enclave::now().0)?, read))
+}
+
+fn put(arrival: &mut Arrival<'_>, collection: &str, record: &Record) -> Result<(), export::SinkError> {
+    arrival.put(collection, &record.json).map_err(Into::into)
+}
+
+/// The collection that a record belongs to, by its own or by the route that one of its values takes, and a
+/// way to look at its texts.
+fn routed<'a>(dataset: &Dataset, record: &'a Record) -> (String, impl Fn(&str) -> Option<String> + 'a) {
+    let declared = dataset.collections.iter().find(|c| c.name.as_str() == record.collection);
+    let looked_at = declared.is_some_and(|c| c.route.is_some() || c.name.as_str() == HOME.0);
+    let parsed: Option<serde_json::Value> = looked_at.then(|| serde_json::from_slice(&record.json).ok()).flatten();
+    let value = move |key: &str| parsed.as_ref()?.get(key)?.as_str().map(str::to_owned);
+    let route = declared.and_then(|c| c.route.as_ref()).filter(|r| value(&r.key).as_deref() == Some(&r.equals));
+    (route.map_or_else(|| record.collection.clone(), |r| r.to.to_string()), value)
+}
+
+/// A home in the region, or why not. There is no default region.
+fn home_of(enclave: &Enclave, text: Option<&str>) -> Result<Country, String> {
+    let country = text.and_then(|t| Country::parse(t).ok()).ok_or("no account region: a person without a place is refused")?;
+    let live = enclave.live();
+    if live.road.rulebook().programme.in_region(country) {
+        Ok(country)
+    } else {
+        Err(format!("account region `{country}` is not in this region"))
+    }
+}
+
+fn admit(
+    enclave: &Enclave, site: Country, dataset: &Name, arrived: Vec<Arrived>, bytes: u64, summary: &mut Summary,
+) -> Result<()> {
+    if arrived.is_empty() {
+        return Ok(());
+    }
+    let people: Vec<PersonSeal> =
+        arrived.iter().map(|a| PersonSeal { tag: a.tag, key: a.detail.clone() }).collect();
+    let records = arrived.iter().fold(0u32, |n, a| n.saturating_add(a.records));
+    let live = enclave.live();
+    let rulebook = live.road.rulebook();
+    let operator = model::ActorId::parse("operator")?;
+    let entry = Import {
+        flow: enclave.flow_id()?,
+        now: enclave::now().0,
+        rulebook: rulebook.digest,
+        programme: &rulebook.programme.name,
+        operator: enclave.keys().actor_tag(&operator),
+        site,
+        dataset,
+        people: &people,
+        records,
+        bytes,
+    };
+    let submission = enclave.sealing(|s| entry.seal(s))?;
+    let receipt = enclave.log().submit_and_wait(submission)?;
+    enclave.records().admit(&arrived, &receipt)?;
+    summary.people += arrived.len() as u64;
+    summary.records += u64::from(records);
+    summary.bytes += bytes;
+    Ok(())
+}
+
+fn layout(dataset: &Dataset) -> Result<Layout> {
+    let shape = |s| match s {
+        catalogue::Shape::Object => Shape::Object,
+        catalogue::Shape::List => Shape::List,
+        catalogue::Shape::MapOfLists => Shape::MapOfLists,
+        catalogue::Shape::MapOfObjects => Shape::MapOfObjects,
+    };
+    let collections = dataset.collections.iter().filter(|c| !c.pointers.is_empty());
+    let collections = collections.map(|c| Collection {
+        name: c.name.to_string(),
+        pointers: c.pointers.clone(),
+        shape: shape(c.shape),
+    });
+    if dataset.identity.is_empty() {
+        bail!("the dataset `{}` says not where the person's name stands", dataset.name);
+    }
+    Ok(Layout::new(collections, &dataset.identity)?)
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(e) = source {
+        text.push_str(&format!(": {e}"));
+        source = e.source();
+    }
+    text
+}
+
+/// The handle of the person with a user name.
+#[must_use]
+pub fn subject(keys: &vault::KeyService, user_name: &str) -> SubjectId {
+    keys.subject_id(user_name)
+}

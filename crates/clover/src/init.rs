@@ -1,0 +1,117 @@
+//! `clover init`: a new programme on one machine. Creation is explicit, never a side effect.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::rsa::{KeySize, PrivateDecryptingKey};
+use data_encoding::HEXLOWER;
+use ledger::note::{Note, Signer};
+use ledger::sha256;
+use model::rulebook::{Files, manifest};
+use vault::{Folder, KeyService, Log};
+
+use crate::config::{self, Config};
+use crate::layout::Layout;
+use crate::{assemble, authority};
+
+/// The rulebook that a new programme starts with.
+pub const STARTER: &[(&str, &str)] = &[
+    ("programme.toml", include_str!("../../../policies/starter/programme.toml")),
+    ("catalogue.toml", include_str!("../../../policies/starter/catalogue.toml")),
+    ("lanes.toml", include_str!("../../../policies/starter/lanes.toml")),
+    ("clover.cedarschema", include_str!("../../../policies/starter/clover.cedarschema")),
+    ("10-guardrails.cedar", include_str!("../../../policies/starter/10-guardrails.cedar")),
+    ("20-permits.cedar", include_str!("../../../policies/starter/20-permits.cedar")),
+];
+
+/// Makes a programme in a folder that is not there or empty.
+///
+/// # Errors
+/// When the folder is in use, the rulebook has problems, or a file cannot be written.
+pub fn init(layout: &Layout, rulebook: Option<&Path>) -> Result<()> {
+    let root = layout.root();
+    if root.exists() && std::fs::read_dir(root)?.next().is_some() {
+        bail!("`{}` is not empty; a programme is made in a new folder", root.display());
+    }
+    let files = match rulebook {
+        Some(folder) => assemble::read_files(folder)?,
+        None => STARTER.iter().map(|(n, t)| ((*n).to_owned(), (*t).to_owned())).collect(),
+    };
+    let book = crossing::rulebook::check(&files)?;
+    let site = book.programme.sites.first().context("the programme names no site")?;
+    for folder in [root.to_owned(), layout.keys(), layout.trust(), layout.auditor(), layout.regulator()] {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::write(layout.config(), config::starter(site.name.as_str()))?;
+    let config = Config::load(&layout.config())?;
+    KeyService::create(&layout.keys())?;
+    regulator(layout)?;
+    let operator = signer(&layout.keys().join("operator.seed"), &format!("{}/operator", book.programme.name))?;
+    let auditor = signer(&layout.auditor().join("auditor.seed"), &format!("{}/auditor", book.programme.name))?;
+    let origin = assemble::origin(&book.programme.name, &config);
+    let log = signer(&layout.keys().join("log.seed"), &origin)?;
+    for (name, key) in [("operator", &operator), ("auditor", &auditor), ("log", &log)] {
+        std::fs::write(layout.trust().join(format!("{name}.vkey")), format!("{}\n", key.verifier().to_vkey()))?;
+    }
+    write_rulebook(layout, &files)?;
+    sign_rulebook(layout, &[&operator, &auditor])?;
+    authority::create(layout, book.programme.name.as_str())?;
+    let disk = Folder::open(root)?;
+    Log::create(&disk, &vault::log::Identity { origin, signer: log })?;
+    drop(disk);
+    assemble::activate(layout)
+}
+
+/// A signing key, made and kept in a file that only its owner reads.
+fn signer(path: &Path, name: &str) -> Result<Signer> {
+    let mut seed = [0; 32];
+    vault::keys::random(&mut seed)?;
+    vault::keys::write_secret(path, &format!("{}\n", HEXLOWER.encode(&seed)))?;
+    Ok(Signer::from_seed(name, &seed)?)
+}
+
+/// The regulator's key pair: the private half belongs elsewhere.
+fn regulator(layout: &Layout) -> Result<()> {
+    let broken = |_| anyhow::anyhow!("cannot make the regulator's key");
+    let private = PrivateDecryptingKey::generate(KeySize::Rsa3072).map_err(broken)?;
+    let der: Pkcs8V1Der<'_> = private.as_der().map_err(broken)?;
+    let text = data_encoding::BASE64.encode(der.as_ref());
+    vault::keys::write_secret(&layout.regulator().join("regulator.pk8.b64"), &format!("{text}\n"))?;
+    let public: PublicKeyX509Der<'_> = private.public_key().as_der().map_err(broken)?;
+    std::fs::write(layout.keys().join("regulator.der"), public.as_ref())?;
+    Ok(())
+}
+
+/// Writes the files of a rulebook.
+///
+/// # Errors
+/// What the file system says.
+pub fn write_rulebook(layout: &Layout, files: &Files) -> Result<()> {
+    std::fs::create_dir_all(layout.rulebook())?;
+    for (name, text) in files {
+        std::fs::write(layout.rulebook().join(name), text)?;
+    }
+    Ok(())
+}
+
+/// Signs the rulebook's manifest, keeping signatures that are there and still cover these files.
+///
+/// # Errors
+/// When the files cannot be read or a key refuses.
+pub fn sign_rulebook(layout: &Layout, signers: &[&Signer]) -> Result<()> {
+    let files = assemble::read_files(&layout.rulebook())?;
+    let text = manifest(&files, sha256);
+    let path = layout.rulebook().join(assemble::MANIFEST);
+    let old: Option<Note> = std::fs::read_to_string(&path).ok().and_then(|t| t.parse().ok());
+    let mut note = Note::new(&text)?;
+    for signature in old.iter().filter(|n| n.unverified_text() == text).flat_map(Note::signatures) {
+        if !signers.iter().any(|s| s.verifier().name() == signature.name()) {
+            note.add(signature.clone());
+        }
+    }
+    for signer in signers {
+        note.add(signer.sign(&text)?);
+    }
+    Ok(std::fs::write(&path, note.to_string())?)
+}

@@ -1,0 +1,87 @@
+//! Where things lie in an enclave's folder. One place for each name.
+
+use std::path::{Path, PathBuf};
+
+/// An enclave's folder.
+#[derive(Debug, Clone)]
+pub struct Layout(PathBuf);
+
+impl Layout {
+    /// The folder at a path. Nothing is created.
+    #[must_use]
+    pub fn new(root: &Path) -> Self {
+        Self(root.to_owned())
+    }
+
+    /// The folder itself; the log keeps `ledger`, `wal` and `details` in it.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.0
+    }
+
+    /// Local configuration.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.0.join("enclave.toml")
+    }
+
+    /// The rulebook in preparation or in force.
+    #[must_use]
+    pub fn rulebook(&self) -> PathBuf {
+        self.0.join("rulebook")
+    }
+
+    /// The digest of the activated rulebook.
+    #[must_use]
+    pub fn activated(&self) -> PathBuf {
+        self.0.join("activated")
+    }
+
+    /// The site's keys.
+    #[must_use]
+    pub fn keys(&self) -> PathBuf {
+        self.0.join("keys")
+    }
+
+    /// The public keys that a checker is given by hand.
+    #[must_use]
+    pub fn trust(&self) -> PathBuf {
+        self.0.join("trust")
+    }
+
+    /// Keys that belong on the auditor's machine.
+    #[must_use]
+    pub fn auditor(&self) -> PathBuf {
+        self.0.join("auditor")
+    }
+
+    /// The key that belongs to the regulator.
+    #[must_use]
+    pub fn regulator(&self) -> PathBuf {
+        self.0.join("regulator")
+    }
+
+    /// Certificates of the site's listeners and its credential authority.
+    #[must_use]
+    pub fn tls(&self) -> PathBuf {
+        self.0.join("tls")
+    }
+
+    /// Actors, grants and cases.
+    #[must_use]
+    pub fn control(&self) -> PathBuf {
+        self.0.join("control")
+    }
+
+    /// Records of people.
+    #[must_use]
+    pub fn vault(&self) -> PathBuf {
+        self.0.join("vault")
+    }
+
+    /// The public copy of a rulebook that decided here.
+    #[must_use]
+    pub fn published_rulebook(&self, digest: &str) -> PathBuf {
+        self.0.join("ledger").join("rulebook").join(digest)
+    }
+}

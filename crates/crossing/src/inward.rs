@@ -1,0 +1,127 @@
+//! Entries that let nothing out: data that enters the region, and the enclave's own upkeep.
+
+use ledger::{Draft, EntryKind, Subjects, Submission, sha256};
+use model::facts::{Evidence, Facts, Principal, PrincipalKind};
+use model::{Country, Digest, Direction, FlowId, Name, Purpose, Reason, Tag, UnixSeconds};
+
+use crate::seal::{PersonSeal, SealError, Sealing, seal_detail};
+
+/// A batch of people who enter.
+#[derive(Debug)]
+pub struct Import<'a> {
+    /// Which crossing.
+    pub flow: FlowId,
+    /// When.
+    pub now: UnixSeconds,
+    /// Under which rulebook.
+    pub rulebook: Digest,
+    /// The programme, which stands as the operator's employer.
+    pub programme: &'a Name,
+    /// Tag of the operator.
+    pub operator: Tag,
+    /// Country of the site.
+    pub site: Country,
+    /// Into which dataset.
+    pub dataset: &'a Name,
+    /// Who.
+    pub people: &'a [PersonSeal],
+    /// Records of all of them.
+    pub records: u32,
+    /// Bytes of their files.
+    pub bytes: u64,
+}
+
+impl Import<'_> {
+    fn facts(&self) -> Facts {
+        Facts {
+            principal: Principal {
+                kind: PrincipalKind::Operator,
+                tag: self.operator,
+                country: self.site,
+                employer: self.programme.clone(),
+                seat: self.site,
+                qualified: true,
+                teams: Vec::new(),
+                device_managed: true,
+                device_attested: false,
+                strong: false,
+            },
+            now: self.now,
+            purpose: Purpose::Migration,
+            dataset: self.dataset.clone(),
+            rows: self.records,
+            subjects: u32::try_from(self.people.len()).unwrap_or(u32::MAX),
+            subject: None,
+            k: 0,
+            evidence: Evidence::None,
+            ladder: Vec::new(),
+            groups: Vec::new(),
+        }
+    }
+
+    /// Builds the entry. The people become visible only with its receipt.
+    ///
+    /// # Errors
+    /// [`SealError`]; then nobody enters.
+    pub fn seal(&self, mut sealing: Sealing<'_>) -> Result<Submission, SealError> {
+        let text = serde_json::json!({
+            "by": format!("operator of {}", self.programme),
+            "in": self.site.as_str(),
+            "dataset": self.dataset.as_str(),
+            "outcome": "imported",
+        })
+        .to_string()
+        .into_bytes();
+        let actor = serde_json::json!({ "actor": "operator", "outcome": "imported", "nanos": sealing.nanos });
+        let detail = seal_detail(&self.flow, actor.to_string().as_bytes(), self.people, &text, &mut sealing)?;
+        let draft = Draft {
+            direction: Direction::Inward,
+            purpose: Purpose::Migration,
+            place: self.site,
+            bytes: self.bytes,
+            rows: self.records,
+            detail: sha256(&detail),
+            actor: self.operator,
+            subjects: Subjects::of(self.people.iter().map(|p| p.tag).collect()),
+            facts: ledger::facts::encode(&self.facts())?,
+            ..upkeep(EntryKind::Import, self.flow, self.now, self.rulebook)
+        };
+        Ok(Submission::new(&draft, detail))
+    }
+}
+
+/// The entry by which a rulebook becomes the one that decides.
+#[must_use]
+pub fn activation(flow: FlowId, now: UnixSeconds, rulebook: Digest) -> Submission {
+    Submission::new(&upkeep(EntryKind::Activation, flow, now, rulebook), Vec::new())
+}
+
+/// The entry by which the border opens again: the first durable write after one that was refused.
+#[must_use]
+pub fn reopening(flow: FlowId, now: UnixSeconds, rulebook: Digest) -> Submission {
+    Submission::new(&upkeep(EntryKind::Border, flow, now, rulebook), Vec::new())
+}
+
+fn upkeep(kind: EntryKind, flow: FlowId, time: UnixSeconds, rulebook: Digest) -> Draft {
+    Draft {
+        kind,
+        direction: Direction::None,
+        time,
+        flow,
+        rulebook,
+        purpose: Purpose::Operation,
+        place: Country::UNKNOWN,
+        destination: Country::UNKNOWN,
+        classes: Vec::new(),
+        treatments: Vec::new(),
+        reason: Reason::None,
+        findings: 0,
+        bytes: 0,
+        rows: 0,
+        detail: Digest::new([0; 32]),
+        actor: Tag::new([0; 16]),
+        subjects: Subjects::None,
+        lane: [0; 8],
+        facts: Vec::new(),
+    }
+}

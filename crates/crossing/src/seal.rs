@@ -1,0 +1,165 @@
+//! The last steps: a payload that waits for its entry, and the only way to open it.
+
+use ledger::detail::{self, DetailError, PersonSection};
+use ledger::{Receipt, SecretKey};
+use model::{Digest, FlowId, Reason, SubjectId, Tag};
+
+/// Bytes on their way out of the region.
+pub struct Payload(Vec<u8>);
+
+impl Payload {
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The bytes, for the connection that carries them.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+impl std::fmt::Debug for Payload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Payload({} bytes)", self.0.len())
+    }
+}
+
+/// A payload that passed policy, inspection and transformation, and waits for its ledger entry. It has no
+/// accessor: `release` is the only exit, and asks for the receipt of this payload's own entry.
+///
+/// ```
+/// use crossing::{Payload, ReceiptMismatch, Sealed};
+/// fn open(sealed: Sealed, receipt: ledger::Receipt) -> Result<Payload, ReceiptMismatch> {
+///     sealed.release(receipt)
+/// }
+/// ```
+///
+/// Without a receipt nothing comes out:
+///
+/// ```compile_fail,E0616
+/// use crossing::{Payload, Sealed};
+/// fn open(sealed: Sealed) -> Payload {
+///     sealed.payload
+/// }
+/// ```
+///
+/// ```compile_fail,E0061
+/// use crossing::{Payload, ReceiptMismatch, Sealed};
+/// fn open(sealed: Sealed) -> Result<Payload, ReceiptMismatch> {
+///     sealed.release()
+/// }
+/// ```
+#[derive(Debug)]
+#[must_use = "a sealed payload that is dropped was never released"]
+pub struct Sealed {
+    payload: Payload,
+    entry: Digest,
+}
+
+/// A receipt was spent on another payload than its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the receipt is not that of entry `{expected}`; nothing was released")]
+pub struct ReceiptMismatch {
+    /// The entry that the payload waits for.
+    pub expected: Digest,
+}
+
+impl Sealed {
+    pub(crate) fn new(payload: Payload, entry: Digest) -> Self {
+        Self { payload, entry }
+    }
+
+    /// Opens the payload with the receipt of its entry.
+    ///
+    /// # Errors
+    /// [`ReceiptMismatch`] for any other receipt; the payload is gone.
+    pub fn release(self, receipt: Receipt) -> Result<Payload, ReceiptMismatch> {
+        if receipt.covers(&self.entry) { Ok(self.payload) } else { Err(ReceiptMismatch { expected: self.entry }) }
+    }
+}
+
+/// A refusal that waits for its ledger entry.
+#[derive(Debug)]
+#[must_use = "a refusal is recorded before it is told"]
+pub struct SealedRefusal {
+    pub(crate) reason: Reason,
+    pub(crate) entry: Digest,
+}
+
+/// A refusal that is on the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Witnessed {
+    /// Why.
+    pub reason: Reason,
+    /// Its place in the log.
+    pub index: u64,
+}
+
+impl SealedRefusal {
+    /// The refusal, once it is recorded.
+    ///
+    /// # Errors
+    /// [`ReceiptMismatch`] for the receipt of another entry.
+    pub fn release(self, receipt: &Receipt) -> Result<Witnessed, ReceiptMismatch> {
+        if receipt.covers(&self.entry) {
+            Ok(Witnessed { reason: self.reason, index: receipt.index() })
+        } else {
+            Err(ReceiptMismatch { expected: self.entry })
+        }
+    }
+}
+
+/// A person's tag and the key of their section of the detail.
+#[derive(Debug, Clone)]
+pub struct PersonSeal {
+    /// Their tag in this log set.
+    pub tag: Tag,
+    /// Opens their sections.
+    pub key: SecretKey,
+}
+
+/// Why a payload cannot be sealed: then it does not leave.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SealError {
+    /// A person's keys are not to be had.
+    #[error("the keys of a person are not to be had")]
+    Person(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The facts do not fit into an entry.
+    #[error("the facts of a decision do not fit into an entry")]
+    Facts(#[from] ledger::facts::FactsError),
+    /// The cipher refuses.
+    #[error("the detail cannot be sealed")]
+    Detail(#[from] DetailError),
+}
+
+/// Finds a person's tag and detail key.
+pub type Resolve<'a> = &'a mut dyn FnMut(&SubjectId) -> Result<PersonSeal, Box<dyn std::error::Error + Send + Sync>>;
+
+/// What sealing takes from outside: keys and random bytes.
+pub struct Sealing<'a> {
+    /// Number of the epoch whose key wraps the entry's own.
+    pub epoch: u32,
+    /// That key.
+    pub epoch_key: &'a SecretKey,
+    /// Exact time, nanoseconds since 1970.
+    pub nanos: u64,
+    /// Finds people's tags and keys.
+    pub resolve: Resolve<'a>,
+    /// Fills with random bytes.
+    pub random: &'a mut dyn FnMut(&mut [u8]),
+}
+
+/// Seals the detail of one entry.
+pub(crate) fn seal_detail(
+    flow: &FlowId, actor: &[u8], people: &[PersonSeal], text: &[u8], sealing: &mut Sealing<'_>,
+) -> Result<Vec<u8>, DetailError> {
+    let sections: Vec<PersonSection<'_>> =
+        people.iter().map(|p| PersonSection { tag: p.tag, key: &p.key, text }).collect();
+    detail::seal(flow, sealing.epoch, sealing.epoch_key, actor, &sections, sealing.random)
+}

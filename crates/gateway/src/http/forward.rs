@@ -1,0 +1,92 @@
+//! Forward lanes: a service inside calls out, and its request carries data out. Only to named destinations.
+
+use bytes::Bytes;
+use crossing::{Ask, identify};
+use http::Method;
+use http::StatusCode;
+use hyper::body::Incoming;
+use model::lanes::{Flow, Way};
+use model::{Reason, Treatment};
+
+use super::answer::{self, Answer};
+use super::reverse::{form, limits};
+use super::route::Context;
+use super::upstream::{Call, Upstream};
+use super::body;
+use crate::enclave::LiveLane;
+
+/// What a forward lane may carry: the fields as they are, or their pseudonyms.
+const LADDER: &[Treatment] = &[Treatment::Plain, Treatment::Pseudonymised];
+
+impl Context<'_> {
+    pub(super) async fn forward(&self, lane: &LiveLane, method: &Method, body: Incoming) -> Answer {
+        let name = &lane.lane.name;
+        if lane.lane.way != Way::Forward || method.as_str() != lane.lane.method {
+            return self.refuse_early(name, Reason::Unknown).await;
+        }
+        let Some(flow) = crate::Enclave::flow_of(self.live, name, None) else {
+            return self.refuse_early(name, Reason::Evidence).await;
+        };
+        // Only the service that the flow names may send, and only from inside the region.
+        let programme = &self.live.road.rulebook().programme;
+        if flow.source.as_ref() != self.actor.actor() || !programme.in_region(self.place()) {
+            return self.refuse_early(name, Reason::Evidence).await;
+        }
+        let max = usize::try_from(lane.lane.body_bytes_max).unwrap_or(usize::MAX);
+        match body::read(self.headers, body, max).await {
+            Ok(body) => self.send(lane, &flow, &body).await,
+            Err(reason) => self.refuse_early(name, reason).await,
+        }
+    }
+
+    /// The crossing's actor is the receiver: it is they who will see the data.
+    async fn send(&self, lane: &LiveLane, flow: &Flow, body: &[u8]) -> Answer {
+        let name = &lane.lane.name;
+        let enclave = &self.gateway.enclave;
+        let programme = &self.live.road.rulebook().programme;
+        let record = enclave.control().actor(&flow.sink, self.now);
+        let tag = enclave.keys().actor_tag(&flow.sink);
+        let receiver = record.ok().and_then(|r| identify::receiver(&r, programme, tag, flow.destination).ok());
+        let (Some(receiver), Some(Upstream::Outside { .. })) = (receiver, self.upstream(lane)) else {
+            return self.refuse_early(name, Reason::Upstream).await;
+        };
+        let ground = self.flow_ground(flow);
+        let base = self.ask(name, &lane.lane.dataset, &lane.selection, flow.purpose, &ground);
+        let rows = lane.lane.rows_max;
+        let (destination, ladder) = (flow.destination, LADDER);
+        let ask = Ask { actor: &receiver, destination, ladder, rows_max: rows, people_max: rows, ..base };
+        let treated = match self.live.road.decide(&ask) {
+            Ok(permitted) => permitted.treat(body, form(&lane.lane).0, &limits(&lane.lane)),
+            Err(refused) => Err(refused),
+        };
+        let treated = match treated {
+            Ok(treated) => treated,
+            Err(refused) => return self.refuse(name, refused).await,
+        };
+        match self.record(name, treated).await {
+            Ok((body, index)) => self.deliver(lane, body, index).await,
+            Err(answer) => answer,
+        }
+    }
+
+    fn upstream(&self, lane: &LiveLane) -> Option<&Upstream> {
+        self.gateway.upstreams.get(lane.lane.upstream.as_str())
+    }
+
+    /// Sends what was recorded. The destination's answer does not come in: this lane has one direction.
+    async fn deliver(&self, lane: &LiveLane, body: Vec<u8>, index: u64) -> Answer {
+        let Some(upstream) = self.upstream(lane) else { return answer::undelivered(index) };
+        let call = Call {
+            method: &lane.lane.method,
+            path: &lane.lane.path,
+            subject: None,
+            body: Bytes::from(body),
+            content_type: form(&lane.lane).1,
+            answer_max: 64 << 10,
+        };
+        match self.gateway.caller.call(upstream, call).await {
+            Ok(_) => answer::delivered(StatusCode::ACCEPTED, index),
+            Err(_) => answer::undelivered(index),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What a person is shown of themselves: every recorded crossing that names them, each with its proof.
+
+use crossing::Ask;
+use crossing::identify::Who;
+use data_encoding::BASE64;
+use ledger::detail::Detail;
+use ledger::{Entry, EntryKind};
+use model::{Purpose, Reason};
+
+use super::answer::Answer;
+use super::route::{Context, Ground, own_name};
+use crate::enclave;
+
+/// Most entries shown at once, newest first.
+const SHOWN_MAX: usize = 1000;
+
+impl Context<'_> {
+    pub(super) async fn own(&self) -> Answer {
+        let name = match own_name("own") {
+            Ok(name) => name,
+            Err(answer) => return *answer,
+        };
+        let Who::Subject(subject) = self.actor.who() else {
+            return self.refuse_early(&name, Reason::Unknown).await;
+        };
+        let ground = Ground { evidence: model::facts::Evidence::None, name: None };
+        let subject = match self.with_tag(subject.clone()) {
+            Ok(subject) => subject,
+            Err(reason) => return self.refuse_early(&name, reason).await,
+        };
+        let base = self.ask(&name, &name, &self.live.nothing, Purpose::SelfAccess, &ground);
+        let ask = Ask { subject: Some(subject), rows_max: 1000, ..base };
+        let treated = match self.live.road.decide_own(&ask) {
+            Ok(permitted) => match self.history() {
+                Some((body, rows)) => permitted.own(body, rows),
+                None => Err(permitted.refuse(Reason::Upstream)),
+            },
+            Err(refused) => Err(refused),
+        };
+        self.release(&name, treated, "application/json").await
+    }
+
+    /// The list, as JSON, and its length.
+    fn history(&self) -> Option<(Vec<u8>, u32)> {
+        let Who::Subject(subject) = self.actor.who() else { return None };
+        let enclave = &self.gateway.enclave;
+        let (now, _) = enclave::now();
+        let seal = enclave.person(subject, now).ok()?;
+        let mut indices = enclave.records().entries_of(&seal.tag, usize::MAX).ok()?;
+        let total = indices.len();
+        indices.reverse();
+        indices.truncate(SHOWN_MAX);
+        let published = enclave.log().published();
+        let mut list = Vec::new();
+        for index in indices.into_iter().filter(|i| *i < published) {
+            list.push(self.one(index, &seal)?);
+        }
+        let rows = u32::try_from(list.len()).ok()?;
+        let body = serde_json::json!({
+            "crossings": list,
+            "total": total,
+            "covers_entries_before": published,
+            "witnesses": "not independently witnessed",
+        });
+        Some((body.to_string().into_bytes(), rows))
+    }
+
+    fn one(&self, index: u64, seal: &crossing::seal::PersonSeal) -> Option<serde_json::Value> {
+        let log = self.gateway.enclave.log();
+        let (leaf, proof) = log.prove(index).ok()?;
+        let draft = Entry::decode(&leaf).ok()?.draft;
+        let detail = log.detail(index).ok()?;
+        let seen = Detail::read(&detail).ok().and_then(|d| d.open_person(&draft.flow, &seal.tag, &seal.key).ok());
+        let seen: Option<serde_json::Value> = seen.and_then(|s| serde_json::from_slice(&s).ok());
+        Some(serde_json::json!({
+            "entry": index,
+            "time": draft.time.rfc3339(),
+            "what": what(draft.kind),
+            "purpose": draft.purpose.word(),
+            "from": draft.place.as_str(),
+            "to": draft.destination.as_str(),
+            "classes": draft.classes.iter().map(|c| c.word()).collect::<Vec<_>>(),
+            "treatments": draft.treatments.iter().map(|t| t.word()).collect::<Vec<_>>(),
+            "reason": draft.reason.word(),
+            "seen": seen,
+            "leaf": BASE64.encode(&leaf),
+            "proof": proof.to_string(),
+        }))
+    }
+}
+
+fn what(kind: EntryKind) -> &'static str {
+    match kind {
+        EntryKind::Answer => "released",
+        EntryKind::Refusal => "refused",
+        EntryKind::Import => "imported",
+        EntryKind::Activation => "rulebook activated",
+        EntryKind::Border => "border opened again",
+    }
+}

@@ -1,0 +1,94 @@
+//! Reverse lanes: outside calls in, and the answer of a service behind carries data out.
+
+use bytes::Bytes;
+use crossing::{Ask, Refused, Treated};
+use http::Method;
+use hyper::body::{Body, Incoming};
+use model::facts::Evidence;
+use model::lanes::{Form, SubjectFrom, Way};
+use model::{Purpose, Reason};
+use transform::json::{self, Limits};
+
+use super::answer::Answer;
+use super::route::Context;
+use super::upstream::Call;
+use crate::enclave::LiveLane;
+
+/// The limits of a lane's bodies.
+pub(super) fn limits(lane: &model::lanes::Lane) -> Limits {
+    let rows = u64::from(lane.rows_max);
+    Limits {
+        bytes: usize::try_from(lane.body_bytes_max).unwrap_or(usize::MAX),
+        depth: 32,
+        members: usize::try_from(rows.max(256)).unwrap_or(usize::MAX),
+        records: rows,
+    }
+}
+
+pub(super) fn form(lane: &model::lanes::Lane) -> (json::Form, &'static str) {
+    match lane.form {
+        Form::Json => (json::Form::Json, "application/json"),
+        Form::Ndjson => (json::Form::Ndjson, "application/x-ndjson"),
+    }
+}
+
+impl Context<'_> {
+    pub(super) async fn reverse(&self, lane: &LiveLane, method: &Method, body: Incoming) -> Answer {
+        let name = &lane.lane.name;
+        if lane.lane.way != Way::Reverse || method.as_str() != lane.lane.method {
+            return self.refuse_early(name, Reason::Unknown).await;
+        }
+        // No lane of this kind takes a body: nothing of it could be checked.
+        if !body.is_end_stream() {
+            return self.refuse_early(name, Reason::Request).await;
+        }
+        let treated = match self.through(lane).await {
+            Ok(treated) => treated,
+            Err(reason) => return self.refuse_early(name, reason).await,
+        };
+        self.release(name, treated, form(&lane.lane).1).await
+    }
+
+    async fn through(&self, lane: &LiveLane) -> Result<Result<Treated, Refused>, Reason> {
+        let ground = self.ground(Some(&lane.lane.name))?;
+        let purpose = self.purpose()?;
+        self.flow_serves(&ground.evidence, lane, purpose)?;
+        let subject = match lane.lane.subject {
+            SubjectFrom::Header => Some(self.subject()?.ok_or(Reason::Request)?),
+            _ => None,
+        };
+        let people_max = if subject.is_some() { 1 } else { lane.lane.rows_max };
+        let base = self.ask(&lane.lane.name, &lane.lane.dataset, &lane.selection, purpose, &ground);
+        let ask = Ask { subject, rows_max: lane.lane.rows_max, people_max, ..base };
+        let permitted = match self.live.road.decide(&ask) {
+            Ok(permitted) => permitted,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let call = Call {
+            method: &lane.lane.method,
+            path: &lane.lane.path,
+            subject: ask.subject.as_ref().map(|(s, _)| s),
+            body: Bytes::new(),
+            content_type: "application/json",
+            answer_max: usize::try_from(lane.lane.body_bytes_max).unwrap_or(usize::MAX),
+        };
+        let answer = match self.gateway.upstreams.get(lane.lane.upstream.as_str()) {
+            Some(upstream) => self.gateway.caller.call(upstream, call).await,
+            None => Err(Reason::Upstream),
+        };
+        Ok(match answer {
+            Ok(body) => permitted.treat(&body, form(&lane.lane).0, &limits(&lane.lane)),
+            Err(reason) => Err(permitted.refuse(reason)),
+        })
+    }
+
+    /// A flow serves the purpose it was registered for and no other.
+    fn flow_serves(&self, evidence: &Evidence, lane: &LiveLane, purpose: Purpose) -> Result<(), Reason> {
+        let Evidence::Flow(facts) = evidence else { return Ok(()) };
+        let flow = crate::Enclave::flow_of(self.live, &lane.lane.name, self.actor.actor());
+        match flow {
+            Some(flow) if flow.name == facts.name && flow.purpose == purpose => Ok(()),
+            _ => Err(Reason::Evidence),
+        }
+    }
+}

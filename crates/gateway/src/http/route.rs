@@ -1,0 +1,279 @@
+//! From a request to its crossing, and from a receipt to the answer.
+
+use std::time::Instant;
+
+use crossing::identify::{Session, VerifiedActor, Who};
+use crossing::{Ask, Refused, Selection, Treated};
+use http::{HeaderMap, Method, Request, StatusCode};
+use hyper::body::Incoming;
+use model::facts::{Evidence, FlowFacts};
+use model::lanes::Flow;
+use model::{Country, Direction, FlowId, Name, Purpose, Reason, SubjectId, Tag, Treatment, UnixSeconds};
+
+use super::answer::{self, Answer};
+use super::serve::Gateway;
+use crate::enclave::{self, Live};
+use crate::metrics::Labels;
+
+const PURPOSE: &str = "clover-purpose";
+const GRANT: &str = "clover-grant";
+const CASE: &str = "clover-case";
+const SUBJECT: &str = "clover-subject";
+
+/// The treatments that a row-level request would accept.
+pub(super) const ROWS: &[Treatment] = &[Treatment::Plain, Treatment::Pseudonymised];
+
+/// What is known about a request before any lane looks at it.
+pub(super) struct Context<'a> {
+    pub(super) gateway: &'a Gateway,
+    pub(super) live: &'a Live,
+    pub(super) actor: &'a VerifiedActor,
+    pub(super) now: UnixSeconds,
+    pub(super) flow: FlowId,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) started: Instant,
+}
+
+/// A ground for a request: what policy sees, and its name for the sealed detail.
+pub(super) struct Ground {
+    pub(super) evidence: Evidence,
+    pub(super) name: Option<Name>,
+}
+
+/// Answers one request of a session.
+pub(super) async fn handle(gateway: &Gateway, session: &Session, request: Request<Incoming>) -> Answer {
+    let (now, _) = enclave::now();
+    let enclave = &gateway.enclave;
+    let Ok(actor) = enclave.identify(session, now) else {
+        enclave.metrics().strangers.inc();
+        return answer::stranger(StatusCode::FORBIDDEN, "nobody of this programme");
+    };
+    let flow = match enclave.flow_id() {
+        Ok(flow) => flow,
+        Err(e) => return answer::broken(&e),
+    };
+    let live = enclave.live();
+    let (parts, body) = request.into_parts();
+    let context = Context {
+        gateway,
+        live: &live,
+        actor: &actor,
+        now,
+        flow,
+        headers: &parts.headers,
+        started: Instant::now(),
+    };
+    // A query would be a second place for parameters, and one that is logged.
+    let path = if parts.uri.query().is_some() { "" } else { parts.uri.path() };
+    match (&parts.method, path) {
+        (&Method::POST, "/v1/read") => context.read(body).await,
+        (&Method::POST, "/v1/count") => context.count(body).await,
+        (&Method::GET, "/v1/me/crossings") => context.own().await,
+        (method, path) => {
+            let lane = |prefix| path.strip_prefix(prefix).and_then(|name| live.lanes.get(name));
+            if let Some(lane) = lane("/lanes/") {
+                context.reverse(lane, method, body).await
+            } else if let Some(lane) = lane("/out/") {
+                context.forward(lane, method, body).await
+            } else {
+                context.refuse_unknown().await
+            }
+        }
+    }
+}
+
+impl Context<'_> {
+    pub(super) fn header(&self, name: &str) -> Result<Option<&str>, Reason> {
+        let mut values = self.headers.get_all(name).iter();
+        match (values.next(), values.next()) {
+            (None, _) => Ok(None),
+            (Some(value), None) => value.to_str().map(Some).map_err(|_| Reason::Request),
+            _ => Err(Reason::Request),
+        }
+    }
+
+    /// The purpose that the request names. Those that no person may claim are not accepted.
+    pub(super) fn purpose(&self) -> Result<Purpose, Reason> {
+        let word = self.header(PURPOSE)?.ok_or(Reason::Request)?;
+        match Purpose::parse(word) {
+            Ok(Purpose::SelfAccess | Purpose::Migration | Purpose::Operation) | Err(_) => Err(Reason::Request),
+            Ok(purpose) => Ok(purpose),
+        }
+    }
+
+    pub(super) fn subject(&self) -> Result<Option<(SubjectId, Tag)>, Reason> {
+        let Some(text) = self.header(SUBJECT)? else { return Ok(None) };
+        let subject = SubjectId::parse(text).map_err(|_| Reason::Request)?;
+        self.with_tag(subject).map(Some)
+    }
+
+    pub(super) fn with_tag(&self, subject: SubjectId) -> Result<(SubjectId, Tag), Reason> {
+        let tag = self.gateway.enclave.tag_of(&subject, self.now).ok_or(Reason::Subject)?;
+        Ok((subject, tag))
+    }
+
+    /// The grant or case that the request names; a service's ground is the flow registered for the lane.
+    pub(super) fn ground(&self, lane: Option<&Name>) -> Result<Ground, Reason> {
+        let (control, keys) = (self.gateway.enclave.control(), self.gateway.enclave.keys());
+        let named = |header| self.header(header).map(|v| v.map(Name::parse).transpose());
+        let grant = named(GRANT)?.map_err(|_| Reason::Request)?;
+        let case = named(CASE)?.map_err(|_| Reason::Request)?;
+        let Some(me) = self.actor.actor() else { return Err(Reason::Evidence) };
+        let tag = |id: &model::ActorId| keys.actor_tag(id);
+        let person = |s: &SubjectId| self.gateway.enclave.tag_of(s, self.now);
+        match (grant, case) {
+            (Some(_), Some(_)) => Err(Reason::Request),
+            (Some(id), None) => {
+                let grant = control.grant(&id, self.now).map_err(|_| Reason::Evidence)?;
+                grant.usable(me, self.now).map_err(|_| Reason::Evidence)?;
+                let evidence = Evidence::Grant(grant.facts(keys.evidence_tag(&id), tag, person));
+                Ok(Ground { evidence, name: Some(id) })
+            }
+            (None, Some(id)) => {
+                let case = control.case(&id, self.now).map_err(|_| Reason::Evidence)?;
+                case.usable(me, self.now).map_err(|_| Reason::Evidence)?;
+                let subject = person(&case.subject).ok_or(Reason::Subject)?;
+                let evidence = Evidence::Case(case.facts(keys.evidence_tag(&id), tag, subject));
+                Ok(Ground { evidence, name: Some(id) })
+            }
+            (None, None) => {
+                let service = matches!(self.actor.who(), Who::Service(_));
+                let flow = lane.filter(|_| service).and_then(|l| crate::Enclave::flow_of(self.live, l, Some(me)));
+                Ok(flow.map_or(Ground { evidence: Evidence::None, name: None }, |f| self.flow_ground(&f)))
+            }
+        }
+    }
+
+    pub(super) fn flow_ground(&self, flow: &Flow) -> Ground {
+        let facts = FlowFacts {
+            name: flow.name.clone(),
+            sink: self.gateway.enclave.keys().actor_tag(&flow.sink),
+            fields: flow.fields.clone(),
+            destination: flow.destination,
+            basis: flow.basis,
+            active: flow.active,
+        };
+        Ground { evidence: Evidence::Flow(facts), name: Some(flow.name.clone()) }
+    }
+
+    /// An ask of this context; callers set what differs.
+    pub(super) fn ask<'a>(
+        &'a self, lane: &'a Name, dataset: &'a Name, selection: &'a Selection, purpose: Purpose, ground: &'a Ground,
+    ) -> Ask<'a> {
+        Ask {
+            flow: self.flow,
+            now: self.now,
+            actor: self.actor,
+            purpose,
+            lane,
+            direction: Direction::Outward,
+            destination: self.actor.principal().country,
+            dataset,
+            selection,
+            subject: None,
+            evidence: ground.evidence.clone(),
+            evidence_name: ground.name.as_ref(),
+            ladder: ROWS,
+            rows_max: 1,
+            people_max: 1,
+        }
+    }
+
+    /// Records a refusal that came before a decision could be asked for.
+    pub(super) async fn refuse_early(&self, lane: &Name, reason: Reason) -> Answer {
+        let ground = Ground { evidence: Evidence::None, name: None };
+        let purpose = self.purpose().unwrap_or(Purpose::Operation);
+        let ask = self.ask(lane, lane, &self.live.nothing, purpose, &ground);
+        let refused = self.live.road.refuse(&ask, reason);
+        self.refuse(lane, refused).await
+    }
+
+    async fn refuse_unknown(&self) -> Answer {
+        match Name::parse("unknown") {
+            Ok(name) => self.refuse_early(&name, Reason::Unknown).await,
+            Err(_) => answer::stranger(StatusCode::NOT_FOUND, "no such lane, path or method"),
+        }
+    }
+
+    /// Records a refusal, then tells it.
+    pub(super) async fn refuse(&self, lane: &Name, refused: Refused) -> Answer {
+        let reason = refused.reason();
+        self.count_one(lane, "refused", reason);
+        let enclave = &self.gateway.enclave;
+        let (sealed, submission) = match enclave.seal_refusal(refused) {
+            Ok(sealed) => sealed,
+            Err(e) => return unsealed(&e),
+        };
+        let receipt = match enclave.log().submit(submission) {
+            Ok(waiting) => waiting.await.unwrap_or(Err(vault::BorderClosed::Stopped)),
+            Err(e) => Err(e),
+        };
+        match receipt {
+            Ok(receipt) => match sealed.release(&receipt) {
+                Ok(witnessed) => answer::refused(witnessed.reason, witnessed.index),
+                Err(_) => answer::broken(&vault::BorderClosed::Stopped),
+            },
+            Err(e) => answer::broken(&e),
+        }
+    }
+
+    /// Seals a payload, records it, and opens it with its receipt: the one exit.
+    pub(super) async fn record(&self, lane: &Name, treated: Treated) -> Result<(Vec<u8>, u64), Answer> {
+        let enclave = &self.gateway.enclave;
+        let findings = treated.findings();
+        let (sealed, submission) = enclave.seal(treated).map_err(|e| unsealed(&e))?;
+        let waiting = enclave.log().submit(submission).map_err(|e| self.closed(lane, e))?;
+        let receipt = waiting.await.unwrap_or(Err(vault::BorderClosed::Stopped));
+        let receipt = receipt.map_err(|e| self.closed(lane, e))?;
+        let index = receipt.index();
+        let payload = sealed.release(receipt).map_err(|e| {
+            tracing::error!(error = %e, "a receipt did not fit its payload");
+            self.closed(lane, vault::BorderClosed::Stopped)
+        })?;
+        let body = payload.into_bytes();
+        self.count_one(lane, "released", Reason::None);
+        let metrics = enclave.metrics();
+        metrics.released_bytes.inc_by(body.len() as u64);
+        metrics.findings.inc_by(u64::from(findings));
+        metrics.seconds.observe(self.started.elapsed().as_secs_f64());
+        Ok((body, index))
+    }
+
+    /// Records and answers.
+    pub(super) async fn release(
+        &self, lane: &Name, treated: Result<Treated, Refused>, content_type: &'static str,
+    ) -> Answer {
+        match treated {
+            Ok(treated) => match self.record(lane, treated).await {
+                Ok((body, index)) => answer::released(body, index, content_type),
+                Err(answer) => answer,
+            },
+            Err(refused) => self.refuse(lane, refused).await,
+        }
+    }
+
+    fn closed(&self, lane: &Name, why: vault::BorderClosed) -> Answer {
+        self.count_one(lane, "refused", Reason::Border);
+        answer::broken(&why)
+    }
+
+    fn count_one(&self, lane: &Name, outcome: &'static str, reason: Reason) {
+        let labels = Labels { lane: lane.to_string(), outcome, reason: reason.word() };
+        self.gateway.enclave.metrics().crossings.get_or_create(&labels).inc();
+    }
+
+    /// A country in which the caller is known to be, for messages of the demo and the tests.
+    pub(super) fn place(&self) -> Country {
+        self.actor.principal().country
+    }
+}
+
+/// The name of a lane of the gateway itself.
+pub(super) fn own_name(text: &'static str) -> Result<Name, Box<Answer>> {
+    Name::parse(text).map_err(|_| Box::new(answer::stranger(StatusCode::NOT_FOUND, "no such lane, path or method")))
+}
+
+fn unsealed(error: &crossing::seal::SealError) -> Answer {
+    tracing::error!(error = %error, "a crossing could not be sealed; nothing was released");
+    answer::broken(&vault::BorderClosed::Stopped)
+}

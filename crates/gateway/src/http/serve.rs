@@ -1,0 +1,211 @@
+//! The listener: TLS with client certificates, tokens, limits, and hyper behind it.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossing::identify::Session;
+use http::header::AUTHORIZATION;
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use model::Explain;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use x509_parser::extensions::GeneralName;
+
+use super::answer;
+use super::route;
+use super::upstream::{Caller, Upstream};
+use crate::enclave::{self, Enclave};
+use crate::spiffe;
+use crate::token::Tokens;
+
+/// Limits and addresses of a gateway.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where it listens with TLS.
+    pub listen: SocketAddr,
+    /// Where it listens in the clear; loopback only, and only when configured.
+    pub cleartext: Option<SocketAddr>,
+    /// Most connections at a time.
+    pub connections_max: usize,
+    /// How long a client may take for its request's head.
+    pub head_timeout: Duration,
+    /// How long a service behind may take.
+    pub upstream_timeout: Duration,
+}
+
+/// A gateway, ready to serve.
+pub struct Gateway {
+    pub(super) enclave: Arc<Enclave>,
+    pub(super) upstreams: HashMap<String, Upstream>,
+    pub(super) caller: Caller,
+    tokens: Tokens,
+    settings: Settings,
+}
+
+/// Why a gateway cannot serve.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on `{address}`")]
+    Bind {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A cleartext listener that others than this machine could reach.
+    #[error("a cleartext listener on `{0}`, which is not loopback")]
+    Cleartext(SocketAddr),
+}
+
+impl Explain for ServeError {
+    fn code(&self) -> &'static str {
+        "CLV-0501"
+    }
+    fn fix(&self) -> &'static str {
+        "stop the other process, or change `gateway.listen`; cleartext is for 127.0.0.0/8 only"
+    }
+    fn public(&self) -> &'static str {
+        "the border is closed; nothing was released"
+    }
+}
+
+impl Gateway {
+    /// Puts a gateway together.
+    #[must_use]
+    pub fn new(
+        enclave: Arc<Enclave>, upstreams: HashMap<String, Upstream>, tokens: Tokens, settings: Settings,
+    ) -> Self {
+        let caller = Caller::new(settings.upstream_timeout);
+        Self { enclave, upstreams, caller, tokens, settings }
+    }
+}
+
+/// Listens and serves until `stop` changes. Reports the TLS address through `bound` once it accepts.
+///
+/// # Errors
+/// [`ServeError`] when it cannot listen.
+pub async fn serve(
+    gateway: Arc<Gateway>, tls: Arc<ServerConfig>, mut stop: watch::Receiver<bool>, bound: impl FnOnce(SocketAddr),
+) -> Result<(), ServeError> {
+    let listen = |address| async move {
+        TcpListener::bind(address).await.map_err(|source| ServeError::Bind { address, source })
+    };
+    let secure = listen(gateway.settings.listen).await?;
+    let clear = match gateway.settings.cleartext {
+        Some(address) if !address.ip().is_loopback() => return Err(ServeError::Cleartext(address)),
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
+    bound(secure.local_addr().unwrap_or(gateway.settings.listen));
+    let slots = Arc::new(Semaphore::new(gateway.settings.connections_max));
+    let acceptor = TlsAcceptor::from(tls);
+    loop {
+        let (accepted, encrypted) = tokio::select! {
+            a = secure.accept() => (a, true),
+            a = accept(clear.as_ref()) => (a, false),
+            _ = stop.changed() => return Ok(()),
+        };
+        // A failed accept is the peer's affair, or a shortage that passes.
+        let Ok((stream, peer)) = accepted else { continue };
+        let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else { continue };
+        let (gateway, acceptor) = (Arc::clone(&gateway), acceptor.clone());
+        tokio::spawn(async move {
+            if encrypted { secured(gateway, acceptor, stream, peer).await } else { plain(gateway, stream, peer).await }
+            drop(slot);
+        });
+    }
+}
+
+async fn accept(listener: Option<&TcpListener>) -> std::io::Result<(TcpStream, SocketAddr)> {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn secured(gateway: Arc<Gateway>, acceptor: TlsAcceptor, stream: TcpStream, peer: SocketAddr) {
+    let _ = stream.set_nodelay(true);
+    let handshake = tokio::time::timeout(gateway.settings.head_timeout, acceptor.accept(stream)).await;
+    let Ok(Ok(stream)) = handshake else { return };
+    let (_, connection) = stream.get_ref();
+    let h2 = connection.alpn_protocol() == Some(b"h2");
+    let certificate = connection.peer_certificates().and_then(|c| c.first()).map(|c| c.to_vec());
+    let live = gateway.enclave.live();
+    let session = certificate.and_then(|c| session_of(&live.road.rulebook().programme.name.to_string(), &c));
+    drop(live);
+    connected(gateway, stream, peer.ip(), session, h2).await;
+}
+
+async fn plain(gateway: Arc<Gateway>, stream: TcpStream, peer: SocketAddr) {
+    let _ = stream.set_nodelay(true);
+    connected(gateway, stream, peer.ip(), None, false).await;
+}
+
+/// The session named by a verified client certificate: exactly one URI, and ours.
+fn session_of(programme: &str, der: &[u8]) -> Option<Session> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+    let names = certificate.subject_alternative_name().ok()??;
+    let mut uris = names.value.general_names.iter().filter_map(|n| match n {
+        GeneralName::URI(uri) => Some(*uri),
+        _ => None,
+    });
+    match (uris.next(), uris.next()) {
+        (Some(uri), None) => spiffe::read(programme, uri).ok(),
+        _ => None,
+    }
+}
+
+async fn connected<S>(gateway: Arc<Gateway>, stream: S, peer: IpAddr, session: Option<Session>, h2: bool)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let head_timeout = gateway.settings.head_timeout;
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (gateway, session) = (Arc::clone(&gateway), session.clone());
+        async move { Ok::<_, Infallible>(answer_one(&gateway, session, peer, request).await) }
+    });
+    let io = TokioIo::new(stream);
+    // How a connection ends is the peer's affair: what it was to get is recorded already.
+    if h2 {
+        let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        builder.timer(TokioTimer::new()).max_concurrent_streams(64).max_header_list_size(16 << 10);
+        let _ = builder.serve_connection(io, service).await;
+    } else {
+        let mut builder = hyper::server::conn::http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(head_timeout).max_headers(64).max_buf_size(64 << 10);
+        let _ = builder.serve_connection(io, service).await;
+    }
+}
+
+async fn answer_one(
+    gateway: &Gateway, session: Option<Session>, peer: IpAddr, request: Request<Incoming>,
+) -> answer::Answer {
+    let session = match session {
+        Some(session) => Some(session),
+        None => bearer(gateway, &request),
+    };
+    let Some(mut session) = session else {
+        gateway.enclave.metrics().strangers.inc();
+        return answer::stranger(StatusCode::UNAUTHORIZED, "a client certificate or a token is needed");
+    };
+    session.network = gateway.enclave.live().road.rulebook().programme.country_of(peer);
+    route::handle(gateway, &session, request).await
+}
+
+fn bearer(gateway: &Gateway, request: &Request<Incoming>) -> Option<Session> {
+    let mut values = request.headers().get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let token = value.to_str().ok()?.strip_prefix("Bearer ")?;
+    gateway.tokens.session(token, enclave::now().0).ok()
+}

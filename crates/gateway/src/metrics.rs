@@ -1,0 +1,53 @@
+//! What a gateway counts. Labels are lanes, outcomes and reasons: never a person, an address or a path.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+/// Labels of a crossing.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Labels {
+    /// The lane's name, as declared; "unknown" for anything else.
+    pub lane: String,
+    /// `released` or `refused`.
+    pub outcome: &'static str,
+    /// Why it was refused, or `none`.
+    pub reason: &'static str,
+}
+
+/// The gateway's metrics.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    /// Crossings by lane and outcome.
+    pub crossings: Family<Labels, Counter>,
+    /// Payload bytes released.
+    pub released_bytes: Counter,
+    /// Values withheld because personal data was found in them.
+    pub findings: Counter,
+    /// Seconds from request to receipt.
+    pub seconds: Histogram,
+    /// Requests that named nobody known.
+    pub strangers: Counter,
+}
+
+impl Metrics {
+    /// Registers them.
+    #[must_use]
+    pub fn new(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            crossings: Family::default(),
+            released_bytes: Counter::default(),
+            findings: Counter::default(),
+            seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
+            strangers: Counter::default(),
+        };
+        registry.register("clover_crossings", "Crossings by lane, outcome and reason", metrics.crossings.clone());
+        registry.register("clover_released_bytes", "Payload bytes released", metrics.released_bytes.clone());
+        registry.register("clover_findings", "Values withheld by inspection", metrics.findings.clone());
+        registry.register("clover_crossing_seconds", "Seconds from request to receipt", metrics.seconds.clone());
+        registry.register("clover_strangers", "Requests that named nobody known", metrics.strangers.clone());
+        metrics
+    }
+}

@@ -1,0 +1,222 @@
+//! Each storage step × {not done, done but unanswered} × {the disk goes on, the disk dies} × {what a crash
+//! keeps} × restart: nothing receipted is lost, and no two checkpoints contradict each other.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use testkit::{Crash, Fault, FaultyDisk, MemoryDisk, MemoryIndex, Plan, Step, Then};
+use vault::log::{BorderClosed, LogError};
+use vault::{Border, Log};
+
+use super::{Sample, check, hooks, identity, open, options, sample, unpublished, wait};
+
+/// Most entries of one run.
+const ENTRIES: u64 = 600;
+
+type Receipts = Vec<(u64, Sample)>;
+
+struct Base {
+    disk: MemoryDisk,
+    index: MemoryIndex,
+    receipts: Receipts,
+    checkpoints: Vec<Vec<u8>>,
+}
+
+/// A log of 200 published entries and 40 that a crash left unpublished.
+fn base() -> &'static Base {
+    static BASE: OnceLock<Base> = OnceLock::new();
+    BASE.get_or_init(|| {
+        let memory = Arc::new(MemoryDisk::default());
+        let disk = Arc::new(FaultyDisk::new(memory.clone(), None));
+        Log::create(disk.as_ref(), &identity()).unwrap();
+        let index = Arc::new(MemoryIndex::default());
+        let mut receipts = Vec::new();
+        for (numbers, options) in [(0..200, options()), (200..240, unpublished())] {
+            let log = Log::open(disk.clone(), identity(), options, hooks(index.clone(), &Arc::default())).unwrap();
+            submit(&log, numbers, &mut receipts);
+            if receipts.len() == 240 {
+                let (disk, index, checkpoints) = (memory.crash(Crash::Kept), index.crash(), disk.replaced(checkpoint()));
+                return Base { disk, index, receipts, checkpoints };
+            }
+        }
+        unreachable!("the second log ends it")
+    })
+}
+
+fn checkpoint() -> &'static Path {
+    Path::new("ledger/checkpoint")
+}
+
+fn submit(log: &Log, numbers: std::ops::Range<u64>, receipts: &mut Receipts) {
+    for number in numbers {
+        let sample = sample(number);
+        let receipt = log.submit_and_wait(sample.submission()).unwrap();
+        assert!(receipt.covers(&sample.submission().entry()));
+        receipts.push((receipt.index(), sample));
+    }
+}
+
+/// What one run leaves when its crash comes.
+struct After {
+    disk: MemoryDisk,
+    index: MemoryIndex,
+    receipts: Receipts,
+    checkpoints: Vec<Vec<u8>>,
+    fired: bool,
+}
+
+/// Several threads submit until the fault has happened and, if the disk goes on, for a while after it.
+fn run(plan: Plan, crash: Crash) -> After {
+    let base = base();
+    let memory = Arc::new(base.disk.crash(Crash::Kept));
+    let disk = Arc::new(FaultyDisk::new(memory.clone(), Some(plan)));
+    let index = Arc::new(base.index.crash());
+    let fatal = Arc::new(AtomicBool::new(false));
+    let receipts = Mutex::new(base.receipts.clone());
+    match Log::open(disk.clone(), identity(), options(), hooks(index.clone(), &fatal)) {
+        Ok(log) => {
+            let next = AtomicU64::new(1000);
+            let last = AtomicU64::new(1000 + ENTRIES);
+            std::thread::scope(|s| {
+                for _ in 0..3 {
+                    s.spawn(|| submit_many(&log, &disk, &next, &last, &receipts));
+                }
+            });
+            if plan.step == Step::SyncData && disk.fired() {
+                wait("the fatal hook", || fatal.load(Ordering::SeqCst));
+                assert_eq!(log.border(), Border::Closed(BorderClosed::Stopped));
+                assert_eq!(log.submit(sample(1).submission()).err(), Some(BorderClosed::Stopped));
+            }
+            assert!(!fatal.load(Ordering::SeqCst) || matches!(plan.step, Step::SyncData | Step::SyncAll));
+            // The log still runs: the crash comes in the middle of whatever it does.
+            after(&memory, &disk, &index, receipts, crash)
+        }
+        Err(LogError::Io { .. }) => {
+            assert!(disk.fired(), "only the fault keeps the log from opening");
+            after(&memory, &disk, &index, receipts, crash)
+        }
+        Err(e) => panic!("{e}"),
+    }
+}
+
+fn after(
+    memory: &MemoryDisk, disk: &FaultyDisk, index: &MemoryIndex, receipts: Mutex<Receipts>, crash: Crash,
+) -> After {
+    // The disk first: what it relies on, the index has flushed before.
+    let (disk_after, index) = (memory.crash(crash), index.crash());
+    let (receipts, fired) = (receipts.into_inner().unwrap(), disk.fired());
+    After { disk: disk_after, index, receipts, checkpoints: disk.replaced(checkpoint()), fired }
+}
+
+fn submit_many(log: &Log, disk: &FaultyDisk, next: &AtomicU64, last: &AtomicU64, receipts: &Mutex<Receipts>) {
+    loop {
+        let number = next.fetch_add(1, Ordering::SeqCst);
+        if disk.fired() {
+            last.fetch_min(number + 30, Ordering::SeqCst);
+        }
+        if number >= last.load(Ordering::SeqCst) {
+            return;
+        }
+        let sample = sample(number);
+        match log.submit_and_wait(sample.submission()) {
+            Ok(receipt) => receipts.lock().unwrap().push((receipt.index(), sample)),
+            Err(BorderClosed::Stopped) => return,
+            Err(_) => std::thread::yield_now(),
+        }
+    }
+}
+
+fn restart(mut after: After) {
+    let memory = Arc::new(after.disk);
+    let disk = Arc::new(FaultyDisk::new(memory.clone(), None));
+    let index = Arc::new(after.index);
+    let log = Log::open(disk.clone(), identity(), options(), hooks(index.clone(), &Arc::default())).unwrap();
+    submit(&log, 5000..5003, &mut after.receipts);
+    log.close();
+    after.receipts.sort_by_key(|(index, _)| *index);
+    assert!(after.receipts.windows(2).all(|p| p[0].0 < p[1].0), "a place was given twice");
+    after.checkpoints.extend(base().checkpoints.iter().cloned());
+    after.checkpoints.extend(disk.replaced(checkpoint()));
+    check(memory.as_ref(), &log, &after.receipts, &after.checkpoints);
+    for (entry, sample) in &after.receipts {
+        assert!(sample.draft.subjects.tags().iter().all(|t| index.has(*t, *entry)), "tags of entry {entry}");
+    }
+}
+
+fn matrix(step: Step) {
+    let seed = std::env::var("CLOVER_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(20_261_122);
+    println!("CLOVER_SEED={seed}");
+    let mut fired = 0;
+    for (round, nth) in [1, 2, 3, 6].into_iter().enumerate() {
+        for fault in [Fault::NotDone, Fault::Unanswered] {
+            for then in [Then::GoesOn, Then::Dies] {
+                for crash in [Crash::Lost, Crash::Kept, Crash::Torn(seed + round as u64), Crash::Torn(!seed)] {
+                    let plan = Plan { step, nth, fault, then };
+                    println!("{plan:?}, {crash:?}");
+                    let after = run(plan, crash);
+                    fired += usize::from(after.fired);
+                    restart(after);
+                }
+            }
+        }
+    }
+    assert!(fired >= 16, "{step:?} failed in {fired} runs only");
+}
+
+#[test]
+fn a_fault_of_allocate_loses_nothing() {
+    matrix(Step::Allocate);
+}
+
+#[test]
+fn a_fault_of_write_at_loses_nothing() {
+    matrix(Step::WriteAt);
+}
+
+#[test]
+fn a_fault_of_sync_data_ends_the_log_and_loses_nothing() {
+    matrix(Step::SyncData);
+}
+
+#[test]
+fn a_fault_of_put_loses_nothing() {
+    matrix(Step::Put);
+}
+
+#[test]
+fn a_fault_of_replace_loses_nothing() {
+    matrix(Step::Replace);
+}
+
+#[test]
+fn a_fault_of_sync_all_ends_the_log_and_loses_nothing() {
+    matrix(Step::SyncAll);
+}
+
+#[test]
+fn a_fault_of_rename_loses_nothing() {
+    matrix(Step::Rename);
+}
+
+#[test]
+fn a_fault_of_remove_loses_nothing() {
+    matrix(Step::Remove);
+}
+
+#[test]
+fn a_crash_during_a_restart_loses_nothing() {
+    let Base { disk, .. } = base();
+    for nth in [1, 2, 3, 4, 5, 8, 16] {
+        for step in [Step::WriteAt, Step::SyncData, Step::Put, Step::Replace, Step::SyncAll, Step::Remove] {
+            let memory = Arc::new(disk.crash(Crash::Lost));
+            let plan = Plan { step, nth, fault: Fault::Unanswered, then: Then::Dies };
+            let faulty = Arc::new(FaultyDisk::new(memory.clone(), Some(plan)));
+            drop(open(&faulty, options()));
+            let again = Arc::new(memory.crash(Crash::Torn(nth as u64)));
+            let log = open(&again, options()).unwrap();
+            log.close();
+            check(again.as_ref(), &log, &base().receipts, &base().checkpoints);
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! A killed import leaves each person wholly there, or not at all.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use model::{Country, SubjectId, UnixSeconds};
+use testkit::Dice;
+use vault::records::{Arrived, RecordError};
+use vault::{Folder, KeyService, Log, Records};
+
+use super::kill::{kills, killed_child, orders};
+use super::{hooks, identity, options, sample};
+
+const IMPORTER: &str = "CLOVER_IMPORTER";
+
+/// The collections of a person and how many records each has: a few, and of some people more than the store
+/// takes at once.
+fn shape(number: u64) -> BTreeMap<&'static str, usize> {
+    let videos = if number.is_multiple_of(9) { 40 } else { usize::try_from(number % 4).unwrap() };
+    BTreeMap::from([("profile", 1), ("videos", videos), ("video", 2)])
+}
+
+fn record(number: u64, collection: &str, place: usize) -> Vec<u8> {
+    let bytes = if shape(number)["videos"] > 30 { 40_000 } else { 200 };
+    format!("{{\"of\":{number},\"in\":\"{collection}\",\"place\":{place},\"pad\":\"{}\"}}", "x".repeat(bytes)).into_bytes()
+}
+
+fn arrive(records: &Records, keys: &KeyService, number: u64) -> Result<Arrived, RecordError> {
+    let mut arrival = records.arrival(keys)?;
+    for (collection, count) in shape(number) {
+        for place in 0..count {
+            arrival.put(collection, &record(number, collection, place))?;
+        }
+    }
+    arrival.finish(handle(keys, number), Country::parse("IE").unwrap(), UnixSeconds(1_790_000_000))
+}
+
+fn handle(keys: &KeyService, number: u64) -> SubjectId {
+    keys.subject_id(&format!("person-{number}"))
+}
+
+struct Enclave {
+    records: Arc<Records>,
+    keys: KeyService,
+    log: Log,
+}
+
+fn enclave(folder: &Path) -> Enclave {
+    let records = Arc::new(Records::open(&folder.join("records")).unwrap());
+    let keys = KeyService::open(folder, "set").unwrap();
+    let disk = Arc::new(Folder::open(&folder.join("log")).unwrap());
+    let log = Log::open(disk, identity(), options(), hooks(records.clone(), &Arc::default())).unwrap();
+    Enclave { records, keys, log }
+}
+
+fn create(folder: &Path) {
+    KeyService::create(folder).unwrap();
+    Log::create(&Folder::open(&folder.join("log")).unwrap(), &identity()).unwrap();
+}
+
+/// Not a claim: the child of the test below, and nothing when it is not told to be.
+#[test]
+fn the_importing_child() {
+    let Some((folder, start)) = orders(IMPORTER) else { return };
+    let Enclave { records, keys, log } = enclave(&folder);
+    for number in start.. {
+        let arrived = arrive(&records, &keys, number).unwrap();
+        let receipt = log.submit_and_wait(sample(number).submission()).unwrap();
+        records.admit(&[arrived], &receipt).unwrap();
+        println!("answer: {number}");
+    }
+}
+
+/// That each person of these who is there is wholly there. Returns who is.
+fn whole(records: &Records, keys: &KeyService, numbers: impl Iterator<Item = u64>) -> Vec<u64> {
+    let mut there = Vec::new();
+    for number in numbers {
+        let Some(person) = records.person(&handle(keys, number)).unwrap() else { continue };
+        let opened = records.keys_of(keys, &person).unwrap();
+        for (collection, count) in shape(number) {
+            let all = records.collection(&person, &opened, collection, 1000).unwrap();
+            let expected: Vec<_> = (0..count).map(|place| record(number, collection, place)).collect();
+            assert!(all == expected, "`{collection}` of person {number}: {} of {count} records", all.len());
+        }
+        there.push(number);
+    }
+    assert_eq!(records.count().unwrap(), there.len(), "nobody else is there");
+    there
+}
+
+#[test]
+fn a_killed_import_has_every_person_it_answered_for_and_no_half_one() {
+    let seed = std::env::var("CLOVER_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(20_261_122);
+    println!("CLOVER_SEED={seed}");
+    let mut dice = Dice::new(seed);
+    let dir = tempfile::tempdir().unwrap();
+    create(dir.path());
+    let (mut answered, mut next) = (Vec::new(), 0);
+    for _ in 0..kills() {
+        let said = killed_child("records::the_importing_child", IMPORTER, dir.path(), next, &mut dice);
+        answered.extend(said.iter().map(|a| a.parse::<u64>().unwrap()));
+        // The one after the last answer may be there too.
+        next = answered.last().unwrap() + 2;
+        let Enclave { records, keys, .. } = enclave(dir.path());
+        let there = whole(&records, &keys, 0..next);
+        assert!(answered.iter().all(|n| there.contains(n)), "someone who was answered for is lost");
+    }
+    let keys = KeyService::open(dir.path(), "set").unwrap();
+    killed_child("records::the_importing_child", IMPORTER, dir.path(), next, &mut dice);
+    cut_journals(&dir.path().join("records"), &keys, next + 1000, &mut dice);
+}
+
+/// Cuts the newest journal of a killed store at several places: what the power takes when it fails.
+fn cut_journals(store: &Path, keys: &KeyService, limit: u64, dice: &mut Dice) {
+    let journal = newest_journal(store);
+    let used = used(&std::fs::read(&journal).unwrap());
+    println!("the newest journal has {used} bytes");
+    for round in 0..8 {
+        let copied = tempfile::tempdir().unwrap();
+        copy(store, copied.path());
+        let place = copied.path().join(journal.strip_prefix(store).unwrap());
+        let cut = if round == 0 { used - 1 } else { dice.below(used) };
+        let file = std::fs::OpenOptions::new().write(true).open(&place).unwrap();
+        file.set_len(cut as u64).unwrap();
+        if round % 2 == 1 {
+            file.set_len(64 << 20).unwrap();
+        }
+        let records = Records::open(copied.path()).unwrap_or_else(|e| panic!("cut at {cut} of {used}: {e:?}"));
+        whole(&records, keys, 0..limit);
+    }
+}
+
+fn newest_journal(store: &Path) -> PathBuf {
+    let journals = std::fs::read_dir(store).unwrap().map(|e| e.unwrap().path());
+    let number = |p: &PathBuf| p.file_stem().and_then(|s| s.to_str()).and_then(|s| s.parse::<u64>().ok());
+    journals.filter(|p| p.extension().is_some_and(|e| e == "jnl")).max_by_key(number).unwrap()
+}
+
+fn used(bytes: &[u8]) -> usize {
+    bytes.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1)
+}
+
+/// A copy without the zeros at the ends of files.
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let place = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir(&place).unwrap();
+            copy(&entry.path(), &place);
+        } else {
+            let bytes = std::fs::read(entry.path()).unwrap();
+            let kept = if place.extension().is_some_and(|e| e == "jnl") { used(&bytes) } else { bytes.len() };
+            std::fs::write(&place, &bytes[..kept]).unwrap();
+        }
+    }
+}
+
+#[test]
+fn the_same_person_arrives_once() {
+    let dir = tempfile::tempdir().unwrap();
+    create(dir.path());
+    let Enclave { records, keys, log } = enclave(dir.path());
+    let first = arrive(&records, &keys, 1).unwrap();
+    assert!(matches!(arrive(&records, &keys, 1), Err(RecordError::Duplicate)), "while the first arrives");
+    let receipt = log.submit_and_wait(sample(1).submission()).unwrap();
+    records.admit(&[first], &receipt).unwrap();
+    assert!(matches!(arrive(&records, &keys, 1), Err(RecordError::Duplicate)), "when the first is there");
+}
+
+#[test]
+fn an_import_that_is_dismissed_takes_nothing_from_another_that_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    create(dir.path());
+    let Enclave { records, keys, log } = enclave(dir.path());
+    let kept = arrive(&records, &keys, 3).unwrap();
+    drop(arrive(&records, &keys, 2).unwrap());
+    records.dismiss().unwrap();
+    let receipt = log.submit_and_wait(sample(1).submission()).unwrap();
+    records.admit(&[kept], &receipt).unwrap();
+    assert_eq!(whole(&records, &keys, 0..10), [3]);
+}
