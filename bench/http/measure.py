@@ -17,8 +17,8 @@ end
 """
 
 
-def tree(pid):
-    """A process and its descendants."""
+def tree(roots):
+    """Processes and their descendants."""
     children = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -28,7 +28,7 @@ def tree(pid):
                 continue
             parent = int(stat[stat.rindex(")") + 2 :].split()[1])
             children.setdefault(parent, []).append(int(entry.name))
-    found, queue = [], [pid]
+    found, queue = [], list(roots)
     while queue:
         at = queue.pop()
         found.append(at)
@@ -46,6 +46,15 @@ def cpu_seconds(pids):
         except OSError:
             pass
     return total / 1e9
+
+
+def resident_kib(pid):
+    """The most memory that a process had."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 def busy_seconds():
@@ -73,10 +82,10 @@ def wrk(url, headers, connections, seconds, script, cpu):
     return json.loads(out.stderr[out.stderr.index("{") :])
 
 
-def one_run(url, headers, connections, seconds, script, cpu, proxy_pid, origin_pid):
+def one_run(url, headers, connections, seconds, script, cpu, proxy_pids, origin_pids):
     """One run of wrk, with the CPU time of the proxy, of the origin, of wrk and of everybody else."""
-    proxy = tree(proxy_pid) if proxy_pid else []
-    times = lambda: (cpu_seconds(proxy), cpu_seconds([origin_pid]), busy_seconds(), time.monotonic(), os.times())
+    proxy = tree(proxy_pids)
+    times = lambda: (cpu_seconds(proxy), cpu_seconds(origin_pids), busy_seconds(), time.monotonic(), os.times())
     p0, o0, b0, w0, t0 = times()
     r = wrk(url, headers, connections, seconds, script, cpu)
     p1, o1, b1, w1, t1 = times()

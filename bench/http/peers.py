@@ -1,5 +1,5 @@
-"""How each peer is configured and started. Every peer is one process tree, has its access log on (Clover: its
-ledger), and is told to use one worker."""
+"""How each peer is configured and started: the commands whose processes together are the peer. Every peer has its
+access log on (Clover: its ledger) and is told to use one worker."""
 
 import os
 import subprocess
@@ -103,7 +103,7 @@ def nginx(folder, address, origin, tls, work):
     config = folder / "nginx.conf"
     text = NGINX.format(folder=folder, address=address, origin=origin, tls=ssl, ssl="ssl" if tls else "")
     config.write_text(text)
-    return ["nginx", "-c", str(config)]
+    return [["nginx", "-c", str(config)]]
 
 
 def ext_proc(folder, address, origin, tls, work):
@@ -120,15 +120,14 @@ def ext_proc(folder, address, origin, tls, work):
     config.write_text(text)
     envoy = next((work / "venv").glob("lib/python*/site-packages/envoy/_bin/envoy"))
     processor = work / "extproc" / "release" / "extproc"
-    start = f'"{processor}" 127.0.0.1:{port + 500} & exec "$@"'
     command = [str(envoy), "-c", str(config), "--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]
-    return ["/bin/sh", "-c", start, "sh", *command, "--base-id", "0"]
+    return [[str(processor), f"127.0.0.1:{port + 500}"], [*command, "--base-id", "0"]]
 
 
 def clover(folder, address, origin, tls, work):
     """Listens with TLS on the port before the one for cleartext; see `setup-clover`."""
     port = port_of(address) - (0 if tls else 1)
-    return [str(HERE / "setup-clover"), str(folder), str(port), origin]
+    return [[str(HERE / "setup-clover"), str(folder), str(port), origin]]
 
 
 START = {"nginx": nginx, "ext_proc": ext_proc, "clover": clover}
@@ -154,4 +153,4 @@ def ready(name, folder):
 
 
 def environment():
-    return {**os.environ, "RUST_LOG": "warn"}
+    return {**os.environ, "CLOVER_LOG": "warn"}

@@ -81,7 +81,8 @@ pub fn listener(layout: &Layout, stem: &Path, hosts: &[&str]) -> Result<()> {
     let mut params = CertificateParams::new(hosts.iter().map(|h| (*h).to_owned()).collect::<Vec<_>>())?;
     params.subject_alt_names.push(SanType::IpAddress(std::net::Ipv4Addr::LOCALHOST.into()));
     params.distinguished_name = named(hosts.first().copied().unwrap_or("listener"));
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    // Forward lanes show it to destinations too; it names no actor, so it opens nothing here.
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     lasting(&mut params, Duration::days(LISTENER_DAYS));
     let certificate = params.signed_by(&key, &issuer(layout)?)?;
     write_pair(stem, &certificate.pem(), &key)

@@ -10,3 +10,9 @@ pub mod import;
 pub mod init;
 pub mod layout;
 pub mod sample;
+
+/// The time now.
+#[must_use]
+pub fn now() -> model::UnixSeconds {
+    gateway::enclave::now().0
+}

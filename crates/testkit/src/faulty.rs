@@ -79,6 +79,7 @@ struct State {
     space: Space,
     done: std::collections::BTreeMap<Step, usize>,
     replaced: Vec<(PathBuf, Vec<u8>)>,
+    forgotten: Vec<PathBuf>,
 }
 
 /// A [`Disk`] around another one.
@@ -136,6 +137,12 @@ impl FaultyDisk {
         self.released.notify_all();
     }
 
+    /// From now on flushes of a file do nothing until it is written again: what a flush that failed leaves,
+    /// when the system then takes the pages for clean.
+    pub fn forget(&self, path: &Path) {
+        self.state().forgotten.push(path.to_owned());
+    }
+
     /// Everything that a file was ever asked to be replaced with, done or not.
     #[must_use]
     pub fn replaced(&self, path: &Path) -> Vec<Vec<u8>> {
@@ -179,11 +186,13 @@ impl Disk for FaultyDisk {
     }
 
     fn write_at(&self, path: &Path, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.state().forgotten.retain(|p| p != path);
         self.run(Step::WriteAt, || self.inner.write_at(path, offset, bytes))
     }
 
     fn sync_data(&self, path: &Path) -> io::Result<()> {
-        self.run(Step::SyncData, || self.inner.sync_data(path))
+        let forgotten = self.state().forgotten.iter().any(|p| p == path);
+        self.run(Step::SyncData, || if forgotten { Ok(()) } else { self.inner.sync_data(path) })
     }
 
     fn put(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::config::CompressionPolicy;
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use ledger::{Receipt, SecretKey};
 use model::{Country, Explain, SubjectId, Tag, UnixSeconds};
 
@@ -133,8 +134,12 @@ impl Records {
     /// # Errors
     /// What the store says.
     pub fn open(folder: &Path) -> Result<Self, RecordError> {
-        let db = Database::builder(folder).open()?;
-        let keyspace = |name| db.keyspace(name, KeyspaceCreateOptions::default);
+        // Sealed bytes do not get shorter.
+        let db = Database::builder(folder).journal_compression(CompressionType::None).open()?;
+        let plain = || CompressionPolicy::all(CompressionType::None);
+        let keyspace = |name| {
+            db.keyspace(name, || KeyspaceCreateOptions::default().data_block_compression_policy(plain()))
+        };
         let (subjects, records) = (keyspace("subjects")?, keyspace("records")?);
         let (pending, tags) = (keyspace("pending")?, keyspace("tags")?);
         let store = Self { db, subjects, records, pending, tags, arriving: Arriving::default() };

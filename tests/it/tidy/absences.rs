@@ -1,7 +1,7 @@
 //! What stands nowhere in shipped code, or in named places only.
 
 use super::crates::CORE;
-use super::tree::{self, is_test, shipped};
+use super::tree::{self, of, shipped, sources};
 
 /// Crates whose types may implement the ledger's storage, and so have receipts minted.
 const STORAGE: &[&str] = &["crates/vault/", "crates/testkit/"];
@@ -43,10 +43,10 @@ const NOT_AT_THE_BORDER: &[&str] =
     &["std::fs", "tokio::fs", "File::open", "File::create", "fjall::", "rusqlite"];
 
 /// Places in shipped sources where one of the words stands.
-fn places(paths: impl Iterator<Item = (String, String)>, words: &[&str]) -> Vec<String> {
+fn places<'a>(sources: impl IntoIterator<Item = &'a (String, String)>, words: &[&str]) -> Vec<String> {
     let mut places = Vec::new();
-    for (path, text) in paths {
-        for (number, line) in shipped(&text) {
+    for (path, text) in sources {
+        for (number, line) in shipped(text) {
             for word in words.iter().filter(|w| line.contains(**w)) {
                 places.push(format!("{path}:{number}: {word}"));
             }
@@ -55,30 +55,27 @@ fn places(paths: impl Iterator<Item = (String, String)>, words: &[&str]) -> Vec<
     places
 }
 
-fn all_shipped() -> impl Iterator<Item = (String, String)> {
-    tree::texts(".rs").into_iter().filter(|(p, _)| p.starts_with("crates/") && !is_test(p))
-}
-
 #[test]
 fn core_crates_have_no_io_no_clock_no_randomness_and_no_async() {
+    let all = sources();
     for name in CORE {
-        let sources = tree::sources(name);
+        let sources = of(&all, name);
         assert!(!sources.is_empty(), "`{name}` has no source files");
-        let found = places(sources.into_iter(), NOT_IN_CORE);
+        let found = places(sources.iter().copied(), NOT_IN_CORE);
         assert!(found.is_empty(), "{found:#?}");
-        let grouped = tree::sources(name).into_iter().flat_map(|(path, text)| {
-            let grouped = text.lines().any(|l| l.starts_with("use std::{"));
-            grouped.then_some(path)
-        });
         // One path a line, so that the search above sees them all.
-        assert_eq!(grouped.collect::<Vec<_>>(), Vec::<String>::new(), "grouped imports of std");
+        let grouped = places(sources, &["use std::{"]);
+        assert!(grouped.is_empty(), "{grouped:#?}");
     }
 }
 
 #[test]
 fn gateways_and_console_open_no_file() {
+    let all = sources();
     for name in ["gateway", "console"] {
-        let found = places(tree::sources(name).into_iter(), NOT_AT_THE_BORDER);
+        let sources = of(&all, name);
+        assert!(!sources.is_empty(), "`{name}` has no source files");
+        let found = places(sources, NOT_AT_THE_BORDER);
         assert!(found.is_empty(), "{found:#?}");
     }
 }
@@ -87,8 +84,8 @@ fn gateways_and_console_open_no_file() {
 fn only_vault_and_testkit_have_receipts_minted() {
     let implements = |line: &str| line.trim_start().starts_with("impl") && line.contains("Storage for ");
     let mut found = 0;
-    for (path, text) in all_shipped() {
-        for (number, line) in shipped(&text).into_iter().filter(|(_, l)| implements(l)) {
+    for (path, text) in sources() {
+        for (number, _) in shipped(&text).into_iter().filter(|(_, l)| implements(l)) {
             assert!(
                 STORAGE.iter().any(|s| path.starts_with(s)),
                 "{path}:{number} implements the ledger's storage"
@@ -113,7 +110,8 @@ fn sealed_payloads_are_opened_in_named_places_only() {
 #[test]
 fn unsafe_code_stands_in_named_modules_only() {
     let word = concat!("uns", "afe ");
-    for (path, text) in tree::texts(".rs") {
+    // The harness under `bench/` is no part of what is shipped, nor of the workspace.
+    for (path, text) in tree::texts(".rs").into_iter().filter(|(p, _)| !p.starts_with("bench/")) {
         for (number, line) in shipped(&text) {
             let named = UNSAFE.iter().any(|(p, reason)| *p == path && !reason.is_empty());
             assert!(named || !line.contains(word), "{path}:{number}: {line}");

@@ -24,6 +24,7 @@ const EDGES: &[(&str, &str)] = &[
     ("clover", "model policy inspect transform ledger access crossing vault gateway console prove migrate"),
     ("audit", ""),
     ("testkit", "model policy inspect transform ledger access crossing vault gateway console"),
+    ("xtask", "model policy inspect transform ledger access crossing vault gateway console clover testkit"),
 ];
 
 /// Crates without IO, clock, randomness of their own, or async.
@@ -127,14 +128,15 @@ fn the_table_in_architecture_md_is_the_one_that_is_tested() {
 
 #[test]
 fn core_crates_pull_in_no_runtime_no_store_and_no_randomness() {
-    for name in CORE {
-        let package = format!("clover-{name}");
-        let listed = tree::cargo(&["tree", "-p", &package, "-e", "normal", "--prefix", "none", "-f", "{p}"]);
-        let names: BTreeSet<_> = listed.lines().filter_map(|l| l.split(' ').next()).collect();
-        assert!(names.contains(package.as_str()), "cargo tree lists nothing for `{package}`");
-        let wrong: Vec<_> = NOT_IN_CORE.iter().filter(|n| names.contains(**n)).collect();
-        assert!(wrong.is_empty(), "`{name}` pulls in {wrong:?}");
-    }
+    let packages: Vec<String> = CORE.iter().map(|name| format!("clover-{name}")).collect();
+    let chosen = packages.iter().flat_map(|p| ["-p", p.as_str()]);
+    let args: Vec<&str> =
+        ["tree", "-e", "normal", "--prefix", "none", "-f", "{p}"].into_iter().chain(chosen).collect();
+    let listed = tree::cargo(&args);
+    let names: BTreeSet<_> = listed.lines().filter_map(|l| l.split(' ').next()).collect();
+    assert!(packages.iter().all(|p| names.contains(p.as_str())), "cargo tree lists too little");
+    let wrong: Vec<_> = NOT_IN_CORE.iter().filter(|n| names.contains(**n)).collect();
+    assert!(wrong.is_empty(), "core crates pull in {wrong:?}; find the way with `cargo tree -e normal -i`");
 }
 
 #[test]

@@ -85,9 +85,21 @@ const CRYPTO_NAMES: &[&str] = &[
     "x25519",
 ];
 
-/// Name and version of every package that the shipped binaries are linked from.
+/// Name and version of every package that the shipped binaries, `clover` and `clover-audit`, are linked from.
 fn shipped() -> BTreeSet<(String, String)> {
-    let listed = tree::cargo(&["tree", "--workspace", "-e", "normal", "--prefix", "none", "-f", "{p}"]);
+    let listed = tree::cargo(&[
+        "tree",
+        "-p",
+        "clover",
+        "-p",
+        "clover-audit",
+        "-e",
+        "normal",
+        "--prefix",
+        "none",
+        "-f",
+        "{p}",
+    ]);
     let pair = |line: &str| {
         let mut words = line.split(' ');
         Some((words.next()?.to_owned(), words.next()?.to_owned()))

@@ -68,7 +68,7 @@ pub(super) fn shipped(text: &str) -> Vec<(usize, &str)> {
 }
 
 /// Whether a file is test code as a whole.
-pub(super) fn is_test(path: &str) -> bool {
+fn is_test(path: &str) -> bool {
     let part = |p: &str| path.contains(p);
     path.starts_with("tests/")
         || part("/tests/")
@@ -77,10 +77,15 @@ pub(super) fn is_test(path: &str) -> bool {
         || path.ends_with("/tests.rs")
 }
 
-/// The shipped source files of one crate.
-pub(super) fn sources(name: &str) -> Vec<(String, String)> {
+/// The shipped source files of all crates.
+pub(super) fn sources() -> Vec<(String, String)> {
+    texts(".rs").into_iter().filter(|(p, _)| p.starts_with("crates/") && !is_test(p)).collect()
+}
+
+/// Those of one crate.
+pub(super) fn of<'a>(sources: &'a [(String, String)], name: &str) -> Vec<&'a (String, String)> {
     let folder = format!("crates/{name}/src/");
-    texts(".rs").into_iter().filter(|(p, _)| p.starts_with(&folder) && !is_test(p)).collect()
+    sources.iter().filter(|(p, _)| p.starts_with(&folder)).collect()
 }
 
 #[test]

@@ -224,10 +224,11 @@ impl Publisher {
         for first in free {
             let path = segments::path(first);
             let done = if spare { self.disk.remove(&path) } else { self.disk.rename(&path, Path::new(segments::SPARE)) };
-            spare = true;
             if let Err(e) = done {
                 tracing::warn!(error = %e, "a segment of the ledger was not recycled");
+                break;
             }
+            spare = true;
         }
         Ok(())
     }

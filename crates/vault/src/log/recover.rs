@@ -127,9 +127,12 @@ fn frames(disk: &dyn Disk, from: u64, segment_bytes: u64) -> Result<Found, LogEr
     }
     let mut firsts: Vec<u64> = names.iter().filter_map(|n| segments::first(n)).collect();
     firsts.sort_unstable();
-    if firsts.first().map_or(from > 0, |first| *first > from) {
+    // What is flushed needs no frames; a segment of it may be there still, or its neighbour gone already.
+    let needed = firsts.partition_point(|first| *first <= from);
+    if needed == 0 && (from > 0 || !firsts.is_empty()) {
         return Err(LogError::Damaged(format!("the segment with entry {from} is missing")));
     }
+    firsts.drain(..needed.saturating_sub(1));
     let mut found = Found { batches: Vec::new(), tail: Tail::default(), last: None };
     let mut next = None;
     for first in firsts {

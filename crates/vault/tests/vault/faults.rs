@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use testkit::{Crash, Fault, FaultyDisk, MemoryDisk, MemoryIndex, Plan, Step, Then};
 use vault::log::{BorderClosed, LogError};
-use vault::{Border, Log};
+use vault::{Border, Disk, Log};
 
 use super::{Sample, check, hooks, identity, open, options, sample, unpublished, wait};
 
@@ -88,7 +88,8 @@ fn run(plan: Plan, crash: Crash) -> After {
                 assert_eq!(log.border(), Border::Closed(BorderClosed::Stopped));
                 assert_eq!(log.submit(sample(1).submission()).err(), Some(BorderClosed::Stopped));
             }
-            assert!(!fatal.load(Ordering::SeqCst) || matches!(plan.step, Step::SyncData | Step::SyncAll));
+            let flush = matches!(plan.step, Step::SyncData | Step::SyncAll) || plan.then == Then::Dies;
+            assert!(flush || !fatal.load(Ordering::SeqCst), "only a failed flush ends the log");
             // The log still runs: the crash comes in the middle of whatever it does.
             after(&memory, &disk, &index, receipts, crash)
         }
@@ -218,5 +219,40 @@ fn a_crash_during_a_restart_loses_nothing() {
             log.close();
             check(again.as_ref(), &log, &base().receipts, &base().checkpoints);
         }
+    }
+}
+
+#[test]
+fn what_a_failed_flush_left_in_the_cache_is_on_the_disk_before_it_is_signed() {
+    for nth in 2..8 {
+        let base = base();
+        let memory = Arc::new(base.disk.crash(Crash::Kept));
+        let plan = Plan { step: Step::SyncData, nth, fault: Fault::NotDone, then: Then::Dies };
+        let faulty = Arc::new(FaultyDisk::new(memory.clone(), Some(plan)));
+        let index = Arc::new(base.index.crash());
+        let start = |disk: &Arc<FaultyDisk>| {
+            Log::open(disk.clone(), identity(), options(), hooks(index.clone(), &Arc::default()))
+        };
+        let log = start(&faulty).unwrap();
+        let mut receipts = base.receipts.clone();
+        let mut numbers = 1000..;
+        while let Some(sample) = numbers.next().map(sample)
+            && let Ok(receipt) = log.submit_and_wait(sample.submission())
+        {
+            receipts.push((receipt.index(), sample));
+        }
+        drop(log);
+        // The process starts again over the same cache, signs what it finds, and then the power fails.
+        let plan = Plan { step: Step::Replace, nth: 1, fault: Fault::Unanswered, then: Then::Dies };
+        let cached = Arc::new(FaultyDisk::new(memory.clone(), Some(plan)));
+        for name in cached.list(Path::new("wal")).unwrap() {
+            cached.forget(&Path::new("wal").join(name));
+        }
+        drop(start(&cached));
+        assert!(cached.fired(), "it has signed a checkpoint");
+        let (disk, index) = (memory.crash(Crash::Lost), index.crash());
+        let mut checkpoints = faulty.replaced(checkpoint());
+        checkpoints.extend(cached.replaced(checkpoint()));
+        restart(After { disk, index, receipts, checkpoints, fired: true });
     }
 }

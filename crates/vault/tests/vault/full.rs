@@ -73,7 +73,7 @@ fn what_waits_behind_a_refused_batch_is_refused_with_it() {
     wait("the first write", || disk.count(Step::WriteAt) == 1);
     let large: Vec<_> = (2..5).map(|n| log.submit(sized(n, 3 << 20).submission()).unwrap()).collect();
     disk.release();
-    first.blocking_recv().unwrap().unwrap();
+    assert_eq!(first.blocking_recv().unwrap().unwrap().index(), 0);
     for reply in large {
         assert_eq!(reply.blocking_recv().unwrap().unwrap_err(), BorderClosed::NotWritten);
     }

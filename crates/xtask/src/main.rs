@@ -1,0 +1,158 @@
+//! `xtask demo`: the first crossing, played with real processes and checked by a stranger.
+
+mod show;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+use xtask::story::{self, Crossing};
+use xtask::world::World;
+
+/// Tasks of the project.
+#[derive(Debug, Parser)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Play the demo.
+    Demo(Demo),
+}
+
+#[derive(Debug, clap::Args)]
+struct Demo {
+    /// Keep all state in this folder, which must be new or empty.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Leave the enclave running and say what to try.
+    #[arg(long)]
+    keep: bool,
+    /// Write each crossing with what was expected and what happened.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// People in the vault.
+    #[arg(long, default_value_t = 1000)]
+    people: u64,
+}
+
+fn main() -> ExitCode {
+    let Cli { task: Task::Demo(demo) } = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    match runtime.context("cannot start").and_then(|r| r.block_on(run(&demo))) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(e) => {
+            show::error(&e);
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// The folder of the demo: the one asked for, or a new one below the temporary folder.
+fn folder(demo: &Demo) -> Result<(PathBuf, bool)> {
+    if let Some(dir) = &demo.dir {
+        if dir.exists() && std::fs::read_dir(dir)?.next().is_some() {
+            bail!("`{}` is not empty", dir.display());
+        }
+        std::fs::create_dir_all(dir)?;
+        return Ok((dir.canonicalize()?, false));
+    }
+    let dir = std::env::temp_dir().join(format!("clover-demo-{}", std::process::id()));
+    std::fs::create_dir_all(&dir)?;
+    Ok((dir, !demo.keep))
+}
+
+async fn run(demo: &Demo) -> Result<bool> {
+    let (folder, temporary) = folder(demo)?;
+    let result = tell(demo, &folder).await;
+    if temporary {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    result
+}
+
+async fn tell(demo: &Demo, folder: &Path) -> Result<bool> {
+    let show = show::Show::new();
+    let mut world = World::create(folder, demo.people, 7, |step| show.step(step)).await?;
+    show.chapter("Crossings: who asks for what from where");
+    let mut crossings = story::play(&world, |c| show.crossing(c)).await?;
+    show.chapter("The auditor checks the written ledger from its files alone");
+    if !demo.keep {
+        world.published()?;
+        world.stop()?;
+    }
+    let copy = folder.join("for-the-auditor");
+    still_copy(&world, &copy)?;
+    crossings.push(honest(&world, &copy)?);
+    crossings.push(tampered(&world, &copy)?);
+    crossings.iter().rev().take(2).rev().for_each(|c| show.crossing(c));
+    let right = crossings.iter().all(|c| c.as_expected);
+    if let Some(path) = &demo.json {
+        let text = serde_json::to_string_pretty(&serde_json::json!({ "as_expected": right, "crossings": crossings }))?;
+        std::fs::write(path, text).with_context(|| format!("cannot write `{}`", path.display()))?;
+    }
+    show.summary(&crossings, &world);
+    if demo.keep {
+        show.try_it(&world)?;
+        tokio::signal::ctrl_c().await?;
+        world.stop()?;
+    }
+    Ok(right)
+}
+
+/// A copy of the public tree that does not change while it is read: the checkpoint first.
+fn still_copy(world: &World, to: &Path) -> Result<()> {
+    if world.pid().is_some() {
+        world.published()?;
+    }
+    copy_tree(&world.ledger(), to)
+}
+
+fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() { copy_tree(&entry.path(), &target)? } else { std::fs::copy(entry.path(), target).map(drop)? }
+    }
+    Ok(())
+}
+
+fn verdict(what: &'static str, expected: &'static str, code: Option<i32>, wanted: i32, said: &str) -> Crossing {
+    let happened = said.lines().filter(|l| l.starts_with("entries") || l.starts_with("decisions") || l.contains("finding"));
+    let happened = happened.take(3).map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>().join("; ");
+    Crossing { what, expected, happened, status: 0, entry: None, as_expected: code == Some(wanted) }
+}
+
+fn honest(world: &World, copy: &Path) -> Result<Crossing> {
+    let (code, said) = world.audit(copy)?;
+    Ok(verdict("every entry, root, signature and decision is checked", "no finding", code, 0, &said))
+}
+
+/// Flips one byte in the middle of the first bundle of entries.
+fn tampered(world: &World, copy: &Path) -> Result<Crossing> {
+    let folder = copy.join("tile/entries");
+    let bundle = newest(&folder)?;
+    let mut bytes = std::fs::read(&bundle)?;
+    let middle = bytes.len() / 2;
+    if let Some(byte) = bytes.get_mut(middle) {
+        *byte ^= 1;
+    }
+    std::fs::write(&bundle, bytes)?;
+    let (code, said) = world.audit(copy)?;
+    Ok(verdict("one byte of a copy is flipped", "found", code, 1, &said))
+}
+
+/// The bundle that the checkpoint needs: the widest partial one, or the first full one.
+fn newest(folder: &Path) -> Result<PathBuf> {
+    let partial = folder.join("000.p");
+    let mut widths: Vec<u64> = std::fs::read_dir(&partial)
+        .map(|d| d.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect())
+        .unwrap_or_default();
+    widths.sort_unstable();
+    Ok(widths.last().map_or_else(|| folder.join("000"), |w| partial.join(w.to_string())))
+}

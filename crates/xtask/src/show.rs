@@ -1,0 +1,91 @@
+//! What a person sees of the demo.
+
+use std::io::Write;
+use std::time::Instant;
+
+use anyhow::Result;
+use indicatif::ProgressBar;
+use xtask::story::Crossing;
+use xtask::world::{World, at};
+
+/// Prints the demo.
+pub(crate) struct Show {
+    started: Instant,
+    bar: ProgressBar,
+}
+
+fn line(text: &str) {
+    // A closed pipe is the reader's choice.
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+/// Prints an error with its causes.
+pub(crate) fn error(e: &anyhow::Error) {
+    let _ = writeln!(std::io::stderr().lock(), "error: {e:#}");
+}
+
+impl Show {
+    #[expect(clippy::disallowed_methods, reason = "the demo tells people how long it took")]
+    pub(crate) fn new() -> Self {
+        Self { started: Instant::now(), bar: ProgressBar::new_spinner() }
+    }
+
+    pub(crate) fn step(&self, text: &str) {
+        self.bar.enable_steady_tick(std::time::Duration::from_millis(120));
+        self.bar.set_message(text.to_owned());
+        self.bar.suspend(|| line(&format!("  · {text}")));
+    }
+
+    pub(crate) fn chapter(&self, text: &str) {
+        self.bar.finish_and_clear();
+        line(&format!("\n{text}"));
+    }
+
+    pub(crate) fn crossing(&self, c: &Crossing) {
+        let mark = if c.as_expected { "ok  " } else { "FAIL" };
+        let entry = c.entry.map_or(String::new(), |e| format!("  [entry {e}]"));
+        line(&format!("  {mark} {}\n         expected {}; happened: {}{entry}", c.what, c.expected, c.happened));
+    }
+
+    pub(crate) fn summary(&self, crossings: &[Crossing], world: &World) {
+        let right = crossings.iter().filter(|c| c.as_expected).count();
+        let recorded = crossings.iter().filter(|c| c.entry.is_some()).count();
+        line(&format!(
+            "\n{right} of {} as expected; {recorded} of them are on the ledger, each before a byte was released.\n\
+             The public tree is in `{}`. It is not independently witnessed: one machine proves nothing about itself.\n\
+             {:.1} s.",
+            crossings.len(),
+            world.ledger().display(),
+            self.started.elapsed().as_secs_f64()
+        ));
+    }
+
+    pub(crate) fn try_it(&self, world: &World) -> Result<()> {
+        let root = world.layout.root().display().to_string();
+        let curl = format!("curl -s --cacert {root}/tls/ca.pem");
+        let with = |name: &str| format!("--cert {root}/credentials/{name}.pem --key {root}/credentials/{name}.key");
+        let gateway = format!("https://localhost:{}", world.gateway.port());
+        let subject = world.subject(0)?;
+        line(&format!(
+            "\nThe enclave is running; end it with Ctrl-C. Try, in another terminal:\n\n\
+             # the Dublin agent's grant, from Dublin (127.0.1.10), and the same from Beijing (127.0.44.10)\n\
+             {curl} {} --interface {} -H 'clover-purpose: support' -H 'clover-grant: G-1' \\\n  \
+               -d '{{\"dataset\":\"export\",\"subject\":\"{subject}\",\"fields\":[\"profile.emailAddress\"]}}' {gateway}/v1/read\n\n\
+             # public videos, seen from China\n\
+             {curl} {} --interface {} -H 'clover-purpose: research' {gateway}/lanes/public-videos\n\n\
+             # the person's own list, with proofs\n\
+             {curl} {} --interface {} {gateway}/v1/me/crossings\n\n\
+             # status and metrics of the site\n\
+             curl -s http://{}/status ; curl -s http://{}/metrics",
+            with("employee-ana-IE"),
+            at::DUBLIN,
+            with("employee-li-CN"),
+            at::BEIJING,
+            with(&format!("subject-{subject}-IE")),
+            at::DUBLIN,
+            world.control,
+            world.control,
+        ));
+        Ok(())
+    }
+}
