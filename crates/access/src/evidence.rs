@@ -137,7 +137,10 @@ impl Grant {
     /// What policy sees of it. `tag` makes the pseudonyms of actors, `subject` those of people.
     #[must_use]
     pub fn facts(
-        &self, id: Tag, tag: impl Fn(&ActorId) -> Tag, subject: impl Fn(&SubjectId) -> Option<Tag>,
+        &self,
+        id: Tag,
+        tag: impl Fn(&ActorId) -> Tag,
+        subject: impl Fn(&SubjectId) -> Option<Tag>,
     ) -> GrantFacts {
         GrantFacts {
             id,

@@ -36,7 +36,9 @@ impl<'a> Lines<'a> {
 
     /// Takes and parses one value.
     pub(crate) fn take<T, E>(
-        &mut self, key: &'static str, parse: impl FnOnce(&'a str) -> Result<T, E>,
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&'a str) -> Result<T, E>,
     ) -> Result<T, TextError> {
         let at = self.0.iter().position(|(k, _)| *k == key).ok_or_else(|| TextError::Key(key.to_owned()))?;
         let (_, value) = self.0.swap_remove(at);
@@ -45,7 +47,9 @@ impl<'a> Lines<'a> {
 
     /// Takes and parses one value, where `-` stands for "not narrowed".
     pub(crate) fn take_option<T, E>(
-        &mut self, key: &'static str, parse: impl FnOnce(&'a str) -> Result<T, E>,
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&'a str) -> Result<T, E>,
     ) -> Result<Option<T>, TextError> {
         self.take(key, |v| if v == "-" { Ok(None) } else { parse(v).map(Some) })
     }

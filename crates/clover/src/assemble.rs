@@ -102,7 +102,13 @@ pub fn flow_id() -> Result<FlowId> {
     Ok(FlowId::new(id))
 }
 
-fn open_log(layout: &Layout, config: &Config, programme: &Name, rulebook: Digest, index: Arc<dyn TagIndex>) -> Result<Log> {
+fn open_log(
+    layout: &Layout,
+    config: &Config,
+    programme: &Name,
+    rulebook: Digest,
+    index: Arc<dyn TagIndex>,
+) -> Result<Log> {
     let origin = origin(programme, config);
     let signer = signer(layout, &layout.keys().join("log.seed"), "log")?;
     if signer.verifier().name() != origin {
@@ -208,7 +214,11 @@ fn upstreams(layout: &Layout, config: &Config) -> Result<HashMap<String, Upstrea
 ///
 /// # Errors
 /// When a listener or the rulebook's parts cannot be used.
-pub async fn serve(layout: &Layout, assembled: Assembled, ready: impl FnOnce(std::net::SocketAddr)) -> Result<()> {
+pub async fn serve(
+    layout: &Layout,
+    assembled: Assembled,
+    ready: impl FnOnce(std::net::SocketAddr),
+) -> Result<()> {
     let Assembled { config, enclave, registry } = assembled;
     let tls = authority::server_config(layout, &layout.tls().join("gateway"))?;
     let programme = enclave.live().road.rulebook().programme.name.to_string();
@@ -225,7 +235,8 @@ pub async fn serve(layout: &Layout, assembled: Assembled, ready: impl FnOnce(std
     let listener = tokio::net::TcpListener::bind(config.control).await;
     let listener = listener.with_context(|| format!("cannot listen on `{}`", config.control))?;
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let control = tokio::spawn(control(listener, Arc::clone(&enclave), programme, config.site.to_string(), registry));
+    let control =
+        tokio::spawn(control(listener, Arc::clone(&enclave), programme, config.site.to_string(), registry));
     let stopping = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stopping);
     tokio::spawn(async move {
@@ -243,7 +254,11 @@ pub async fn serve(layout: &Layout, assembled: Assembled, ready: impl FnOnce(std
 }
 
 async fn control(
-    listener: tokio::net::TcpListener, enclave: Arc<Enclave>, programme: String, site: String, registry: Registry,
+    listener: tokio::net::TcpListener,
+    enclave: Arc<Enclave>,
+    programme: String,
+    site: String,
+    registry: Registry,
 ) {
     let rulebook = enclave.live().road.rulebook().digest.to_string();
     let (log, records) = (Arc::clone(&enclave), Arc::clone(enclave.records()));

@@ -7,8 +7,8 @@ use anyhow::{Context, Result, anyhow};
 use crossing::identify::Session;
 use rcgen::string::Ia5String;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, SanType,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -55,7 +55,9 @@ pub fn create(layout: &Layout, programme: &str) -> Result<()> {
 
 fn issuer(layout: &Layout) -> Result<Issuer<'static, KeyPair>> {
     let folder = layout.tls();
-    let read = |name: &str| std::fs::read_to_string(folder.join(name)).with_context(|| format!("cannot read `tls/{name}`"));
+    let read = |name: &str| {
+        std::fs::read_to_string(folder.join(name)).with_context(|| format!("cannot read `tls/{name}`"))
+    };
     let key = KeyPair::from_pem(&read("ca.key")?)?;
     Ok(Issuer::from_ca_cert_pem(&read("ca.pem")?, key)?)
 }
@@ -82,7 +84,8 @@ pub fn listener(layout: &Layout, stem: &Path, hosts: &[&str]) -> Result<()> {
     params.subject_alt_names.push(SanType::IpAddress(std::net::Ipv4Addr::LOCALHOST.into()));
     params.distinguished_name = named(hosts.first().copied().unwrap_or("listener"));
     // Forward lanes show it to destinations too; it names no actor, so it opens nothing here.
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    params.extended_key_usages =
+        vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     lasting(&mut params, Duration::days(LISTENER_DAYS));
     let certificate = params.signed_by(&key, &issuer(layout)?)?;
     write_pair(stem, &certificate.pem(), &key)
@@ -92,7 +95,13 @@ pub fn listener(layout: &Layout, stem: &Path, hosts: &[&str]) -> Result<()> {
 ///
 /// # Errors
 /// When the authority's files or the target cannot be used.
-pub fn credential(layout: &Layout, programme: &str, session: &Session, hours: u32, stem: &Path) -> Result<()> {
+pub fn credential(
+    layout: &Layout,
+    programme: &str,
+    session: &Session,
+    hours: u32,
+    stem: &Path,
+) -> Result<()> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::default();
     let uri = gateway::spiffe::write(programme, session);
@@ -108,13 +117,16 @@ fn pair(stem: &Path) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'sta
     let (pem, key) = (stem.with_extension("pem"), stem.with_extension("key"));
     let chain = CertificateDer::pem_file_iter(&pem).and_then(Iterator::collect);
     let chain: Vec<_> = chain.map_err(|e| anyhow!("cannot read `{}`: {e}", pem.display()))?;
-    let key = PrivateKeyDer::from_pem_file(&key).map_err(|e| anyhow!("cannot read `{}`: {e}", key.display()))?;
+    let key =
+        PrivateKeyDer::from_pem_file(&key).map_err(|e| anyhow!("cannot read `{}`: {e}", key.display()))?;
     Ok((chain, key))
 }
 
 fn roots(ca: &Path) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(ca).map_err(|e| anyhow!("cannot read `{}`: {e}", ca.display()))? {
+    for certificate in
+        CertificateDer::pem_file_iter(ca).map_err(|e| anyhow!("cannot read `{}`: {e}", ca.display()))?
+    {
         roots.add(certificate.map_err(|e| anyhow!("cannot read `{}`: {e}", ca.display()))?)?;
     }
     Ok(roots)

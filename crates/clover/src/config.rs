@@ -157,7 +157,11 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, Problems> {
         let mut problems = Problems::default();
         let text = std::fs::read_to_string(path).map_err(|e| e.to_string());
-        match problems.keep(&path.display().to_string(), "run `clover init`, or name the right folder with --dir", text) {
+        match problems.keep(
+            &path.display().to_string(),
+            "run `clover init`, or name the right folder with --dir",
+            text,
+        ) {
             Some(text) => Self::parse(&text),
             None => Err(problems),
         }
@@ -170,14 +174,20 @@ impl Config {
     pub fn parse(text: &str) -> Result<Self, Problems> {
         let mut p = Problems::default();
         let raw: Result<Raw, _> = toml::from_str(text).map_err(|e| e.to_string().replace('\n', " "));
-        let Some(raw) = p.keep("enclave.toml", "compare with what `clover init` writes", raw) else { return Err(p) };
+        let Some(raw) = p.keep("enclave.toml", "compare with what `clover init` writes", raw) else {
+            return Err(p);
+        };
         let address = "use an address and a port, as 127.0.0.1:8443";
         let site = p.keep("enclave.toml: site", "name a site of the programme", Name::parse(&raw.site));
-        let gateway = p.keep("enclave.toml: gateway.name", "choose another name", Name::parse(&raw.gateway.name));
-        let listen = p.keep("enclave.toml: gateway.listen", address, raw.gateway.listen.parse::<SocketAddr>());
-        let control = p.keep("enclave.toml: control.listen", address, raw.control.listen.parse::<SocketAddr>());
+        let gateway =
+            p.keep("enclave.toml: gateway.name", "choose another name", Name::parse(&raw.gateway.name));
+        let listen =
+            p.keep("enclave.toml: gateway.listen", address, raw.gateway.listen.parse::<SocketAddr>());
+        let control =
+            p.keep("enclave.toml: control.listen", address, raw.control.listen.parse::<SocketAddr>());
         let cleartext = raw.gateway.cleartext_listen.as_ref();
-        let cleartext = cleartext.map(|t| p.keep("enclave.toml: gateway.cleartext_listen", address, t.parse()));
+        let cleartext =
+            cleartext.map(|t| p.keep("enclave.toml: gateway.cleartext_listen", address, t.parse()));
         for (key, local) in [("gateway.cleartext_listen", cleartext.flatten()), ("control.listen", control)] {
             if local.is_some_and(|a: SocketAddr| !a.ip().is_loopback()) {
                 p.add(format!("enclave.toml: {key}"), "not loopback, and not encrypted", "use 127.0.0.1");
@@ -191,7 +201,8 @@ impl Config {
         }
         let mut destinations = BTreeMap::new();
         for (name, d) in raw.destinations {
-            if let Some(a) = p.keep(&format!("enclave.toml: destinations.{name}"), address, d.address.parse()) {
+            if let Some(a) = p.keep(&format!("enclave.toml: destinations.{name}"), address, d.address.parse())
+            {
                 destinations.insert(name, (a, d.name));
             }
         }
@@ -200,7 +211,8 @@ impl Config {
                 p.add(format!("enclave.toml: gateway.{key}"), "nothing could be served", "use 1 or more");
             }
         }
-        let (Some(site), Some(gateway), Some(listen), Some(control)) = (site, gateway, listen, control) else {
+        let (Some(site), Some(gateway), Some(listen), Some(control)) = (site, gateway, listen, control)
+        else {
             return Err(p);
         };
         p.or(Self {
@@ -234,7 +246,8 @@ mod tests {
 
     #[test]
     fn every_problem_is_told_at_once_and_unknown_keys_are_errors() {
-        let bad = starter("dublin-1").replace("127.0.0.1:8443", "here").replace("127.0.0.1:8444", "0.0.0.0:1");
+        let bad =
+            starter("dublin-1").replace("127.0.0.1:8443", "here").replace("127.0.0.1:8444", "0.0.0.0:1");
         let problems = Config::parse(&bad).unwrap_err();
         assert_eq!(problems.list().len(), 2, "{problems}");
         assert!(Config::parse(&format!("{}\n[gatway]\n", starter("x"))).is_err());

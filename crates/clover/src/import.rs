@@ -48,13 +48,18 @@ pub struct Refused {
 /// # Errors
 /// When the store, the keys or the ledger refuse; a bad file is only counted.
 pub fn import(
-    enclave: &Enclave, site: &Name, dataset: &str, files: &[PathBuf], mut progress: impl FnMut(u64),
+    enclave: &Enclave,
+    site: &Name,
+    dataset: &str,
+    files: &[PathBuf],
+    mut progress: impl FnMut(u64),
 ) -> Result<Summary> {
     let live = enclave.live();
     let rulebook = live.road.rulebook();
     let dataset = rulebook.catalogue.dataset(dataset).context("no such dataset in the catalogue")?;
     let layout = layout(dataset)?;
-    let site = rulebook.programme.sites.iter().find(|s| s.name == *site).context("no such site in the programme")?;
+    let site =
+        rulebook.programme.sites.iter().find(|s| s.name == *site).context("no such site in the programme")?;
     let mut summary = Summary::default();
     let mut waiting: Vec<Arrived> = Vec::new();
     let mut bytes = 0;
@@ -95,7 +100,11 @@ impl From<RecordError> for Failure {
 }
 
 fn one(
-    enclave: &Enclave, dataset: &Dataset, layout: &Layout, file: &Path, waiting: &[Arrived],
+    enclave: &Enclave,
+    dataset: &Dataset,
+    layout: &Layout,
+    file: &Path,
+    waiting: &[Arrived],
 ) -> Result<(Arrived, export::Summary), Failure> {
     let input = File::open(file).map_err(|e| Failure::File(format!("cannot be opened: {e}")))?;
     let mut arrival = enclave.records().arrival(enclave.keys())?;
@@ -109,7 +118,8 @@ fn one(
     };
     let read = export::read(BufReader::new(input), layout, &Limits::default(), &mut sink);
     let read = read.map_err(|e| Failure::File(chain(&e)))?;
-    let identity = read.identity.as_deref().ok_or_else(|| Failure::File("names nobody: no user name".to_owned()))?;
+    let identity =
+        read.identity.as_deref().ok_or_else(|| Failure::File("names nobody: no user name".to_owned()))?;
     let subject = enclave.keys().subject_id(identity);
     let home = home_of(enclave, home.as_deref()).map_err(Failure::File)?;
     if waiting.iter().any(|a| a.subject() == &subject) {
@@ -127,15 +137,19 @@ fn put(arrival: &mut Arrival<'_>, collection: &str, record: &Record) -> Result<(
 fn routed<'a>(dataset: &Dataset, record: &'a Record) -> (String, impl Fn(&str) -> Option<String> + 'a) {
     let declared = dataset.collections.iter().find(|c| c.name.as_str() == record.collection);
     let looked_at = declared.is_some_and(|c| c.route.is_some() || c.name.as_str() == HOME.0);
-    let parsed: Option<serde_json::Value> = looked_at.then(|| serde_json::from_slice(&record.json).ok()).flatten();
+    let parsed: Option<serde_json::Value> =
+        looked_at.then(|| serde_json::from_slice(&record.json).ok()).flatten();
     let value = move |key: &str| parsed.as_ref()?.get(key)?.as_str().map(str::to_owned);
-    let route = declared.and_then(|c| c.route.as_ref()).filter(|r| value(&r.key).as_deref() == Some(&r.equals));
+    let route =
+        declared.and_then(|c| c.route.as_ref()).filter(|r| value(&r.key).as_deref() == Some(&r.equals));
     (route.map_or_else(|| record.collection.clone(), |r| r.to.to_string()), value)
 }
 
 /// A home in the region, or why not. There is no default region.
 fn home_of(enclave: &Enclave, text: Option<&str>) -> Result<Country, String> {
-    let country = text.and_then(|t| Country::parse(t).ok()).ok_or("no account region: a person without a place is refused")?;
+    let country = text
+        .and_then(|t| Country::parse(t).ok())
+        .ok_or("no account region: a person without a place is refused")?;
     let live = enclave.live();
     if live.road.rulebook().programme.in_region(country) {
         Ok(country)
@@ -145,7 +159,12 @@ fn home_of(enclave: &Enclave, text: Option<&str>) -> Result<Country, String> {
 }
 
 fn admit(
-    enclave: &Enclave, site: Country, dataset: &Name, arrived: Vec<Arrived>, bytes: u64, summary: &mut Summary,
+    enclave: &Enclave,
+    site: Country,
+    dataset: &Name,
+    arrived: Vec<Arrived>,
+    bytes: u64,
+    summary: &mut Summary,
 ) -> Result<()> {
     if arrived.is_empty() {
         return Ok(());

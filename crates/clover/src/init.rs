@@ -47,12 +47,17 @@ pub fn init(layout: &Layout, rulebook: Option<&Path>) -> Result<()> {
     let config = Config::load(&layout.config())?;
     KeyService::create(&layout.keys())?;
     regulator(layout)?;
-    let operator = signer(&layout.keys().join("operator.seed"), &format!("{}/operator", book.programme.name))?;
-    let auditor = signer(&layout.auditor().join("auditor.seed"), &format!("{}/auditor", book.programme.name))?;
+    let operator =
+        signer(&layout.keys().join("operator.seed"), &format!("{}/operator", book.programme.name))?;
+    let auditor =
+        signer(&layout.auditor().join("auditor.seed"), &format!("{}/auditor", book.programme.name))?;
     let origin = assemble::origin(&book.programme.name, &config);
     let log = signer(&layout.keys().join("log.seed"), &origin)?;
     for (name, key) in [("operator", &operator), ("auditor", &auditor), ("log", &log)] {
-        std::fs::write(layout.trust().join(format!("{name}.vkey")), format!("{}\n", key.verifier().to_vkey()))?;
+        std::fs::write(
+            layout.trust().join(format!("{name}.vkey")),
+            format!("{}\n", key.verifier().to_vkey()),
+        )?;
     }
     write_rulebook(layout, &files)?;
     sign_rulebook(layout, &[&operator, &auditor])?;

@@ -99,7 +99,10 @@ impl VerifiedActor {
 /// # Errors
 /// [`NotIdentified`] when the two do not fit together.
 pub fn identify(
-    session: &Session, record: &Actor, programme: &Programme, tag: Tag,
+    session: &Session,
+    record: &Actor,
+    programme: &Programme,
+    tag: Tag,
 ) -> Result<VerifiedActor, NotIdentified> {
     let kind = match (&session.who, record.kind) {
         (Who::Employee(id), ActorKind::Employee) if *id == record.id => PrincipalKind::Employee,
@@ -118,7 +121,10 @@ pub fn identify(
 /// # Errors
 /// [`NotIdentified`] when the record is no service's.
 pub fn receiver(
-    record: &Actor, programme: &Programme, tag: Tag, destination: Country,
+    record: &Actor,
+    programme: &Programme,
+    tag: Tag,
+    destination: Country,
 ) -> Result<VerifiedActor, NotIdentified> {
     let session = Session {
         who: Who::Service(record.id.clone()),
@@ -135,15 +141,26 @@ pub fn receiver(
 ///
 /// # Errors
 /// [`NotIdentified::Disagree`] when the credential is no person's.
-pub fn identify_subject(session: &Session, programme: &Programme, tag: Tag) -> Result<VerifiedActor, NotIdentified> {
+pub fn identify_subject(
+    session: &Session,
+    programme: &Programme,
+    tag: Tag,
+) -> Result<VerifiedActor, NotIdentified> {
     let Who::Subject(_) = &session.who else { return Err(NotIdentified::Disagree) };
     let employer = programme.name.clone();
-    let principal = principal(PrincipalKind::Subject, tag, session, employer, Country::UNKNOWN, false, Vec::new());
+    let principal =
+        principal(PrincipalKind::Subject, tag, session, employer, Country::UNKNOWN, false, Vec::new());
     Ok(VerifiedActor { who: session.who.clone(), principal })
 }
 
 fn principal(
-    kind: PrincipalKind, tag: Tag, session: &Session, employer: Name, seat: Country, qualified: bool, teams: Vec<Name>,
+    kind: PrincipalKind,
+    tag: Tag,
+    session: &Session,
+    employer: Name,
+    seat: Country,
+    qualified: bool,
+    teams: Vec<Name>,
 ) -> Principal {
     Principal {
         kind,

@@ -19,5 +19,5 @@ mod treat;
 pub use identify::{Session, VerifiedActor};
 pub use road::{Ask, Permitted, Refused, Road, Treated};
 pub use rulebook::{ActiveRulebook, RulebookError};
-pub use seal::{Payload, ReceiptMismatch, Sealed, Sealing, SealedRefusal, Witnessed};
+pub use seal::{Payload, ReceiptMismatch, Sealed, SealedRefusal, Sealing, Witnessed};
 pub use select::Selection;

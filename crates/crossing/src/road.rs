@@ -7,7 +7,10 @@ use std::sync::{Arc, Mutex};
 use ledger::entry::short_name;
 use ledger::{Draft, EntryKind, SecretKey, Subjects, Submission, sha256};
 use model::facts::{Evidence, Facts, PrincipalKind};
-use model::{Country, DataClass, Digest, Direction, FlowId, Name, Purpose, Reason, SubjectId, Tag, Treatment, UnixSeconds};
+use model::{
+    Country, DataClass, Digest, Direction, FlowId, Name, Purpose, Reason, SubjectId, Tag, Treatment,
+    UnixSeconds,
+};
 use transform::aggregate;
 use transform::json::{Form, Limits, rewrite};
 use transform::pseudonym::derive_key;
@@ -16,7 +19,7 @@ use crate::identify::{VerifiedActor, Who};
 use crate::rulebook::ActiveRulebook;
 use crate::seal::{Payload, PersonSeal, SealError, Sealed, SealedRefusal, Sealing, seal_detail};
 use crate::select::Selection;
-use crate::treat::{self, Keys, TOO_MANY_PEOPLE, Treater};
+use crate::treat::{Keys, TOO_MANY_PEOPLE, Treater};
 
 /// Most decisions remembered. Facts hold the second they were made in, so none outlives it.
 const MEMO_MAX: usize = 4096;
@@ -87,7 +90,7 @@ struct Outline {
     who: Who,
     role: String,
     dataset: String,
-    fields: Vec<String>,
+    fields: Arc<[String]>,
     evidence: Option<String>,
     subject: Option<(SubjectId, Tag)>,
     facts: Vec<u8>,
@@ -96,7 +99,7 @@ struct Outline {
 /// A crossing that policy permits, at least in part.
 #[derive(Debug)]
 pub struct Permitted<'a> {
-    outline: Outline,
+    outline: Box<Outline>,
     road: &'a Road,
     selection: Option<&'a Selection>,
     outcomes: Vec<Option<Treatment>>,
@@ -108,7 +111,7 @@ pub struct Permitted<'a> {
 /// A crossing that was refused, and says why.
 #[derive(Debug)]
 pub struct Refused {
-    outline: Outline,
+    outline: Box<Outline>,
     reason: Reason,
     findings: u32,
 }
@@ -116,7 +119,7 @@ pub struct Refused {
 /// A payload that passed inspection and transformation.
 #[derive(Debug)]
 pub struct Treated {
-    outline: Outline,
+    outline: Box<Outline>,
     payload: Payload,
     people: Vec<SubjectId>,
     population: bool,
@@ -145,7 +148,7 @@ impl Road {
         &self.active.rulebook
     }
 
-    fn outline(&self, ask: &Ask<'_>, facts: Vec<u8>) -> Outline {
+    fn outline(&self, ask: &Ask<'_>, facts: Vec<u8>) -> Box<Outline> {
         let p = ask.actor.principal();
         let kind = match p.kind {
             PrincipalKind::Employee => "employee",
@@ -153,7 +156,7 @@ impl Road {
             PrincipalKind::Subject => "yourself",
             PrincipalKind::Operator => "operator",
         };
-        Outline {
+        Box::new(Outline {
             flow: ask.flow,
             now: ask.now,
             rulebook: self.active.rulebook.digest,
@@ -164,13 +167,17 @@ impl Road {
             lane: ask.lane.clone(),
             actor: p.tag,
             who: ask.actor.who().clone(),
-            role: if p.kind == PrincipalKind::Subject { kind.to_owned() } else { format!("{kind} of {}", p.employer) },
+            role: if p.kind == PrincipalKind::Subject {
+                kind.to_owned()
+            } else {
+                format!("{kind} of {}", p.employer)
+            },
             dataset: ask.dataset.to_string(),
-            fields: ask.selection.names.clone(),
+            fields: Arc::clone(&ask.selection.names),
             evidence: ask.evidence_name.map(ToString::to_string),
             subject: ask.subject.clone(),
             facts,
-        }
+        })
     }
 
     /// Refuses before policy was asked: the request lacks what a decision needs.
@@ -209,7 +216,9 @@ impl Road {
     /// [`Refused`], to be sealed and recorded like a release.
     pub fn decide_own<'a>(&'a self, ask: &Ask<'a>) -> Result<Permitted<'a>, Refused> {
         let facts = Facts { groups: Vec::new(), ladder: Vec::new(), ..self.facts(ask) };
-        let Ok(bytes) = ledger::facts::encode(&facts) else { return Err(self.refuse(ask, Reason::Evaluation)) };
+        let Ok(bytes) = ledger::facts::encode(&facts) else {
+            return Err(self.refuse(ask, Reason::Evaluation));
+        };
         let outline = self.outline(ask, bytes);
         if !self.active.engine.self_access(&facts) {
             return Err(Refused { outline, reason: Reason::Policy, findings: 0 });
@@ -277,10 +286,9 @@ impl<'a> Permitted<'a> {
     /// [`Refused`] when the payload is not in its declared form or over a limit.
     pub fn treat(self, body: &[u8], form: Form, limits: &Limits) -> Result<Treated, Refused> {
         let Some(selection) = self.selection else { return Err(self.refuse(Reason::Policy)) };
-        let plan = treat::plan(&self.road.active.rulebook.catalogue, &selection.group_of, &self.outcomes);
         let keys = self.outcomes.contains(&Some(Treatment::Pseudonymised)).then(|| self.keys());
         let people_max = usize::try_from(self.people_max).unwrap_or(usize::MAX);
-        let mut treater = Treater::new(&plan, keys.as_ref(), people_max);
+        let mut treater = Treater::new(&selection.uses, &self.outcomes, keys.as_ref(), people_max);
         let mut out = Vec::with_capacity(body.len());
         let limits = Limits { records: u64::from(self.rows_max).min(limits.records), ..*limits };
         let outcome = match rewrite(body, form, &selection.bindings, &limits, &mut treater, &mut out) {
@@ -389,7 +397,8 @@ impl<'a> Permitted<'a> {
 
     fn keys(&self) -> Keys {
         let (root, purpose) = (self.road.pseudonym_root.bytes(), self.outline.purpose.word());
-        let key = |class: DataClass| derive_key(root, &self.recipient, purpose, class.word(), PSEUDONYM_EPOCH);
+        let key =
+            |class: DataClass| derive_key(root, &self.recipient, purpose, class.word(), PSEUDONYM_EPOCH);
         Keys {
             public: key(DataClass::Public),
             allowable: key(DataClass::Allowable),
@@ -402,7 +411,9 @@ fn reason_of(error: &transform::json::JsonError) -> Reason {
     use transform::json::ErrorKind;
     match error.kind {
         ErrorKind::Stopped(stop) if stop.0 == TOO_MANY_PEOPLE => Reason::Limit,
-        ErrorKind::TooLarge | ErrorKind::TooDeep | ErrorKind::TooManyMembers | ErrorKind::TooManyRecords => Reason::Limit,
+        ErrorKind::TooLarge | ErrorKind::TooDeep | ErrorKind::TooManyMembers | ErrorKind::TooManyRecords => {
+            Reason::Limit
+        }
         _ => Reason::Malformed,
     }
 }
@@ -443,7 +454,7 @@ impl Outline {
             "as": self.role,
             "lane": self.lane.as_str(),
             "dataset": self.dataset,
-            "fields": self.fields,
+            "fields": &self.fields[..],
             "evidence": self.evidence,
             "outcome": outcome,
             "content": content,
@@ -460,7 +471,7 @@ impl Outline {
             "by": self.role,
             "in": self.place.as_str(),
             "dataset": self.dataset,
-            "fields": self.fields,
+            "fields": &self.fields[..],
             "treatments": treatments,
             "outcome": outcome,
         })

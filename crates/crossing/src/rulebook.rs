@@ -49,7 +49,12 @@ impl ActiveRulebook {
     ///
     /// # Errors
     /// [`RulebookError`] with what is missing.
-    pub fn open(files: &Files, note: &str, operator: &Verifier, auditor: &Verifier) -> Result<Self, RulebookError> {
+    pub fn open(
+        files: &Files,
+        note: &str,
+        operator: &Verifier,
+        auditor: &Verifier,
+    ) -> Result<Self, RulebookError> {
         let note: Note = note.parse().map_err(|_| RulebookError::Note)?;
         let known = [operator.clone(), auditor.clone()];
         let verified = note.verify(&known).map_err(|_| RulebookError::Unsigned("operator and auditor"))?;

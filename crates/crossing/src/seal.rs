@@ -79,7 +79,11 @@ impl Sealed {
     /// # Errors
     /// [`ReceiptMismatch`] for any other receipt; the payload is gone.
     pub fn release(self, receipt: Receipt) -> Result<Payload, ReceiptMismatch> {
-        if receipt.covers(&self.entry) { Ok(self.payload) } else { Err(ReceiptMismatch { expected: self.entry }) }
+        if receipt.covers(&self.entry) {
+            Ok(self.payload)
+        } else {
+            Err(ReceiptMismatch { expected: self.entry })
+        }
     }
 }
 
@@ -139,7 +143,8 @@ pub enum SealError {
 }
 
 /// Finds a person's tag and detail key.
-pub type Resolve<'a> = &'a mut dyn FnMut(&SubjectId) -> Result<PersonSeal, Box<dyn std::error::Error + Send + Sync>>;
+pub type Resolve<'a> =
+    &'a mut dyn FnMut(&SubjectId) -> Result<PersonSeal, Box<dyn std::error::Error + Send + Sync>>;
 
 /// What sealing takes from outside: keys and random bytes.
 pub struct Sealing<'a> {
@@ -157,7 +162,11 @@ pub struct Sealing<'a> {
 
 /// Seals the detail of one entry.
 pub(crate) fn seal_detail(
-    flow: &FlowId, actor: &[u8], people: &[PersonSeal], text: &[u8], sealing: &mut Sealing<'_>,
+    flow: &FlowId,
+    actor: &[u8],
+    people: &[PersonSeal],
+    text: &[u8],
+    sealing: &mut Sealing<'_>,
 ) -> Result<Vec<u8>, DetailError> {
     let sections: Vec<PersonSection<'_>> =
         people.iter().map(|p| PersonSection { tag: p.tag, key: &p.key, text }).collect();

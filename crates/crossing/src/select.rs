@@ -1,6 +1,9 @@
 //! Which fields are asked for, grouped so that one decision serves all fields that no policy can tell apart.
 
-use model::catalogue::{Catalogue, FieldIndex};
+use std::sync::Arc;
+
+use model::DataClass;
+use model::catalogue::{Catalogue, FieldIndex, Kind};
 use model::facts::Group;
 use transform::json::{BindingError, Bindings};
 
@@ -12,9 +15,17 @@ pub(crate) const SUBJECT: u16 = u16::MAX;
 pub struct Selection {
     pub(crate) bindings: Bindings,
     pub(crate) groups: Vec<Group>,
-    /// For each field of the catalogue: its group, if it is asked for.
-    pub(crate) group_of: Vec<Option<u16>>,
-    pub(crate) names: Vec<String>,
+    /// For each field of the catalogue: how it is used, if it is asked for.
+    pub(crate) uses: Vec<Option<Use>>,
+    pub(crate) names: Arc<[String]>,
+}
+
+/// A field that is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Use {
+    pub(crate) group: u16,
+    pub(crate) class: DataClass,
+    pub(crate) kind: Kind,
 }
 
 impl Selection {
@@ -23,13 +34,15 @@ impl Selection {
     /// # Errors
     /// When a pointer is malformed or bound twice.
     pub fn new(
-        catalogue: &Catalogue, pointers: &[(String, FieldIndex)], subject: Option<&str>,
+        catalogue: &Catalogue,
+        pointers: &[(String, FieldIndex)],
+        subject: Option<&str>,
     ) -> Result<Self, BindingError> {
         let bound = pointers.iter().map(|(p, f)| (p.as_str(), transform::json::FieldIndex(f.0)));
         let subject = subject.map(|p| (p, transform::json::FieldIndex(SUBJECT)));
         let bindings = Bindings::compile(bound.chain(subject))?;
         let mut groups: Vec<Group> = Vec::new();
-        let mut group_of = vec![None; catalogue.fields().len()];
+        let mut uses = vec![None; catalogue.fields().len()];
         let mut names = Vec::new();
         let mut indices: Vec<FieldIndex> = pointers.iter().map(|(_, f)| *f).collect();
         indices.sort_unstable();
@@ -39,16 +52,21 @@ impl Selection {
             names.push(field.name.clone());
             let same = |g: &Group| g.class == field.class && g.lists == field.lists;
             let at = groups.iter().position(same).unwrap_or_else(|| {
-                groups.push(Group { class: field.class, lists: field.lists.clone(), fields: 0, outcome: None });
+                groups.push(Group {
+                    class: field.class,
+                    lists: field.lists.clone(),
+                    fields: 0,
+                    outcome: None,
+                });
                 groups.len() - 1
             });
             if let Some(g) = groups.get_mut(at) {
                 g.fields = g.fields.saturating_add(1);
             }
-            if let Some(slot) = group_of.get_mut(usize::from(index.0)) {
-                *slot = u16::try_from(at).ok();
+            if let (Some(slot), Ok(group)) = (uses.get_mut(usize::from(index.0)), u16::try_from(at)) {
+                *slot = Some(Use { group, class: field.class, kind: field.kind });
             }
         }
-        Ok(Self { bindings, groups, group_of, names })
+        Ok(Self { bindings, groups, uses, names: names.into() })
     }
 }

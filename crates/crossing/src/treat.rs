@@ -1,20 +1,20 @@
 //! Inspect and transform in one pass: each value of a payload meets its field's treatment.
 
 use inspect::Finding;
-use model::catalogue::{Catalogue, FieldIndex, Kind};
+use model::catalogue::Kind;
 use model::{DataClass, SubjectId, Treatment};
 use transform::json::{self, NameVerdict, Scalar, Stop, Verdict, Visitor, write_string};
 use transform::mask;
 use transform::pseudonym::{PseudonymKey, normalise};
 
-use crate::select::SUBJECT;
+use crate::select::{SUBJECT, Use};
 
 /// What becomes of one field.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct FieldPlan {
-    pub(crate) treatment: Treatment,
-    pub(crate) class: DataClass,
-    pub(crate) kind: Kind,
+struct FieldPlan {
+    treatment: Treatment,
+    class: DataClass,
+    kind: Kind,
 }
 
 /// The keys of one release, one a class, so that classes cannot be joined.
@@ -41,9 +41,10 @@ pub(crate) const NOBODY: u32 = 2;
 
 /// Walks a payload.
 pub(crate) struct Treater<'a> {
-    pub(crate) plan: &'a [Option<FieldPlan>],
-    pub(crate) keys: Option<&'a Keys>,
-    pub(crate) people_max: usize,
+    uses: &'a [Option<Use>],
+    outcomes: &'a [Option<Treatment>],
+    keys: Option<&'a Keys>,
+    people_max: usize,
     pub(crate) people: Vec<SubjectId>,
     pub(crate) findings: u32,
     scratch: Vec<u8>,
@@ -51,9 +52,15 @@ pub(crate) struct Treater<'a> {
 }
 
 impl<'a> Treater<'a> {
-    pub(crate) fn new(plan: &'a [Option<FieldPlan>], keys: Option<&'a Keys>, people_max: usize) -> Self {
+    pub(crate) fn new(
+        uses: &'a [Option<Use>],
+        outcomes: &'a [Option<Treatment>],
+        keys: Option<&'a Keys>,
+        people_max: usize,
+    ) -> Self {
         Self {
-            plan,
+            uses,
+            outcomes,
             keys,
             people_max,
             people: Vec::new(),
@@ -61,6 +68,13 @@ impl<'a> Treater<'a> {
             scratch: Vec::new(),
             found: Vec::new(),
         }
+    }
+
+    /// What was decided about a field; `None` keeps it inside.
+    fn plan(&self, field: u16) -> Option<FieldPlan> {
+        let used = self.uses.get(usize::from(field)).copied().flatten()?;
+        let treatment = self.outcomes.get(usize::from(used.group)).copied().flatten()?;
+        Some(FieldPlan { treatment, class: used.class, kind: used.kind })
     }
 
     fn person(&mut self, value: Scalar<'_>) -> Result<Verdict, Stop> {
@@ -163,11 +177,16 @@ impl<'a> Treater<'a> {
 }
 
 impl Visitor for Treater<'_> {
-    fn scalar(&mut self, field: json::FieldIndex, value: Scalar<'_>, out: &mut Vec<u8>) -> Result<Verdict, Stop> {
+    fn scalar(
+        &mut self,
+        field: json::FieldIndex,
+        value: Scalar<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Verdict, Stop> {
         if field.0 == SUBJECT {
             return self.person(value);
         }
-        let Some(plan) = self.plan.get(usize::from(field.0)).copied().flatten() else { return Ok(Verdict::Drop) };
+        let Some(plan) = self.plan(field.0) else { return Ok(Verdict::Drop) };
         Ok(match plan.treatment {
             Treatment::Plain => self.plain(plan, value, out),
             Treatment::Pseudonymised => self.pseudonymised(plan, value, out),
@@ -213,16 +232,4 @@ fn label(kind: Kind) -> &'static str {
         Kind::Word => "word",
         Kind::Id => "id",
     }
-}
-
-/// The plan of every field of a catalogue under the outcomes of its groups.
-pub(crate) fn plan(
-    catalogue: &Catalogue, group_of: &[Option<u16>], outcomes: &[Option<Treatment>],
-) -> Vec<Option<FieldPlan>> {
-    let of = |(i, group): (usize, &Option<u16>)| {
-        let treatment = outcomes.get(usize::from((*group)?)).copied().flatten()?;
-        let field = catalogue.field(FieldIndex(u16::try_from(i).ok()?))?;
-        Some(FieldPlan { treatment, class: field.class, kind: field.kind })
-    };
-    group_of.iter().enumerate().map(of).collect()
 }

@@ -85,7 +85,12 @@ impl Enclave {
     /// Puts the parts together.
     #[must_use]
     pub fn new(
-        live: Live, records: Arc<Records>, keys: Arc<KeyService>, control: Control, log: Log, metrics: Metrics,
+        live: Live,
+        records: Arc<Records>,
+        keys: Arc<KeyService>,
+        control: Control,
+        log: Log,
+        metrics: Metrics,
     ) -> Self {
         let live = ArcSwap::from_pointee(live);
         let (epoch, people) = (Mutex::default(), Mutex::default());
@@ -205,9 +210,7 @@ impl Enclave {
     ///
     /// # Errors
     /// [`SealError`]; then nothing leaves, and nobody enters.
-    pub fn sealing<T>(
-        &self, run: impl FnOnce(Sealing<'_>) -> Result<T, SealError>,
-    ) -> Result<T, SealError> {
+    pub fn sealing<T>(&self, run: impl FnOnce(Sealing<'_>) -> Result<T, SealError>) -> Result<T, SealError> {
         let (now, nanos) = now();
         let (epoch, epoch_key) = self.epoch_key(now).map_err(SealError::Person)?;
         let mut starved = false;
@@ -239,6 +242,12 @@ impl Enclave {
     /// The name of a flow that runs on a lane to this service, if one is registered.
     #[must_use]
     pub fn flow_of(live: &Live, lane: &Name, sink: Option<&model::ActorId>) -> Option<model::lanes::Flow> {
-        live.road.rulebook().lanes.flows.iter().find(|f| f.lane == *lane && sink.is_none_or(|s| f.sink == *s)).cloned()
+        live.road
+            .rulebook()
+            .lanes
+            .flows
+            .iter()
+            .find(|f| f.lane == *lane && sink.is_none_or(|s| f.sink == *s))
+            .cloned()
     }
 }

@@ -43,10 +43,18 @@ impl Metrics {
             seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             strangers: Counter::default(),
         };
-        registry.register("clover_crossings", "Crossings by lane, outcome and reason", metrics.crossings.clone());
+        registry.register(
+            "clover_crossings",
+            "Crossings by lane, outcome and reason",
+            metrics.crossings.clone(),
+        );
         registry.register("clover_released_bytes", "Payload bytes released", metrics.released_bytes.clone());
         registry.register("clover_findings", "Values withheld by inspection", metrics.findings.clone());
-        registry.register("clover_crossing_seconds", "Seconds from request to receipt", metrics.seconds.clone());
+        registry.register(
+            "clover_crossing_seconds",
+            "Seconds from request to receipt",
+            metrics.seconds.clone(),
+        );
         registry.register("clover_strangers", "Requests that named nobody known", metrics.strangers.clone());
         metrics
     }

@@ -48,12 +48,20 @@ pub fn read(programme: &str, text: &str) -> Result<Session, NotOurs> {
         "subject" => Who::Subject(SubjectId::parse(id).map_err(|_| NotOurs)?),
         _ => return Err(NotOurs),
     };
-    let mut session =
-        Session { who, country: None, network: None, device_managed: false, device_attested: false, strong: false };
+    let mut session = Session {
+        who,
+        country: None,
+        network: None,
+        device_managed: false,
+        device_attested: false,
+        strong: false,
+    };
     while let (Some(key), value) = (parts.next(), parts.next()) {
         match (key, value) {
             ("at", Some(country)) => session.country = Some(Country::parse(country).map_err(|_| NotOurs)?),
-            ("device", Some("managed-attested")) => (session.device_managed, session.device_attested) = (true, true),
+            ("device", Some("managed-attested")) => {
+                (session.device_managed, session.device_attested) = (true, true)
+            }
             ("device", Some("managed")) => session.device_managed = true,
             ("auth", Some("mfa")) => session.strong = true,
             _ => return Err(NotOurs),

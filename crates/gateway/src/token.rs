@@ -26,7 +26,12 @@ pub struct BadToken;
 ///
 /// # Errors
 /// [`BadToken`] when the issuer's key refuses the text.
-pub fn issue(programme: &str, session: &Session, not_after: UnixSeconds, issuer: &Signer) -> Result<String, BadToken> {
+pub fn issue(
+    programme: &str,
+    session: &Session,
+    not_after: UnixSeconds,
+    issuer: &Signer,
+) -> Result<String, BadToken> {
     let text = format!("{KIND}\nname {}\nnot-after {}\n", spiffe::write(programme, session), not_after.0);
     let mut note = Note::new(&text).map_err(|_| BadToken)?;
     note.add(issuer.sign(&text).map_err(|_| BadToken)?);
@@ -70,7 +75,9 @@ impl Tokens {
         let mut lines = verified.text().lines();
         let name = (lines.next() == Some(KIND)).then(|| lines.next()?.strip_prefix("name ")).flatten();
         let not_after = lines.next().and_then(|l| l.strip_prefix("not-after ")).and_then(|t| t.parse().ok());
-        let (Some(name), Some(not_after), None) = (name, not_after, lines.next()) else { return Err(BadToken) };
+        let (Some(name), Some(not_after), None) = (name, not_after, lines.next()) else {
+            return Err(BadToken);
+        };
         let session = spiffe::read(&self.programme, name).map_err(|_| BadToken)?;
         let value = (session, UnixSeconds(not_after));
         if let Ok(mut known) = self.known.lock() {

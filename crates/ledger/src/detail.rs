@@ -62,7 +62,11 @@ pub enum DetailError {
 /// # Errors
 /// [`DetailError::Key`] when the cipher refuses, which a key of 32 bytes never makes it do.
 pub fn seal(
-    flow: &FlowId, epoch: u32, epoch_key: &SecretKey, actor: &[u8], people: &[PersonSection<'_>],
+    flow: &FlowId,
+    epoch: u32,
+    epoch_key: &SecretKey,
+    actor: &[u8],
+    people: &[PersonSection<'_>],
     random: &mut dyn FnMut(&mut [u8]),
 ) -> Result<Vec<u8>, DetailError> {
     let mut entry_key = [0; 32];
@@ -96,7 +100,11 @@ fn commitment(key: &SecretKey) -> [u8; 16] {
 }
 
 fn section(
-    out: &mut Vec<u8>, key: &SecretKey, aad: &[u8], text: &[u8], random: &mut dyn FnMut(&mut [u8]),
+    out: &mut Vec<u8>,
+    key: &SecretKey,
+    aad: &[u8],
+    text: &[u8],
+    random: &mut dyn FnMut(&mut [u8]),
 ) -> Result<(), DetailError> {
     let mut nonce = [0; NONCE];
     random(&mut nonce);
@@ -228,7 +236,11 @@ mod tests {
         assert_eq!(detail.open_actor(&flow, &epoch_key).unwrap(), b"who");
         assert_eq!(detail.open_person(&flow, &tag, &person).unwrap(), b"seen");
         assert_eq!(detail.open_person(&flow, &tag, &epoch_key), Err(DetailError::Key));
-        assert_eq!(detail.open_actor(&FlowId::new([9; 16]), &epoch_key), Err(DetailError::Key), "another entry's");
+        assert_eq!(
+            detail.open_actor(&FlowId::new([9; 16]), &epoch_key),
+            Err(DetailError::Key),
+            "another entry's"
+        );
     }
 
     #[test]

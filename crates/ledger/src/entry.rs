@@ -178,7 +178,12 @@ impl Draft {
         let mut out = Vec::with_capacity(HEADER_LEN + self.facts.len());
         let released = self.kind != EntryKind::Refusal;
         out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&[VERSION, self.kind.code(), self.direction.code(), if released { 1 } else { 2 }]);
+        out.extend_from_slice(&[
+            VERSION,
+            self.kind.code(),
+            self.direction.code(),
+            if released { 1 } else { 2 },
+        ]);
         out.extend_from_slice(&gateway);
         out.extend_from_slice(&sequence.to_be_bytes());
         out.extend_from_slice(&self.time.0.to_be_bytes());
@@ -253,14 +258,16 @@ impl Cursor<'_> {
 
     fn country(&mut self, field: &'static str) -> Result<Country, EntryError> {
         let bytes: [u8; 2] = self.take()?;
-        std::str::from_utf8(&bytes)
-            .ok()
-            .and_then(|t| Country::parse(t).ok())
-            .ok_or(EntryError::Field(field))
+        std::str::from_utf8(&bytes).ok().and_then(|t| Country::parse(t).ok()).ok_or(EntryError::Field(field))
     }
 }
 
-fn set_of<T: Copy>(bits: u8, all: &[T], code: impl Fn(T) -> u8, field: &'static str) -> Result<Vec<T>, EntryError> {
+fn set_of<T: Copy>(
+    bits: u8,
+    all: &[T],
+    code: impl Fn(T) -> u8,
+    field: &'static str,
+) -> Result<Vec<T>, EntryError> {
     let members: Vec<T> = all.iter().copied().filter(|m| bits & code(*m) != 0).collect();
     let known = members.iter().fold(0, |set, m| set | code(*m));
     if known == bits { Ok(members) } else { Err(EntryError::Field(field)) }
@@ -300,8 +307,25 @@ impl Entry {
             return Err(EntryError::Field("reason or padding"));
         }
         let draft = Draft {
-            kind, direction, time, flow, rulebook, purpose, place, destination, classes, treatments, reason,
-            findings, bytes, rows, detail, actor, subjects, lane, facts: facts.to_vec(),
+            kind,
+            direction,
+            time,
+            flow,
+            rulebook,
+            purpose,
+            place,
+            destination,
+            classes,
+            treatments,
+            reason,
+            findings,
+            bytes,
+            rows,
+            detail,
+            actor,
+            subjects,
+            lane,
+            facts: facts.to_vec(),
         };
         Ok(Self { gateway, sequence, draft, tag_root, subject_count })
     }

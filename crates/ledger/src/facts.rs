@@ -58,21 +58,46 @@ fn principal(p: &Principal) -> Value {
 fn evidence(e: &Evidence) -> Option<Value> {
     let (kind, body) = match e {
         Evidence::None => return None,
-        Evidence::Grant(g) => (1u8, map(vec![
-            (0, tag(g.id)), (1, tag(g.holder)), (2, tag(g.approver)), (3, text(g.approver_country.as_str())),
-            (4, number(g.purpose.code())), (5, text(g.dataset.as_str())),
-            (6, g.fields.as_ref().and_then(|f| text(f.as_str()))), (7, g.subject.and_then(tag)),
-            (8, number(g.not_before.0)), (9, number(g.not_after.0)),
-        ])),
-        Evidence::Case(c) => (2, map(vec![
-            (0, tag(c.id)), (1, tag(c.engineer)), (2, tag(c.approver)), (3, text(c.approver_country.as_str())),
-            (4, number(c.kind.code())), (5, tag(c.subject)), (6, text(c.fields.as_str())),
-            (7, number(c.approved_at.0)), (8, Some(Value::Bool(c.open))),
-        ])),
-        Evidence::Flow(f) => (3, map(vec![
-            (0, text(f.name.as_str())), (1, tag(f.sink)), (2, text(f.fields.as_str())),
-            (3, text(f.destination.as_str())), (4, number(f.basis.code())), (5, Some(Value::Bool(f.active))),
-        ])),
+        Evidence::Grant(g) => (
+            1u8,
+            map(vec![
+                (0, tag(g.id)),
+                (1, tag(g.holder)),
+                (2, tag(g.approver)),
+                (3, text(g.approver_country.as_str())),
+                (4, number(g.purpose.code())),
+                (5, text(g.dataset.as_str())),
+                (6, g.fields.as_ref().and_then(|f| text(f.as_str()))),
+                (7, g.subject.and_then(tag)),
+                (8, number(g.not_before.0)),
+                (9, number(g.not_after.0)),
+            ]),
+        ),
+        Evidence::Case(c) => (
+            2,
+            map(vec![
+                (0, tag(c.id)),
+                (1, tag(c.engineer)),
+                (2, tag(c.approver)),
+                (3, text(c.approver_country.as_str())),
+                (4, number(c.kind.code())),
+                (5, tag(c.subject)),
+                (6, text(c.fields.as_str())),
+                (7, number(c.approved_at.0)),
+                (8, Some(Value::Bool(c.open))),
+            ]),
+        ),
+        Evidence::Flow(f) => (
+            3,
+            map(vec![
+                (0, text(f.name.as_str())),
+                (1, tag(f.sink)),
+                (2, text(f.fields.as_str())),
+                (3, text(f.destination.as_str())),
+                (4, number(f.basis.code())),
+                (5, Some(Value::Bool(f.active))),
+            ]),
+        ),
     };
     Some(Value::Array(vec![Value::from(kind), body]))
 }
@@ -157,7 +182,10 @@ impl<'a> Fields<'a> {
     }
 
     fn code<N: TryFrom<u64>, T>(
-        &self, key: u8, what: &'static str, from: impl Fn(N) -> Option<T>,
+        &self,
+        key: u8,
+        what: &'static str,
+        from: impl Fn(N) -> Option<T>,
     ) -> Result<T, FactsError> {
         code(self.get(key, what)?, what, from)
     }
@@ -194,7 +222,9 @@ fn uint(value: &Value, what: &'static str) -> Result<u64, FactsError> {
 }
 
 fn code<N: TryFrom<u64>, T>(
-    value: &Value, what: &'static str, from: impl Fn(N) -> Option<T>,
+    value: &Value,
+    what: &'static str,
+    from: impl Fn(N) -> Option<T>,
 ) -> Result<T, FactsError> {
     N::try_from(uint(value, what)?).ok().and_then(from).ok_or(FactsError::Shape(what))
 }
@@ -213,7 +243,9 @@ fn treatment(value: &Value) -> Result<Treatment, FactsError> {
 }
 
 fn group(value: &Value) -> Result<Group, FactsError> {
-    let [class, lists, fields, outcome] = list(value, "group")? else { return Err(FactsError::Shape("group")) };
+    let [class, lists, fields, outcome] = list(value, "group")? else {
+        return Err(FactsError::Shape("group"));
+    };
     let none = uint(outcome, "outcome")? == 0;
     Ok(Group {
         class: code(class, "class", DataClass::from_code)?,

@@ -184,7 +184,11 @@ impl Catalogue {
         let raw: RawCatalogue = match toml::from_str(text) {
             Ok(raw) => raw,
             Err(e) => {
-                problems.add("catalogue.toml", e.to_string().replace('\n', " "), "see docs/formats/rulebook.md");
+                problems.add(
+                    "catalogue.toml",
+                    e.to_string().replace('\n', " "),
+                    "see docs/formats/rulebook.md",
+                );
                 return problems.or(Self::default());
             }
         };
@@ -207,7 +211,9 @@ impl Catalogue {
         let mut dataset = Dataset { name, identity: raw.identity, collections: Vec::new() };
         for c in raw.collection {
             let place = format!("{place}.collection `{}`", c.name);
-            let Some(cname) = problems.keep(&place, "choose another name", Name::parse(&c.name)) else { continue };
+            let Some(cname) = problems.keep(&place, "choose another name", Name::parse(&c.name)) else {
+                continue;
+            };
             let route = c.route.and_then(|r| {
                 let to = problems.keep(&place, "name a collection", Name::parse(&r.to))?;
                 Some(Route { key: r.key, equals: r.equals, to })
@@ -215,17 +221,25 @@ impl Catalogue {
             let mut fields = Vec::new();
             for f in c.fields {
                 let full = format!("{}.{}.{}", dataset.name, cname, f.key);
-                let class = problems.keep(&place, "use restricted, allowable or public", DataClass::parse(&f.class));
+                let class =
+                    problems.keep(&place, "use restricted, allowable or public", DataClass::parse(&f.class));
                 let (Some(class), Ok(index)) = (class, u16::try_from(self.fields.len())) else { continue };
                 let index = FieldIndex(index);
                 if self.by_name.insert(full.clone(), index).is_some() {
                     problems.add(&place, format!("field `{full}` is declared twice"), "remove one");
                 }
-                let field = Field { name: full, key: f.key, also: f.also, class, kind: f.kind, lists: vec![] };
+                let field =
+                    Field { name: full, key: f.key, also: f.also, class, kind: f.kind, lists: vec![] };
                 self.fields.push(field);
                 fields.push(index);
             }
-            dataset.collections.push(Collection { name: cname, pointers: c.pointers, shape: c.shape, route, fields });
+            dataset.collections.push(Collection {
+                name: cname,
+                pointers: c.pointers,
+                shape: c.shape,
+                route,
+                fields,
+            });
         }
         self.datasets.push(dataset);
     }
@@ -316,7 +330,9 @@ mod tests {
 
     #[test]
     fn all_problems_are_told_at_once() {
-        let bad = SMALL.replace("\"restricted\"", "\"secret\"").replace("export.profile.region", "export.profile.nope");
+        let bad = SMALL
+            .replace("\"restricted\"", "\"secret\"")
+            .replace("export.profile.region", "export.profile.nope");
         let problems = Catalogue::parse(&bad).unwrap_err();
         assert_eq!(problems.list().len(), 2, "{problems}");
     }

@@ -166,7 +166,9 @@ impl Lanes {
             let place = format!("lanes.toml: flow `{}`", f.name);
             if let Some(flow) = flow(&place, &f, &mut problems) {
                 match lanes.lanes.get(&flow.lane) {
-                    None => problems.add(&place, format!("lane `{}` does not exist", flow.lane), "declare it"),
+                    None => {
+                        problems.add(&place, format!("lane `{}` does not exist", flow.lane), "declare it")
+                    }
                     Some(l) if l.way == Way::Forward && flow.source.is_none() => {
                         problems.add(&place, "a forward flow without a `source`", "name the sending service");
                     }

@@ -36,7 +36,12 @@ impl Problems {
     }
 
     /// Keeps the value of a result, or its error as a problem.
-    pub fn keep<T, E: std::fmt::Display>(&mut self, place: &str, fix: &str, result: Result<T, E>) -> Option<T> {
+    pub fn keep<T, E: std::fmt::Display>(
+        &mut self,
+        place: &str,
+        fix: &str,
+        result: Result<T, E>,
+    ) -> Option<T> {
         match result {
             Ok(value) => Some(value),
             Err(e) => {

@@ -92,13 +92,18 @@ impl Programme {
         let raw: Raw = match toml::from_str(text) {
             Ok(raw) => raw,
             Err(e) => {
-                problems.add("programme.toml", e.to_string().replace('\n', " "), "see docs/formats/rulebook.md");
+                problems.add(
+                    "programme.toml",
+                    e.to_string().replace('\n', " "),
+                    "see docs/formats/rulebook.md",
+                );
                 return Err(problems);
             }
         };
         let p = &mut problems;
         let name = p.keep("programme.toml: name", "choose another name", Name::parse(&raw.name));
-        let region = p.keep("programme.toml: region.name", "choose another name", Name::parse(&raw.region.name));
+        let region =
+            p.keep("programme.toml: region.name", "choose another name", Name::parse(&raw.region.name));
         let mut countries = BTreeMap::new();
         for (flag, list) in &raw.region.flags {
             for c in countries_of("programme.toml: region.flags", list, p) {

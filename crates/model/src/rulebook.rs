@@ -60,7 +60,8 @@ impl Rulebook {
         let text = |name: &str| files.get(name).map_or("", String::as_str);
         let programme = gather(Programme::parse(text("programme.toml")), &mut problems);
         let catalogue = gather(Catalogue::parse(text("catalogue.toml")), &mut problems);
-        let lanes = catalogue.as_ref().and_then(|c| gather(Lanes::parse(text("lanes.toml"), c), &mut problems));
+        let lanes =
+            catalogue.as_ref().and_then(|c| gather(Lanes::parse(text("lanes.toml"), c), &mut problems));
         let mut policies = String::new();
         for (_, content) in files.iter().filter(|(name, _)| name.ends_with(".cedar")) {
             policies.push_str(content);

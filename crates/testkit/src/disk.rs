@@ -62,7 +62,8 @@ impl File {
         let Crash::Torn(seed) = how else {
             return if how == Crash::Lost { self.durable.clone() } else { self.now.clone() };
         };
-        let salt = name.as_os_str().as_encoded_bytes().iter().fold(seed, |h, b| h.wrapping_mul(31) ^ u64::from(*b));
+        let salt =
+            name.as_os_str().as_encoded_bytes().iter().fold(seed, |h, b| h.wrapping_mul(31) ^ u64::from(*b));
         let mut dice = Dice::new(salt);
         let kept = dice.below(self.changes.len() + 1);
         let mut bytes = self.durable.clone();
@@ -212,8 +213,10 @@ impl Disk for MemoryDisk {
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
         let files = self.files();
-        let below = files.iter().filter(|(_, f)| f.now.is_some()).filter_map(|(p, _)| p.strip_prefix(folder).ok());
-        let names = below.filter_map(|p| Some(p.components().next()?.as_os_str().to_string_lossy().into_owned()));
+        let below =
+            files.iter().filter(|(_, f)| f.now.is_some()).filter_map(|(p, _)| p.strip_prefix(folder).ok());
+        let names =
+            below.filter_map(|p| Some(p.components().next()?.as_os_str().to_string_lossy().into_owned()));
         Ok(names.collect::<BTreeSet<_>>().into_iter().collect())
     }
 }

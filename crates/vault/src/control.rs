@@ -97,7 +97,11 @@ impl Control {
     }
 
     fn get<T>(
-        &self, cache: &Cached<T>, kind: &'static str, id: &str, now: UnixSeconds,
+        &self,
+        cache: &Cached<T>,
+        kind: &'static str,
+        id: &str,
+        now: UnixSeconds,
         parse: impl Fn(&str) -> Result<(String, T), TextError>,
     ) -> Result<Arc<T>, ControlError> {
         if let Ok(cache) = cache.lock()
@@ -136,7 +140,13 @@ fn path(folder: &Path, kind: &str, id: &str) -> PathBuf {
 ///
 /// # Errors
 /// [`ControlError::Io`] when it cannot be written.
-pub fn write(folder: &Path, kind: &'static str, id: &str, text: &str, operator: &Signer) -> Result<(), ControlError> {
+pub fn write(
+    folder: &Path,
+    kind: &'static str,
+    id: &str,
+    text: &str,
+    operator: &Signer,
+) -> Result<(), ControlError> {
     let mut note = Note::new(text).map_err(|_| ControlError::Unsigned(kind))?;
     note.add(operator.sign(text).map_err(|_| ControlError::Unsigned(kind))?);
     let path = path(folder, kind, id);

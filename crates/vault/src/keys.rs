@@ -106,7 +106,13 @@ impl KeyService {
     pub fn open(folder: &Path, log_set: &str) -> Result<Self, KeyError> {
         let region = SecretKey::new(read_seed(&folder.join("region.key"))?);
         let actor = hmac::Key::new(hmac::HMAC_SHA256, derive(&region, b"actor tags").bytes());
-        Ok(Self { folder: folder.to_owned(), log_set: log_set.to_owned(), region, actor, making: Mutex::default() })
+        Ok(Self {
+            folder: folder.to_owned(),
+            log_set: log_set.to_owned(),
+            region,
+            actor,
+            making: Mutex::default(),
+        })
     }
 
     /// The handle of the person with this identity in an import (a user name). Keyed: without the region's
@@ -195,7 +201,9 @@ impl KeyService {
 
     fn read_epoch(&self, epoch: u32, path: &Path) -> Result<Option<SecretKey>, KeyError> {
         match std::fs::read_to_string(path) {
-            Ok(text) => self.open_epoch(epoch, &text).map(Some).ok_or_else(|| KeyError::Form(path.to_owned())),
+            Ok(text) => {
+                self.open_epoch(epoch, &text).map(Some).ok_or_else(|| KeyError::Form(path.to_owned()))
+            }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(KeyError::File { path: path.to_owned(), source }),
         }
@@ -215,7 +223,8 @@ impl KeyService {
         let regulator = self.to_regulator(&key)?;
         let text = format!("site {}\nregulator {}\n", BASE64.encode(&site), BASE64.encode(&regulator));
         if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).map_err(|source| KeyError::File { path: parent.to_owned(), source })?;
+            std::fs::create_dir_all(parent)
+                .map_err(|source| KeyError::File { path: parent.to_owned(), source })?;
         }
         write_secret(path, &text)?;
         Ok(SecretKey::new(key))
@@ -279,7 +288,8 @@ fn cipher(key: &SecretKey) -> Result<LessSafeKey, KeyError> {
 /// # Errors
 /// [`KeyError`] when the file is not there or holds something else.
 pub fn read_seed(path: &Path) -> Result<[u8; 32], KeyError> {
-    let text = std::fs::read_to_string(path).map_err(|source| KeyError::File { path: path.to_owned(), source })?;
+    let text =
+        std::fs::read_to_string(path).map_err(|source| KeyError::File { path: path.to_owned(), source })?;
     let bytes = HEXLOWER.decode(text.trim().as_bytes()).map_err(|_| KeyError::Form(path.to_owned()))?;
     bytes.try_into().map_err(|_| KeyError::Form(path.to_owned()))
 }

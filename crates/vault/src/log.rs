@@ -123,8 +123,12 @@ impl Explain for BorderClosed {
     }
     fn fix(&self) -> &'static str {
         match self {
-            Self::TooLong => "split the import or the request: detail and tag list of one entry are at most 4 MiB",
-            _ => "free space on the ledger's disk; the border opens by itself after a successful durable write",
+            Self::TooLong => {
+                "split the import or the request: detail and tag list of one entry are at most 4 MiB"
+            }
+            _ => {
+                "free space on the ledger's disk; the border opens by itself after a successful durable write"
+            }
         }
     }
     fn public(&self) -> &'static str {
@@ -283,7 +287,10 @@ impl Log {
     /// # Errors
     /// [`LogError`]; a log in doubt does not start.
     pub fn open(
-        disk: Arc<dyn Disk>, identity: Identity, options: Options, hooks: Hooks,
+        disk: Arc<dyn Disk>,
+        identity: Identity,
+        options: Options,
+        hooks: Hooks,
     ) -> Result<Self, LogError> {
         let verifier = identity.verifier();
         let mut recovered = recover::recover(disk.as_ref(), &verifier, options.segment_bytes)?;
@@ -295,10 +302,12 @@ impl Log {
             last.checkpoint = checkpoint;
         }
         let mut publisher = recovered.publisher.attach(Arc::clone(&disk), Arc::clone(&shared), hooks.index);
-        publisher.catch_up(recovered.pending).map_err(|publisher::Unflushed| {
-            LogError::Io { path: "ledger".to_owned(), source: std::io::Error::other("not flushed") }
+        publisher.catch_up(recovered.pending).map_err(|publisher::Unflushed| LogError::Io {
+            path: "ledger".to_owned(),
+            source: std::io::Error::other("not flushed"),
         })?;
-        let committer = committer::Committer::new(Arc::clone(&shared), sequencer, hooks.reopening, hooks.fatal);
+        let committer =
+            committer::Committer::new(Arc::clone(&shared), sequencer, hooks.reopening, hooks.fatal);
         let threads = vec![
             spawn("ledger-commit", move || committer.run())?,
             spawn("ledger-publish", move || publisher.run())?,
@@ -310,7 +319,10 @@ impl Log {
     ///
     /// # Errors
     /// [`BorderClosed`], and nothing is queued.
-    pub fn submit(&self, submission: Submission) -> Result<oneshot::Receiver<Result<Receipt, BorderClosed>>, BorderClosed> {
+    pub fn submit(
+        &self,
+        submission: Submission,
+    ) -> Result<oneshot::Receiver<Result<Receipt, BorderClosed>>, BorderClosed> {
         if submission.len() > ledger::wal::FRAME_MAX {
             return Err(BorderClosed::TooLong);
         }
@@ -379,12 +391,12 @@ impl Log {
         let note = self.checkpoint()?;
         let opened = ledger::checkpoint::open(&note, &self.verifier, &[]).map_err(|_| LogError::OtherLog)?;
         let head = opened.checkpoint().head();
-        let mut reader = TileReader::new(head, |at: TileCoordinates| {
-            files::tile(self.disk.as_ref(), at)
-        });
+        let mut reader = TileReader::new(head, |at: TileCoordinates| files::tile(self.disk.as_ref(), at));
         let damaged = |e: &dyn std::error::Error| LogError::Damaged(e.to_string());
         let width = u64::from(ledger::tile::FULL_WIDTH);
-        let bundle = reader.entries(index / width).map_err(|e: ledger::tile::ReadError<std::io::Error>| damaged(&e))?;
+        let bundle = reader
+            .entries(index / width)
+            .map_err(|e: ledger::tile::ReadError<std::io::Error>| damaged(&e))?;
         let hashes = reader.prove_inclusion(index).map_err(|e| damaged(&e))?;
         let leaf = usize::try_from(index % width).ok().and_then(|i| bundle.into_iter().nth(i));
         let leaf = leaf.ok_or_else(|| LogError::Damaged(format!("entry {index} is missing")))?;
@@ -400,7 +412,8 @@ impl Log {
         let damaged = || LogError::Damaged(format!("the detail of entry {index} is missing"));
         let bundle = TileCoordinates::in_tree(0, index / width, self.published()).ok_or_else(damaged)?;
         let path = files::detail_path(bundle);
-        let all = files::details(self.disk.as_ref(), bundle).map_err(|source| LogError::Io { path, source })?;
+        let all =
+            files::details(self.disk.as_ref(), bundle).map_err(|source| LogError::Io { path, source })?;
         all.into_iter().nth(usize::try_from(index % width).unwrap_or(usize::MAX)).ok_or_else(damaged)
     }
 

@@ -176,7 +176,16 @@ impl Records {
         let claim = Claim::new(&self.arriving, &internal).ok_or(KeyError::Random)?;
         self.pending.insert(internal, [])?;
         let (batch, counts) = (self.db.batch(), BTreeMap::new());
-        Ok(Arrival { store: self, keys: keys.person(&key), internal, wrapped, batch, waiting: 0, counts, claim })
+        Ok(Arrival {
+            store: self,
+            keys: keys.person(&key),
+            internal,
+            wrapped,
+            batch,
+            waiting: 0,
+            counts,
+            claim,
+        })
     }
 
     /// Makes people visible, durably. The receipt is that of the import's entry.
@@ -242,7 +251,11 @@ impl Records {
     /// # Errors
     /// When the store refuses or a record does not open.
     pub fn collection(
-        &self, person: &Person, keys: &PersonKeys, collection: &str, max: usize,
+        &self,
+        person: &Person,
+        keys: &PersonKeys,
+        collection: &str,
+        max: usize,
     ) -> Result<Vec<Vec<u8>>, RecordError> {
         let prefix = record_prefix(&person.internal, collection);
         let mut all = Vec::new();
@@ -334,9 +347,15 @@ impl Arrival<'_> {
     ///
     /// # Errors
     /// [`RecordError::Duplicate`] when they are there already, or arrive elsewhere at this moment.
-    pub fn finish(mut self, subject: SubjectId, home: Country, now: UnixSeconds) -> Result<Arrived, RecordError> {
+    pub fn finish(
+        mut self,
+        subject: SubjectId,
+        home: Country,
+        now: UnixSeconds,
+    ) -> Result<Arrived, RecordError> {
         // The claim comes first: whoever is admitted in between is seen by the look-up.
-        let claim = Claim::new(&self.store.arriving, subject.as_str().as_bytes()).ok_or(RecordError::Duplicate)?;
+        let claim =
+            Claim::new(&self.store.arriving, subject.as_str().as_bytes()).ok_or(RecordError::Duplicate)?;
         if self.store.person(&subject)?.is_some() {
             return Err(RecordError::Duplicate);
         }

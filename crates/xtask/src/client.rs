@@ -73,7 +73,13 @@ impl Client {
     ///
     /// # Errors
     /// When the connection fails; a refusal is an answer.
-    pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Result<Answer> {
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Result<Answer> {
         let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -116,7 +122,12 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::send`].
-    pub async fn post(&self, path: &str, headers: &[(&str, &str)], body: &serde_json::Value) -> Result<Answer> {
+    pub async fn post(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &serde_json::Value,
+    ) -> Result<Answer> {
         self.send(Method::POST, path, headers, &body.to_string()).await
     }
 }

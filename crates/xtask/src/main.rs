@@ -92,7 +92,9 @@ async fn tell(demo: &Demo, folder: &Path) -> Result<bool> {
     crossings.iter().rev().take(2).rev().for_each(|c| show.crossing(c));
     let right = crossings.iter().all(|c| c.as_expected);
     if let Some(path) = &demo.json {
-        let text = serde_json::to_string_pretty(&serde_json::json!({ "as_expected": right, "crossings": crossings }))?;
+        let text = serde_json::to_string_pretty(
+            &serde_json::json!({ "as_expected": right, "crossings": crossings }),
+        )?;
         std::fs::write(path, text).with_context(|| format!("cannot write `{}`", path.display()))?;
     }
     show.summary(&crossings, &world);
@@ -117,14 +119,30 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
         let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() { copy_tree(&entry.path(), &target)? } else { std::fs::copy(entry.path(), target).map(drop)? }
+        if entry.file_type()?.is_dir() {
+            copy_tree(&entry.path(), &target)?
+        } else {
+            std::fs::copy(entry.path(), target).map(drop)?
+        }
     }
     Ok(())
 }
 
-fn verdict(what: &'static str, expected: &'static str, code: Option<i32>, wanted: i32, said: &str) -> Crossing {
-    let happened = said.lines().filter(|l| l.starts_with("entries") || l.starts_with("decisions") || l.contains("finding"));
-    let happened = happened.take(3).map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>().join("; ");
+fn verdict(
+    what: &'static str,
+    expected: &'static str,
+    code: Option<i32>,
+    wanted: i32,
+    said: &str,
+) -> Crossing {
+    let happened = said
+        .lines()
+        .filter(|l| l.starts_with("entries") || l.starts_with("decisions") || l.contains("finding"));
+    let happened = happened
+        .take(3)
+        .map(|l| l.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect::<Vec<_>>()
+        .join("; ");
     Crossing { what, expected, happened, status: 0, entry: None, as_expected: code == Some(wanted) }
 }
 

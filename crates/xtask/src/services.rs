@@ -71,7 +71,8 @@ fn public(people: &[(SubjectId, Person)]) -> Value {
 /// e-mail address that somebody typed into a harmless note.
 fn feed(people: &[(SubjectId, Person)]) -> Value {
     let row = |(n, (subject, p)): (usize, &(SubjectId, Person))| {
-        let note = if n == 1 { format!("call me or write to {} please", p.email) } else { "no remarks".to_owned() };
+        let note =
+            if n == 1 { format!("call me or write to {} please", p.email) } else { "no remarks".to_owned() };
         json!({
             "user_id": subject.as_str(),
             "handle": format!("@{}", p.user_name),
@@ -115,7 +116,9 @@ pub async fn video_service(people: People) -> Result<SocketAddr> {
                 let answer = video(&people, &request);
                 async move { Ok::<_, Infallible>(answer) }
             });
-            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+            tokio::spawn(
+                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
+            );
         }
     });
     Ok(address)
@@ -143,7 +146,8 @@ pub async fn safety_desk(layout: &Layout, stem: PathBuf) -> Result<(SocketAddr, 
                 let service = service_fn(move |request: Request<Incoming>| {
                     let store = Arc::clone(&store);
                     async move {
-                        let body = request.into_body().collect().await.map(|b| b.to_bytes()).unwrap_or_default();
+                        let body =
+                            request.into_body().collect().await.map(|b| b.to_bytes()).unwrap_or_default();
                         if let Ok(mut store) = store.lock() {
                             store.push(body);
                         }
@@ -151,7 +155,9 @@ pub async fn safety_desk(layout: &Layout, stem: PathBuf) -> Result<(SocketAddr, 
                     }
                 });
                 // How a connection ends is the caller's affair.
-                let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                let _ = hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
             });
         }
     });

@@ -4,14 +4,12 @@ use std::io::Write;
 use std::time::Instant;
 
 use anyhow::Result;
-use indicatif::ProgressBar;
 use xtask::story::Crossing;
 use xtask::world::{World, at};
 
 /// Prints the demo.
 pub(crate) struct Show {
     started: Instant,
-    bar: ProgressBar,
 }
 
 fn line(text: &str) {
@@ -25,26 +23,25 @@ pub(crate) fn error(e: &anyhow::Error) {
 }
 
 impl Show {
-    #[expect(clippy::disallowed_methods, reason = "the demo tells people how long it took")]
     pub(crate) fn new() -> Self {
-        Self { started: Instant::now(), bar: ProgressBar::new_spinner() }
+        Self { started: Instant::now() }
     }
 
     pub(crate) fn step(&self, text: &str) {
-        self.bar.enable_steady_tick(std::time::Duration::from_millis(120));
-        self.bar.set_message(text.to_owned());
-        self.bar.suspend(|| line(&format!("  · {text}")));
+        line(&format!("  · {text}"));
     }
 
     pub(crate) fn chapter(&self, text: &str) {
-        self.bar.finish_and_clear();
         line(&format!("\n{text}"));
     }
 
     pub(crate) fn crossing(&self, c: &Crossing) {
         let mark = if c.as_expected { "ok  " } else { "FAIL" };
         let entry = c.entry.map_or(String::new(), |e| format!("  [entry {e}]"));
-        line(&format!("  {mark} {}\n         expected {}; happened: {}{entry}", c.what, c.expected, c.happened));
+        line(&format!(
+            "  {mark} {}\n         expected {}; happened: {}{entry}",
+            c.what, c.expected, c.happened
+        ));
     }
 
     pub(crate) fn summary(&self, crossings: &[Crossing], world: &World) {
@@ -63,7 +60,8 @@ impl Show {
     pub(crate) fn try_it(&self, world: &World) -> Result<()> {
         let root = world.layout.root().display().to_string();
         let curl = format!("curl -s --cacert {root}/tls/ca.pem");
-        let with = |name: &str| format!("--cert {root}/credentials/{name}.pem --key {root}/credentials/{name}.key");
+        let with =
+            |name: &str| format!("--cert {root}/credentials/{name}.pem --key {root}/credentials/{name}.key");
         let gateway = format!("https://localhost:{}", world.gateway.port());
         let subject = world.subject(0)?;
         line(&format!(

@@ -41,7 +41,11 @@ const RESEARCH: (&str, &str) = ("clover-purpose", "research");
 const INTEROP: (&str, &str) = ("clover-purpose", "interoperability");
 
 fn judge(
-    what: &'static str, expected: &'static str, answer: &Answer, status: StatusCode, check: impl Fn(&Value) -> Result<String, String>,
+    what: &'static str,
+    expected: &'static str,
+    answer: &Answer,
+    status: StatusCode,
+    check: impl Fn(&Value) -> Result<String, String>,
 ) -> Crossing {
     let outcome = if answer.status == status {
         check(&answer.json())
@@ -95,7 +99,8 @@ impl Cast {
 fn approvals(world: &World) -> Result<()> {
     let subject = world.subject(0)?;
     let approver = ["--approver", "aoife", "--approver-country", "IE"];
-    let grant = ["grant", "issue", "--id", "G-1", "--holder", "ana", "--purpose", "support", "--dataset", "export"];
+    let grant =
+        ["grant", "issue", "--id", "G-1", "--holder", "ana", "--purpose", "support", "--dataset", "export"];
     clover(&world.layout, &[&grant[..], &approver, &["--subject", subject, "--hours", "2"]].concat())?;
     let case = ["case", "issue", "--engineer", "mei", "--kind", "videoNotShown", "--fields", "video-status"];
     clover(&world.layout, &[&case[..], &approver, &["--id", "C-1", "--subject", subject]].concat())?;
@@ -130,9 +135,16 @@ pub async fn play(world: &World, mut tell: impl FnMut(&Crossing)) -> Result<Vec<
 async fn staff(world: &World, cast: &Cast) -> Result<Vec<Crossing>> {
     let (subject, other) = (world.subject(0)?, world.subject(1)?);
     let email = world.person(0)?.email.clone();
-    let read = |subject: &str, fields: &[&str]| json!({ "dataset": "export", "subject": subject, "fields": fields });
-    let one = cast.ana.post("/v1/read", &[SUPPORT, ("clover-grant", "G-1")], &read(subject, &["profile.emailAddress"])).await?;
-    let two = cast.ana.post("/v1/read", &[SUPPORT, ("clover-grant", "G-1")], &read(other, &["profile.emailAddress"])).await?;
+    let read =
+        |subject: &str, fields: &[&str]| json!({ "dataset": "export", "subject": subject, "fields": fields });
+    let one = cast
+        .ana
+        .post("/v1/read", &[SUPPORT, ("clover-grant", "G-1")], &read(subject, &["profile.emailAddress"]))
+        .await?;
+    let two = cast
+        .ana
+        .post("/v1/read", &[SUPPORT, ("clover-grant", "G-1")], &read(other, &["profile.emailAddress"]))
+        .await?;
     let status = |case, subject| [SUPPORT, ("clover-case", case), ("clover-subject", subject)];
     let three = cast.mei.get("/lanes/video-status", &status("C-1", subject)).await?;
     let four = cast.mei.get("/lanes/video-status", &status("C-1", other)).await?;
@@ -140,44 +152,107 @@ async fn staff(world: &World, cast: &Cast) -> Result<Vec<Crossing>> {
     let plain_status = |body: &Value| {
         let first = rows(body).first().ok_or("no video")?;
         let ok = text(first, "review_state") == "held" && first.get("assignee").is_none();
-        must(ok, format!("{} videos; first: held, {}", rows(body).len(), text(first, "reason")), "not the status in plain")
+        must(
+            ok,
+            format!("{} videos; first: held, {}", rows(body).len(), text(first, "reason")),
+            "not the status in plain",
+        )
     };
     Ok(vec![
-        judge("support agent in Dublin, with a grant, reads one person's e-mail", "released in plain", &one, StatusCode::OK, |body| {
-            let got = rows(body).first().and_then(|r| r.pointer("/profile/emailAddress")).and_then(Value::as_str);
-            must(got == Some(email.as_str()), "the e-mail address, in plain", "not that person's e-mail")
-        }),
-        judge("the same agent tries another person", "refused", &two, StatusCode::FORBIDDEN, refused("policy")),
-        judge("engineer in Singapore, on a case, reads that user's video status", "released in plain", &three, StatusCode::OK, plain_status),
-        judge("the same engineer tries another user", "refused", &four, StatusCode::FORBIDDEN, refused("policy")),
-        judge("the same engineer, two hours and a second after approval", "refused", &five, StatusCode::FORBIDDEN, refused("evidence")),
+        judge(
+            "support agent in Dublin, with a grant, reads one person's e-mail",
+            "released in plain",
+            &one,
+            StatusCode::OK,
+            |body| {
+                let got = rows(body)
+                    .first()
+                    .and_then(|r| r.pointer("/profile/emailAddress"))
+                    .and_then(Value::as_str);
+                must(got == Some(email.as_str()), "the e-mail address, in plain", "not that person's e-mail")
+            },
+        ),
+        judge(
+            "the same agent tries another person",
+            "refused",
+            &two,
+            StatusCode::FORBIDDEN,
+            refused("policy"),
+        ),
+        judge(
+            "engineer in Singapore, on a case, reads that user's video status",
+            "released in plain",
+            &three,
+            StatusCode::OK,
+            plain_status,
+        ),
+        judge(
+            "the same engineer tries another user",
+            "refused",
+            &four,
+            StatusCode::FORBIDDEN,
+            refused("policy"),
+        ),
+        judge(
+            "the same engineer, two hours and a second after approval",
+            "refused",
+            &five,
+            StatusCode::FORBIDDEN,
+            refused("evidence"),
+        ),
     ])
 }
 
 async fn china(world: &World, cast: &Cast) -> Result<Vec<Crossing>> {
-    let phone = json!({ "dataset": "export", "subject": world.subject(0)?, "fields": ["profile.telephoneNumber"] });
+    let phone =
+        json!({ "dataset": "export", "subject": world.subject(0)?, "fields": ["profile.telephoneNumber"] });
     let one = cast.li.post("/v1/read", &[SUPPORT], &phone).await?;
     let two = cast.li.get("/lanes/public-videos", &[RESEARCH]).await?;
-    let three = cast.li.post("/v1/count", &[RESEARCH], &json!({ "dataset": "export", "by": "profile.accountRegion" })).await?;
+    let three = cast
+        .li
+        .post("/v1/count", &[RESEARCH], &json!({ "dataset": "export", "by": "profile.accountRegion" }))
+        .await?;
     let names: Vec<String> = world.people.iter().map(|(_, p)| p.user_name.clone()).collect();
     Ok(vec![
-        judge("engineer in China asks for a phone number", "refused", &one, StatusCode::FORBIDDEN, refused("policy")),
-        judge("engineer in China asks for public videos", "released pseudonymised", &two, StatusCode::OK, |body| {
-            let all = body.to_string();
-            let tokens = rows(body).iter().all(|r| {
-                ["author", "link", "title", "video_id"].iter().all(|k| text(r, k).starts_with("t1."))
-            });
-            let named = names.iter().any(|n| all.contains(n.as_str())) || all.contains("https://");
-            let told = format!("{} videos; authors, links and titles are tokens", rows(body).len());
-            must(tokens && !named && !rows(body).is_empty(), told, "a name or a link was left in clear")
-        }),
-        judge("engineer in China asks for users per country", "released as an aggregate", &three, StatusCode::OK, |body| {
-            let groups = body.get("groups").and_then(Value::as_array).ok_or("no groups")?;
-            let large = groups.iter().all(|g| g.get("people").and_then(Value::as_u64).is_some_and(|n| n >= 50));
-            let withheld = body.get("withheld_groups").and_then(Value::as_u64).unwrap_or(0);
-            let told = format!("{} countries of 50 people or more; {withheld} smaller ones withheld", groups.len());
-            must(large && withheld > 0 && !groups.is_empty(), told, "a small group was shown")
-        }),
+        judge(
+            "engineer in China asks for a phone number",
+            "refused",
+            &one,
+            StatusCode::FORBIDDEN,
+            refused("policy"),
+        ),
+        judge(
+            "engineer in China asks for public videos",
+            "released pseudonymised",
+            &two,
+            StatusCode::OK,
+            |body| {
+                let all = body.to_string();
+                let tokens = rows(body).iter().all(|r| {
+                    ["author", "link", "title", "video_id"].iter().all(|k| text(r, k).starts_with("t1."))
+                });
+                let named = names.iter().any(|n| all.contains(n.as_str())) || all.contains("https://");
+                let told = format!("{} videos; authors, links and titles are tokens", rows(body).len());
+                must(tokens && !named && !rows(body).is_empty(), told, "a name or a link was left in clear")
+            },
+        ),
+        judge(
+            "engineer in China asks for users per country",
+            "released as an aggregate",
+            &three,
+            StatusCode::OK,
+            |body| {
+                let groups = body.get("groups").and_then(Value::as_array).ok_or("no groups")?;
+                let large =
+                    groups.iter().all(|g| g.get("people").and_then(Value::as_u64).is_some_and(|n| n >= 50));
+                let withheld = body.get("withheld_groups").and_then(Value::as_u64).unwrap_or(0);
+                let told = format!(
+                    "{} countries of 50 people or more; {withheld} smaller ones withheld",
+                    groups.len()
+                );
+                must(large && withheld > 0 && !groups.is_empty(), told, "a small group was shown")
+            },
+        ),
     ])
 }
 
@@ -192,31 +267,79 @@ async fn services(world: &World, cast: &Cast) -> Result<Vec<Crossing>> {
     let hidden = world.person(1)?.email.clone();
     let arrived = world.arrived.lock().map(|a| a.last().cloned()).ok().flatten();
     Ok(vec![
-        judge("service in the United States pulls the interoperability feed", "listed fields only, findings withheld", &one, StatusCode::OK, |body| {
-            let gone = rows(body).iter().all(|r| r.get("inferred_age_band").is_none() && r.get("user_id").is_none());
-            let note = rows(body).get(1).map(|r| text(r, "note")).unwrap_or_default();
-            let clean = !body.to_string().contains(&hidden) && note.contains("***");
-            must(gone && clean, format!("{} rows; a hidden e-mail address withheld: `{note}`", rows(body).len()), "something undeclared left")
-        }),
-        judge("the same service gives another purpose than its flow's", "refused", &two, StatusCode::FORBIDDEN, refused("evidence")),
-        judge("service in Dublin sends moderation signals to the United States", "delivered, listed fields only", &three, StatusCode::ACCEPTED, |_| {
-            let got: Value = arrived.as_deref().and_then(|b| serde_json::from_slice(b).ok()).unwrap_or_default();
-            let first = rows(&got).first().ok_or("nothing arrived")?;
-            let ok = text(first, "action") == "removed" && first.get("reporter_email").is_none();
-            must(ok, "one signal arrived, without the field that nobody declared", "something undeclared left")
-        }),
+        judge(
+            "service in the United States pulls the interoperability feed",
+            "listed fields only, findings withheld",
+            &one,
+            StatusCode::OK,
+            |body| {
+                let gone = rows(body)
+                    .iter()
+                    .all(|r| r.get("inferred_age_band").is_none() && r.get("user_id").is_none());
+                let note = rows(body).get(1).map(|r| text(r, "note")).unwrap_or_default();
+                let clean = !body.to_string().contains(&hidden) && note.contains("***");
+                must(
+                    gone && clean,
+                    format!("{} rows; a hidden e-mail address withheld: `{note}`", rows(body).len()),
+                    "something undeclared left",
+                )
+            },
+        ),
+        judge(
+            "the same service gives another purpose than its flow's",
+            "refused",
+            &two,
+            StatusCode::FORBIDDEN,
+            refused("evidence"),
+        ),
+        judge(
+            "service in Dublin sends moderation signals to the United States",
+            "delivered, listed fields only",
+            &three,
+            StatusCode::ACCEPTED,
+            |_| {
+                let got: Value =
+                    arrived.as_deref().and_then(|b| serde_json::from_slice(b).ok()).unwrap_or_default();
+                let first = rows(&got).first().ok_or("nothing arrived")?;
+                let ok = text(first, "action") == "removed" && first.get("reporter_email").is_none();
+                must(
+                    ok,
+                    "one signal arrived, without the field that nobody declared",
+                    "something undeclared left",
+                )
+            },
+        ),
     ])
 }
 
 async fn outsiders(world: &World, cast: &Cast) -> Result<Vec<Crossing>> {
-    let email = json!({ "dataset": "export", "subject": world.subject(0)?, "fields": ["profile.emailAddress"] });
+    let email =
+        json!({ "dataset": "export", "subject": world.subject(0)?, "fields": ["profile.emailAddress"] });
     let one = cast.ana_abroad.post("/v1/read", &[SUPPORT, ("clover-grant", "G-1")], &email).await?;
     let two = cast.li.get("/admin/users", &[RESEARCH]).await?;
     let three = cast.stranger.post("/v1/read", &[SUPPORT], &email).await?;
     Ok(vec![
-        judge("the Dublin agent uses grant and certificate from an address in China", "refused", &one, StatusCode::FORBIDDEN, refused("policy")),
-        judge("somebody tries a path that no lane has", "refused", &two, StatusCode::NOT_FOUND, refused("unknown")),
-        judge("somebody without a credential tries", "turned away", &three, StatusCode::UNAUTHORIZED, refused("stranger")),
+        judge(
+            "the Dublin agent uses grant and certificate from an address in China",
+            "refused",
+            &one,
+            StatusCode::FORBIDDEN,
+            refused("policy"),
+        ),
+        judge(
+            "somebody tries a path that no lane has",
+            "refused",
+            &two,
+            StatusCode::NOT_FOUND,
+            refused("unknown"),
+        ),
+        judge(
+            "somebody without a credential tries",
+            "turned away",
+            &three,
+            StatusCode::UNAUTHORIZED,
+            refused("stranger"),
+        ),
     ])
 }
 
@@ -226,15 +349,23 @@ async fn own(world: &World, cast: &Cast) -> Result<Vec<Crossing>> {
     let answer = cast.person.get("/v1/me/crossings", &[]).await?;
     let body = answer.json();
     let list = body.get("crossings").and_then(Value::as_array).cloned().unwrap_or_default();
-    let email = list.iter().find(|c| c.pointer("/seen/fields/0").and_then(Value::as_str) == Some("export.profile.emailAddress") && text(c, "what") == "released");
+    let email = list.iter().find(|c| {
+        c.pointer("/seen/fields/0").and_then(Value::as_str) == Some("export.profile.emailAddress")
+            && text(c, "what") == "released"
+    });
     let proven = match email {
         Some(crossing) => prove(world, crossing)?,
         None => false,
     };
-    let told = format!("{} crossings, from the import on; the proof of the e-mail's reading holds", list.len());
-    Ok(vec![judge("the person asks what was seen of them", "a list with proofs", &answer, StatusCode::OK, |_| {
-        must(proven && list.len() >= 5, told.clone(), "the list is short or a proof does not hold")
-    })])
+    let told =
+        format!("{} crossings, from the import on; the proof of the e-mail's reading holds", list.len());
+    Ok(vec![judge(
+        "the person asks what was seen of them",
+        "a list with proofs",
+        &answer,
+        StatusCode::OK,
+        |_| must(proven && list.len() >= 5, told.clone(), "the list is short or a proof does not hold"),
+    )])
 }
 
 /// Checks one proof of a person's list with nothing but the auditor's program and the log's public key.
@@ -244,11 +375,17 @@ async fn own(world: &World, cast: &Cast) -> Result<Vec<Crossing>> {
 pub fn prove(world: &World, crossing: &Value) -> Result<bool> {
     let folder = world.layout.root().join("proof");
     std::fs::create_dir_all(&folder)?;
-    let leaf = data_encoding::BASE64.decode(text(crossing, "leaf").as_bytes()).context("the leaf is no base64")?;
+    let leaf =
+        data_encoding::BASE64.decode(text(crossing, "leaf").as_bytes()).context("the leaf is no base64")?;
     std::fs::write(folder.join("leaf"), leaf)?;
     std::fs::write(folder.join("proof"), text(crossing, "proof"))?;
     let mut command = std::process::Command::new(crate::world::programs()?.join("clover-audit"));
-    command.arg("verify-proof").arg("--leaf").arg(folder.join("leaf")).arg("--proof").arg(folder.join("proof"));
+    command
+        .arg("verify-proof")
+        .arg("--leaf")
+        .arg(folder.join("leaf"))
+        .arg("--proof")
+        .arg(folder.join("proof"));
     command.arg("--log-vkey").arg(world.layout.trust().join("log.vkey"));
     Ok(command.output().context("cannot run `clover-audit`")?.status.success())
 }

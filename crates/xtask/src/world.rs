@@ -84,8 +84,19 @@ pub fn clover(layout: &Layout, arguments: &[&str]) -> Result<String> {
 /// When it cannot be started.
 pub fn clover_raw(layout: &Layout, arguments: &[&str]) -> Result<Output> {
     let program = programs()?.join("clover");
-    let run = Command::new(&program).arg("--dir").arg(layout.root()).args(arguments).stdin(Stdio::null()).output();
-    run.with_context(|| format!("cannot run `{}`; build it with `cargo build --workspace`", program.display()))
+    let run =
+        Command::new(&program).arg("--dir").arg(layout.root()).args(arguments).stdin(Stdio::null()).output();
+    run.with_context(|| {
+        format!("cannot run `{}`; build it with `cargo build --workspace`", program.display())
+    })
+}
+
+/// Runs `clover` so that a person sees its progress bar.
+fn watched(layout: &Layout, arguments: &[&str]) -> Result<()> {
+    let mut command = Command::new(programs()?.join("clover"));
+    command.arg("--dir").arg(layout.root()).args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+    let status = command.status()?;
+    if status.success() { Ok(()) } else { bail!("`clover {}` ended with {status}", arguments.join(" ")) }
 }
 
 /// A port that is free now.
@@ -106,9 +117,9 @@ impl World {
         let sample = folder.join("sample");
         let (count, number) = (people.to_string(), seed.to_string());
         let target = sample.display().to_string();
-        clover(&layout, &["sample", "--people", &count, "--seed", &number, "--out", &target])?;
+        watched(&layout, &["sample", "--people", &count, "--seed", &number, "--out", &target])?;
         step("importing them: one file, one person; one entry a batch");
-        clover(&layout, &["import", &target])?;
+        watched(&layout, &["import", &target])?;
         let people = known(&layout, people.min(60), seed)?;
         step("starting the services behind the gateway and a destination outside");
         let video = services::video_service(Arc::clone(&people)).await?;
@@ -140,7 +151,8 @@ impl World {
             ("trust-and-safety", "service", "acme-eu"),
         ];
         for (id, kind, employer) in actors {
-            let arguments = ["actor", "add", "--id", id, "--kind", kind, "--employer", employer, "--qualified"];
+            let arguments =
+                ["actor", "add", "--id", id, "--kind", kind, "--employer", employer, "--qualified"];
             clover(&self.layout, &arguments)?;
         }
         Ok(())

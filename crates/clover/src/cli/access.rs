@@ -140,7 +140,11 @@ impl Grant {
 
 fn dataset(layout: &Layout, name: &str) -> Result<Name> {
     let rulebook = assemble::rulebook(layout)?.rulebook;
-    rulebook.catalogue.dataset(name).map(|d| d.name.clone()).with_context(|| format!("the catalogue has no dataset `{name}`"))
+    rulebook
+        .catalogue
+        .dataset(name)
+        .map(|d| d.name.clone())
+        .with_context(|| format!("the catalogue has no dataset `{name}`"))
 }
 
 #[derive(Debug, Subcommand)]
@@ -204,7 +208,8 @@ impl Case {
         };
         control::write(&layout.control(), "case", &c.id, &case.text(), &assemble::operator(layout)?)?;
         let until = approved_at.plus(access::evidence::CASE_SECONDS).rfc3339();
-        output.data(&format!("case `{}` serves until {until}", c.id), &json!({ "case": c.id, "until": until }));
+        output
+            .data(&format!("case `{}` serves until {until}", c.id), &json!({ "case": c.id, "until": until }));
         Ok(())
     }
 }

@@ -37,7 +37,8 @@ impl Init {
             p.sites.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(", "),
             digest.get(..16).unwrap_or(&digest),
         );
-        output.data(&text, &json!({ "programme": p.name.as_str(), "rulebook": digest, "dir": layout.root() }));
+        output
+            .data(&text, &json!({ "programme": p.name.as_str(), "rulebook": digest, "dir": layout.root() }));
         Ok(())
     }
 }

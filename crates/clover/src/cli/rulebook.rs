@@ -71,7 +71,8 @@ impl Rulebook {
 fn show(layout: &Layout, output: &Output) -> Result<()> {
     let book = assemble::rulebook(layout)?.rulebook;
     let lanes: Vec<String> = book.lanes.lanes.keys().map(ToString::to_string).collect();
-    let flows: Vec<String> = book.lanes.flows.iter().map(|f| format!("{} to {} ({})", f.name, f.destination, f.basis)).collect();
+    let flows: Vec<String> =
+        book.lanes.flows.iter().map(|f| format!("{} to {} ({})", f.name, f.destination, f.basis)).collect();
     let fields = book.catalogue.fields();
     let text = format!(
         "rulebook {}\nprogramme {}, region {} ({} countries)\nfields {}\nlanes {}\nflows {}",
@@ -106,7 +107,9 @@ impl Config {
         let config = config::Config::load(&layout.config())?;
         let book = assemble::rulebook(layout)?.rulebook;
         if !book.programme.sites.iter().any(|s| s.name == config.site) {
-            return Err(Misconfigured(anyhow::anyhow!("the site `{}` is not in the programme", config.site)).into());
+            return Err(
+                Misconfigured(anyhow::anyhow!("the site `{}` is not in the programme", config.site)).into()
+            );
         }
         for lane in book.lanes.lanes.values() {
             let name = lane.upstream.as_str();

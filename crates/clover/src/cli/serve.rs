@@ -40,7 +40,9 @@ pub(super) fn status(layout: &Layout, output: &Output) -> Result<ExitCode> {
     let config = Config::load(&layout.config())?;
     let text = ask(config.control).with_context(|| format!("nobody answers on `{}`", config.control))?;
     let status: serde_json::Value = serde_json::from_str(&text).context("the answer is no status")?;
-    let field = |name: &str| status.get(name).map_or(String::new(), |v| v.as_str().map_or(v.to_string(), str::to_owned));
+    let field = |name: &str| {
+        status.get(name).map_or(String::new(), |v| v.as_str().map_or(v.to_string(), str::to_owned))
+    };
     let why = if field("why") == "null" { String::new() } else { format!(" ({})", field("why")) };
     let lines = format!(
         "border     {}{why}\nentries    {} durable, {} published\npeople     {}\nrulebook   {}\nwitnesses  {}",

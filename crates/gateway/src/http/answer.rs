@@ -16,11 +16,19 @@ pub(super) fn words(reason: Reason) -> (StatusCode, &'static str) {
     match reason {
         Reason::None | Reason::Policy => (StatusCode::FORBIDDEN, "not permitted"),
         Reason::Evaluation => (StatusCode::FORBIDDEN, "not permitted: the policies could not be evaluated"),
-        Reason::Request => (StatusCode::BAD_REQUEST, "the request lacks or mangles a purpose, field, person or ground"),
-        Reason::Evidence => (StatusCode::FORBIDDEN, "the named grant, case or flow does not serve this request"),
-        Reason::Malformed => (StatusCode::BAD_GATEWAY, "the body is not in its declared form; nothing was released"),
+        Reason::Request => {
+            (StatusCode::BAD_REQUEST, "the request lacks or mangles a purpose, field, person or ground")
+        }
+        Reason::Evidence => {
+            (StatusCode::FORBIDDEN, "the named grant, case or flow does not serve this request")
+        }
+        Reason::Malformed => {
+            (StatusCode::BAD_GATEWAY, "the body is not in its declared form; nothing was released")
+        }
         Reason::Limit => (StatusCode::BAD_GATEWAY, "the body is over a limit; nothing was released"),
-        Reason::Finding => (StatusCode::FORBIDDEN, "personal data was found where none may be; nothing was released"),
+        Reason::Finding => {
+            (StatusCode::FORBIDDEN, "personal data was found where none may be; nothing was released")
+        }
         Reason::Unknown => (StatusCode::NOT_FOUND, "no such lane, path or method"),
         Reason::Upstream => (StatusCode::BAD_GATEWAY, "the service behind gave no usable answer"),
         Reason::Subject => (StatusCode::NOT_FOUND, "no such person here"),
@@ -75,7 +83,8 @@ pub(super) fn delivered(status: StatusCode, index: u64) -> Answer {
 
 /// What was recorded may not have arrived: the record stands, for it may have.
 pub(super) fn undelivered(index: u64) -> Answer {
-    let body = r#"{"delivered":false,"why":"the destination gave no usable answer; the crossing is recorded"}"#;
+    let body =
+        r#"{"delivered":false,"why":"the destination gave no usable answer; the crossing is recorded"}"#;
     let mut answer = json(StatusCode::BAD_GATEWAY, body.as_bytes().to_vec());
     answer.headers_mut().insert(RECEIPT, HeaderValue::from(index));
     answer

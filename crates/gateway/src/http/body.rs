@@ -20,7 +20,8 @@ pub(super) async fn read(headers: &HeaderMap, body: Incoming, max: usize) -> Res
         return Err(Reason::Malformed);
     }
     let collected = Limited::new(body, max).collect().await;
-    let bytes = collected.map_err(|e| if e.is::<LengthLimitError>() { Reason::Limit } else { Reason::Upstream })?;
+    let bytes =
+        collected.map_err(|e| if e.is::<LengthLimitError>() { Reason::Limit } else { Reason::Upstream })?;
     let bytes = bytes.to_bytes();
     let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
     match (encodings.next().map(|v| v.as_bytes()), encodings.next()) {

@@ -9,10 +9,10 @@ use model::lanes::{Flow, Way};
 use model::{Reason, Treatment};
 
 use super::answer::{self, Answer};
+use super::body;
 use super::reverse::{form, limits};
 use super::route::Context;
 use super::upstream::{Call, Upstream};
-use super::body;
 use crate::enclave::LiveLane;
 
 /// What a forward lane may carry: the fields as they are, or their pseudonyms.
@@ -46,7 +46,8 @@ impl Context<'_> {
         let programme = &self.live.road.rulebook().programme;
         let record = enclave.control().actor(&flow.sink, self.now);
         let tag = enclave.keys().actor_tag(&flow.sink);
-        let receiver = record.ok().and_then(|r| identify::receiver(&r, programme, tag, flow.destination).ok());
+        let receiver =
+            record.ok().and_then(|r| identify::receiver(&r, programme, tag, flow.destination).ok());
         let (Some(receiver), Some(Upstream::Outside { .. })) = (receiver, self.upstream(lane)) else {
             return self.refuse_early(name, Reason::Upstream).await;
         };

@@ -70,7 +70,8 @@ impl Context<'_> {
         let (leaf, proof) = log.prove(index).ok()?;
         let draft = Entry::decode(&leaf).ok()?.draft;
         let detail = log.detail(index).ok()?;
-        let seen = Detail::read(&detail).ok().and_then(|d| d.open_person(&draft.flow, &seal.tag, &seal.key).ok());
+        let seen =
+            Detail::read(&detail).ok().and_then(|d| d.open_person(&draft.flow, &seal.tag, &seal.key).ok());
         let seen: Option<serde_json::Value> = seen.and_then(|s| serde_json::from_slice(&s).ok());
         Some(serde_json::json!({
             "entry": index,

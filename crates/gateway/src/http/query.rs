@@ -108,7 +108,8 @@ impl Context<'_> {
             Ok(None) => return Ok(Err(permitted.refuse(Reason::Subject))),
             Err(_) => return Ok(Err(permitted.refuse(Reason::Upstream))),
         };
-        let limits = Limits { bytes: ANSWER_MAX, depth: 32, members: 100_000, records: u64::from(RECORDS_MAX) };
+        let limits =
+            Limits { bytes: ANSWER_MAX, depth: 32, members: 100_000, records: u64::from(RECORDS_MAX) };
         Ok(match self.gather(&person, &wanted.collections) {
             Ok(body) => permitted.treat(&body, Form::Json, &limits),
             Err(reason) => Err(permitted.refuse(reason)),
@@ -156,7 +157,8 @@ impl Context<'_> {
         let raw: RawCount = serde_json::from_slice(&bytes).map_err(|_| Reason::Request)?;
         let catalogue = &self.live.road.rulebook().catalogue;
         let dataset = Name::parse(&raw.dataset).map_err(|_| Reason::Request)?;
-        let wanted = Wanted::new(catalogue, &raw.dataset, std::slice::from_ref(&raw.by)).ok_or(Reason::Request)?;
+        let wanted =
+            Wanted::new(catalogue, &raw.dataset, std::slice::from_ref(&raw.by)).ok_or(Reason::Request)?;
         let purpose = self.purpose()?;
         let ground = self.ground(None)?;
         let base = self.ask(name, &dataset, &wanted.selection, purpose, &ground);
@@ -167,7 +169,9 @@ impl Context<'_> {
             Ok(permitted) => permitted,
             Err(refused) => return Ok(Err(refused)),
         };
-        let (Some(collection), Some((_, key))) = (wanted.collections.first().cloned(), raw.by.split_once('.')) else {
+        let (Some(collection), Some((_, key))) =
+            (wanted.collections.first().cloned(), raw.by.split_once('.'))
+        else {
             return Err(Reason::Request);
         };
         let (enclave, key) = (std::sync::Arc::clone(&self.gateway.enclave), key.to_owned());
@@ -182,7 +186,9 @@ impl Context<'_> {
 /// One value a person: the first record of the collection that has the key. Inside the region; only counts
 /// of large groups leave.
 fn values(
-    enclave: &crate::Enclave, collection: &Name, key: &str,
+    enclave: &crate::Enclave,
+    collection: &Name,
+    key: &str,
 ) -> Result<Vec<String>, vault::records::RecordError> {
     let records = enclave.records();
     let mut values = Vec::new();

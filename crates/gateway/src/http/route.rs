@@ -9,6 +9,8 @@ use hyper::body::Incoming;
 use model::facts::{Evidence, FlowFacts};
 use model::lanes::Flow;
 use model::{Country, Direction, FlowId, Name, Purpose, Reason, SubjectId, Tag, Treatment, UnixSeconds};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use super::answer::{self, Answer};
 use super::serve::Gateway;
@@ -40,8 +42,13 @@ pub(super) struct Ground {
     pub(super) name: Option<Name>,
 }
 
-/// Answers one request of a session.
+/// Answers one request of a session, inside a span that names the lane and the outcome and nobody.
 pub(super) async fn handle(gateway: &Gateway, session: &Session, request: Request<Incoming>) -> Answer {
+    let span = tracing::debug_span!("crossing", lane = Empty, outcome = Empty, reason = Empty);
+    answer(gateway, session, request).instrument(span).await
+}
+
+async fn answer(gateway: &Gateway, session: &Session, request: Request<Incoming>) -> Answer {
     let (now, _) = enclave::now();
     let enclave = &gateway.enclave;
     let Ok(actor) = enclave.identify(session, now) else {
@@ -54,35 +61,28 @@ pub(super) async fn handle(gateway: &Gateway, session: &Session, request: Reques
     };
     let live = enclave.live();
     let (parts, body) = request.into_parts();
-    let context = Context {
-        gateway,
-        live: &live,
-        actor: &actor,
-        now,
-        flow,
-        headers: &parts.headers,
-        started: Instant::now(),
-    };
+    let (headers, started) = (&parts.headers, Instant::now());
+    let context = Context { gateway, live: &live, actor: &actor, now, flow, headers, started };
     // A query would be a second place for parameters, and one that is logged.
     let path = if parts.uri.query().is_some() { "" } else { parts.uri.path() };
-    match (&parts.method, path) {
-        (&Method::POST, "/v1/read") => context.read(body).await,
-        (&Method::POST, "/v1/count") => context.count(body).await,
-        (&Method::GET, "/v1/me/crossings") => context.own().await,
-        (method, path) => {
-            let lane = |prefix| path.strip_prefix(prefix).and_then(|name| live.lanes.get(name));
-            if let Some(lane) = lane("/lanes/") {
-                context.reverse(lane, method, body).await
-            } else if let Some(lane) = lane("/out/") {
-                context.forward(lane, method, body).await
-            } else {
-                context.refuse_unknown().await
-            }
-        }
-    }
+    context.route(&parts.method, path, body).await
 }
 
 impl Context<'_> {
+    async fn route(&self, method: &Method, path: &str, body: Incoming) -> Answer {
+        let lane = |prefix| path.strip_prefix(prefix).and_then(|name| self.live.lanes.get(name));
+        match (method, path) {
+            (&Method::POST, "/v1/read") => self.read(body).await,
+            (&Method::POST, "/v1/count") => self.count(body).await,
+            (&Method::GET, "/v1/me/crossings") => self.own().await,
+            _ => match (lane("/lanes/"), lane("/out/")) {
+                (Some(lane), _) => self.reverse(lane, method, body).await,
+                (None, Some(lane)) => self.forward(lane, method, body).await,
+                (None, None) => self.refuse_unknown().await,
+            },
+        }
+    }
+
     pub(super) fn header(&self, name: &str) -> Result<Option<&str>, Reason> {
         let mut values = self.headers.get_all(name).iter();
         match (values.next(), values.next()) {
@@ -96,7 +96,9 @@ impl Context<'_> {
     pub(super) fn purpose(&self) -> Result<Purpose, Reason> {
         let word = self.header(PURPOSE)?.ok_or(Reason::Request)?;
         match Purpose::parse(word) {
-            Ok(Purpose::SelfAccess | Purpose::Migration | Purpose::Operation) | Err(_) => Err(Reason::Request),
+            Ok(Purpose::SelfAccess | Purpose::Migration | Purpose::Operation) | Err(_) => {
+                Err(Reason::Request)
+            }
             Ok(purpose) => Ok(purpose),
         }
     }
@@ -138,7 +140,8 @@ impl Context<'_> {
             }
             (None, None) => {
                 let service = matches!(self.actor.who(), Who::Service(_));
-                let flow = lane.filter(|_| service).and_then(|l| crate::Enclave::flow_of(self.live, l, Some(me)));
+                let flow =
+                    lane.filter(|_| service).and_then(|l| crate::Enclave::flow_of(self.live, l, Some(me)));
                 Ok(flow.map_or(Ground { evidence: Evidence::None, name: None }, |f| self.flow_ground(&f)))
             }
         }
@@ -158,7 +161,12 @@ impl Context<'_> {
 
     /// An ask of this context; callers set what differs.
     pub(super) fn ask<'a>(
-        &'a self, lane: &'a Name, dataset: &'a Name, selection: &'a Selection, purpose: Purpose, ground: &'a Ground,
+        &'a self,
+        lane: &'a Name,
+        dataset: &'a Name,
+        selection: &'a Selection,
+        purpose: Purpose,
+        ground: &'a Ground,
     ) -> Ask<'a> {
         Ask {
             flow: self.flow,
@@ -241,7 +249,10 @@ impl Context<'_> {
 
     /// Records and answers.
     pub(super) async fn release(
-        &self, lane: &Name, treated: Result<Treated, Refused>, content_type: &'static str,
+        &self,
+        lane: &Name,
+        treated: Result<Treated, Refused>,
+        content_type: &'static str,
     ) -> Answer {
         match treated {
             Ok(treated) => match self.record(lane, treated).await {
@@ -260,6 +271,10 @@ impl Context<'_> {
     fn count_one(&self, lane: &Name, outcome: &'static str, reason: Reason) {
         let labels = Labels { lane: lane.to_string(), outcome, reason: reason.word() };
         self.gateway.enclave.metrics().crossings.get_or_create(&labels).inc();
+        Span::current()
+            .record("lane", lane.as_str())
+            .record("outcome", outcome)
+            .record("reason", reason.word());
     }
 
     /// A country in which the caller is known to be, for messages of the demo and the tests.
@@ -270,7 +285,8 @@ impl Context<'_> {
 
 /// The name of a lane of the gateway itself.
 pub(super) fn own_name(text: &'static str) -> Result<Name, Box<Answer>> {
-    Name::parse(text).map_err(|_| Box::new(answer::stranger(StatusCode::NOT_FOUND, "no such lane, path or method")))
+    Name::parse(text)
+        .map_err(|_| Box::new(answer::stranger(StatusCode::NOT_FOUND, "no such lane, path or method")))
 }
 
 fn unsealed(error: &crossing::seal::SealError) -> Answer {

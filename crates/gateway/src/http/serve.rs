@@ -84,7 +84,10 @@ impl Gateway {
     /// Puts a gateway together.
     #[must_use]
     pub fn new(
-        enclave: Arc<Enclave>, upstreams: HashMap<String, Upstream>, tokens: Tokens, settings: Settings,
+        enclave: Arc<Enclave>,
+        upstreams: HashMap<String, Upstream>,
+        tokens: Tokens,
+        settings: Settings,
     ) -> Self {
         let caller = Caller::new(settings.upstream_timeout);
         Self { enclave, upstreams, caller, tokens, settings }
@@ -96,7 +99,10 @@ impl Gateway {
 /// # Errors
 /// [`ServeError`] when it cannot listen.
 pub async fn serve(
-    gateway: Arc<Gateway>, tls: Arc<ServerConfig>, mut stop: watch::Receiver<bool>, bound: impl FnOnce(SocketAddr),
+    gateway: Arc<Gateway>,
+    tls: Arc<ServerConfig>,
+    mut stop: watch::Receiver<bool>,
+    bound: impl FnOnce(SocketAddr),
 ) -> Result<(), ServeError> {
     let listen = |address| async move {
         TcpListener::bind(address).await.map_err(|source| ServeError::Bind { address, source })
@@ -121,7 +127,11 @@ pub async fn serve(
         let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else { continue };
         let (gateway, acceptor) = (Arc::clone(&gateway), acceptor.clone());
         tokio::spawn(async move {
-            if encrypted { secured(gateway, acceptor, stream, peer).await } else { plain(gateway, stream, peer).await }
+            if encrypted {
+                secured(gateway, acceptor, stream, peer).await
+            } else {
+                plain(gateway, stream, peer).await
+            }
             drop(slot);
         });
     }
@@ -183,13 +193,20 @@ where
         let _ = builder.serve_connection(io, service).await;
     } else {
         let mut builder = hyper::server::conn::http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(head_timeout).max_headers(64).max_buf_size(64 << 10);
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(head_timeout)
+            .max_headers(64)
+            .max_buf_size(64 << 10);
         let _ = builder.serve_connection(io, service).await;
     }
 }
 
 async fn answer_one(
-    gateway: &Gateway, session: Option<Session>, peer: IpAddr, request: Request<Incoming>,
+    gateway: &Gateway,
+    session: Option<Session>,
+    peer: IpAddr,
+    request: Request<Incoming>,
 ) -> answer::Answer {
     let session = match session {
         Some(session) => Some(session),

@@ -124,7 +124,10 @@ fn request(call: &Call<'_>, host: &str, absolute: bool) -> Result<Request<Full<B
 }
 
 async fn outside(
-    call: &Call<'_>, address: SocketAddr, name: &ServerName<'static>, tls: &Arc<ClientConfig>,
+    call: &Call<'_>,
+    address: SocketAddr,
+    name: &ServerName<'static>,
+    tls: &Arc<ClientConfig>,
 ) -> Result<(StatusCode, HeaderMap, Incoming), Reason> {
     let tcp = TcpStream::connect(address).await.map_err(|_| Reason::Upstream)?;
     let connector = TlsConnector::from(Arc::clone(tls));

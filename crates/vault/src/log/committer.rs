@@ -49,7 +49,9 @@ impl Drop for Committer {
 
 impl Committer {
     pub(super) fn new(
-        shared: Arc<Shared>, sequencer: Sequencer<Segments>, reopening: Box<dyn FnMut() -> Submission + Send>,
+        shared: Arc<Shared>,
+        sequencer: Sequencer<Segments>,
+        reopening: Box<dyn FnMut() -> Submission + Send>,
         fatal: Box<dyn Fn(&str) + Send>,
     ) -> Self {
         Self { shared, sequencer, reopening, fatal }
@@ -122,7 +124,8 @@ impl Committer {
     }
 
     fn refuse_rest(&self, outcome: Outcome, job: Job, rest: impl Iterator<Item = Job>) -> Outcome {
-        let why = if matches!(outcome, Outcome::Ended) { BorderClosed::Stopped } else { BorderClosed::NotWritten };
+        let why =
+            if matches!(outcome, Outcome::Ended) { BorderClosed::Stopped } else { BorderClosed::NotWritten };
         for job in std::iter::once(job).chain(rest) {
             let _ = job.reply.send(Err(why));
         }

@@ -39,7 +39,9 @@ pub(super) fn tile(disk: &dyn Disk, at: TileCoordinates) -> io::Result<Vec<u8>> 
         return Ok(bytes);
     }
     let mut cut = Vec::new();
-    for entry in split_bundle(&bytes, FULL_WIDTH).map_err(io::Error::other)?.iter().take(usize::from(at.width())) {
+    for entry in
+        split_bundle(&bytes, FULL_WIDTH).map_err(io::Error::other)?.iter().take(usize::from(at.width()))
+    {
         append_entry(&mut cut, entry).map_err(io::Error::other)?;
     }
     Ok(cut)

@@ -39,9 +39,23 @@ impl State {
         self.tiles.size()
     }
 
-    pub(super) fn attach(self, disk: Arc<dyn Disk>, shared: Arc<Shared>, index: Arc<dyn TagIndex>) -> Publisher {
+    pub(super) fn attach(
+        self,
+        disk: Arc<dyn Disk>,
+        shared: Arc<Shared>,
+        index: Arc<dyn TagIndex>,
+    ) -> Publisher {
         let (steps, replaced) = (VecDeque::new(), Vec::new());
-        Publisher { state: self, disk, shared, index, steps, replaced, flushed: Instant::now(), checkpoint: None }
+        Publisher {
+            state: self,
+            disk,
+            shared,
+            index,
+            steps,
+            replaced,
+            flushed: Instant::now(),
+            checkpoint: None,
+        }
     }
 }
 
@@ -86,7 +100,8 @@ impl Publisher {
     fn wait(&self) -> (Vec<Committed>, bool) {
         let Ok(mut ready) = self.shared.ready.lock() else { return (Vec::new(), true) };
         if !ready.ended {
-            let Ok((woken, _)) = self.shared.publish_wake.wait_timeout(ready, self.shared.options.publish_every)
+            let Ok((woken, _)) =
+                self.shared.publish_wake.wait_timeout(ready, self.shared.options.publish_every)
             else {
                 return (Vec::new(), true);
             };
@@ -125,7 +140,10 @@ impl Publisher {
 
     fn entry(&mut self, logged: &Logged, hash: Hash) {
         if let Some((root, bytes)) = &logged.side {
-            self.put(format!("ledger/tags/{}", data_encoding::HEXLOWER.encode(root.as_bytes())), bytes.clone());
+            self.put(
+                format!("ledger/tags/{}", data_encoding::HEXLOWER.encode(root.as_bytes())),
+                bytes.clone(),
+            );
         }
         if let Err(e) = append_entry(&mut self.state.bundle, &logged.leaf) {
             tracing::error!(error = %e, "an entry does not fit into a bundle");
@@ -140,7 +158,8 @@ impl Publisher {
         if self.state.size().is_multiple_of(width)
             && let Ok(at) = TileCoordinates::entries(self.state.size() / width - 1, FULL_WIDTH)
         {
-            let (entries, details) = (std::mem::take(&mut self.state.bundle), std::mem::take(&mut self.state.details));
+            let (entries, details) =
+                (std::mem::take(&mut self.state.bundle), std::mem::take(&mut self.state.details));
             for (path, bytes) in [(tile_path(at), entries), (detail_path(at), details)] {
                 self.replaced.push(format!("{path}.p").into());
                 self.put(path, bytes);
@@ -214,7 +233,11 @@ impl Publisher {
     fn recycle(&self, size: u64) -> Result<(), Unflushed> {
         let names = self.disk.list(Path::new("wal")).unwrap_or_default();
         let firsts: Vec<u64> = names.iter().filter_map(|n| segments::first(n)).collect();
-        let free: Vec<u64> = firsts.windows(2).filter_map(|p| p.first().filter(|_| p.last() <= Some(&size))).copied().collect();
+        let free: Vec<u64> = firsts
+            .windows(2)
+            .filter_map(|p| p.first().filter(|_| p.last() <= Some(&size)))
+            .copied()
+            .collect();
         if free.is_empty() {
             return Ok(());
         }
@@ -223,7 +246,11 @@ impl Publisher {
         let mut spare = names.iter().any(|n| n == "spare");
         for first in free {
             let path = segments::path(first);
-            let done = if spare { self.disk.remove(&path) } else { self.disk.rename(&path, Path::new(segments::SPARE)) };
+            let done = if spare {
+                self.disk.remove(&path)
+            } else {
+                self.disk.rename(&path, Path::new(segments::SPARE))
+            };
             if let Err(e) = done {
                 tracing::warn!(error = %e, "a segment of the ledger was not recycled");
                 break;

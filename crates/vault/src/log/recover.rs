@@ -31,7 +31,11 @@ pub(super) struct Recovered {
     pub(super) pending: Vec<Committed>,
 }
 
-pub(super) fn recover(disk: &dyn Disk, verifier: &Verifier, segment_bytes: u64) -> Result<Recovered, LogError> {
+pub(super) fn recover(
+    disk: &dyn Disk,
+    verifier: &Verifier,
+    segment_bytes: u64,
+) -> Result<Recovered, LogError> {
     let published = head_of(disk, CHECKPOINT, verifier)?;
     let durable = head_of(disk, DURABLE, verifier)?;
     if published.size < durable.size {
@@ -173,7 +177,10 @@ fn segment(path: PathBuf, bytes: &[u8], first: u64, from: u64, found: &mut Found
             }
             Err(why) => {
                 if why == FrameError::Torn {
-                    tracing::warn!(entry = next, "the log's last frame was not written whole; nobody was told of it");
+                    tracing::warn!(
+                        entry = next,
+                        "the log's last frame was not written whole; nobody was told of it"
+                    );
                 }
                 found.tail = Tail { segment: Some(path), offset: offset as u64 };
                 return Ok(next);

@@ -27,9 +27,10 @@ fn segment(first: u64) -> PathBuf {
 }
 
 /// Where each frame of a segment begins, and where the last ends.
-fn places(disk: &MemoryDisk, path: &Path) -> (Vec<u8>, Vec<usize>) {
+pub(crate) fn places(disk: &MemoryDisk, path: &Path) -> (Vec<u8>, Vec<usize>) {
     let bytes = disk.read(path).unwrap().unwrap();
-    let (mut places, mut next) = (vec![0], 0);
+    let first = path.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+    let (mut places, mut next) = (vec![0], first);
     while let Ok((batch, length)) = wal::decode(&bytes[places[places.len() - 1]..], next) {
         places.push(places[places.len() - 1] + length);
         next += batch.entries.len() as u64;
@@ -96,7 +97,9 @@ fn a_damaged_frame_before_the_last_is_refused() {
     let (disk, _) = killed(5);
     let (bytes, places) = places(&disk, &segment(0));
     for frame in 0..4 {
-        for at in [places[frame], places[frame] + 20, places[frame] + wal::HEAD_LEN + 30, places[frame + 1] - 1] {
+        for at in
+            [places[frame], places[frame] + 20, places[frame] + wal::HEAD_LEN + 30, places[frame + 1] - 1]
+        {
             let mut changed = bytes.clone();
             changed[at] ^= 1;
             let disk = copy(&disk);
@@ -121,7 +124,10 @@ fn a_missing_segment_is_refused() {
     for name in disk.list(Path::new("wal")).unwrap().iter().filter(|n| n.ends_with(".seg")) {
         disk.tamper(&Path::new("wal").join(name), None);
     }
-    assert!(matches!(open(&disk, options()), Err(LogError::Damaged(_))), "a log that had entries has a segment");
+    assert!(
+        matches!(open(&disk, options()), Err(LogError::Damaged(_))),
+        "a log that had entries has a segment"
+    );
 }
 
 #[test]

@@ -33,10 +33,12 @@ fn base() -> &'static Base {
         let index = Arc::new(MemoryIndex::default());
         let mut receipts = Vec::new();
         for (numbers, options) in [(0..200, options()), (200..240, unpublished())] {
-            let log = Log::open(disk.clone(), identity(), options, hooks(index.clone(), &Arc::default())).unwrap();
+            let log =
+                Log::open(disk.clone(), identity(), options, hooks(index.clone(), &Arc::default())).unwrap();
             submit(&log, numbers, &mut receipts);
             if receipts.len() == 240 {
-                let (disk, index, checkpoints) = (memory.crash(Crash::Kept), index.crash(), disk.replaced(checkpoint()));
+                let (disk, index, checkpoints) =
+                    (memory.crash(Crash::Kept), index.crash(), disk.replaced(checkpoint()));
                 return Base { disk, index, receipts, checkpoints };
             }
         }
@@ -102,12 +104,17 @@ fn run(plan: Plan, crash: Crash) -> After {
 }
 
 fn after(
-    memory: &MemoryDisk, disk: &FaultyDisk, index: &MemoryIndex, receipts: Mutex<Receipts>, crash: Crash,
+    memory: &MemoryDisk,
+    disk: &FaultyDisk,
+    index: &MemoryIndex,
+    receipts: Mutex<Receipts>,
+    crash: Crash,
 ) -> After {
-    // The disk first: what it relies on, the index has flushed before.
+    // In this order, because the log may still run: what was promised by now, then what a crash leaves of the
+    // disk, and then of the index, on whose flushed part the disk relies.
+    let (receipts, checkpoints) = (receipts.into_inner().unwrap(), disk.replaced(checkpoint()));
     let (disk_after, index) = (memory.crash(crash), index.crash());
-    let (receipts, fired) = (receipts.into_inner().unwrap(), disk.fired());
-    After { disk: disk_after, index, receipts, checkpoints: disk.replaced(checkpoint()), fired }
+    After { disk: disk_after, index, receipts, checkpoints, fired: disk.fired() }
 }
 
 fn submit_many(log: &Log, disk: &FaultyDisk, next: &AtomicU64, last: &AtomicU64, receipts: &Mutex<Receipts>) {
@@ -149,10 +156,11 @@ fn matrix(step: Step) {
     let seed = std::env::var("CLOVER_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(20_261_122);
     println!("CLOVER_SEED={seed}");
     let mut fired = 0;
-    for (round, nth) in [1, 2, 3, 6].into_iter().enumerate() {
+    for (round, nth) in [1, 2, 3, 6, 12, 24].into_iter().enumerate() {
         for fault in [Fault::NotDone, Fault::Unanswered] {
             for then in [Then::GoesOn, Then::Dies] {
-                for crash in [Crash::Lost, Crash::Kept, Crash::Torn(seed + round as u64), Crash::Torn(!seed)] {
+                for crash in [Crash::Lost, Crash::Kept, Crash::Torn(seed + round as u64), Crash::Torn(!seed)]
+                {
                     let plan = Plan { step, nth, fault, then };
                     println!("{plan:?}, {crash:?}");
                     let after = run(plan, crash);

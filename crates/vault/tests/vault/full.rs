@@ -1,13 +1,16 @@
 //! A full disk closes the border, and opens it again when there is space.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ledger::{Entry, EntryKind};
-use testkit::{Fault, FaultyDisk, MemoryDisk, Plan, Space, Step, Then};
-use vault::log::BorderClosed;
-use vault::{Border, Log};
+use testkit::{Crash, Fault, FaultyDisk, MemoryDisk, MemoryIndex, Plan, Space, Step, Then};
+use vault::log::{BorderClosed, Hooks};
+use vault::{Border, Disk, Log};
 
-use super::{check, identity, open, options, published, sample, sized, wait};
+use super::damage::places;
+use super::{check, hooks, identity, open, options, published, sample, sized, unpublished, wait};
 
 fn start() -> (Arc<MemoryDisk>, Arc<FaultyDisk>, Log) {
     let memory = Arc::new(MemoryDisk::default());
@@ -89,4 +92,58 @@ fn an_entry_longer_than_a_frame_is_refused_and_others_cross() {
     assert_eq!(log.submit(sized(1, 4 << 20).submission()).err(), Some(BorderClosed::TooLong));
     assert_eq!(log.border(), Border::Open);
     assert_eq!(log.submit_and_wait(sample(2).submission()).unwrap().index(), 0);
+}
+
+/// Bytes that are free in the segment in use.
+fn room(disk: &MemoryDisk) -> usize {
+    let names = disk.list(Path::new("wal")).unwrap();
+    let last = names.iter().rfind(|n| n.ends_with(".seg")).unwrap();
+    let (bytes, places) = places(disk, &Path::new("wal").join(last));
+    bytes.len() - places.last().unwrap()
+}
+
+#[test]
+fn a_refused_frame_is_not_read_when_a_longer_one_takes_its_place_in_another_segment() {
+    let (memory, disk, log) = start();
+    drop(log);
+    let hooks = hooks(Arc::new(MemoryIndex::default()), &Arc::default());
+    let hooks = Hooks { reopening: Box::new(|| sized(9999, 3000).submission()), ..hooks };
+    let log = Log::open(disk.clone(), identity(), unpublished(), hooks).unwrap();
+    let mut receipts = Vec::new();
+    for number in 0.. {
+        receipts.push((log.submit_and_wait(sample(number).submission()).unwrap().index(), sample(number)));
+        if (1000..3000).contains(&room(&memory)) {
+            break;
+        }
+    }
+    disk.plan(Plan { step: Step::WriteAt, nth: 1, fault: Fault::Unanswered, then: Then::GoesOn });
+    assert_eq!(log.submit_and_wait(sample(1000).submission()).unwrap_err(), BorderClosed::NotWritten);
+    wait("the border", || log.border() == Border::Open);
+    receipts.push((log.submit_and_wait(sample(1001).submission()).unwrap().index(), sample(1001)));
+    for crash in [Crash::Kept, Crash::Lost] {
+        let after = Arc::new(memory.crash(crash));
+        let log = open(&after, options()).unwrap();
+        log.close();
+        check(after.as_ref(), &log, &receipts, &[]);
+    }
+}
+
+#[test]
+fn a_log_that_is_closed_publishes_what_was_still_being_written() {
+    let (memory, disk, log) = start();
+    disk.hold();
+    let reply = log.submit(sample(0).submission()).unwrap();
+    wait("the write", || disk.count(Step::WriteAt) == 1);
+    std::thread::scope(|s| {
+        let closing = s.spawn(|| log.close());
+        wait("the order to stop", || log.border() == Border::Closed(BorderClosed::Stopped));
+        // Long enough for a publisher that does not wait for the committer to be gone.
+        let soon = Instant::now() + Duration::from_millis(30);
+        wait("a publisher in a hurry", || Instant::now() > soon);
+        disk.release();
+        closing.join().unwrap();
+    });
+    let receipt = reply.blocking_recv().unwrap().unwrap();
+    check(memory.as_ref(), &log, &[(receipt.index(), sample(0))], &[]);
+    assert_eq!(log.published(), 1);
 }

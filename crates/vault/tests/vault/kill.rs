@@ -26,7 +26,13 @@ pub(crate) fn kills() -> u64 {
 }
 
 /// Runs a test of this binary as a child until it was killed at a random moment. Returns what it had said.
-pub(crate) fn killed_child(test: &str, name: &str, folder: &Path, number: u64, dice: &mut Dice) -> Vec<String> {
+pub(crate) fn killed_child(
+    test: &str,
+    name: &str,
+    folder: &Path,
+    number: u64,
+    dice: &mut Dice,
+) -> Vec<String> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(name, format!("{number} {}", folder.display()))
@@ -98,7 +104,8 @@ fn a_killed_log_has_every_entry_that_it_gave_a_receipt_for() {
     Log::create(&Folder::open(dir.path()).unwrap(), &identity()).unwrap();
     let mut receipts = Vec::new();
     for round in 0..kills() {
-        let said = killed_child("kill::the_appending_child", APPENDER, dir.path(), round * 1_000_000, &mut dice);
+        let said =
+            killed_child("kill::the_appending_child", APPENDER, dir.path(), round * 1_000_000, &mut dice);
         for answer in said {
             let (index, number) = answer.split_once(' ').unwrap();
             receipts.push((index.parse().unwrap(), sample(number.parse().unwrap())));

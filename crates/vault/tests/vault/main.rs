@@ -31,7 +31,13 @@ fn identity() -> Identity {
 /// So small and quick that every step happens many times in a few hundred entries.
 fn options() -> Options {
     let short = Duration::from_millis(1);
-    Options { segment_bytes: 16 << 10, publish_every: short, flush_every: short, retry_after: short, ..Options::default() }
+    Options {
+        segment_bytes: 16 << 10,
+        publish_every: short,
+        flush_every: short,
+        retry_after: short,
+        ..Options::default()
+    }
 }
 
 /// Publishes only when the log is closed.
@@ -55,7 +61,8 @@ fn sized(number: u64, detail_bytes: usize) -> Sample {
     id[..8].copy_from_slice(&number.to_be_bytes());
     let detail = [&id[..], &vec![u8::try_from(number % 251).unwrap(); detail_bytes]].concat();
     let people = if number.is_multiple_of(7) { 6 } else { 1 };
-    let tags = (0..people).map(|i| Tag::new(*sha256(&[&id[..], &[i]].concat()).bytes().first_chunk().unwrap()));
+    let tags =
+        (0..people).map(|i| Tag::new(*sha256(&[&id[..], &[i]].concat()).bytes().first_chunk().unwrap()));
     let sg = Country::parse("SG").unwrap();
     let draft = Draft {
         kind: EntryKind::Answer,
@@ -94,7 +101,10 @@ impl Sample {
 fn border_entry() -> Submission {
     let Sample { draft, .. } = sample(1);
     let subjects = Subjects::None;
-    Submission::new(&Draft { kind: EntryKind::Border, detail: Digest::new([0; 32]), subjects, ..draft }, Vec::new())
+    Submission::new(
+        &Draft { kind: EntryKind::Border, detail: Digest::new([0; 32]), subjects, ..draft },
+        Vec::new(),
+    )
 }
 
 fn hooks(index: Arc<dyn TagIndex>, fatal: &Arc<AtomicBool>) -> Hooks {

@@ -9,7 +9,7 @@ use testkit::Dice;
 use vault::records::{Arrived, RecordError};
 use vault::{Folder, KeyService, Log, Records};
 
-use super::kill::{kills, killed_child, orders};
+use super::kill::{killed_child, kills, orders};
 use super::{hooks, identity, options, sample};
 
 const IMPORTER: &str = "CLOVER_IMPORTER";
@@ -23,7 +23,8 @@ fn shape(number: u64) -> BTreeMap<&'static str, usize> {
 
 fn record(number: u64, collection: &str, place: usize) -> Vec<u8> {
     let bytes = if shape(number)["videos"] == 30 { 40_000 } else { 200 };
-    format!("{{\"of\":{number},\"in\":\"{collection}\",\"place\":{place},\"pad\":\"{}\"}}", "x".repeat(bytes)).into_bytes()
+    format!("{{\"of\":{number},\"in\":\"{collection}\",\"place\":{place},\"pad\":\"{}\"}}", "x".repeat(bytes))
+        .into_bytes()
 }
 
 fn arrive(records: &Records, keys: &KeyService, number: u64) -> Result<Arrived, RecordError> {
@@ -130,7 +131,8 @@ fn cut_journals(store: &Path, keys: &KeyService, limit: u64, dice: &mut Dice) {
         let place = damaged.path().join(journal.strip_prefix(store).unwrap());
         copy(store, damaged.path());
         damage(&place, |bytes| if round % 2 == 0 { file_ends(bytes) } else { zeros_follow(bytes) });
-        let records = Records::open(damaged.path()).unwrap_or_else(|e| panic!("cut at {cut} of {used}: {e:?}"));
+        let records =
+            Records::open(damaged.path()).unwrap_or_else(|e| panic!("cut at {cut} of {used}: {e:?}"));
         whole(&records, keys, 0..limit);
     }
 }
