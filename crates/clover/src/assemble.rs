@@ -226,6 +226,7 @@ pub async fn serve(
     let settings = Settings {
         listen: config.listen,
         cleartext: config.cleartext,
+        hosts: config.hosts.clone(),
         connections_max: config.connections_max,
         head_timeout: config.head_timeout,
         upstream_timeout: config.upstream_timeout,

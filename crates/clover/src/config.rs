@@ -18,6 +18,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// A listener in the clear, loopback only.
     pub cleartext: Option<SocketAddr>,
+    /// The names under which callers ask the gateway; its own addresses are added.
+    pub hosts: Vec<String>,
     /// Status and metrics; loopback only.
     pub control: SocketAddr,
     /// Threads that serve requests.
@@ -60,6 +62,8 @@ struct RawGateway {
     name: String,
     listen: String,
     cleartext_listen: Option<String>,
+    #[serde(default = "hosts")]
+    hosts: Vec<String>,
     #[serde(default = "workers")]
     workers: usize,
     #[serde(default = "connections_max")]
@@ -102,6 +106,10 @@ impl Default for RawLedger {
     }
 }
 
+/// The names on the certificate that `clover init` makes.
+fn hosts() -> Vec<String> {
+    ["localhost", "clover.local"].map(str::to_owned).into()
+}
 fn workers() -> usize {
     2
 }
@@ -128,6 +136,7 @@ pub fn starter(site: &str) -> String {
          name = \"gw-1\"\n\
          listen = \"127.0.0.1:8443\"\n\
          # cleartext_listen = \"127.0.0.1:8080\"   # loopback only; callers then need a token\n\
+         hosts = {:?}\n\
          workers = {}\n\
          connections_max = {}\n\
          head_timeout_ms = {}\n\
@@ -141,6 +150,7 @@ pub fn starter(site: &str) -> String {
          [destinations.us-safety-desk]\n\
          address = \"127.0.0.1:7002\"\n\
          name = \"us-safety-desk.example\"\n",
+        hosts(),
         workers(),
         connections_max(),
         head_timeout_ms(),
@@ -220,6 +230,7 @@ impl Config {
             gateway,
             listen,
             cleartext: cleartext.flatten(),
+            hosts: raw.gateway.hosts,
             control,
             workers: raw.gateway.workers,
             connections_max: raw.gateway.connections_max,

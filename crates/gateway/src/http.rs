@@ -7,6 +7,7 @@
 mod answer;
 mod body;
 mod forward;
+mod head;
 mod own;
 mod query;
 mod reverse;

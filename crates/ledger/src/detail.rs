@@ -4,6 +4,7 @@
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::hmac;
 use model::{FlowId, Tag};
+use zeroize::Zeroize;
 
 const MAGIC: &[u8; 4] = b"CLVD";
 const VERSION: u8 = 1;
@@ -25,6 +26,12 @@ impl SecretKey {
     #[must_use]
     pub const fn bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+}
+
+impl Drop for SecretKey {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 

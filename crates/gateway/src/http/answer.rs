@@ -11,8 +11,27 @@ pub(super) type Answer = Response<Full<Bytes>>;
 /// Index of the entry that records the crossing.
 pub(super) const RECEIPT: HeaderName = HeaderName::from_static("clover-receipt");
 
+/// Whose body it was that was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sender {
+    /// The caller's.
+    Caller,
+    /// That of the service behind.
+    Behind,
+}
+
 /// A refusal in public words.
-pub(super) fn words(reason: Reason) -> (StatusCode, &'static str) {
+fn words(reason: Reason, sender: Sender) -> (StatusCode, &'static str) {
+    match (reason, sender) {
+        (Reason::Malformed, Sender::Caller) => {
+            (StatusCode::BAD_REQUEST, "the body is not in its declared form")
+        }
+        (Reason::Limit, Sender::Caller) => (StatusCode::PAYLOAD_TOO_LARGE, "the body is over a limit"),
+        _ => words_of(reason),
+    }
+}
+
+fn words_of(reason: Reason) -> (StatusCode, &'static str) {
     match reason {
         Reason::None | Reason::Policy => (StatusCode::FORBIDDEN, "not permitted"),
         Reason::Evaluation => (StatusCode::FORBIDDEN, "not permitted: the policies could not be evaluated"),
@@ -55,8 +74,8 @@ pub(super) fn released(body: Vec<u8>, index: u64, content_type: &'static str) ->
 }
 
 /// A refusal that is on the ledger.
-pub(super) fn refused(reason: Reason, index: u64) -> Answer {
-    let (status, words) = words(reason);
+pub(super) fn refused(reason: Reason, sender: Sender, index: u64) -> Answer {
+    let (status, words) = words(reason, sender);
     let body = serde_json::json!({ "refused": reason.word(), "why": words });
     let mut answer = json(status, body.to_string().into_bytes());
     answer.headers_mut().insert(RECEIPT, HeaderValue::from(index));

@@ -9,7 +9,6 @@ use model::lanes::{Flow, Way};
 use model::{Reason, Treatment};
 
 use super::answer::{self, Answer};
-use super::body;
 use super::reverse::{form, limits};
 use super::route::Context;
 use super::upstream::{Call, Upstream};
@@ -33,7 +32,7 @@ impl Context<'_> {
             return self.refuse_early(name, Reason::Evidence).await;
         }
         let max = usize::try_from(lane.lane.body_bytes_max).unwrap_or(usize::MAX);
-        match body::read(self.headers, body, max).await {
+        match self.caller_body(body, max).await {
             Ok(body) => self.send(lane, &flow, &body).await,
             Err(reason) => self.refuse_early(name, reason).await,
         }

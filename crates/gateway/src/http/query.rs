@@ -8,7 +8,6 @@ use transform::json::{Form, Limits};
 use vault::records::Person;
 
 use super::answer::Answer;
-use super::body;
 use super::route::{Context, own_name};
 
 /// Longest query in bytes.
@@ -83,7 +82,7 @@ impl Context<'_> {
     }
 
     async fn read_through(&self, name: &Name, body: Incoming) -> Result<Result<Treated, Refused>, Reason> {
-        let bytes = body::read(self.headers, body, QUERY_MAX).await?;
+        let bytes = self.caller_body(body, QUERY_MAX).await?;
         let raw: RawRead = serde_json::from_slice(&bytes).map_err(|_| Reason::Request)?;
         if raw.fields.is_empty() || raw.fields.len() > FIELDS_MAX {
             return Err(Reason::Request);
@@ -153,7 +152,7 @@ impl Context<'_> {
     }
 
     async fn count_through(&self, name: &Name, body: Incoming) -> Result<Result<Treated, Refused>, Reason> {
-        let bytes = body::read(self.headers, body, QUERY_MAX).await?;
+        let bytes = self.caller_body(body, QUERY_MAX).await?;
         let raw: RawCount = serde_json::from_slice(&bytes).map_err(|_| Reason::Request)?;
         let catalogue = &self.live.road.rulebook().catalogue;
         let dataset = Name::parse(&raw.dataset).map_err(|_| Reason::Request)?;

@@ -7,12 +7,14 @@ use crossing::{Ask, Refused, Selection, Treated};
 use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use model::facts::{Evidence, FlowFacts};
-use model::lanes::Flow;
+use model::lanes::{Flow, Way};
 use model::{Country, Direction, FlowId, Name, Purpose, Reason, SubjectId, Tag, Treatment, UnixSeconds};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
-use super::answer::{self, Answer};
+use super::answer::{self, Answer, Sender};
+use super::body;
+use super::head;
 use super::serve::Gateway;
 use crate::enclave::{self, Live};
 use crate::metrics::Labels;
@@ -45,10 +47,25 @@ pub(super) struct Ground {
 /// Answers one request of a session, inside a span that names the lane and the outcome and nobody.
 pub(super) async fn handle(gateway: &Gateway, session: &Session, request: Request<Incoming>) -> Answer {
     let span = tracing::debug_span!("crossing", lane = Empty, outcome = Empty, reason = Empty);
-    answer(gateway, session, request).instrument(span).await
+    let (parts, body) = request.into_parts();
+    // A query would be a second place for parameters, and one that is logged.
+    let path = if parts.uri.query().is_some() { "" } else { parts.uri.path() };
+    let wanted = head::check(&parts, gateway.hosts()).map(|()| (&parts.method, path, body));
+    answer(gateway, session, &parts.headers, wanted).instrument(span).await
 }
 
-async fn answer(gateway: &Gateway, session: &Session, request: Request<Incoming>) -> Answer {
+/// Records that somebody known sent what is no HTTP. They have their answer already; there was no request that
+/// could have released anything.
+pub(super) async fn unreadable(gateway: &Gateway, session: &Session) {
+    let _ = answer(gateway, session, &HeaderMap::new(), Err(Reason::Malformed)).await;
+}
+
+async fn answer(
+    gateway: &Gateway,
+    session: &Session,
+    headers: &HeaderMap,
+    wanted: Result<(&Method, &str, Incoming), Reason>,
+) -> Answer {
     let (now, _) = enclave::now();
     let enclave = &gateway.enclave;
     let Ok(actor) = enclave.identify(session, now) else {
@@ -60,12 +77,11 @@ async fn answer(gateway: &Gateway, session: &Session, request: Request<Incoming>
         Err(e) => return answer::broken(&e),
     };
     let live = enclave.live();
-    let (parts, body) = request.into_parts();
-    let (headers, started) = (&parts.headers, Instant::now());
-    let context = Context { gateway, live: &live, actor: &actor, now, flow, headers, started };
-    // A query would be a second place for parameters, and one that is logged.
-    let path = if parts.uri.query().is_some() { "" } else { parts.uri.path() };
-    context.route(&parts.method, path, body).await
+    let context = Context { gateway, live: &live, actor: &actor, now, flow, headers, started: Instant::now() };
+    match wanted {
+        Ok((method, path, body)) => context.route(method, path, body).await,
+        Err(reason) => context.refuse_unknown(reason).await,
+    }
 }
 
 impl Context<'_> {
@@ -78,7 +94,7 @@ impl Context<'_> {
             _ => match (lane("/lanes/"), lane("/out/")) {
                 (Some(lane), _) => self.reverse(lane, method, body).await,
                 (None, Some(lane)) => self.forward(lane, method, body).await,
-                (None, None) => self.refuse_unknown().await,
+                (None, None) => self.refuse_unknown(Reason::Unknown).await,
             },
         }
     }
@@ -196,11 +212,24 @@ impl Context<'_> {
         self.refuse(lane, refused).await
     }
 
-    async fn refuse_unknown(&self) -> Answer {
+    /// Records a refusal of what is for no lane.
+    async fn refuse_unknown(&self, reason: Reason) -> Answer {
         match Name::parse("unknown") {
-            Ok(name) => self.refuse_early(&name, Reason::Unknown).await,
+            Ok(name) => self.refuse_early(&name, reason).await,
             Err(_) => answer::stranger(StatusCode::NOT_FOUND, "no such lane, path or method"),
         }
+    }
+
+    /// Whose body a lane inspects: reverse lanes that of the service behind, all others the caller's.
+    fn sender(&self, lane: &Name) -> Sender {
+        let reverse = self.live.lanes.get(lane.as_str()).is_some_and(|l| l.lane.way == Way::Reverse);
+        if reverse { Sender::Behind } else { Sender::Caller }
+    }
+
+    /// Reads the caller's body, whole and in time.
+    pub(super) async fn caller_body(&self, body: Incoming, max: usize) -> Result<bytes::Bytes, Reason> {
+        let read = body::read(self.headers, body, max);
+        tokio::time::timeout(self.gateway.body_timeout(), read).await.unwrap_or(Err(Reason::Limit))
     }
 
     /// Records a refusal, then tells it.
@@ -218,7 +247,7 @@ impl Context<'_> {
         };
         match receipt {
             Ok(receipt) => match sealed.release(&receipt) {
-                Ok(witnessed) => answer::refused(witnessed.reason, witnessed.index),
+                Ok(witnessed) => answer::refused(witnessed.reason, self.sender(lane), witnessed.index),
                 Err(_) => answer::broken(&vault::BorderClosed::Stopped),
             },
             Err(e) => answer::broken(&e),

@@ -21,11 +21,15 @@ use tokio_rustls::rustls::ServerConfig;
 use x509_parser::extensions::GeneralName;
 
 use super::answer;
+use super::head::Hosts;
 use super::route;
 use super::upstream::{Caller, Upstream};
 use crate::enclave::{self, Enclave};
 use crate::spiffe;
 use crate::token::Tokens;
+
+/// Pause after a failed accept.
+const SHORTAGE: Duration = Duration::from_millis(10);
 
 /// Limits and addresses of a gateway.
 #[derive(Debug, Clone)]
@@ -34,6 +38,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Where it listens in the clear; loopback only, and only when configured.
     pub cleartext: Option<SocketAddr>,
+    /// The names under which it is asked; its own addresses are added.
+    pub hosts: Vec<String>,
     /// Most connections at a time.
     pub connections_max: usize,
     /// How long a client may take for its request's head.
@@ -47,6 +53,7 @@ pub struct Gateway {
     pub(super) enclave: Arc<Enclave>,
     pub(super) upstreams: HashMap<String, Upstream>,
     pub(super) caller: Caller,
+    hosts: Hosts,
     tokens: Tokens,
     settings: Settings,
 }
@@ -90,7 +97,18 @@ impl Gateway {
         settings: Settings,
     ) -> Self {
         let caller = Caller::new(settings.upstream_timeout);
-        Self { enclave, upstreams, caller, tokens, settings }
+        let hosts = Hosts::new(&settings.hosts, std::iter::once(settings.listen).chain(settings.cleartext));
+        Self { enclave, upstreams, caller, hosts, tokens, settings }
+    }
+
+    /// The names under which it is asked.
+    pub(super) fn hosts(&self) -> &Hosts {
+        &self.hosts
+    }
+
+    /// How long a caller may take for its body.
+    pub(super) fn body_timeout(&self) -> Duration {
+        self.settings.head_timeout
     }
 }
 
@@ -122,8 +140,11 @@ pub async fn serve(
             a = accept(clear.as_ref()) => (a, false),
             _ = stop.changed() => return Ok(()),
         };
-        // A failed accept is the peer's affair, or a shortage that passes.
-        let Ok((stream, peer)) = accepted else { continue };
+        let Ok((stream, peer)) = accepted else {
+            // The peer's affair, or a shortage that passes: not to be asked again at once.
+            tokio::time::sleep(SHORTAGE).await;
+            continue;
+        };
         let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else { continue };
         let (gateway, acceptor) = (Arc::clone(&gateway), acceptor.clone());
         tokio::spawn(async move {
@@ -181,6 +202,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let head_timeout = gateway.settings.head_timeout;
+    let (served, known) = (Arc::clone(&gateway), session.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         let (gateway, session) = (Arc::clone(&gateway), session.clone());
         async move { Ok::<_, Infallible>(answer_one(&gateway, session, peer, request).await) }
@@ -198,8 +220,19 @@ where
             .header_read_timeout(head_timeout)
             .max_headers(64)
             .max_buf_size(64 << 10);
-        let _ = builder.serve_connection(io, service).await;
+        let ended = builder.serve_connection(io, service).await;
+        if let (Err(e), Some(session)) = (ended, known)
+            && e.is_parse()
+        {
+            route::unreadable(&served, &placed(&served, session, peer)).await;
+        }
     }
+}
+
+/// A session with the country that its address speaks for.
+fn placed(gateway: &Gateway, session: Session, peer: IpAddr) -> Session {
+    let network = gateway.enclave.live().road.rulebook().programme.country_of(peer);
+    Session { network, ..session }
 }
 
 async fn answer_one(
@@ -212,12 +245,11 @@ async fn answer_one(
         Some(session) => Some(session),
         None => bearer(gateway, &request),
     };
-    let Some(mut session) = session else {
+    let Some(session) = session else {
         gateway.enclave.metrics().strangers.inc();
         return answer::stranger(StatusCode::UNAUTHORIZED, "a client certificate or a token is needed");
     };
-    session.network = gateway.enclave.live().road.rulebook().programme.country_of(peer);
-    route::handle(gateway, &session, request).await
+    route::handle(gateway, &placed(gateway, session, peer), request).await
 }
 
 fn bearer(gateway: &Gateway, request: &Request<Incoming>) -> Option<Session> {

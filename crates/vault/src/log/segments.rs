@@ -59,7 +59,7 @@ impl Segments {
     /// rest of the roll fails, and no frame may follow in the old one then.
     fn leave(&mut self) -> Result<(), StorageError> {
         if let Some(path) = &self.tail.segment
-            && false && let Ok(stale @ 1..) = usize::try_from(self.dirty.saturating_sub(self.tail.offset))
+            && let Ok(stale @ 1..) = usize::try_from(self.dirty.saturating_sub(self.tail.offset))
         {
             self.disk.write_at(path, self.tail.offset, &vec![0; stale]).map_err(StorageError::NotWritten)?;
             self.disk.sync_data(path).map_err(StorageError::Unknown)?;

@@ -1,5 +1,14 @@
 //! The log and the record store under faults.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "helpers of tests, which fail by panicking"
+)]
+
 mod damage;
 mod faults;
 mod full;

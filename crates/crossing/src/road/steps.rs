@@ -1,0 +1,351 @@
+//! The steps behind a decision: each consumes the one before it.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use ledger::entry::short_name;
+use ledger::{Draft, EntryKind, Subjects, Submission, sha256};
+use model::{
+    Country, DataClass, Digest, Direction, FlowId, Name, Purpose, Reason, SubjectId, Tag, Treatment,
+    UnixSeconds,
+};
+use transform::aggregate;
+use transform::json::{Form, Limits, rewrite};
+use transform::pseudonym::derive_key;
+
+use super::Road;
+use crate::identify::Who;
+use crate::seal::{Payload, PersonSeal, SealError, Sealed, SealedRefusal, Sealing, seal_detail};
+use crate::select::Selection;
+use crate::treat::{Keys, TOO_MANY_PEOPLE, Treater};
+
+/// Number of the pseudonym epoch; rotation comes with the privacy engine.
+const PSEUDONYM_EPOCH: u32 = 1;
+
+/// What every entry of a crossing says, whatever comes of it.
+#[derive(Debug, Clone)]
+pub(super) struct Outline {
+    pub(super) flow: FlowId,
+    pub(super) now: UnixSeconds,
+    pub(super) rulebook: Digest,
+    pub(super) purpose: Purpose,
+    pub(super) direction: Direction,
+    pub(super) place: Country,
+    pub(super) destination: Country,
+    pub(super) lane: Name,
+    pub(super) actor: Tag,
+    pub(super) who: Who,
+    pub(super) role: String,
+    pub(super) dataset: String,
+    pub(super) fields: Arc<[String]>,
+    pub(super) evidence: Option<String>,
+    pub(super) subject: Option<(SubjectId, Tag)>,
+    pub(super) facts: Vec<u8>,
+}
+
+/// A crossing that policy permits, at least in part.
+#[derive(Debug)]
+pub struct Permitted<'a> {
+    pub(super) outline: Box<Outline>,
+    pub(super) road: &'a Road,
+    pub(super) selection: Option<&'a Selection>,
+    pub(super) outcomes: Vec<Option<Treatment>>,
+    pub(super) recipient: String,
+    pub(super) rows_max: u32,
+    pub(super) people_max: u32,
+}
+
+/// A crossing that was refused, and says why.
+#[derive(Debug)]
+pub struct Refused {
+    pub(super) outline: Box<Outline>,
+    pub(super) reason: Reason,
+    pub(super) findings: u32,
+}
+
+/// A payload that passed inspection and transformation.
+#[derive(Debug)]
+pub struct Treated {
+    outline: Box<Outline>,
+    payload: Payload,
+    people: Vec<SubjectId>,
+    population: bool,
+    rows: u32,
+    findings: u32,
+    classes: Vec<DataClass>,
+    treatments: Vec<Treatment>,
+}
+
+impl<'a> Permitted<'a> {
+    /// Inspects and transforms a payload.
+    ///
+    /// # Errors
+    /// [`Refused`] when the payload is not in its declared form or over a limit.
+    pub fn treat(self, body: &[u8], form: Form, limits: &Limits) -> Result<Treated, Refused> {
+        let Some(selection) = self.selection else { return Err(self.refuse(Reason::Policy)) };
+        let keys = self.outcomes.contains(&Some(Treatment::Pseudonymised)).then(|| self.keys());
+        let people_max = usize::try_from(self.people_max).unwrap_or(usize::MAX);
+        let mut treater = Treater::new(&selection.uses, &self.outcomes, keys.as_ref(), people_max);
+        let mut out = Vec::with_capacity(body.len());
+        let limits = Limits { records: u64::from(self.rows_max).min(limits.records), ..*limits };
+        let outcome = match rewrite(body, form, &selection.bindings, &limits, &mut treater, &mut out) {
+            Ok(outcome) => outcome,
+            Err(e) => return Err(self.refuse(reason_of(&e))),
+        };
+        let mut people = std::mem::take(&mut treater.people);
+        if let Some((subject, _)) = &self.outline.subject
+            && !people.contains(subject)
+        {
+            people.push(subject.clone());
+        }
+        Ok(Treated {
+            classes: self.classes(),
+            treatments: self.treatments(),
+            outline: self.outline,
+            payload: Payload::new(out),
+            people,
+            population: false,
+            rows: u32::try_from(outcome.records).unwrap_or(u32::MAX),
+            findings: treater.findings,
+        })
+    }
+
+    /// Counts people in groups, and shows those that are large enough. `pairs` are distinct people's values.
+    ///
+    /// # Errors
+    /// [`Refused`] when no group may be shown.
+    pub fn count(self, values: impl IntoIterator<Item = String>) -> Result<Treated, Refused> {
+        let k = NonZeroU64::new(u64::from(self.road.active.rulebook.programme.k)).unwrap_or(NonZeroU64::MAX);
+        if self.outcomes.iter().any(|o| *o != Some(Treatment::Aggregate)) {
+            return Err(self.refuse(Reason::Policy));
+        }
+        let mut counts: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
+        for value in values {
+            *counts.entry(value).or_default() += 1;
+        }
+        let release = aggregate::release(counts, k);
+        if release.shown.is_empty() {
+            return Err(self.refuse(Reason::Threshold));
+        }
+        let mut findings = 0;
+        let shown: Vec<_> = release
+            .shown
+            .iter()
+            .filter(|(value, _)| {
+                let clean = inspect::is_clean(value.as_bytes());
+                findings += u32::from(!clean);
+                clean
+            })
+            .map(|(value, count)| serde_json::json!({ "value": value, "people": count }))
+            .collect();
+        let rows = u32::try_from(shown.len()).unwrap_or(u32::MAX);
+        let body = serde_json::json!({ "groups": shown, "withheld_groups": release.withheld, "k": k.get() });
+        Ok(Treated {
+            classes: self.classes(),
+            treatments: self.treatments(),
+            outline: self.outline,
+            payload: Payload::new(body.to_string().into_bytes()),
+            people: Vec::new(),
+            population: true,
+            rows,
+            findings,
+        })
+    }
+
+    /// A person's own data, as it is.
+    ///
+    /// # Errors
+    /// [`Refused`] when this is no person's own reading.
+    pub fn own(self, body: Vec<u8>, rows: u32) -> Result<Treated, Refused> {
+        let Who::Subject(subject) = self.outline.who.clone() else { return Err(self.refuse(Reason::Policy)) };
+        Ok(Treated {
+            outline: self.outline,
+            payload: Payload::new(body),
+            people: vec![subject],
+            population: false,
+            rows,
+            findings: 0,
+            classes: Vec::new(),
+            treatments: Vec::new(),
+        })
+    }
+
+    /// Refuses after all: the upstream failed, the person is not here.
+    #[must_use]
+    pub fn refuse(self, reason: Reason) -> Refused {
+        Refused { outline: self.outline, reason, findings: 0 }
+    }
+
+    fn classes(&self) -> Vec<DataClass> {
+        let groups = self.selection.map_or(&[][..], |s| &s.groups);
+        let mut classes: Vec<_> =
+            groups.iter().zip(&self.outcomes).filter(|(_, o)| o.is_some()).map(|(g, _)| g.class).collect();
+        classes.sort_unstable();
+        classes.dedup();
+        classes
+    }
+
+    fn treatments(&self) -> Vec<Treatment> {
+        let mut treatments: Vec<_> = self.outcomes.iter().flatten().copied().collect();
+        treatments.sort_unstable();
+        treatments.dedup();
+        treatments
+    }
+
+    fn keys(&self) -> Keys {
+        let (root, purpose) = (self.road.pseudonym_root.bytes(), self.outline.purpose.word());
+        let key =
+            |class: DataClass| derive_key(root, &self.recipient, purpose, class.word(), PSEUDONYM_EPOCH);
+        Keys {
+            public: key(DataClass::Public),
+            allowable: key(DataClass::Allowable),
+            restricted: key(DataClass::Restricted),
+        }
+    }
+}
+
+fn reason_of(error: &transform::json::JsonError) -> Reason {
+    use transform::json::ErrorKind;
+    match error.kind {
+        ErrorKind::Stopped(stop) if stop.0 == TOO_MANY_PEOPLE => Reason::Limit,
+        ErrorKind::TooLarge | ErrorKind::TooDeep | ErrorKind::TooManyMembers | ErrorKind::TooManyRecords => {
+            Reason::Limit
+        }
+        _ => Reason::Malformed,
+    }
+}
+
+impl Outline {
+    fn draft(&self, kind: EntryKind) -> Draft {
+        Draft {
+            kind,
+            direction: self.direction,
+            time: self.now,
+            flow: self.flow,
+            rulebook: self.rulebook,
+            purpose: self.purpose,
+            place: self.place,
+            destination: self.destination,
+            classes: Vec::new(),
+            treatments: Vec::new(),
+            reason: Reason::None,
+            findings: 0,
+            bytes: 0,
+            rows: 0,
+            detail: Digest::new([0; 32]),
+            actor: self.actor,
+            subjects: Subjects::None,
+            lane: short_name(self.lane.as_str()),
+            facts: self.facts.clone(),
+        }
+    }
+
+    /// What the regulator's key opens.
+    fn actor_text(&self, sealing: &Sealing<'_>, outcome: &str, content: Option<&str>) -> Vec<u8> {
+        let who = match &self.who {
+            Who::Employee(id) | Who::Service(id) => id.as_str(),
+            Who::Subject(id) => id.as_str(),
+        };
+        serde_json::json!({
+            "actor": who,
+            "as": self.role,
+            "lane": self.lane.as_str(),
+            "dataset": self.dataset,
+            "fields": &self.fields[..],
+            "evidence": self.evidence,
+            "outcome": outcome,
+            "content": content,
+            "nanos": sealing.nanos,
+        })
+        .to_string()
+        .into_bytes()
+    }
+
+    /// What the person's own key opens: who, in what role and where, but no employee's name.
+    fn person_text(&self, outcome: &str, treatments: &[Treatment]) -> Vec<u8> {
+        let treatments: Vec<_> = treatments.iter().map(|t| t.word()).collect();
+        serde_json::json!({
+            "by": self.role,
+            "in": self.place.as_str(),
+            "dataset": self.dataset,
+            "fields": &self.fields[..],
+            "treatments": treatments,
+            "outcome": outcome,
+        })
+        .to_string()
+        .into_bytes()
+    }
+}
+
+impl Treated {
+    /// Values withheld because personal data was found in them.
+    #[must_use]
+    pub fn findings(&self) -> u32 {
+        self.findings
+    }
+
+    /// Builds the entry and its sealed detail; the payload now waits for the receipt of just this entry.
+    ///
+    /// # Errors
+    /// [`SealError`]; then nothing leaves.
+    pub fn seal(self, mut sealing: Sealing<'_>) -> Result<(Sealed, Submission), SealError> {
+        let mut people = Vec::with_capacity(self.people.len());
+        for subject in &self.people {
+            people.push((sealing.resolve)(subject).map_err(SealError::Person)?);
+        }
+        people.sort_by_key(|p: &PersonSeal| p.tag);
+        people.dedup_by_key(|p| p.tag);
+        let content = blake3::hash(self.payload.bytes()).to_hex();
+        let actor = self.outline.actor_text(&sealing, "released", Some(&content));
+        let text = self.outline.person_text("released", &self.treatments);
+        let detail = seal_detail(&self.outline.flow, &actor, &people, &text, &mut sealing)?;
+        let subjects = match self.population {
+            true => Subjects::Population,
+            false => Subjects::of(people.iter().map(|p| p.tag).collect()),
+        };
+        let draft = Draft {
+            classes: self.classes,
+            treatments: self.treatments,
+            findings: u16::try_from(self.findings).unwrap_or(u16::MAX),
+            bytes: self.payload.bytes().len() as u64,
+            rows: self.rows,
+            detail: sha256(&detail),
+            subjects,
+            ..self.outline.draft(EntryKind::Answer)
+        };
+        let submission = Submission::new(&draft, detail);
+        Ok((Sealed::new(self.payload, submission.entry()), submission))
+    }
+}
+
+impl Refused {
+    /// Why.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// Builds the entry of the refusal. The person concerned, if one was named, sees it in their list.
+    ///
+    /// # Errors
+    /// [`SealError`]; then the caller is told nothing but that the border is closed.
+    pub fn seal(self, mut sealing: Sealing<'_>) -> Result<(SealedRefusal, Submission), SealError> {
+        let mut people = Vec::new();
+        if let Some((subject, _)) = &self.outline.subject {
+            people.push((sealing.resolve)(subject).map_err(SealError::Person)?);
+        }
+        let outcome = format!("refused: {}", self.reason);
+        let actor = self.outline.actor_text(&sealing, &outcome, None);
+        let text = self.outline.person_text(&outcome, &[]);
+        let detail = seal_detail(&self.outline.flow, &actor, &people, &text, &mut sealing)?;
+        let draft = Draft {
+            reason: self.reason,
+            findings: u16::try_from(self.findings).unwrap_or(u16::MAX),
+            detail: sha256(&detail),
+            subjects: Subjects::of(people.iter().map(|p| p.tag).collect()),
+            ..self.outline.draft(EntryKind::Refusal)
+        };
+        let submission = Submission::new(&draft, detail);
+        Ok((SealedRefusal { reason: self.reason, entry: submission.entry() }, submission))
+    }
+}

@@ -1,0 +1,321 @@
+//! Claims about the whole road, on the starter rulebook and a storage in memory.
+
+use std::sync::OnceLock;
+
+use access::{Actor, ActorKind};
+use crossing::identify::{Who, identify};
+use crossing::seal::{PersonSeal, Sealing};
+use crossing::{ActiveRulebook, Ask, Refused, Road, RulebookError, Sealed, Selection, Session, VerifiedActor};
+use ledger::merkle::Frontier;
+use ledger::note::{Note, Signer};
+use ledger::{Entry, EntryKind, Receipt, SecretKey, Sequencer, Storage, StorageError, Submission, sha256};
+use model::facts::{CaseFacts, Evidence, FlowFacts, GrantFacts};
+use model::rulebook::{Files, manifest};
+use model::{
+    ActorId, Basis, CaseKind, Country, DataClass, Direction, FlowId, Name, Purpose, Reason, SubjectId, Tag,
+    Treatment, UnixSeconds,
+};
+use proptest::prelude::*;
+use transform::json::{Form, Limits};
+
+const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
+const ROWS: &[Treatment] = &[Treatment::Plain, Treatment::Pseudonymised, Treatment::Generalised, Treatment::Masked];
+
+#[derive(Default)]
+struct Memory(Vec<u8>);
+
+impl Storage for Memory {
+    fn append(&mut self, frame: &[u8]) -> Result<(), StorageError> {
+        self.0.extend_from_slice(frame);
+        Ok(())
+    }
+}
+
+fn files() -> Files {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../policies/starter");
+    let read = |e: std::fs::DirEntry| {
+        (e.file_name().into_string().unwrap(), std::fs::read_to_string(e.path()).unwrap())
+    };
+    std::fs::read_dir(folder).unwrap().map(|e| read(e.unwrap())).collect()
+}
+
+fn signers() -> [Signer; 2] {
+    [("demo/operator", 1), ("demo/auditor", 2)].map(|(name, seed)| Signer::from_seed(name, &[seed; 32]).unwrap())
+}
+
+fn signed(files: &Files, by: &[&Signer]) -> String {
+    let text = manifest(files, sha256);
+    let mut note = Note::new(&text).unwrap();
+    by.iter().for_each(|s| note.add(s.sign(&text).unwrap()));
+    note.to_string()
+}
+
+fn open(files: &Files, note: &str) -> Result<ActiveRulebook, RulebookError> {
+    let [operator, auditor] = signers();
+    ActiveRulebook::open(files, note, operator.verifier(), auditor.verifier())
+}
+
+fn road() -> &'static Road {
+    static ROAD: OnceLock<Road> = OnceLock::new();
+    ROAD.get_or_init(|| {
+        let [operator, auditor] = signers();
+        let note = signed(&files(), &[&operator, &auditor]);
+        Road::new(open(&files(), &note).unwrap(), SecretKey::new([9; 32]))
+    })
+}
+
+fn name(text: &str) -> Name {
+    Name::parse(text).unwrap()
+}
+
+fn tag(n: u8) -> Tag {
+    Tag::new([n; 16])
+}
+
+fn subject() -> SubjectId {
+    SubjectId::from_index(&[5; 16])
+}
+
+fn actor(kind: ActorKind, employer: &str, country: Country) -> VerifiedActor {
+    let id = ActorId::parse("somebody").unwrap();
+    let record = Actor { id: id.clone(), kind, employer: name(employer), qualified: true, teams: Vec::new() };
+    let who = if kind == ActorKind::Employee { Who::Employee(id) } else { Who::Service(id) };
+    let session = Session {
+        who,
+        country: Some(country),
+        network: Some(country),
+        device_managed: true,
+        device_attested: true,
+        strong: true,
+    };
+    identify(&session, &record, &road().rulebook().programme, tag(1)).unwrap()
+}
+
+/// Every field of the profile, under its own pointer.
+fn profile() -> Selection {
+    let catalogue = &road().rulebook().catalogue;
+    let fields = catalogue.fields().iter().filter(|f| f.name.starts_with("export.profile."));
+    let pointers = fields.map(|f| (format!("/*/{}", f.key), catalogue.find(&f.name).unwrap())).collect::<Vec<_>>();
+    Selection::new(catalogue, &pointers, None).unwrap()
+}
+
+/// A profile in which every value says which class it is of.
+fn marked() -> String {
+    let fields = road().rulebook().catalogue.fields().iter().filter(|f| f.name.starts_with("export.profile."));
+    let row: serde_json::Map<_, _> =
+        fields.map(|f| (f.key.clone(), format!("{}canary", f.class.word()).into())).collect();
+    serde_json::json!([row, { "undeclared": "undeclaredcanary" }]).to_string()
+}
+
+fn case() -> Evidence {
+    Evidence::Case(CaseFacts {
+        id: tag(3),
+        engineer: tag(1),
+        approver: tag(4),
+        approver_country: Country::parse("IE").unwrap(),
+        kind: CaseKind::VideoNotShown,
+        subject: tag(2),
+        fields: name("video-status"),
+        approved_at: NOW,
+        open: true,
+    })
+}
+
+fn grant() -> Evidence {
+    Evidence::Grant(GrantFacts {
+        id: tag(3),
+        holder: tag(1),
+        approver: tag(4),
+        approver_country: Country::parse("IE").unwrap(),
+        purpose: Purpose::Support,
+        dataset: name("export"),
+        fields: None,
+        subject: None,
+        not_before: NOW,
+        not_after: NOW.plus(3600),
+    })
+}
+
+fn flow() -> Evidence {
+    Evidence::Flow(FlowFacts {
+        name: name("interop-us"),
+        sink: tag(1),
+        fields: name("interop"),
+        destination: Country::parse("US").unwrap(),
+        basis: Basis::SccWithTia,
+        active: true,
+    })
+}
+
+struct Asked {
+    actor: VerifiedActor,
+    purpose: Purpose,
+    evidence: Evidence,
+    ladder: &'static [Treatment],
+}
+
+/// Decides and treats one payload.
+fn treat(asked: &Asked, selection: &Selection, body: &str, rows_max: u32) -> Result<crossing::Treated, Refused> {
+    let (lane, dataset) = (name("test"), name("export"));
+    let ask = Ask {
+        flow: FlowId::new([8; 16]),
+        now: NOW,
+        actor: &asked.actor,
+        purpose: asked.purpose,
+        lane: &lane,
+        direction: Direction::Outward,
+        destination: asked.actor.principal().country,
+        dataset: &dataset,
+        selection,
+        subject: Some((subject(), tag(2))),
+        evidence: asked.evidence.clone(),
+        evidence_name: None,
+        ladder: asked.ladder,
+        rows_max,
+        people_max: 1,
+    };
+    road().decide(&ask)?.treat(body.as_bytes(), Form::Json, &Limits::default())
+}
+
+fn sealed(treated: crossing::Treated) -> (Sealed, Submission) {
+    let key = SecretKey::new([7; 32]);
+    let mut resolve = |_: &SubjectId| Ok(PersonSeal { tag: tag(2), key: SecretKey::new([6; 32]) });
+    let mut next = 0u8;
+    let mut random = |bytes: &mut [u8]| {
+        next = next.wrapping_add(1);
+        bytes.fill(next);
+    };
+    let sealing = Sealing { epoch: 1, epoch_key: &key, nanos: 1, resolve: &mut resolve, random: &mut random };
+    treated.seal(sealing).unwrap()
+}
+
+fn sequencer() -> Sequencer<Memory> {
+    let signer = Signer::from_seed("log", &[3; 32]).unwrap();
+    Sequencer::new("log", signer, Frontier::new(), Memory::default())
+}
+
+fn in_dublin() -> Asked {
+    let actor = actor(ActorKind::Employee, "acme-eu", Country::parse("IE").unwrap());
+    Asked { actor, purpose: Purpose::Support, evidence: grant(), ladder: ROWS }
+}
+
+fn payload_of(treated: crossing::Treated) -> String {
+    let (sealed, submission) = sealed(treated);
+    let receipt = sequencer().commit(vec![submission]).unwrap().receipts.pop().unwrap();
+    String::from_utf8(sealed.release(receipt).unwrap().into_bytes()).unwrap()
+}
+
+#[test]
+fn a_receipt_releases_only_its_own_payload() {
+    let one = |body: &str| sealed(treat(&in_dublin(), &profile(), body, 10).unwrap());
+    let (first, a) = one(r#"[{"userName":"one"}]"#);
+    let (second, b) = one(r#"[{"userName":"the other"}]"#);
+    let mut receipts: Vec<Receipt> = sequencer().commit(vec![a, b]).unwrap().receipts;
+    let (of_second, of_first) = (receipts.pop().unwrap(), receipts.pop().unwrap());
+    assert!(first.release(of_second).is_err(), "the receipt of another entry opens nothing");
+    assert!(second.release(of_first).is_err());
+}
+
+#[test]
+fn an_entry_holds_no_value_of_its_payload_and_no_name_of_its_actor() {
+    let (_sealed, submission) = sealed(treat(&in_dublin(), &profile(), &marked(), 10).unwrap());
+    let committed = sequencer().commit(vec![submission]).unwrap();
+    let logged = committed.entries.first().unwrap();
+    let written = [&logged.leaf[..], &logged.detail].concat();
+    let text = String::from_utf8_lossy(&written);
+    for canary in ["canary", "somebody", subject().as_str(), "emailAddress"] {
+        assert!(!text.contains(canary), "{canary}");
+    }
+    let entry = Entry::decode(&logged.leaf).unwrap();
+    assert_eq!(entry.draft.kind, EntryKind::Answer);
+    assert_eq!(entry.draft.subjects.tags(), [tag(2)]);
+    assert!(ledger::facts::decode(&entry.draft.facts).is_ok());
+}
+
+#[test]
+fn a_grant_in_the_region_reads_plain_and_what_nobody_declared_is_gone() {
+    let payload = payload_of(treat(&in_dublin(), &profile(), &marked(), 10).unwrap());
+    assert!(payload.contains("restrictedcanary") && payload.contains("publiccanary"));
+    assert!(!payload.contains("undeclared"), "{payload}");
+}
+
+#[test]
+fn personal_data_hidden_in_a_harmless_field_is_withheld_and_counted() {
+    let body = r#"[{"bioDescription":"write to ann@example.org or +353 85 123 4567, card 4111 1111 1111 1111"}]"#;
+    let treated = treat(&in_dublin(), &profile(), body, 10).unwrap();
+    assert_eq!(treated.findings(), 3);
+    let payload = payload_of(treated);
+    assert_eq!(payload, r#"[{"bioDescription":"write to *** or ***, card ***"}]"#);
+}
+
+#[test]
+fn a_body_that_is_broken_or_too_long_is_refused_with_its_reason() {
+    let reason = |body: &str, rows| treat(&in_dublin(), &profile(), body, rows).unwrap_err().reason();
+    assert_eq!(reason(r#"[{"userName":"a","userName":"b"}]"#, 10), Reason::Malformed);
+    assert_eq!(reason(r#"[{"userName":"a""#, 10), Reason::Malformed);
+    assert_eq!(reason(r#"[{},{},{}]"#, 2), Reason::Limit);
+    assert_eq!(reason(r#"[{"userName":{"nested":1}}]"#, 10), Reason::Malformed);
+}
+
+#[test]
+fn two_recipients_cannot_join_their_pseudonyms() {
+    let token = |employer: &str| {
+        let actor = actor(ActorKind::Employee, employer, Country::parse("CN").unwrap());
+        let asked = Asked { actor, purpose: Purpose::Research, evidence: Evidence::None, ladder: ROWS };
+        payload_of(treat(&asked, &profile(), r#"[{"userName":"@ann"}]"#, 10).unwrap())
+    };
+    assert!(token("acme-cn").contains("t1.") && !token("acme-cn").contains("ann"));
+    assert_eq!(token("acme-cn"), token("acme-cn"), "one recipient can join its own");
+    assert_ne!(token("acme-cn"), token("acme-us"));
+}
+
+#[test]
+fn a_rulebook_with_one_signature_or_another_file_does_not_count() {
+    let [operator, auditor] = signers();
+    let files = files();
+    for one in [&operator, &auditor] {
+        assert!(matches!(open(&files, &signed(&files, &[one])), Err(RulebookError::Unsigned(_))));
+    }
+    let both = signed(&files, &[&operator, &auditor]);
+    let mut widened = files.clone();
+    widened.insert("30-more.cedar".to_owned(), "@id(\"W\") permit (principal, action, resource);".to_owned());
+    assert!(matches!(open(&widened, &both), Err(RulebookError::OtherFiles)));
+    let same = ActiveRulebook::open(&files, &signed(&files, &[&operator]), operator.verifier(), operator.verifier());
+    assert!(matches!(same, Err(RulebookError::Unsigned(_))), "one key cannot stand for both");
+}
+
+fn countries() -> impl Strategy<Value = Country> {
+    prop::sample::select(vec!["IE", "NO", "CH", "GB", "SG", "CN", "US", "JP", "RU", "AU", "ZZ"])
+        .prop_map(|c| Country::parse(c).unwrap())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// DESIGN §8: restricted data leaves in no row-level form; here for any caller, place, purpose, ground and ladder.
+    #[test]
+    fn no_restricted_value_leaves_the_region_in_any_row(
+        country in countries(),
+        service in any::<bool>(),
+        employer in prop::sample::select(vec!["acme-eu", "acme-apac", "acme-cn", "acme-us"]),
+        purpose in prop::sample::select(Purpose::ALL.to_vec()),
+        evidence in prop::sample::select(vec![Evidence::None, case(), grant(), flow()]),
+    ) {
+        let kind = if service { ActorKind::Service } else { ActorKind::Employee };
+        let asked = Asked { actor: actor(kind, employer, country), purpose, evidence, ladder: ROWS };
+        let inside = road().rulebook().programme.in_region(country);
+        if let Ok(treated) = treat(&asked, &profile(), &marked(), 10) {
+            let (sealed, submission) = sealed(treated);
+            let committed = sequencer().commit(vec![submission]).unwrap();
+            let entry = Entry::decode(&committed.entries[0].leaf).unwrap();
+            let receipt = committed.receipts.into_iter().next().unwrap();
+            let payload = String::from_utf8(sealed.release(receipt).unwrap().into_bytes()).unwrap();
+            prop_assert!(!payload.contains("undeclared"));
+            if !inside {
+                prop_assert!(!payload.contains("restrictedcanary"), "{country}");
+                prop_assert!(!entry.draft.classes.contains(&DataClass::Restricted));
+                prop_assert!(country != Country::UNKNOWN, "nobody from nowhere is served");
+            }
+        }
+    }
+}
