@@ -73,8 +73,17 @@ def wait_until_quiet(share, seconds):
             return
 
 
-def wrk(url, headers, connections, seconds, script, cpu):
-    command = ["taskset", "-c", str(cpu), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s"]
+def prefer(pid, priority):
+    """Sets the priority of a process's session too: with autogroups, `nice` alone counts only inside one."""
+    autogroup = Path(f"/proc/{pid}/autogroup")
+    if priority and autogroup.exists():
+        autogroup.write_text(str(priority))
+
+
+def wrk(url, headers, connections, seconds, script, place):
+    cpu, priority = place
+    command = ["nice", "-n", str(priority), "taskset", "-c", str(cpu)]
+    command += ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s"]
     for name, value in headers.items():
         command += ["-H", f"{name}: {value}"]
     command += ["-s", str(script), url]
@@ -82,12 +91,12 @@ def wrk(url, headers, connections, seconds, script, cpu):
     return json.loads(out.stderr[out.stderr.index("{") :])
 
 
-def one_run(url, headers, connections, seconds, script, cpu, proxy_pids, origin_pids):
+def one_run(url, headers, connections, seconds, script, place, proxy_pids, origin_pids):
     """One run of wrk, with the CPU time of the proxy, of the origin, of wrk and of everybody else."""
     proxy = tree(proxy_pids)
     times = lambda: (cpu_seconds(proxy), cpu_seconds(origin_pids), busy_seconds(), time.monotonic(), os.times())
     p0, o0, b0, w0, t0 = times()
-    r = wrk(url, headers, connections, seconds, script, cpu)
+    r = wrk(url, headers, connections, seconds, script, place)
     p1, o1, b1, w1, t1 = times()
     load = (t1.children_user + t1.children_system) - (t0.children_user + t0.children_system)
     wall, n = w1 - w0, max(1, r["n"])

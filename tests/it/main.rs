@@ -1,3 +1,19 @@
-//! Integration tests.
+//! Integration tests: the tree's own rules, and the whole enclave as real processes with real clients.
+//!
+//! Each test of the enclave has its own world (`support::Stage`), with its own folder and ports.
 
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod bypass;
+#[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod privacy;
+#[cfg(test)]
+mod story;
+#[cfg(test)]
+mod support;
 mod tidy;

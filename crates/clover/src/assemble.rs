@@ -5,15 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use crossing::{ActiveRulebook, Road};
 use gateway::enclave::{self, Enclave, Live};
-use gateway::http::{Gateway, Settings, Upstream};
+use gateway::http::{Gateway, ServeError, Settings, Upstream};
 use gateway::metrics::Metrics;
 use gateway::token::Tokens;
 use ledger::note::{Signer, Verifier};
-use model::rulebook::Files;
-use model::{Digest, FlowId, Name};
+use model::rulebook::{Files, Rulebook};
+use model::{Digest, FlowId, Name, Problems};
 use prometheus_client::registry::Registry;
 use rustls::pki_types::ServerName;
 use vault::log::{Hooks, Identity, Options, TagIndex};
@@ -21,6 +21,7 @@ use vault::{Control, Folder, KeyService, Log, Records};
 
 use crate::authority;
 use crate::config::Config;
+use crate::error::CommandError;
 use crate::layout::Layout;
 
 /// The file that carries a rulebook's signatures.
@@ -32,13 +33,13 @@ pub const MANIFEST: &str = "manifest.note";
 /// When the folder or a file in it cannot be read as text.
 pub fn read_files(folder: &Path) -> Result<Files> {
     let mut files = Files::new();
-    let entries = std::fs::read_dir(folder).with_context(|| format!("cannot read `{}`", folder.display()))?;
+    let entries = std::fs::read_dir(folder).map_err(CommandError::file(folder))?;
     for entry in entries {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if name != MANIFEST {
             let text = std::fs::read_to_string(entry.path());
-            files.insert(name, text.with_context(|| format!("cannot read `{}`", entry.path().display()))?);
+            files.insert(name, text.map_err(CommandError::file(entry.path()))?);
         }
     }
     Ok(files)
@@ -56,7 +57,7 @@ pub fn origin(programme: &Name, config: &Config) -> String {
 /// When the file is not a verifier key.
 pub fn verifier(layout: &Layout, name: &str) -> Result<Verifier> {
     let path = layout.trust().join(format!("{name}.vkey"));
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let text = std::fs::read_to_string(&path).map_err(CommandError::file(&path))?;
     Ok(Verifier::parse(text.trim())?)
 }
 
@@ -68,7 +69,7 @@ pub fn signer(layout: &Layout, seed: &Path, name: &str) -> Result<Signer> {
     let known = verifier(layout, name)?;
     let signer = Signer::from_seed(known.name(), &vault::keys::read_seed(seed)?)?;
     if signer.verifier().to_vkey() != known.to_vkey() {
-        bail!("`{}` does not belong to `trust/{name}.vkey`", seed.display());
+        return Err(CommandError::OtherKey { seed: seed.to_owned(), vkey: name.to_owned() }.into());
     }
     Ok(signer)
 }
@@ -88,7 +89,7 @@ pub fn operator(layout: &Layout) -> Result<Signer> {
 pub fn rulebook(layout: &Layout) -> Result<ActiveRulebook> {
     let files = read_files(&layout.rulebook())?;
     let path = layout.rulebook().join(MANIFEST);
-    let note = std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let note = std::fs::read_to_string(&path).map_err(CommandError::file(&path))?;
     Ok(ActiveRulebook::open(&files, &note, &verifier(layout, "operator")?, &verifier(layout, "auditor")?)?)
 }
 
@@ -112,13 +113,12 @@ fn open_log(
     let origin = origin(programme, config);
     let signer = signer(layout, &layout.keys().join("log.seed"), "log")?;
     if signer.verifier().name() != origin {
-        bail!("the log's key is that of `{}`, not of `{origin}`", signer.verifier().name());
+        let found = signer.verifier().name().to_owned();
+        return Err(CommandError::OtherLog { found, wanted: origin }.into());
     }
     let disk = Folder::open(layout.root()).map_err(|e| match e.kind() {
-        std::io::ErrorKind::WouldBlock => {
-            anyhow::anyhow!("another process has `{}` open; stop it first", layout.root().display())
-        }
-        _ => e.into(),
+        std::io::ErrorKind::WouldBlock => CommandError::InUse(layout.root().to_owned()),
+        _ => CommandError::File { path: layout.root().to_owned(), source: e },
     })?;
     let hooks = Hooks {
         reopening: Box::new(move || {
@@ -156,6 +156,29 @@ pub fn activate(layout: &Layout) -> Result<()> {
     Ok(std::fs::write(layout.activated(), format!("{digest}\n"))?)
 }
 
+/// Checks that configuration and rulebook fit one another.
+///
+/// # Errors
+/// Every problem at once.
+pub fn fits(config: &Config, book: &Rulebook) -> Result<(), Problems> {
+    let mut problems = Problems::default();
+    if !book.programme.sites.iter().any(|s| s.name == config.site) {
+        problems.add("enclave.toml: site", format!("`{}` is not in the programme", config.site), "name one that is");
+    }
+    for lane in book.lanes.lanes.values() {
+        let name = lane.upstream.as_str();
+        if !config.upstreams.contains_key(name) && !config.destinations.contains_key(name) {
+            let why = format!("the lane `{}` needs the service `{name}`", lane.name);
+            problems.add("enclave.toml", why, "give its address under [upstreams] or [destinations]");
+        }
+    }
+    for name in config.upstreams.keys().filter(|name| config.destinations.contains_key(*name)) {
+        let why = format!("`{name}` stands under [upstreams] and under [destinations]");
+        problems.add("enclave.toml", why, "remove one of the two");
+    }
+    problems.or(())
+}
+
 /// An enclave with its configuration, ready to import or to serve.
 pub struct Assembled {
     /// Local configuration.
@@ -177,11 +200,9 @@ pub fn open(layout: &Layout) -> Result<Assembled> {
     let digest = active.rulebook.digest;
     let activated = std::fs::read_to_string(layout.activated()).unwrap_or_default();
     if activated.trim() != digest.to_string() {
-        bail!("the rulebook was changed after its activation; run `clover rulebook activate`");
+        return Err(CommandError::NotActivated.into());
     }
-    if !programme.sites.iter().any(|s| s.name == config.site) {
-        bail!("the site `{}` of enclave.toml is not in the programme", config.site);
-    }
+    fits(&config, &active.rulebook)?;
     let keys = Arc::new(KeyService::open(&layout.keys(), programme.name.as_str())?);
     let records = Arc::new(Records::open(&layout.vault())?);
     let index: Arc<dyn TagIndex> = records.clone();
@@ -234,7 +255,7 @@ pub async fn serve(
     let upstreams = upstreams(layout, &config)?;
     let gateway = Arc::new(Gateway::new(Arc::clone(&enclave), upstreams, tokens, settings));
     let listener = tokio::net::TcpListener::bind(config.control).await;
-    let listener = listener.with_context(|| format!("cannot listen on `{}`", config.control))?;
+    let listener = listener.map_err(|source| ServeError::Bind { address: config.control, source })?;
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let control =
         tokio::spawn(control(listener, Arc::clone(&enclave), programme, config.site.to_string(), registry));

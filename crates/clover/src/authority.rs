@@ -16,6 +16,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use time::{Duration, OffsetDateTime};
 
+use crate::error::CommandError;
 use crate::layout::Layout;
 
 /// Days that a listener's certificate and the authority's own last.
@@ -64,14 +65,14 @@ fn issuer(layout: &Layout) -> Result<Issuer<'static, KeyPair>> {
 
 fn write_pair(stem: &Path, certificate: &str, key: &KeyPair) -> Result<()> {
     if let Some(parent) = stem.parent() {
-        std::fs::create_dir_all(parent)?;
+        std::fs::create_dir_all(parent).map_err(CommandError::file(parent))?;
     }
     let key_path = stem.with_extension("key");
     // A credential is issued anew under its name; the old key is of no use to anyone.
     let _ = std::fs::remove_file(&key_path);
     vault::keys::write_secret(&key_path, &key.serialize_pem())?;
-    std::fs::write(stem.with_extension("pem"), certificate)?;
-    Ok(())
+    let pem = stem.with_extension("pem");
+    Ok(std::fs::write(&pem, certificate).map_err(CommandError::file(&pem))?)
 }
 
 /// Issues a listener's certificate for these host names and for loopback, as `<stem>.pem` and `<stem>.key`.

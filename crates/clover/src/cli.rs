@@ -7,6 +7,7 @@ mod rulebook;
 mod serve;
 mod telemetry;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -14,11 +15,6 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::layout::Layout;
 use output::Output;
-
-/// Exit code of wrong usage (`EX_USAGE` of sysexits).
-const USAGE: u8 = 64;
-/// Exit code of wrong configuration (`EX_CONFIG`).
-const CONFIG: u8 = 78;
 
 /// A sovereign data enclave: data stays in its region, and leaves only on the record.
 #[derive(Debug, Parser)]
@@ -76,18 +72,6 @@ enum Command {
     Man,
 }
 
-/// A failure that says which exit code it is.
-#[derive(Debug)]
-pub(crate) struct Misconfigured(pub(crate) anyhow::Error);
-
-impl std::fmt::Display for Misconfigured {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for Misconfigured {}
-
 /// Runs the command line of this process.
 #[must_use]
 pub fn run() -> ExitCode {
@@ -96,7 +80,7 @@ pub fn run() -> ExitCode {
         Err(e) => {
             // What clap prints is for people; help and version are no errors.
             let _ = e.print();
-            return if e.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+            return if e.use_stderr() { ExitCode::from(output::USAGE) } else { ExitCode::SUCCESS };
         }
     };
     let output = Output { json: cli.json };
@@ -105,7 +89,7 @@ pub fn run() -> ExitCode {
         Ok(code) => code,
         Err(e) => {
             output.error(&e);
-            ExitCode::from(if output::is_configuration(&e) { CONFIG } else { 1 })
+            ExitCode::from(output::exit_code(&e))
         }
     }
 }
@@ -125,12 +109,25 @@ fn dispatch(command: &Command, layout: &Layout, output: &Output) -> anyhow::Resu
         Command::Serve => serve::serve(layout, output),
         Command::Status => return serve::status(layout, output),
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Cli::command(), "clover", &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "clover", &mut script);
+            written(&script)
         }
-        Command::Man => Ok(clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?),
+        Command::Man => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+            written(&page)
+        }
     };
     done.map(|()| ExitCode::SUCCESS)
+}
+
+/// Writes to standard output; a closed pipe is the reader's choice.
+fn written(bytes: &[u8]) -> anyhow::Result<()> {
+    match std::io::stdout().lock().write_all(bytes) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e.into()),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

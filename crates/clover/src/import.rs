@@ -188,8 +188,9 @@ fn admit(
         bytes,
     };
     let submission = enclave.sealing(|s| entry.seal(s))?;
+    let entry_digest = submission.entry();
     let receipt = enclave.log().submit_and_wait(submission)?;
-    enclave.records().admit(&arrived, &receipt)?;
+    enclave.records().admit(&arrived, &entry_digest, &receipt)?;
     summary.people += arrived.len() as u64;
     summary.records += u64::from(records);
     summary.bytes += bytes;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::{KeySize, PrivateDecryptingKey};
 use data_encoding::HEXLOWER;
@@ -12,6 +12,7 @@ use model::rulebook::{Files, manifest};
 use vault::{Folder, KeyService, Log};
 
 use crate::config::{self, Config};
+use crate::error::CommandError;
 use crate::layout::Layout;
 use crate::{assemble, authority};
 
@@ -32,7 +33,7 @@ pub const STARTER: &[(&str, &str)] = &[
 pub fn init(layout: &Layout, rulebook: Option<&Path>) -> Result<()> {
     let root = layout.root();
     if root.exists() && std::fs::read_dir(root)?.next().is_some() {
-        bail!("`{}` is not empty; a programme is made in a new folder", root.display());
+        return Err(CommandError::NotEmpty(root.to_owned()).into());
     }
     let files = match rulebook {
         Some(folder) => assemble::read_files(folder)?,

@@ -6,6 +6,7 @@ pub mod assemble;
 pub mod authority;
 pub mod cli;
 pub mod config;
+pub mod error;
 pub mod import;
 pub mod init;
 pub mod layout;

@@ -86,7 +86,7 @@ mod tests {
             "spiffe://demo/employee/mei/auth/mfa/at/SG",
             "spiffe://demo/employee/mei/at/SG/at/IE",
             "spiffe://demo/employee/mei/at",
-            "spiffe://demo/root/mei",
+            "spiffe://demo/admin/mei",
             "spiffe://demo/employee/../x",
             "https://demo/employee/mei",
         ] {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use fjall::config::CompressionPolicy;
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use ledger::{Receipt, SecretKey};
-use model::{Country, Explain, SubjectId, Tag, UnixSeconds};
+use model::{Country, Digest, Explain, SubjectId, Tag, UnixSeconds};
 
 use crate::keys::{self, KeyError, KeyService, PersonKeys};
 use crate::log::TagIndex;
@@ -33,6 +33,9 @@ pub enum RecordError {
     /// A row or record is not of this version.
     #[error("a stored row is not of version 1")]
     Form,
+    /// The receipt is not that of the import's entry.
+    #[error("the receipt is that of another entry; nobody was admitted")]
+    OtherReceipt,
     /// The person is there already.
     #[error("the person is in the vault already")]
     Duplicate,
@@ -44,7 +47,7 @@ impl Explain for RecordError {
     }
     fn fix(&self) -> &'static str {
         match self {
-            Self::Duplicate => "leave the file out, or erase the person first",
+            Self::Duplicate => "leave the file out: the person is here already",
             _ => "check that no other process has the vault open and that its disk has space",
         }
     }
@@ -188,11 +191,14 @@ impl Records {
         })
     }
 
-    /// Makes people visible, durably. The receipt is that of the import's entry.
+    /// Makes people visible, durably, once their import's entry is on the ledger.
     ///
     /// # Errors
-    /// When the store refuses; then none of them is visible.
-    pub fn admit(&self, arrived: &[Arrived], receipt: &Receipt) -> Result<(), RecordError> {
+    /// When the receipt is not that of this entry, or the store refuses; then none of them is visible.
+    pub fn admit(&self, arrived: &[Arrived], entry: &Digest, receipt: &Receipt) -> Result<(), RecordError> {
+        if !receipt.covers(entry) {
+            return Err(RecordError::OtherReceipt);
+        }
         let mut batch = self.db.batch().durability(Some(PersistMode::SyncAll));
         for a in arrived {
             batch.insert(&self.subjects, a.subject.as_str(), row(&a.person, receipt.index()));

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
+use http::header::{HOST, HeaderValue};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpSocket;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
@@ -63,10 +64,19 @@ impl Client {
     /// # Errors
     /// When the files cannot be used.
     pub fn new(gateway: SocketAddr, from: IpAddr, ca: &Path, credential: Option<&Path>) -> Result<Self> {
-        // HTTP/1.1 only: the gateway's other protocol has its own test.
+        // HTTP/1.1 unless somebody asks for more with `speaking`.
         let mut tls = clover::authority::client_config(ca, credential)?;
         Arc::make_mut(&mut tls).alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self { gateway, from, tls })
+    }
+
+    /// The same caller, who offers other protocols (`h2`, `http/1.1`) or none.
+    #[must_use]
+    pub fn speaking(&self, protocols: &[&str]) -> Self {
+        let mut other = self.clone();
+        let names = protocols.iter().map(|p| p.as_bytes().to_vec()).collect();
+        Arc::make_mut(&mut other.tls).alpn_protocols = names;
+        other
     }
 
     /// Sends one request and reads the whole answer.
@@ -78,21 +88,33 @@ impl Client {
         method: Method,
         path: &str,
         headers: &[(&str, &str)],
-        body: &str,
+        body: impl Into<Bytes>,
     ) -> Result<Answer> {
-        let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
+        let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Full::new(Bytes::from(body.to_owned())))?;
+        let request = request.body(Full::new(body.into()))?;
         tokio::time::timeout(TIMEOUT, self.exchange(request)).await.context("no answer in time")?
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer> {
+    async fn exchange(&self, mut request: Request<Full<Bytes>>) -> Result<Answer> {
         let stream = self.connect().await?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(connection);
-        let (parts, incoming) = sender.send_request(request).await?.into_parts();
+        let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let io = TokioIo::new(stream);
+        let (parts, incoming) = if h2 {
+            let path = request.uri().path_and_query().context("no path")?;
+            *request.uri_mut() = format!("https://localhost{path}").parse()?;
+            let (mut sender, connection) =
+                hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await?;
+            tokio::spawn(connection);
+            sender.send_request(request).await?.into_parts()
+        } else {
+            request.headers_mut().insert(HOST, HeaderValue::from_static("localhost"));
+            let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await?;
+            tokio::spawn(connection);
+            sender.send_request(request).await?.into_parts()
+        };
         let body = incoming.collect().await?.to_bytes();
         Ok(Answer { status: parts.status, headers: parts.headers, body })
     }
@@ -115,7 +137,7 @@ impl Client {
     /// # Errors
     /// As [`Client::send`].
     pub async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Result<Answer> {
-        self.send(Method::GET, path, headers, "").await
+        self.send(Method::GET, path, headers, Bytes::new()).await
     }
 
     /// `POST` with headers and a JSON body.
@@ -128,6 +150,6 @@ impl Client {
         headers: &[(&str, &str)],
         body: &serde_json::Value,
     ) -> Result<Answer> {
-        self.send(Method::POST, path, headers, &body.to_string()).await
+        self.send(Method::POST, path, headers, body.to_string()).await
     }
 }

@@ -95,8 +95,12 @@ impl Cast {
     }
 }
 
-/// Issues the grant and the cases of the story.
-fn approvals(world: &World) -> Result<()> {
+/// Issues the grant and the cases of the story: `G-1` to ana and `C-1` to mei, both about the first person, and
+/// `C-2`, which is too old.
+///
+/// # Errors
+/// When one cannot be issued.
+pub fn approvals(world: &World) -> Result<()> {
     let subject = world.subject(0)?;
     let approver = ["--approver", "aoife", "--approver-country", "IE"];
     let grant =

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -99,9 +100,18 @@ fn watched(layout: &Layout, arguments: &[&str]) -> Result<()> {
     if status.success() { Ok(()) } else { bail!("`clover {}` ended with {status}", arguments.join(" ")) }
 }
 
-/// A port that is free now.
+/// A port that is free now, below those that systems hand out by themselves, so that nobody takes it before it
+/// is used.
 fn free_port() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    for _ in 0..1000 {
+        let n = std::process::id().wrapping_mul(31).wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
+        let address = SocketAddr::from(([127, 0, 0, 1], 10_000 + u16::try_from(n % 20_000)?));
+        if TcpListener::bind(address).is_ok() {
+            return Ok(address);
+        }
+    }
+    bail!("no port is free")
 }
 
 impl World {
@@ -110,6 +120,16 @@ impl World {
     /// # Errors
     /// When a step fails.
     pub async fn create(folder: &Path, people: u64, seed: u64, mut step: impl FnMut(&str)) -> Result<Self> {
+        Self::prepare(folder, people, seed, &mut step)?;
+        Self::open(folder, people, seed, step).await
+    }
+
+    /// Makes a programme in an empty folder, with people in its vault and everybody of the story on record. The
+    /// folder may be copied and each copy opened.
+    ///
+    /// # Errors
+    /// When a step fails.
+    pub fn prepare(folder: &Path, people: u64, seed: u64, mut step: impl FnMut(&str)) -> Result<()> {
         let layout = Layout::new(folder);
         step("creating the programme: region, site, keys, rulebook signed by operator and auditor");
         clover(&layout, &["init"])?;
@@ -120,6 +140,15 @@ impl World {
         watched(&layout, &["sample", "--people", &count, "--seed", &number, "--out", &target])?;
         step("importing them: one file, one person; one entry a batch");
         watched(&layout, &["import", &target])?;
+        staff(&layout)
+    }
+
+    /// Starts an enclave that was prepared with these people, and its neighbours.
+    ///
+    /// # Errors
+    /// When a step fails.
+    pub async fn open(folder: &Path, people: u64, seed: u64, mut step: impl FnMut(&str)) -> Result<Self> {
+        let layout = Layout::new(folder);
         let people = known(&layout, people.min(60), seed)?;
         step("starting the services behind the gateway and a destination outside");
         let video = services::video_service(Arc::clone(&people)).await?;
@@ -133,29 +162,9 @@ impl World {
         std::fs::write(layout.config(), config)?;
         let credentials = folder.join("credentials");
         let mut world = Self { layout, gateway, control, video, arrived, people, credentials, enclave: None };
-        world.staff()?;
         step("serving: gateway, vault, ledger and status in one process");
         world.start()?;
         Ok(world)
-    }
-
-    /// Puts everybody of the story on record.
-    fn staff(&self) -> Result<()> {
-        let actors = [
-            ("ana", "employee", "acme-eu"),
-            ("aoife", "employee", "acme-eu"),
-            ("mei", "employee", "acme-apac"),
-            ("li", "employee", "acme-cn"),
-            ("us-partner", "service", "acme-us"),
-            ("us-safety-desk", "service", "acme-us"),
-            ("trust-and-safety", "service", "acme-eu"),
-        ];
-        for (id, kind, employer) in actors {
-            let arguments =
-                ["actor", "add", "--id", id, "--kind", kind, "--employer", employer, "--qualified"];
-            clover(&self.layout, &arguments)?;
-        }
-        Ok(())
     }
 
     /// The handle of a person of the sample, counted from 0.
@@ -179,8 +188,24 @@ impl World {
     /// # Errors
     /// When it ends or does not answer in time.
     pub fn start(&mut self) -> Result<()> {
+        self.start_under(&[])
+    }
+
+    /// The same, with another program in front that becomes the enclave in the end, as `nice` does.
+    ///
+    /// # Errors
+    /// As [`World::start`].
+    pub fn start_under(&mut self, front: &[&str]) -> Result<()> {
         let log = std::fs::File::create(self.layout.root().join("serve.log"))?;
-        let mut command = Command::new(programs()?.join("clover"));
+        let program = programs()?.join("clover");
+        let mut command = match front.split_first() {
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
         command.arg("--dir").arg(self.layout.root()).arg("serve").stdin(Stdio::null());
         let mut child = command.stdout(Stdio::null()).stderr(log).spawn()?;
         let until = Instant::now() + PATIENCE;
@@ -197,6 +222,18 @@ impl World {
         }
         self.enclave = Some(child);
         Ok(())
+    }
+
+    /// Stops the enclave, changes `enclave.toml`, and starts it again.
+    ///
+    /// # Errors
+    /// When the file cannot be changed or the enclave does not start with it.
+    pub fn reconfigure(&mut self, change: impl FnOnce(String) -> String) -> Result<()> {
+        self.stop()?;
+        let path = self.layout.config();
+        let text = std::fs::read_to_string(&path)?;
+        std::fs::write(&path, change(text))?;
+        self.start()
     }
 
     /// The process id of the enclave.
@@ -305,6 +342,24 @@ impl World {
     pub fn ledger(&self) -> PathBuf {
         self.layout.root().join("ledger")
     }
+}
+
+/// Puts everybody of the story on record.
+fn staff(layout: &Layout) -> Result<()> {
+    let actors = [
+        ("ana", "employee", "acme-eu"),
+        ("aoife", "employee", "acme-eu"),
+        ("mei", "employee", "acme-apac"),
+        ("li", "employee", "acme-cn"),
+        ("us-partner", "service", "acme-us"),
+        ("us-safety-desk", "service", "acme-us"),
+        ("trust-and-safety", "service", "acme-eu"),
+    ];
+    for (id, kind, employer) in actors {
+        let arguments = ["actor", "add", "--id", id, "--kind", kind, "--employer", employer, "--qualified"];
+        clover(layout, &arguments)?;
+    }
+    Ok(())
 }
 
 impl Drop for World {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use access::registry::ActorKind;
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use crossing::identify::{Session, Who};
 use gateway::enclave;
@@ -12,6 +12,7 @@ use serde_json::json;
 use vault::control;
 
 use super::output::Output;
+use crate::error::CommandError;
 use crate::layout::Layout;
 use crate::{assemble, authority};
 
@@ -52,7 +53,7 @@ impl Actor {
         let programme = assemble::rulebook(layout)?.rulebook.programme;
         let employer = Name::parse(employer)?;
         if !programme.employers.contains_key(&employer) {
-            bail!("the programme names no employer `{employer}`");
+            return Err(CommandError::Unknown { kind: "employer", name: employer.to_string() }.into());
         }
         let mut teams = team.iter().map(|t| Name::parse(t)).collect::<Result<Vec<_>, _>>()?;
         teams.sort();
@@ -109,15 +110,15 @@ impl Grant {
     pub(super) fn run(&self, layout: &Layout, output: &Output) -> Result<()> {
         let Self::Issue(g) = self;
         if g.hours == 0 || g.hours > GRANT_HOURS_MAX {
-            bail!("a grant lasts 1 to {GRANT_HOURS_MAX} hours");
+            return Err(CommandError::Rule("a grant lasts 1 to 720 hours").into());
         }
         if g.holder == g.approver {
-            bail!("nobody approves their own grant");
+            return Err(CommandError::Rule("nobody approves their own grant").into());
         }
         let (now, _) = enclave::now();
         let purpose = Purpose::parse(&g.purpose)?;
         if matches!(purpose, Purpose::SelfAccess | Purpose::Migration | Purpose::Operation) {
-            bail!("no grant is issued for the purpose `{purpose}`");
+            return Err(CommandError::Rule("no grant is issued for this purpose").into());
         }
         let grant = access::Grant {
             id: Name::parse(&g.id)?,
@@ -144,7 +145,7 @@ fn dataset(layout: &Layout, name: &str) -> Result<Name> {
         .catalogue
         .dataset(name)
         .map(|d| d.name.clone())
-        .with_context(|| format!("the catalogue has no dataset `{name}`"))
+        .ok_or_else(|| CommandError::Unknown { kind: "dataset", name: name.to_owned() }.into())
 }
 
 #[derive(Debug, Subcommand)]
@@ -188,12 +189,12 @@ impl Case {
     pub(super) fn run(&self, layout: &Layout, output: &Output) -> Result<()> {
         let Self::Issue(c) = self;
         if c.engineer == c.approver {
-            bail!("nobody approves their own case");
+            return Err(CommandError::Rule("nobody approves their own case").into());
         }
         let (now, _) = enclave::now();
         let approved_at = c.approved_at.as_deref().map(UnixSeconds::parse).transpose()?.unwrap_or(now);
         if approved_at > now {
-            bail!("a case cannot be approved in the future");
+            return Err(CommandError::Rule("a case cannot be approved in the future").into());
         }
         let case = access::Case {
             id: Name::parse(&c.id)?,

@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::{Subcommand, ValueEnum};
 use serde_json::json;
 
-use super::Misconfigured;
 use super::output::Output;
 use crate::layout::Layout;
 use crate::{assemble, config, init};
@@ -106,21 +105,7 @@ impl Config {
     pub(super) fn run(&self, layout: &Layout, output: &Output) -> Result<()> {
         let config = config::Config::load(&layout.config())?;
         let book = assemble::rulebook(layout)?.rulebook;
-        if !book.programme.sites.iter().any(|s| s.name == config.site) {
-            return Err(
-                Misconfigured(anyhow::anyhow!("the site `{}` is not in the programme", config.site)).into()
-            );
-        }
-        for lane in book.lanes.lanes.values() {
-            let name = lane.upstream.as_str();
-            if !config.upstreams.contains_key(name) && !config.destinations.contains_key(name) {
-                let missing = anyhow::Error::from(gateway::http::UpstreamError(name.to_owned()));
-                return Err(Misconfigured(missing).into());
-            }
-        }
-        if config.upstreams.keys().any(|name| config.destinations.contains_key(name)) {
-            bail!("a service stands under [upstreams] and under [destinations]");
-        }
+        assemble::fits(&config, &book)?;
         output.data("no problem", &json!({ "problems": [] }));
         Ok(())
     }

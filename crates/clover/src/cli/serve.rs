@@ -10,6 +10,7 @@ use super::output::Output;
 use super::telemetry;
 use crate::assemble;
 use crate::config::Config;
+use crate::error::CommandError;
 use crate::layout::Layout;
 
 /// Bytes of a status answer that are read.
@@ -38,7 +39,7 @@ pub(super) fn serve(layout: &Layout, output: &Output) -> Result<()> {
 /// Asks the running enclave. 0 when the border is open, 1 when it is closed or nobody answers.
 pub(super) fn status(layout: &Layout, output: &Output) -> Result<ExitCode> {
     let config = Config::load(&layout.config())?;
-    let text = ask(config.control).with_context(|| format!("nobody answers on `{}`", config.control))?;
+    let text = ask(config.control)?;
     let status: serde_json::Value = serde_json::from_str(&text).context("the answer is no status")?;
     let field = |name: &str| {
         status.get(name).map_or(String::new(), |v| v.as_str().map_or(v.to_string(), str::to_owned))
@@ -58,10 +59,14 @@ pub(super) fn status(layout: &Layout, output: &Output) -> Result<ExitCode> {
 }
 
 fn ask(address: std::net::SocketAddr) -> Result<String> {
-    let mut stream = std::net::TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    stream.write_all(format!("GET /status HTTP/1.0\r\nhost: {address}\r\n\r\n").as_bytes())?;
-    let mut answer = String::new();
-    stream.take(STATUS_MAX).read_to_string(&mut answer)?;
+    let exchange = || {
+        let mut stream = std::net::TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.write_all(format!("GET /status HTTP/1.0\r\nhost: {address}\r\n\r\n").as_bytes())?;
+        let mut answer = String::new();
+        stream.take(STATUS_MAX).read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    let answer = exchange().map_err(|source| CommandError::NoAnswer { address, source })?;
     answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).context("no HTTP answer")
 }

@@ -42,7 +42,11 @@ pub(super) fn start(traces: Option<&str>) -> Result<Telemetry> {
     // The gateway's spans are made only when somebody collects them.
     let usual = if traces.is_some() { "info,gateway=debug" } else { "info" };
     let filter = EnvFilter::try_from_env("CLOVER_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    // The log may lie on the disk that is full: a line that cannot be written must not end a thread.
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .log_internal_errors(false);
     let provider = traces.map(provider).transpose()?;
     let spans = provider.as_ref().map(|p| tracing_opentelemetry::layer().with_tracer(p.tracer("clover")));
     tracing_subscriber::registry().with(filter).with(lines).with(spans).try_init()?;

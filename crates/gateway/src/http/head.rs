@@ -7,6 +7,9 @@ use http::request::Parts;
 use http::uri::Authority;
 use model::Reason;
 
+/// Longest head in bytes. What is longer than the connection's buffer does not even get here.
+const HEAD_MAX: usize = 32 << 10;
+
 /// The names under which a gateway is asked; its own address is always one of them.
 #[derive(Debug, Clone)]
 pub(super) struct Hosts {
@@ -32,9 +35,13 @@ impl Hosts {
 /// Checks a head.
 ///
 /// # Errors
-/// The reason of the refusal: unknown host, a length that could be read in two ways, or a header that asks
+/// The reason of the refusal: too long, unknown host, a length that could be read in two ways, or a header that asks
 /// others to take away what we decide on.
 pub(super) fn check(parts: &Parts, hosts: &Hosts) -> Result<(), Reason> {
+    let lines = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    if lines.sum::<usize>() + parts.uri.path().len() > HEAD_MAX {
+        return Err(Reason::Limit);
+    }
     let authority = parts.uri.authority().map(Authority::as_str);
     let mut named = parts.headers.get_all(HOST).iter().map(|h| h.to_str().unwrap_or_default()).peekable();
     let nobody = authority.is_none() && named.peek().is_none();
@@ -90,5 +97,7 @@ mod tests {
         assert_eq!(check_one("/x", &[ours, ("transfer-encoding", "chunked")]), Err(Reason::Malformed));
         assert_eq!(check_one("/x", &[ours, ("connection", "close, Clover-Subject")]), Err(Reason::Malformed));
         assert_eq!(check_one("/x", &[ours, ("connection", "keep-alive")]), Ok(()));
+        let long = "x".repeat(HEAD_MAX);
+        assert_eq!(check_one("/x", &[ours, ("x-a", &long)]), Err(Reason::Limit));
     }
 }

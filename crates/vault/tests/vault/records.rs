@@ -67,8 +67,10 @@ fn the_importing_child() {
     let Enclave { records, keys, log } = enclave(&folder);
     for number in start.. {
         let arrived = arrive(&records, &keys, number).unwrap();
-        let receipt = log.submit_and_wait(sample(number).submission()).unwrap();
-        records.admit(&[arrived], &receipt).unwrap();
+        let submission = sample(number).submission();
+        let entry = submission.entry();
+        let receipt = log.submit_and_wait(submission).unwrap();
+        records.admit(&[arrived], &entry, &receipt).unwrap();
         println!("answer: {number}");
     }
 }
@@ -152,8 +154,10 @@ fn a_store_with_a_hole_in_its_journal_opens_without_a_half_person_or_not_at_all(
     let store = dir.path().join("records");
     let Enclave { records, keys, log } = enclave(dir.path());
     for number in 4..6 {
-        let receipt = log.submit_and_wait(sample(number).submission()).unwrap();
-        records.admit(&[arrive(&records, &keys, number).unwrap()], &receipt).unwrap();
+        let submission = sample(number).submission();
+        let entry = submission.entry();
+        let receipt = log.submit_and_wait(submission).unwrap();
+        records.admit(&[arrive(&records, &keys, number).unwrap()], &entry, &receipt).unwrap();
     }
     drop((log, records));
     let journal = newest_journal(&store);
@@ -208,8 +212,10 @@ fn the_same_person_arrives_once() {
     let Enclave { records, keys, log } = enclave(dir.path());
     let first = arrive(&records, &keys, 1).unwrap();
     assert!(matches!(arrive(&records, &keys, 1), Err(RecordError::Duplicate)), "while the first arrives");
-    let receipt = log.submit_and_wait(sample(1).submission()).unwrap();
-    records.admit(&[first], &receipt).unwrap();
+    let submission = sample(1).submission();
+    let entry = submission.entry();
+    let receipt = log.submit_and_wait(submission).unwrap();
+    records.admit(&[first], &entry, &receipt).unwrap();
     assert!(matches!(arrive(&records, &keys, 1), Err(RecordError::Duplicate)), "when the first is there");
 }
 
@@ -221,7 +227,9 @@ fn an_import_that_is_dismissed_takes_nothing_from_another_that_goes_on() {
     let kept = arrive(&records, &keys, 3).unwrap();
     drop(arrive(&records, &keys, 2).unwrap());
     records.dismiss().unwrap();
-    let receipt = log.submit_and_wait(sample(1).submission()).unwrap();
-    records.admit(&[kept], &receipt).unwrap();
+    let submission = sample(1).submission();
+    let entry = submission.entry();
+    let receipt = log.submit_and_wait(submission).unwrap();
+    records.admit(&[kept], &entry, &receipt).unwrap();
     assert_eq!(whole(&records, &keys, 0..10), [3]);
 }

@@ -1,0 +1,109 @@
+//! What can go wrong on the command line itself. Errors of the parts explain themselves.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use model::Explain;
+
+/// A command that cannot be carried out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// A rule stands against it.
+    #[error("{0}")]
+    Rule(&'static str),
+    /// A name that the rulebook does not have.
+    #[error("the rulebook names no {kind} `{name}`")]
+    Unknown {
+        /// What kind of thing.
+        kind: &'static str,
+        /// As given.
+        name: String,
+    },
+    /// A folder that was to be new.
+    #[error("`{0}` is not empty; a programme is made in a new folder")]
+    NotEmpty(PathBuf),
+    /// A folder that somebody else uses.
+    #[error("another process has `{0}` open")]
+    InUse(PathBuf),
+    /// A signed rulebook that is not the one in force.
+    #[error("the rulebook was changed after its activation")]
+    NotActivated,
+    /// No enclave runs.
+    #[error("nobody answers on `{address}`")]
+    NoAnswer {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file or folder that cannot be used.
+    #[error("cannot use `{path}`")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Key files that do not fit one another.
+    #[error("`{seed}` does not belong to `trust/{vkey}.vkey`")]
+    OtherKey {
+        /// The secret half.
+        seed: PathBuf,
+        /// The public half.
+        vkey: String,
+    },
+    /// A log that belongs to another gateway.
+    #[error("the log's key is that of `{found}`, not of `{wanted}`")]
+    OtherLog {
+        /// Whose it is.
+        found: String,
+        /// Whose it should be.
+        wanted: String,
+    },
+}
+
+impl CommandError {
+    /// A file or folder that cannot be used.
+    pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { path, source }
+    }
+}
+
+impl Explain for CommandError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Rule(_) | Self::Unknown { .. } => VALUE.0,
+            Self::NotEmpty(_) | Self::InUse(_) | Self::File { .. } => FILE.0,
+            Self::NotActivated => "CLV-0102",
+            Self::NoAnswer { .. } => "CLV-0604",
+            Self::OtherKey { .. } | Self::OtherLog { .. } => "CLV-0605",
+        }
+    }
+    fn fix(&self) -> &'static str {
+        match self {
+            Self::Rule(_) | Self::Unknown { .. } => VALUE.1,
+            Self::NotEmpty(_) => "name a new folder with --dir",
+            Self::InUse(_) => "stop the other process first; one process uses a folder at a time",
+            Self::File { .. } => FILE.1,
+            Self::NotActivated => "run `clover rulebook activate`",
+            Self::NoAnswer { .. } => "start the enclave with `clover serve`, or name its folder with --dir",
+            Self::OtherKey { .. } | Self::OtherLog { .. } => {
+                "put back the files of this enclave; keys of one are of no use to another"
+            }
+        }
+    }
+    fn public(&self) -> &'static str {
+        "the request cannot be answered now"
+    }
+}
+
+/// Code and remedy of a value on the command line that cannot be used.
+pub(crate) const VALUE: (&str, &str) = ("CLV-0601", "`--help` behind the command says what each value is");
+/// Code and remedy of files that have problems, each with its own remedy.
+pub(crate) const PROBLEMS: (&str, &str) =
+    ("CLV-0602", "mend each; `clover config check` and `clover rulebook check` tell all at once");
+/// Code and remedy of a path that cannot be used.
+pub(crate) const FILE: (&str, &str) = ("CLV-0603", "check the path, its permissions and the space on its disk");
