@@ -34,8 +34,8 @@ struct Demo {
     /// Write each crossing with what was expected and what happened.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// People in the vault.
-    #[arg(long, default_value_t = 1000)]
+    /// People in the vault; with fewer, no country would be large enough to show.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(500..=1_000_000))]
     people: u64,
 }
 
