@@ -16,6 +16,9 @@ use crate::support::{SUPPORT, Stage};
 /// Stands in bad input, and must not stand in any answer.
 const MARK: &str = "MARK-4711";
 
+/// A label, header fields, and a body.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], Vec<u8>);
+
 fn zip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(bytes).unwrap();
@@ -25,7 +28,8 @@ fn zip(bytes: &[u8]) -> Vec<u8> {
 /// Checks that an answer is a refusal in public words with an entry of its own.
 fn refused(what: &str, answer: &Answer, statuses: &[u16]) -> Result<(), String> {
     let body = answer.json();
-    let members: Vec<&str> = body.as_object().map(|o| o.keys().map(String::as_str).collect()).unwrap_or_default();
+    let members: Vec<&str> =
+        body.as_object().map(|o| o.keys().map(String::as_str).collect()).unwrap_or_default();
     let right = statuses.contains(&answer.status.as_u16())
         && members == ["refused", "why"]
         && answer.receipt().is_some()
@@ -39,7 +43,8 @@ fn queries(subject: &str) -> Vec<(&'static str, Vec<u8>)> {
     let read = |fields: Value| json!({ "dataset": "export", "subject": subject, "fields": fields });
     let field = "profile.emailAddress";
     let text = |v: Value| v.to_string().into_bytes();
-    let twice = format!(r#"{{"dataset":"export","subject":"{subject}","subject":"{subject}","fields":["{field}"]}}"#);
+    let twice =
+        format!(r#"{{"dataset":"export","subject":"{subject}","subject":"{subject}","fields":["{field}"]}}"#);
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let in_field = |f: &str| text(read(json!([f])));
     let mut bad_utf8 = text(read(json!([field])));
@@ -52,7 +57,10 @@ fn queries(subject: &str) -> Vec<(&'static str, Vec<u8>)> {
         ("a list", b"[]".to_vec()),
         ("null", b"null".to_vec()),
         ("a member twice", twice.into_bytes()),
-        ("a member too many", text(json!({ "dataset": "export", "subject": subject, "fields": [field], "as": MARK }))),
+        (
+            "a member too many",
+            text(json!({ "dataset": "export", "subject": subject, "fields": [field], "as": MARK })),
+        ),
         ("no fields", text(read(json!([])))),
         ("a thousand fields", text(read(json!(vec![field; 1000])))),
         ("fields of another type", text(read(json!("profile.emailAddress")))),
@@ -63,9 +71,18 @@ fn queries(subject: &str) -> Vec<(&'static str, Vec<u8>)> {
         ("an unknown dataset", text(json!({ "dataset": MARK, "subject": subject, "fields": [field] }))),
         ("an unknown subject", text(json!({ "dataset": "export", "subject": MARK, "fields": [field] }))),
         ("an empty subject", text(json!({ "dataset": "export", "subject": "", "fields": [field] }))),
-        ("two subjects", text(json!({ "dataset": "export", "subject": [subject, subject], "fields": [field] }))),
-        ("a path as subject", text(json!({ "dataset": "export", "subject": "../../keys", "fields": [field] }))),
-        ("a subject of a megabyte", text(json!({ "dataset": "export", "subject": "a".repeat(60_000), "fields": [field] }))),
+        (
+            "two subjects",
+            text(json!({ "dataset": "export", "subject": [subject, subject], "fields": [field] })),
+        ),
+        (
+            "a path as subject",
+            text(json!({ "dataset": "export", "subject": "../../keys", "fields": [field] })),
+        ),
+        (
+            "a subject of a megabyte",
+            text(json!({ "dataset": "export", "subject": "a".repeat(60_000), "fields": [field] })),
+        ),
         ("deep json", deep.into_bytes()),
         ("bytes that are no text", bad_utf8),
         ("utf-16", "{}".encode_utf16().flat_map(u16::to_le_bytes).collect()),
@@ -117,14 +134,15 @@ async fn nothing_unreadable_goes_out_on_a_forward_lane() {
     let mut stage = Stage::new(8).await;
     let safety = stage.safety();
     let path = "/out/moderation-signals";
-    let signals = json!([{ "content_id": "73", "category": "spam", "action": "removed", "note": MARK }]).to_string();
+    let signals =
+        json!([{ "content_id": "73", "category": "spam", "action": "removed", "note": MARK }]).to_string();
     let row = &signals[1..signals.len() - 1];
     let (gzip, whole) = (("content-encoding", "gzip"), zip(signals.as_bytes()));
     let bomb = zip(&vec![b' '; 64 << 20]);
     let mut flipped = whole.clone();
     *flipped.last_mut().unwrap() ^= 1;
     let (before, mut made) = (stage.size(), 0);
-    let mut cases: Vec<(&str, &[(&str, &str)], Vec<u8>)> = vec![
+    let mut cases: Vec<Case<'_>> = vec![
         ("cut gzip", &[("content-encoding", "gzip")], whole[..whole.len() - 5].to_vec()),
         ("gzip with a wrong sum", &[("content-encoding", "gzip")], flipped),
         ("gzip with a tail", &[("content-encoding", "gzip")], [&whole[..], b"x"].concat()),
@@ -177,12 +195,21 @@ fn moods(row: &str) -> Vec<(&'static str, Mood)> {
     let length = |n: usize| format!("content-length: {n}");
     vec![
         ("both lengths", Mood::Reply(answer("200 OK", &[te, &length(n)], chunked.as_bytes()))),
-        ("both lengths, the other way round", Mood::Reply(answer("200 OK", &[&length(n), te], chunked.as_bytes()))),
+        (
+            "both lengths, the other way round",
+            Mood::Reply(answer("200 OK", &[&length(n), te], chunked.as_bytes())),
+        ),
         ("two lengths", Mood::Reply(answer("200 OK", &[&length(n), &length(n - 1)], body))),
         ("a length too long", Mood::Last(answer("200 OK", &[&length(n + 5)], body))),
         ("a length too short", Mood::Last(answer("200 OK", &[&length(n - 5)], body))),
-        ("chunks that end in the middle", Mood::Last(answer("200 OK", &[te], format!("{n:x}\r\n{list}").as_bytes()))),
-        ("chunks of no size", Mood::Last(answer("200 OK", &[te], format!("zz\r\n{list}\r\n0\r\n\r\n").as_bytes()))),
+        (
+            "chunks that end in the middle",
+            Mood::Last(answer("200 OK", &[te], format!("{n:x}\r\n{list}").as_bytes())),
+        ),
+        (
+            "chunks of no size",
+            Mood::Last(answer("200 OK", &[te], format!("zz\r\n{list}\r\n0\r\n\r\n").as_bytes())),
+        ),
         ("cut gzip", reply("200 OK", &[gz], &zip(body)[..20])),
         ("a bomb", reply("200 OK", &[gz], &zip(&vec![b' '; 64 << 20]))),
         ("no gzip", reply("200 OK", &[gz], body)),
@@ -190,7 +217,10 @@ fn moods(row: &str) -> Vec<(&'static str, Mood)> {
         ("an encoding that nobody reads", reply("200 OK", &["content-encoding: br"], body)),
         ("bytes that are no utf-8", reply("200 OK", &json, &[b"[\"\xff", body].concat())),
         ("a name twice", reply("200 OK", &json, list.replace("{", r#"{"reason":"x","#).as_bytes())),
-        ("a name twice, once escaped", reply("200 OK", &json, list.replace("{", r#"{"re\u0061son":"x","#).as_bytes())),
+        (
+            "a name twice, once escaped",
+            reply("200 OK", &json, list.replace("{", r#"{"re\u0061son":"x","#).as_bytes()),
+        ),
         ("deep", reply("200 OK", &json, format!("{}{}", "[".repeat(9000), "]".repeat(9000)).as_bytes())),
         ("over the cap", reply("200 OK", &json, format!("[{}{row}]", " ".repeat(2 << 20)).as_bytes())),
         ("too many rows", reply("200 OK", &json, format!("[{}]", vec![row; 201].join(",")).as_bytes())),
@@ -205,9 +235,15 @@ fn moods(row: &str) -> Vec<(&'static str, Mood)> {
         ("not found", reply("404 Not Found", &json, body)),
         ("a redirect", reply("302 Found", &["location: http://127.0.0.1:1/x"], body)),
         ("another redirect", reply("307 Temporary Redirect", &["location: /v1/public"], body)),
-        ("an upgrade", Mood::Last(answer("101 Switching Protocols", &["upgrade: x", "connection: upgrade"], body))),
+        (
+            "an upgrade",
+            Mood::Last(answer("101 Switching Protocols", &["upgrade: x", "connection: upgrade"], body)),
+        ),
         ("no http", Mood::Last(list.clone().into_bytes())),
-        ("a head without end", Mood::Last(answer("200 OK", &[&format!("x-a: {}", "b".repeat(2 << 20))], body))),
+        (
+            "a head without end",
+            Mood::Last(answer("200 OK", &[&format!("x-a: {}", "b".repeat(2 << 20))], body)),
+        ),
         ("nothing at all", Mood::Last(Vec::new())),
         ("silence", Mood::Hang),
         ("half a head, then silence", Mood::Reply(b"HTTP/1.1 200 OK\r\ncontent-".to_vec())),

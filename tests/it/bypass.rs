@@ -58,11 +58,18 @@ fn lengths(body: &str) -> Vec<Attempt> {
         attempt("both lengths, body in chunks", Wanted::Refused, one(&[&length, both], &chunked)),
         attempt("chunks only", Wanted::Refused, one(&[both], &chunked)),
         attempt("chunks, then another request", Wanted::Refused, {
-            one(&[both, "content-length: 4"], &format!("0\r\n\r\n{}", String::from_utf8_lossy(&with(post, &[], body))))
+            one(
+                &[both, "content-length: 4"],
+                &format!("0\r\n\r\n{}", String::from_utf8_lossy(&with(post, &[], body))),
+            )
         }),
         attempt("two different lengths", Wanted::Unreadable, one(&[&length, "content-length: 2"], body)),
         attempt("the same length twice", Wanted::Own, one(&[&length, &length], body)),
-        attempt("a length larger than the body", Wanted::Refused, one(&[&format!("content-length: {}", n + 9)], body)),
+        attempt(
+            "a length larger than the body",
+            Wanted::Refused,
+            one(&[&format!("content-length: {}", n + 9)], body),
+        ),
         attempt("a length smaller than the body", Wanted::Refused, one(&["content-length: 9"], body)),
         attempt("no length", Wanted::Refused, one(&[], body)),
     ];
@@ -81,30 +88,67 @@ fn heads(body: &str) -> Vec<Attempt> {
     let post = "POST /v1/read HTTP/1.1";
     let length = format!("content-length: {}", body.len());
     let raw = |lines: &[&str]| request(post, &[lines, &[length.as_str()]].concat(), body);
-    let mut all = vec![
+    vec![
         attempt("a space before a colon", Wanted::Unreadable, with(post, &["x-a : b"], body)),
         attempt("a folded line", Wanted::Unreadable, with(post, &["x-a: b\r\n c"], body)),
         attempt("a zero byte in a value", Wanted::Unreadable, with(post, &["x-a: b\0c"], body)),
-        attempt("a lone return in a value", Wanted::Unreadable, with(post, &["x-a: b\rclover-grant: G-9"], body)),
+        attempt(
+            "a lone return in a value",
+            Wanted::Unreadable,
+            with(post, &["x-a: b\rclover-grant: G-9"], body),
+        ),
         attempt("a name that is none", Wanted::Unreadable, with(post, &["x a: b"], body)),
         attempt("a hundred headers", Wanted::Unreadable, with(post, &["x-a: b"; 100], body)),
-        attempt("a head of 40 KiB", Wanted::Refused, with(post, &[&format!("x-a: {}", "b".repeat(40 << 10))], body)),
-        attempt("a head of 200 KiB", Wanted::Turned, with(post, &[&format!("x-a: {}", "b".repeat(200 << 10))], body)),
+        attempt(
+            "a head of 40 KiB",
+            Wanted::Refused,
+            with(post, &[&format!("x-a: {}", "b".repeat(40 << 10))], body),
+        ),
+        attempt(
+            "a head of 200 KiB",
+            Wanted::Turned,
+            with(post, &[&format!("x-a: {}", "b".repeat(200 << 10))], body),
+        ),
         attempt("HTTP/0.9", Wanted::Unreadable, b"GET /lanes/video-status\r\n\r\n".to_vec()),
         attempt("HTTP/3.0", Wanted::Unreadable, with("POST /v1/read HTTP/3.0", &[], body)),
-        attempt("HTTP/1.0 without a host", Wanted::Refused, request("POST /v1/read HTTP/1.0", &[GOOD[1], GOOD[2], &length], body)),
-        attempt("HTTP/2 that nobody agreed on", Wanted::Unreadable, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec()),
+        attempt(
+            "HTTP/1.0 without a host",
+            Wanted::Refused,
+            request("POST /v1/read HTTP/1.0", &[GOOD[1], GOOD[2], &length], body),
+        ),
+        attempt(
+            "HTTP/2 that nobody agreed on",
+            Wanted::Unreadable,
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec(),
+        ),
         attempt("no host", Wanted::Refused, raw(&GOOD[1..])),
         attempt("lines that end without a return", Wanted::Own, {
             String::from_utf8(with(post, &[], body)).unwrap().replace("\r\n", "\n").into_bytes()
         }),
-    ];
-    for host in ["other.example", "", "localhost@other.example", "other@localhost", "localhost.other.example", "localhost, other"] {
+    ]
+}
+
+/// Heads that are well formed, and say what they must not.
+fn claims(body: &str) -> Vec<Attempt> {
+    let post = "POST /v1/read HTTP/1.1";
+    let length = format!("content-length: {}", body.len());
+    let raw = |lines: &[&str]| request(post, &[lines, &[length.as_str()]].concat(), body);
+    let mut all = Vec::new();
+    for host in [
+        "other.example",
+        "",
+        "localhost@other.example",
+        "other@localhost",
+        "localhost.other.example",
+        "localhost, other",
+    ] {
         let line = format!("host: {host}");
         all.push(attempt(line.clone(), Wanted::Refused, raw(&[&line, GOOD[1], GOOD[2]])));
     }
     all.push(attempt("two hosts", Wanted::Refused, with(post, &["host: other.example"], body)));
-    for uri in ["https://other.example/v1/read", "http://169.254.169.254/v1/read", "ftp://other.example/v1/read"] {
+    for uri in
+        ["https://other.example/v1/read", "http://169.254.169.254/v1/read", "ftp://other.example/v1/read"]
+    {
         all.push(attempt(uri, Wanted::Refused, with(&format!("POST {uri} HTTP/1.1"), &[], body)));
     }
     for named in ["clover-subject", "close, Clover-Grant", "content-length", "authorization"] {
@@ -129,28 +173,71 @@ fn paths(body: &str) -> Vec<Attempt> {
     let mut all = Vec::new();
     let long = format!("/{}", "a".repeat(9000));
     for path in [
-        "/v1/read/", "/v1//read", "//v1/read", "/V1/READ", "/v1/read?", "/v1/read?subject=x", "/v1/read;x", "/v1/./read",
-        "/lanes/../v1/read", "/lanes/video-status/../../v1/read", "/v1/%72ead", "/v1/read%00", "/v1%2fread", "/%2e%2e/v1/read",
-        "/%2e%2e%2fv1%2fread", "/.%2e/v1/read", "/v1/read%20", "/v1/read.json", "/v1/read\u{301}", "*", "/",
-        "/out/video-status", "/lanes/moderation-signals", "/lanes/", "/lanes/read", "/status", "/metrics", "/v1/status",
-        "/ledger/checkpoint", &long,
+        "/v1/read/",
+        "/v1//read",
+        "//v1/read",
+        "/V1/READ",
+        "/v1/read?",
+        "/v1/read?subject=x",
+        "/v1/read;x",
+        "/v1/./read",
+        "/lanes/../v1/read",
+        "/lanes/video-status/../../v1/read",
+        "/v1/%72ead",
+        "/v1/read%00",
+        "/v1%2fread",
+        "/%2e%2e/v1/read",
+        "/%2e%2e%2fv1%2fread",
+        "/.%2e/v1/read",
+        "/v1/read%20",
+        "/v1/read.json",
+        "/v1/read\u{301}",
+        "*",
+        "/",
+        "/out/video-status",
+        "/lanes/moderation-signals",
+        "/lanes/",
+        "/lanes/read",
+        "/status",
+        "/metrics",
+        "/v1/status",
+        "/ledger/checkpoint",
+        &long,
     ] {
         let shown: String = path.chars().take(40).collect();
-        all.push(attempt(format!("path {shown}"), Wanted::Refused, with(&format!("POST {path} HTTP/1.1"), &[], body)));
+        all.push(attempt(
+            format!("path {shown}"),
+            Wanted::Refused,
+            with(&format!("POST {path} HTTP/1.1"), &[], body),
+        ));
     }
-    for path in ["/v1/re\0ad", "\\v1\\read", "/v1/read x", "v1/read", "/v1/read\u{7f}", &"/a".repeat(40_000)] {
+    for path in ["/v1/re\0ad", "\\v1\\read", "/v1/read x", "v1/read", "/v1/read\u{7f}", &"/a".repeat(40_000)]
+    {
         let shown: String = path.chars().take(40).collect();
-        all.push(attempt(format!("path {shown:?}"), Wanted::Unreadable, with(&format!("POST {path} HTTP/1.1"), &[], body)));
+        all.push(attempt(
+            format!("path {shown:?}"),
+            Wanted::Unreadable,
+            with(&format!("POST {path} HTTP/1.1"), &[], body),
+        ));
     }
     // A fragment is no part of a request; the parser cuts it off.
     all.push(attempt("a fragment", Wanted::Own, with("POST /v1/read#x HTTP/1.1", &[], body)));
     for method in ["GET", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "READ", "post"] {
         let line = format!("{method} /v1/read HTTP/1.1");
-        let over = ["x-http-method-override: POST", "x-method-override: POST", "x-original-url: /v1/read", "x-rewrite-url: /v1/read"];
+        let over = [
+            "x-http-method-override: POST",
+            "x-method-override: POST",
+            "x-original-url: /v1/read",
+            "x-rewrite-url: /v1/read",
+        ];
         all.push(attempt(line.clone(), Wanted::Refused, with(&line, &over, body)));
     }
     all.push(attempt("a tunnel", Wanted::Refused, with("CONNECT localhost:443 HTTP/1.1", &[], "")));
-    all.push(attempt("a lane with a body", Wanted::Refused, with("GET /lanes/public-videos HTTP/1.1", &[], body)));
+    all.push(attempt(
+        "a lane with a body",
+        Wanted::Refused,
+        with("GET /lanes/public-videos HTTP/1.1", &[], body),
+    ));
     all
 }
 
@@ -198,7 +285,8 @@ async fn no_trick_with_lengths_heads_or_paths_gets_around_the_road() {
     let permitted = ana.post("/v1/read", &SUPPORT, &stage.email_of(0)).await.unwrap();
     assert!(stage.is_email(&permitted, 0), "{}", permitted.text());
 
-    let attempts: Vec<_> = [lengths(&body), heads(&body), paths(&body)].into_iter().flatten().collect();
+    let attempts: Vec<_> =
+        [lengths(&body), heads(&body), claims(&body), paths(&body)].into_iter().flatten().collect();
     let before = stage.size();
     let (wrong, receipts) = play(&stage, &ana, &attempts).await;
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), attempts.len(), wrong.join("\n"));
@@ -213,7 +301,11 @@ async fn no_trick_with_lengths_heads_or_paths_gets_around_the_road() {
     for some in attempts.chunks(24) {
         let one = &some[0];
         let heard = say(&stranger, &one.bytes).await;
-        assert!(stage.names_anybody(&heard.text).is_none() && !heard.statuses().contains(&200), "{}: {heard:?}", one.what);
+        assert!(
+            stage.names_anybody(&heard.text).is_none() && !heard.statuses().contains(&200),
+            "{}: {heard:?}",
+            one.what
+        );
     }
     assert_eq!(stage.size(), before);
     stage.must_audit_clean();
@@ -229,7 +321,11 @@ async fn a_second_request_on_a_connection_stands_on_its_own() {
     assert_eq!(heard.statuses(), [200, 403], "{heard:?}");
     assert!(!heard.text.contains(&stage.world.person(1).unwrap().email));
     // What lies behind a request with a wrong length is never taken for a request that was permitted.
-    let hidden = request(post, &[&GOOD[..], &["content-length: 0"]].concat(), &String::from_utf8_lossy(&with(post, &[], &own)));
+    let hidden = request(
+        post,
+        &[&GOOD[..], &["content-length: 0"]].concat(),
+        &String::from_utf8_lossy(&with(post, &[], &own)),
+    );
     let heard = say(&stage.ana(), &hidden).await;
     assert_eq!(heard.statuses().first(), Some(&400), "{heard:?}");
     let (place, grant) = (stage.li(), with(post, &["x-forwarded-for: 127.0.1.10"], &own));
@@ -244,7 +340,15 @@ async fn neither_headers_nor_credentials_of_others_move_a_caller() {
     // Ana's own certificate, shown from Beijing: what a header says about the address counts for nothing.
     let abroad = stage.world.caller("employee", "ana", Some("IE"), at::BEIJING).unwrap();
     let (mut refused, before) = (0, stage.size());
-    for header in ["x-forwarded-for", "forwarded", "x-real-ip", "true-client-ip", "cf-connecting-ip", "cf-ipcountry", "via"] {
+    for header in [
+        "x-forwarded-for",
+        "forwarded",
+        "x-real-ip",
+        "true-client-ip",
+        "cf-connecting-ip",
+        "cf-ipcountry",
+        "via",
+    ] {
         for value in ["127.0.1.10", "for=127.0.1.10", "IE"] {
             let headers = [SUPPORT[0], SUPPORT[1], (header, value)];
             let answer = abroad.post("/v1/read", &headers, &query).await.unwrap();
@@ -254,21 +358,45 @@ async fn neither_headers_nor_credentials_of_others_move_a_caller() {
     }
     assert_eq!((refused, stage.size() - before), (21, 21));
     // A certificate decides who somebody is, whatever token is shown beside it.
-    let issue = ["credential", "issue", "--kind", "employee", "--id", "ana", "--at", "IE", "--attested-device", "--mfa", "--token"];
+    let issue = [
+        "credential",
+        "issue",
+        "--kind",
+        "employee",
+        "--id",
+        "ana",
+        "--at",
+        "IE",
+        "--attested-device",
+        "--mfa",
+        "--token",
+    ];
     let token = xtask::world::clover(&stage.world.layout, &issue).unwrap();
     let bearer = format!("Bearer {}", token.trim());
-    let stolen = stage.li().post("/v1/read", &[SUPPORT[0], SUPPORT[1], ("authorization", &bearer)], &query).await.unwrap();
+    let stolen = stage
+        .li()
+        .post("/v1/read", &[SUPPORT[0], SUPPORT[1], ("authorization", &bearer)], &query)
+        .await
+        .unwrap();
     assert_eq!(stolen.status, StatusCode::FORBIDDEN, "{}", stolen.text());
     // Alone it stands for ana, in Dublin and nowhere else.
     let stranger = |from| stage.world.stranger(from).unwrap();
     let mut shown = Vec::new();
-    for (from, token) in [(at::DUBLIN, bearer.as_str()), (at::BEIJING, &bearer), (at::DUBLIN, "Bearer x"), (at::DUBLIN, "Basic YTpi")] {
+    for (from, token) in [
+        (at::DUBLIN, bearer.as_str()),
+        (at::BEIJING, &bearer),
+        (at::DUBLIN, "Bearer x"),
+        (at::DUBLIN, "Basic YTpi"),
+    ] {
         let headers = [SUPPORT[0], SUPPORT[1], ("authorization", token)];
         shown.push(stranger(from).post("/v1/read", &headers, &query).await.unwrap().status.as_u16());
     }
     assert_eq!(shown, [200, 403, 401, 401]);
     let twice = [SUPPORT[0], SUPPORT[1], ("authorization", bearer.as_str()), ("authorization", "Bearer x")];
-    assert_eq!(stranger(at::DUBLIN).post("/v1/read", &twice, &query).await.unwrap().status, StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        stranger(at::DUBLIN).post("/v1/read", &twice, &query).await.unwrap().status,
+        StatusCode::UNAUTHORIZED
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -290,11 +418,24 @@ async fn certificates_that_name_nobody_here_open_nothing() {
     let other = stage.beside("other");
     let layout = clover::layout::Layout::new(&other);
     xtask::world::clover(&layout, &["init"]).unwrap();
-    let issue = ["credential", "issue", "--kind", "employee", "--id", "ana", "--at", "IE", "--attested-device", "--mfa", "--out"];
+    let issue = [
+        "credential",
+        "issue",
+        "--kind",
+        "employee",
+        "--id",
+        "ana",
+        "--at",
+        "IE",
+        "--attested-device",
+        "--mfa",
+        "--out",
+    ];
     let (forged, ended) = (other.join("ana"), other.join("ended"));
     xtask::world::clover(&layout, &[&issue[..], &[&forged.display().to_string()]].concat()).unwrap();
     let ended_path = ended.display().to_string();
-    xtask::world::clover(&stage.world.layout, &[&issue[..], &[&ended_path, "--hours", "0"]].concat()).unwrap();
+    xtask::world::clover(&stage.world.layout, &[&issue[..], &[&ended_path, "--hours", "0"]].concat())
+        .unwrap();
     tokio::time::sleep(Duration::from_millis(1100)).await;
     for stem in [forged, ended] {
         let client = Client::new(stage.world.gateway, at::DUBLIN, &ca, Some(&stem)).unwrap();
@@ -313,11 +454,17 @@ async fn over_http_2_the_same_is_refused() {
     let other = ana.post("/v1/read", &SUPPORT, &stage.email_of(1)).await.unwrap();
     let path = ana.post("/lanes/../v1/read", &SUPPORT, &stage.email_of(0)).await.unwrap();
     let query = ana.post("/v1/read?x", &SUPPORT, &stage.email_of(0)).await.unwrap();
-    let host = ana.post("/v1/read", &[SUPPORT[0], SUPPORT[1], ("host", "other.example")], &stage.email_of(0)).await.unwrap();
+    let host = ana
+        .post("/v1/read", &[SUPPORT[0], SUPPORT[1], ("host", "other.example")], &stage.email_of(0))
+        .await
+        .unwrap();
     let statuses = [other, path, query, host].map(|a| (a.status.as_u16(), a.receipt().is_some()));
     assert_eq!(statuses, [(403, true), (404, true), (404, true), (404, true)]);
     assert_eq!(stage.size(), before + 4);
-    let json = ana.post("/v1/count", &[SUPPORT[0]], &json!({ "dataset": "export", "by": "profile.emailAddress" })).await.unwrap();
+    let json = ana
+        .post("/v1/count", &[SUPPORT[0]], &json!({ "dataset": "export", "by": "profile.emailAddress" }))
+        .await
+        .unwrap();
     assert_ne!(json.status, StatusCode::OK);
 }
 

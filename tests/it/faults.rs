@@ -1,24 +1,46 @@
 //! A ledger that cannot be written, a process that dies, a rulebook that was changed: the border is closed, and
 //! nothing was released without its entry.
 
-use std::collections::BTreeMap;
-use std::process::Command;
+use std::collections::BTreeSet;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use clover::layout::Layout;
 use http::StatusCode;
 use ledger::EntryKind;
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use xtask::client::Client;
-use xtask::world::{World, clover_raw};
+use xtask::world::{World, clover_raw, programs};
 
 use crate::support::{SUPPORT, Stage, entries, until};
 
 /// Runs a program that ignores the signal which the system sends when a file would become too long: the write
 /// fails then, as on a full disk.
 const NO_SIGNAL: &[&str] = &["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"];
+
+/// Runs `clover serve` where it must not serve. What it said, and its exit code.
+fn serve_in_vain(layout: &Layout) -> (Option<i32>, String) {
+    let mut command = Command::new(programs().unwrap().join("clover"));
+    command.arg("--dir").arg(layout.root()).arg("serve").stdin(Stdio::null()).stdout(Stdio::null());
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let end = Instant::now() + Duration::from_secs(20);
+    let mut status = child.try_wait().unwrap();
+    while status.is_none() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(10));
+        status = child.try_wait().unwrap();
+    }
+    let served = status.is_none();
+    if served {
+        child.kill().unwrap();
+    }
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!served, "it serves: {said}");
+    (output.status.code(), said)
+}
 
 /// Sets how long files of the enclave may become. Everything that is written lies behind the first byte.
 fn limit(world: &World, bytes: &str) {
@@ -44,7 +66,8 @@ async fn a_ledger_that_cannot_be_written_closes_the_border_until_it_can() {
     for round in 0..3 {
         let open = ana.post("/v1/read", &SUPPORT, &query).await.unwrap();
         assert!(stage.is_email(&open, 0), "{round}: {}", open.text());
-        let durable = stage.size();
+        // What is still to be published when the disk refuses has a test of its own.
+        let durable = stage.world.published().unwrap();
         limit(&stage.world, "1");
         // The very next request finds it closed, and so do all that come at the same time.
         let mut running = Vec::new();
@@ -62,11 +85,17 @@ async fn a_ledger_that_cannot_be_written_closes_the_border_until_it_can() {
         let refusal = ana.post("/v1/read", &SUPPORT, &stage.email_of(1)).await.unwrap();
         assert_eq!(refusal.status, StatusCode::SERVICE_UNAVAILABLE);
         let status = stage.world.status().unwrap();
-        assert_eq!((&status["border"], &status["why"]), (&"closed".into(), &"the ledger cannot be written".into()));
+        assert_eq!(
+            (&status["border"], &status["why"]),
+            (&"closed".into(), &"the ledger cannot be written".into())
+        );
         assert_eq!(healthz(&stage.world), "HTTP/1.0 503 Service Unavailable");
         // Time alone opens nothing.
         tokio::time::sleep(Duration::from_millis(600)).await;
-        assert_eq!((stage.world.status().unwrap()["border"].as_str(), stage.size()), (Some("closed"), durable));
+        assert_eq!(
+            (stage.world.status().unwrap()["border"].as_str(), stage.size()),
+            (Some("closed"), durable)
+        );
         let shown = clover_raw(&stage.world.layout, &["status"]).unwrap();
         assert_eq!(shown.status.code(), Some(1));
         assert!(String::from_utf8_lossy(&shown.stdout).contains("closed (the ledger cannot be written)"));
@@ -83,10 +112,61 @@ async fn a_ledger_that_cannot_be_written_closes_the_border_until_it_can() {
     stage.must_audit_clean();
 }
 
+/// Today's result, and not what is wanted: the store of records refuses everything after one refused write, so
+/// that the tags of entries that wait for publication are noted only after a restart. Nothing is lost by it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn entries_that_wait_when_the_disk_refuses_are_published_after_a_restart() {
+    const PUBLISH: Duration = Duration::from_millis(500);
+    let mut stage = Stage::new(8).await;
+    stage.world.reconfigure(|c| c.replace("publish_every_ms = 250", "publish_every_ms = 500")).unwrap();
+    stage.world.stop().unwrap();
+    stage.world.start_under(NO_SIGNAL).unwrap();
+    let (ana, query) = (stage.ana(), stage.email_of(0));
+    let open = loop {
+        let open = ana.post("/v1/read", &SUPPORT, &query).await.unwrap();
+        limit(&stage.world, "1");
+        assert!(stage.is_email(&open, 0), "{}", open.text());
+        let status = stage.world.status().unwrap();
+        if status["published"].as_u64() < status["entries"].as_u64() {
+            break open;
+        }
+        // It was published already: once more.
+        limit(&stage.world, "unlimited");
+    };
+    let closed = ana.post("/v1/read", &SUPPORT, &query).await.unwrap();
+    assert_eq!(closed.status, StatusCode::SERVICE_UNAVAILABLE);
+    tokio::time::sleep(3 * PUBLISH).await;
+    limit(&stage.world, "unlimited");
+    until("the border opens by itself", || stage.world.status().unwrap()["border"] == "open").await;
+    let again = ana.post("/v1/read", &SUPPORT, &query).await.unwrap();
+    assert!(stage.is_email(&again, 0), "{}", again.text());
+    tokio::time::sleep(3 * PUBLISH).await;
+    let status = stage.world.status().unwrap();
+    assert!(
+        status["published"].as_u64() < status["entries"].as_u64(),
+        "mended: say so in the name of this test"
+    );
+    stage.world.kill().unwrap();
+    stage.world.start().unwrap();
+    stage.world.published().unwrap();
+    let entries = entries(&stage.world.ledger());
+    for answer in [open, again] {
+        let index = usize::try_from(answer.receipt().unwrap()).unwrap();
+        assert_eq!(entries[index].kind, EntryKind::Answer);
+    }
+    stage.must_audit_clean();
+}
+
 /// Callers who ask without end, and note which entry each released answer named.
-fn load(clients: &[Client], query: &Value, email: &str, released: &Arc<Mutex<Vec<u64>>>) -> Vec<tokio::task::JoinHandle<()>> {
+fn load(
+    clients: &[Client],
+    query: &Value,
+    email: &str,
+    released: &Arc<Mutex<Vec<u64>>>,
+) -> Vec<tokio::task::JoinHandle<()>> {
     let run = |client: &Client| {
-        let (client, query, email, released) = (client.clone(), query.clone(), email.to_owned(), Arc::clone(released));
+        let (client, query, email, released) =
+            (client.clone(), query.clone(), email.to_owned(), Arc::clone(released));
         tokio::spawn(async move {
             // It ends when nobody answers any more.
             while let Ok(answer) = client.post("/v1/read", &SUPPORT, &query).await {
@@ -109,7 +189,7 @@ async fn after_kill_9_every_released_answer_has_its_entry() {
     let mut dice = ChaCha8Rng::seed_from_u64(seed);
     let clients = vec![stage.ana(); 6];
     let (query, email) = (stage.email_of(0), stage.world.person(0).unwrap().email.clone());
-    let (mut all, mut killed_in_flight) = (Vec::new(), 0);
+    let mut all: Vec<u64> = Vec::new();
     for _ in 0..ROUNDS {
         let released = Arc::default();
         let running = load(&clients, &query, &email, &released);
@@ -122,27 +202,27 @@ async fn after_kill_9_every_released_answer_has_its_entry() {
         }
         all.append(&mut released.lock().unwrap());
         stage.world.start().unwrap();
-        killed_in_flight += u64::from(stage.size() > 0);
     }
-    assert_eq!(killed_in_flight, ROUNDS);
     stage.world.published().unwrap();
     let entries = entries(&stage.world.ledger());
-    let mut seen = BTreeMap::new();
+    let mut seen = BTreeSet::new();
     for index in &all {
         let entry = entries.get(usize::try_from(*index).unwrap());
-        let entry = entry.unwrap_or_else(|| panic!("entry {index} of a released answer is gone; CLOVER_SEED={seed}"));
+        let entry =
+            entry.unwrap_or_else(|| panic!("entry {index} of a released answer is gone; CLOVER_SEED={seed}"));
         assert_eq!((entry.kind, entry.bytes > 0), (EntryKind::Answer, true), "entry {index}");
-        assert!(seen.insert(*index, ()).is_none(), "two answers name entry {index}");
+        assert!(seen.insert(*index), "two answers name entry {index}");
     }
     assert!(all.len() >= usize::try_from(ROUNDS).unwrap());
     // The person's own list, with its index that is derived from the entries, has them all too.
     let subject = stage.world.subject(0).unwrap().to_owned();
     let person = stage.world.caller("subject", &subject, Some("IE"), xtask::world::at::DUBLIN).unwrap();
-    let list = person.get("/v1/me/crossings", &[]).await.unwrap().json();
-    let shown: Vec<u64> = list["crossings"].as_array().unwrap().iter().map(|c| c["entry"].as_u64().unwrap()).collect();
-    assert!(list["total"].as_u64().unwrap() >= all.len() as u64);
-    let oldest = shown.iter().min().copied().unwrap_or_default();
-    let missing: Vec<_> = all.iter().filter(|i| **i >= oldest && !shown.contains(i)).collect();
+    let list = person.get("/v1/me/crossings", &[]).await.unwrap();
+    let rows = list.json()["crossings"].as_array().cloned().unwrap_or_else(|| panic!("{}", list.text()));
+    let shown: BTreeSet<u64> = rows.iter().map(|c| c["entry"].as_u64().unwrap()).collect();
+    // The list is long enough for all of them.
+    let missing: Vec<_> = all.iter().filter(|i| !shown.contains(i)).collect();
+    assert!(all.len() < 900, "fewer, or the list does not hold them: {}", all.len());
     assert!(missing.is_empty(), "not in the person's list: {missing:?}");
     stage.must_audit_clean();
 }
@@ -152,43 +232,39 @@ async fn a_rulebook_that_was_changed_or_half_signed_serves_nobody() {
     let mut stage = Stage::new(8).await;
     let layout = stage.world.layout.clone();
     // While one process serves, another does not start, and the first goes on.
-    let second = clover_raw(&layout, &["serve"]).unwrap();
-    assert_eq!(second.status.code(), Some(1), "{}", String::from_utf8_lossy(&second.stderr));
+    let (code, said) = serve_in_vain(&layout);
+    assert_eq!(code, Some(1), "{said}");
     let ana = stage.ana();
     let answer = ana.post("/v1/read", &SUPPORT, &stage.email_of(0)).await.unwrap();
     assert!(stage.is_email(&answer, 0));
     stage.world.stop().unwrap();
 
-    let starts = |what: &str, code: i32, said: &str| {
-        for command in [&["serve"][..], &["config", "check"]] {
-            let output = clover_raw(&layout, command).unwrap();
-            let text = String::from_utf8_lossy(&output.stderr).into_owned();
-            // What is activated is on the ledger, and `config check` opens none.
-            if command[0] == "serve" || said != "changed after its activation" {
-                assert_eq!(output.status.code(), Some(code), "{what}: {text}");
-                assert!(text.contains(said), "{what}: {text}");
-            }
-        }
+    let refuses = |what: &str, wanted: &str| {
+        let (code, said) = serve_in_vain(&layout);
+        assert_eq!((code, said.contains(wanted)), (Some(78), true), "{what}: {said}");
+        let checked = clover_raw(&layout, &["config", "check"]).unwrap();
+        // What is activated stands on the ledger, which `config check` does not open.
+        let code = if wanted.contains("activation") { 0 } else { 78 };
+        assert_eq!(checked.status.code(), Some(code), "{what}");
     };
     let permits = layout.rulebook().join("20-permits.cedar");
     let original = std::fs::read_to_string(&permits).unwrap();
-    std::fs::write(&permits, format!("{original}\npermit(principal, action, resource);\n")).unwrap();
-    starts("a policy was added", 78, "not those that were signed");
+    std::fs::write(&permits, format!("{original}\n// One more line.\n")).unwrap();
+    refuses("a file was changed", "not those that were signed");
     assert!(clover_raw(&layout, &["rulebook", "sign", "--as", "operator"]).unwrap().status.success());
-    starts("only the operator signed", 78, "not signed by the auditor");
+    refuses("only the operator signed", "not signed by the auditor");
     assert!(!clover_raw(&layout, &["rulebook", "activate"]).unwrap().status.success());
     let manifest = layout.rulebook().join("manifest.note");
     let signed = std::fs::read_to_string(&manifest).unwrap();
     std::fs::write(&manifest, signed.replace("clover-demo/operator", "clover-demo/auditor")).unwrap();
-    starts("one signature under two names", 78, "not signed by");
+    refuses("one signature under two names", "not signed by");
     std::fs::remove_file(&manifest).unwrap();
-    let output = clover_raw(&layout, &["serve"]).unwrap();
-    assert!(!output.status.success(), "served without a manifest");
+    assert_ne!(serve_in_vain(&layout).0, Some(0));
     // Both signatures, and not yet activated: the ledger would not know by what it decides.
     for role in ["operator", "auditor"] {
         assert!(clover_raw(&layout, &["rulebook", "sign", "--as", role]).unwrap().status.success());
     }
-    starts("not activated", 78, "changed after its activation");
+    refuses("not activated", "changed after its activation");
     std::fs::write(&permits, original).unwrap();
     for role in ["operator", "auditor"] {
         assert!(clover_raw(&layout, &["rulebook", "sign", "--as", role]).unwrap().status.success());
@@ -218,9 +294,8 @@ async fn a_ledger_that_is_damaged_or_older_than_its_checkpoint_does_not_open() {
         }
     };
     let refuses = |what: &str| {
-        let output = clover_raw(&stage.world.layout, &["serve"]).unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && said.contains("CLV-0202"), "{what}: {} {said}", output.status);
+        let (code, said) = serve_in_vain(&stage.world.layout);
+        assert!(code != Some(0) && said.contains("CLV-0202"), "{what}: {code:?} {said}");
     };
     // The ledger is gone: none is made as a side effect.
     for folder in ["ledger", "wal"] {
@@ -237,7 +312,8 @@ async fn a_ledger_that_is_damaged_or_older_than_its_checkpoint_does_not_open() {
     refuses("a forged checkpoint");
     restore();
     // A tile that was changed after it was published.
-    let tile = crate::support::files(&root.join("ledger/tile/0")).pop().unwrap();
+    let size = entries(&root.join("ledger")).len();
+    let tile = root.join(format!("ledger/tile/0/000.p/{size}"));
     let mut bytes = std::fs::read(&tile).unwrap();
     bytes[3] ^= 1;
     std::fs::write(&tile, bytes).unwrap();

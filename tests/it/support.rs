@@ -7,6 +7,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use clover::layout::Layout;
 use ledger::tile::split_bundle;
 use ledger::{Draft, Entry};
 use serde_json::{Value, json};
@@ -17,6 +18,13 @@ use xtask::world::{World, at, programs};
 
 /// The seed of every sample.
 pub(crate) const SEED: u64 = 7;
+/// What the log may say loudly: faults that tests make.
+const PROVOKED: &[&str] = &[
+    "the ledger cannot be written: the border is closed",
+    "the ledger is written again: the border is open",
+    "it will be tried again",
+    "the log's last frame was not written whole",
+];
 /// How long a condition may take to come true.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -30,12 +38,18 @@ pub(crate) struct Stage {
 impl Stage {
     /// An enclave with these people, a grant for ana and a case for mei about the first of them.
     pub(crate) async fn new(people: u64) -> Self {
+        let (folder, layout) = Self::folder(people);
+        let world = World::open(layout.root(), people, SEED, |_| {}).await.unwrap();
+        story::approvals(&world).unwrap();
+        Self { world, folder }
+    }
+
+    /// A prepared enclave that does not run.
+    pub(crate) fn folder(people: u64) -> (TempDir, Layout) {
         let folder = TempDir::with_prefix("clover-it-").unwrap();
         let enclave = folder.path().join("enclave");
         copy(&prepared(people), &enclave);
-        let world = World::open(&enclave, people, SEED, |_| {}).await.unwrap();
-        story::approvals(&world).unwrap();
-        Self { world, folder }
+        (folder, Layout::new(&enclave))
     }
 
     /// A folder of the test's own beside the enclave's.
@@ -87,12 +101,17 @@ impl Stage {
             && answer.receipt().is_some()
     }
 
-    /// Stops the enclave and has the auditor check its ledger.
+    /// Stops the enclave, looks for warnings that no test provokes, and has the auditor check its ledger.
     pub(crate) fn must_audit_clean(&mut self) {
         if self.world.pid().is_some() {
             self.world.published().unwrap();
             self.world.stop().unwrap();
         }
+        let log = std::fs::read_to_string(self.world.layout.root().join("serve.log")).unwrap();
+        let loud =
+            log.lines().filter(|l| l.contains(" WARN ") || l.contains("ERROR") || l.contains("panicked"));
+        let unexpected: Vec<_> = loud.filter(|l| !PROVOKED.iter().any(|p| l.contains(p))).collect();
+        assert!(unexpected.is_empty(), "{unexpected:#?}");
         let (code, said) = self.world.audit(&self.world.ledger()).unwrap();
         assert_eq!(code, Some(0), "{said}");
     }
@@ -100,7 +119,8 @@ impl Stage {
 
 /// A prepared enclave of this build's program: made once and copied by every test that wants as many people.
 fn prepared(people: u64) -> PathBuf {
-    let program = std::fs::metadata(programs().unwrap().join("clover")).expect("build it: `cargo build --workspace`");
+    let program =
+        std::fs::metadata(programs().unwrap().join("clover")).expect("build it: `cargo build --workspace`");
     let built = program.modified().unwrap().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
     let store = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let ready = store.join(format!("enclave-{people}-{built}"));
@@ -149,6 +169,8 @@ pub(crate) fn secrets(person: &clover::sample::Person) -> Vec<String> {
         person.iban.clone(),
         name,
     ];
+    all.extend(person.national_id.iter().map(|n| n.value.clone()));
+    all.extend([&person.device.imei, &person.device.idfa, &person.device.idfv].map(Clone::clone));
     all.retain(|s| s.len() >= 6);
     all
 }

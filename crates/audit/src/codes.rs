@@ -52,6 +52,10 @@ impl Class {
         })
     }
 
+    pub(crate) fn from_word(word: &str) -> Option<Self> {
+        [Self::Public, Self::Allowable, Self::Restricted].into_iter().find(|class| class.word() == word)
+    }
+
     pub(crate) fn bit(self) -> u8 {
         match self {
             Self::Public => 1,
@@ -121,9 +125,9 @@ pub(crate) const REASON_MAX: u16 = 12;
 /// The reason *policy*.
 pub(crate) const REASON_POLICY: u16 = 1;
 
-/// The word of a purpose that policies know; `selfAccess`, `migration` and `operation` are none.
-pub(crate) fn purpose_word(code: u16) -> Option<&'static str> {
-    Some(match code {
+/// The name of a purpose; an unknown code has none.
+pub(crate) fn purpose_name(code: u16) -> &'static str {
+    match code {
         1 => "support",
         2 => "safety",
         3 => "fraud",
@@ -132,8 +136,21 @@ pub(crate) fn purpose_word(code: u16) -> Option<&'static str> {
         6 => "legalRequest",
         7 => "interoperability",
         8 => "incident",
-        _ => return None,
-    })
+        9 => "selfAccess",
+        10 => "migration",
+        11 => "operation",
+        _ => "",
+    }
+}
+
+/// The word of a purpose that policies know; `selfAccess`, `migration` and `operation` are none.
+pub(crate) fn purpose_word(code: u16) -> Option<&'static str> {
+    (1..=8).contains(&code).then(|| purpose_name(code))
+}
+
+/// The code of a purpose's name.
+pub(crate) fn purpose_code(name: &str) -> Option<u16> {
+    (1..=PURPOSE_MAX).find(|code| purpose_name(*code) == name)
 }
 
 /// The word of a kind of support case.
@@ -155,6 +172,11 @@ pub(crate) fn basis_word(code: u64) -> Option<&'static str> {
         4 => "art49Derogation",
         _ => return None,
     })
+}
+
+/// The code of a basis of transfer.
+pub(crate) fn basis_code(word: &str) -> Option<u64> {
+    (1..=4).find(|code| basis_word(*code) == Some(word))
 }
 
 /// Whether it is spelt like an ISO 3166-1 alpha-2 code, `ZZ` included.

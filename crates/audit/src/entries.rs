@@ -8,6 +8,7 @@ use std::{
 use crate::{
     codes::{Kind, REASON_POLICY},
     decide::{Job, Question},
+    declared,
     facts::{Evidence, Facts, PrincipalKind},
     hash::{Hash, sha256},
     header::{Header, Subjects},
@@ -68,6 +69,9 @@ impl<'t> Entries<'t> {
         let facts = decode(index, &header, bytes, report)?;
         check_agreement(index, &header, &facts, report);
         let rulebook = rulebook?;
+        for (rule, text) in declared::check(&rulebook, &header, &facts) {
+            report.entry(rule, index, text);
+        }
         if header.kind == Kind::Answer {
             for (rule, text) in invariants::check(&rulebook.programme, &facts) {
                 report.entry(rule, index, text);

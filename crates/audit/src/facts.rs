@@ -58,7 +58,9 @@ pub(crate) enum PrincipalKind {
 #[derive(Debug, PartialEq)]
 pub(crate) struct Group<'a> {
     pub(crate) class: Class,
+    /// Ascending.
     pub(crate) lists: Vec<&'a str>,
+    pub(crate) fields: u64,
     pub(crate) outcome: Option<Treatment>,
 }
 
@@ -207,12 +209,12 @@ fn read_groups<'a>(reader: &mut Reader<'a>) -> Result<Vec<Group<'a>>> {
         }
         let class = Class::from_code(reader.unsigned()?).ok_or(CborError::Value("class"))?;
         let lists = read_names(reader, "lists of a group")?;
-        let _fields = reader.unsigned()?;
+        let fields = reader.unsigned()?;
         let outcome = match reader.unsigned()? {
             0 => None,
             code => Some(read_treatment(code)?),
         };
-        groups.push(Group { class, lists, outcome });
+        groups.push(Group { class, lists, fields, outcome });
     }
     Ok(groups)
 }

@@ -3,6 +3,7 @@
 use crate::{
     codes::{CLASS_BITS, Kind, PURPOSE_MAX, REASON_MAX, TREATMENT_BITS, is_country},
     hash::Hash,
+    rulebook::ShortName,
 };
 
 /// Length of a header.
@@ -31,6 +32,8 @@ pub(crate) struct Header {
     pub(crate) count: u32,
     pub(crate) actor: Tag,
     pub(crate) subjects: Subjects,
+    /// Zero if none.
+    pub(crate) lane: ShortName,
 }
 
 /// Whom an entry names.
@@ -92,7 +95,7 @@ impl Header {
         let _detail: Hash = fields.take()?;
         let actor = fields.take()?;
         let subjects = fields.subjects(count)?;
-        let _lane: [u8; 8] = fields.take()?;
+        let lane = fields.take()?;
         if fields.take::<24>()? != [0; 24] {
             return Err(refused("end", "is not zero"));
         }
@@ -113,6 +116,7 @@ impl Header {
             count,
             actor,
             subjects,
+            lane,
         };
         header.codes_are_known()?;
         header.fields_agree(bytes)?;

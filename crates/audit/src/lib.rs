@@ -8,13 +8,14 @@
 //! still: a copy or a mirror, not a folder that a gateway is writing at the same moment.
 //!
 //! Start reading at [`verify`] (`verify.rs`), then `levels.rs` for the Merkle tree, `entries.rs` for the
-//! entries, and `decide.rs` for deciding again.
+//! entries, `declared.rs` for what they say of the rulebook, and `decide.rs` for deciding again.
 
 mod bundle;
 mod cbor;
 mod checkpoint;
 mod codes;
 mod decide;
+mod declared;
 mod entries;
 mod facts;
 mod hash;

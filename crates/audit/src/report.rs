@@ -77,6 +77,12 @@ rules! {
     Approval = "AUD-23",
     /// An answer stays within the bounds that were enforced.
     Bounds = "AUD-24",
+    /// Each group is one of the catalogue: so many fields of the dataset have just its class and lists.
+    Catalogue = "AUD-25",
+    /// A flow is as the rulebook registers it, on its lane and for its purpose.
+    Register = "AUD-26",
+    /// A declared lane carries its own dataset, and no more rows than it allows.
+    Lane = "AUD-27",
 }
 
 impl Serialize for Rule {

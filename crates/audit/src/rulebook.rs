@@ -1,9 +1,13 @@
 //! Rulebooks: a folder of text files and a manifest that operator and auditor signed.
 
+mod catalogue;
+mod lanes;
 mod programme;
 
 use std::{collections::BTreeMap, fs, io, sync::Arc};
 
+pub(crate) use catalogue::Catalogue;
+pub(crate) use lanes::{Lanes, ShortName};
 pub(crate) use programme::Programme;
 
 use crate::{
@@ -22,6 +26,8 @@ const FIRST_LINE: &str = "clover-rulebook/v1";
 /// A rulebook that both have signed and that can be read.
 pub(crate) struct Rulebook {
     pub(crate) programme: Programme,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) lanes: Lanes,
     /// Absent when nothing is to be decided again.
     pub(crate) judge: Option<Judge>,
 }
@@ -67,11 +73,12 @@ impl<'t> Rulebooks<'t> {
             let bytes = files.get(name).ok_or_else(|| problem(name, "it is not in the rulebook".into()))?;
             std::str::from_utf8(bytes).map_err(|_| problem(name, "it is not UTF-8".into()))
         };
-        for name in ["catalogue.toml", "lanes.toml"] {
-            text(name)?;
-        }
         let programme = Programme::parse(text("programme.toml")?)
             .map_err(|error| problem("programme.toml", error.to_string()))?;
+        let catalogue = Catalogue::parse(text("catalogue.toml")?)
+            .map_err(|error| problem("catalogue.toml", error.to_string()))?;
+        let lanes =
+            Lanes::parse(text("lanes.toml")?).map_err(|error| problem("lanes.toml", error.to_string()))?;
         let schema = text("clover.cedarschema")?;
         let mut policies = String::new();
         for name in files.keys().filter(|name| name.ends_with(".cedar")) {
@@ -83,7 +90,7 @@ impl<'t> Rulebooks<'t> {
         } else {
             None
         };
-        Ok(Rulebook { programme, judge })
+        Ok(Rulebook { programme, catalogue, lanes, judge })
     }
 
     /// Reads the files that the signed manifest names, and refuses any that is missing, altered or extra.

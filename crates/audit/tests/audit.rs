@@ -45,13 +45,14 @@ fn expect(log: &Log, expected: &[Rule]) -> Report {
 
 /// A short honest log with one entry changed.
 #[track_caller]
-fn lie(name: &str, change: impl Fn(&mut Entry), expected: &[Rule]) {
+fn lie(name: &str, change: impl Fn(&mut Entry), expected: &[Rule]) -> Report {
     let mut log = Log::honest(12);
     log.rulebooks.truncate(1);
     change(&mut log.entries[index_of(name)]);
     let report = expect(&log, expected);
     let place = Place::Entry(index_of(name) as u64);
     assert!(report.findings.iter().any(|finding| finding.place == place), "{report}");
+    report
 }
 
 #[test]
@@ -360,13 +361,19 @@ fn operator_and_auditor_cannot_be_one() {
 
 #[test]
 fn a_rulebook_that_cannot_be_read_is_found() {
-    let changes: [(&str, &[u8]); 6] = [
+    let changes: [(&str, &[u8]); 12] = [
         ("programme.toml", b"aggregate_k = 50\n"),
         ("programme.toml", b"aggregate_k = 9\n[region]\nname = \"r\"\nflags = { a = [\"IE\"] }\n"),
         ("programme.toml", b"aggregate_k = 50\n[region]\nname = \"r\"\nflags = { a = [\"ie\"] }\n"),
         ("20-permits.cedar", b"permit (principal, action, resource) when { principal.nothing };"),
         ("20-permits.cedar", b"permit (principal"),
         ("clover.cedarschema", b"entity"),
+        ("catalogue.toml", b"[[dataset]"),
+        ("catalogue.toml", b"\xff"),
+        ("catalogue.toml", b"[[list]]\nname = \"a\"\n"),
+        ("lanes.toml", b"[[lane]]\nname = \"a\"\n"),
+        ("lanes.toml", b"[[flow]]\nname = \"a\"\n"),
+        ("lanes.toml", b"lane = 1"),
     ];
     for (name, content) in changes {
         let mut log = Log::honest(1);
@@ -424,6 +431,93 @@ fn a_release_that_policy_refuses_is_found() {
         &[Rule::Release],
     );
     lie("public", |entry| entry.inner_fact(1, 0, Value::from(4)), &[Rule::Release]);
+}
+
+/// The groups of the facts, and what the header says of them.
+fn say_groups(entry: &mut Entry, groups: Result<Value, ciborium::value::Error>, classes: u8) {
+    entry.fact(11, groups.unwrap());
+    entry.classes = classes;
+}
+
+#[test]
+fn a_restricted_group_written_as_public_is_found() {
+    let found = &[Rule::Catalogue];
+    lie("public", |entry| say_groups(entry, cbor!([[1, ["hidden"], 2, 1]]), 1), found);
+    lie("refused", |entry| say_groups(entry, cbor!([[4, ["interop", "other"], 1, 0]]), 0), found);
+}
+
+#[test]
+fn groups_that_the_catalogue_does_not_have_are_found() {
+    let found = &[Rule::Catalogue];
+    lie("public", |entry| say_groups(entry, cbor!([[1, [], 5, 1]]), 1), found);
+    lie("public", |entry| say_groups(entry, cbor!([[1, [], 0, 1]]), 1), found);
+    lie("public", |entry| say_groups(entry, cbor!([[1, ["unheard-of"], 1, 1]]), 1), found);
+    lie("public", |entry| say_groups(entry, cbor!([[1, [], 2, 1], [1, [], 2, 1]]), 1), found);
+    lie("public", |entry| entry.fact(4, Value::from("signal")), found);
+    lie("public", |entry| entry.fact(4, Value::from("unheard-of")), found);
+    // Fewer than there are is what a request for some of them looks like.
+    let mut log = Log::honest(12);
+    log.rulebooks.truncate(1);
+    say_groups(&mut log.entries[index_of("public")], cbor!([[1, [], 3, 1]]), 1);
+    expect(&log, &[]);
+}
+
+#[test]
+fn an_invented_flow_basis_is_found() {
+    // Policy takes it; the rulebook has another.
+    let report = lie("flow", |entry| entry.inner_fact(9, 4, Value::from(3)), &[Rule::Register]);
+    let text =
+        "finding[AUD-26]: entry 4: flow `interop-us` has the basis `sccWithTia`, and the facts say `bcr`";
+    assert!(report.to_string().contains(text), "{report}");
+}
+
+#[test]
+fn a_flow_that_is_not_as_the_rulebook_registers_it_is_found() {
+    lie("flow", |entry| entry.inner_fact(9, 0, Value::from("interop-ie")), &[Rule::Register]);
+    lie("flow", |entry| entry.lane = writer::short_name("feed-again"), &[Rule::Register]);
+    lie("flow", |entry| entry.lane = writer::short_name("read"), &[Rule::Register]);
+    lie("flow", |entry| entry.lane = [0; 8], &[Rule::Register]);
+    permissive("flow", |entry| entry.inner_fact(9, 2, Value::from("other")), &[Rule::Register]);
+    permissive("flow", |entry| entry.inner_fact(9, 5, Value::from(false)), &[Rule::Register]);
+    permissive(
+        "flow",
+        |entry| {
+            entry.inner_fact(9, 3, Value::from("SG"));
+            entry.destination = *b"SG";
+        },
+        &[Rule::Register],
+    );
+    permissive(
+        "flow",
+        |entry| {
+            entry.fact(3, Value::from(2));
+            entry.purpose = 2;
+        },
+        &[Rule::Register],
+    );
+}
+
+#[test]
+fn the_lane_of_another_dataset_is_found() {
+    let signals = writer::short_name("signals");
+    lie("public", |entry| entry.lane = signals, &[Rule::Lane]);
+    lie("flow", |entry| entry.lane = signals, &[Rule::Register, Rule::Lane]);
+}
+
+#[test]
+fn more_rows_than_the_lane_allows_are_found() {
+    let again = writer::short_name("feed-again");
+    let with_rows = |rows: u64| {
+        move |entry: &mut Entry| {
+            entry.lane = again;
+            entry.fact(5, Value::from(rows));
+        }
+    };
+    lie("public", with_rows(151), &[Rule::Lane]);
+    let mut log = Log::honest(12);
+    log.rulebooks.truncate(1);
+    with_rows(150)(&mut log.entries[index_of("public")]);
+    expect(&log, &[]);
 }
 
 #[test]

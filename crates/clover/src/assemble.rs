@@ -12,6 +12,7 @@ use gateway::http::{Gateway, ServeError, Settings, Upstream};
 use gateway::metrics::Metrics;
 use gateway::token::Tokens;
 use ledger::note::{Signer, Verifier};
+use model::lanes::Way;
 use model::rulebook::{Files, Rulebook};
 use model::{Digest, FlowId, Name, Problems};
 use prometheus_client::registry::Registry;
@@ -163,13 +164,21 @@ pub fn activate(layout: &Layout) -> Result<()> {
 pub fn fits(config: &Config, book: &Rulebook) -> Result<(), Problems> {
     let mut problems = Problems::default();
     if !book.programme.sites.iter().any(|s| s.name == config.site) {
-        problems.add("enclave.toml: site", format!("`{}` is not in the programme", config.site), "name one that is");
+        problems.add(
+            "enclave.toml: site",
+            format!("`{}` is not in the programme", config.site),
+            "name one that is",
+        );
     }
     for lane in book.lanes.lanes.values() {
         let name = lane.upstream.as_str();
-        if !config.upstreams.contains_key(name) && !config.destinations.contains_key(name) {
+        let (there, table) = match lane.way {
+            Way::Reverse => (config.upstreams.contains_key(name), "[upstreams]"),
+            Way::Forward => (config.destinations.contains_key(name), "[destinations]"),
+        };
+        if !there {
             let why = format!("the lane `{}` needs the service `{name}`", lane.name);
-            problems.add("enclave.toml", why, "give its address under [upstreams] or [destinations]");
+            problems.add("enclave.toml", why, format!("give its address under {table}"));
         }
     }
     for name in config.upstreams.keys().filter(|name| config.destinations.contains_key(*name)) {
@@ -219,8 +228,8 @@ fn upstreams(layout: &Layout, config: &Config) -> Result<HashMap<String, Upstrea
     let mut all: HashMap<_, _> =
         config.upstreams.iter().map(|(name, address)| (name.clone(), Upstream::Inside(*address))).collect();
     if !config.destinations.is_empty() {
-        let tls = authority::client_config(&layout.tls().join("ca.pem"), Some(&layout.tls().join("gateway")))
-            .or_else(|_| authority::client_config(&layout.tls().join("ca.pem"), None))?;
+        let tls =
+            authority::client_config(&layout.tls().join("ca.pem"), Some(&layout.tls().join("gateway")))?;
         for (name, (address, host)) in &config.destinations {
             let name_on_certificate = ServerName::try_from(host.clone()).context("a destination's name")?;
             let upstream =

@@ -1,6 +1,6 @@
 //! The programme's credential authority: a private certificate authority for listeners and callers.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
@@ -63,15 +63,24 @@ fn issuer(layout: &Layout) -> Result<Issuer<'static, KeyPair>> {
     Ok(Issuer::from_ca_cert_pem(&read("ca.pem")?, key)?)
 }
 
+/// A file of a pair: its ending is added, for a name may have dots of its own.
+#[must_use]
+pub fn file(stem: &Path, ending: &str) -> PathBuf {
+    let mut name = stem.as_os_str().to_owned();
+    name.push(".");
+    name.push(ending);
+    name.into()
+}
+
 fn write_pair(stem: &Path, certificate: &str, key: &KeyPair) -> Result<()> {
     if let Some(parent) = stem.parent() {
         std::fs::create_dir_all(parent).map_err(CommandError::file(parent))?;
     }
-    let key_path = stem.with_extension("key");
+    let key_path = file(stem, "key");
     // A credential is issued anew under its name; the old key is of no use to anyone.
     let _ = std::fs::remove_file(&key_path);
     vault::keys::write_secret(&key_path, &key.serialize_pem())?;
-    let pem = stem.with_extension("pem");
+    let pem = file(stem, "pem");
     Ok(std::fs::write(&pem, certificate).map_err(CommandError::file(&pem))?)
 }
 
@@ -115,7 +124,7 @@ pub fn credential(
 }
 
 fn pair(stem: &Path) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
-    let (pem, key) = (stem.with_extension("pem"), stem.with_extension("key"));
+    let (pem, key) = (file(stem, "pem"), file(stem, "key"));
     let chain = CertificateDer::pem_file_iter(&pem).and_then(Iterator::collect);
     let chain: Vec<_> = chain.map_err(|e| anyhow!("cannot read `{}`: {e}", pem.display()))?;
     let key =

@@ -183,7 +183,7 @@ impl Config {
     /// Every problem at once.
     pub fn parse(text: &str) -> Result<Self, Problems> {
         let mut p = Problems::default();
-        let raw: Result<Raw, _> = toml::from_str(text).map_err(|e| e.to_string().replace('\n', " "));
+        let raw: Result<Raw, _> = toml::from_str(text).map_err(|e| placed(&e, text));
         let Some(raw) = p.keep("enclave.toml", "compare with what `clover init` writes", raw) else {
             return Err(p);
         };
@@ -242,6 +242,13 @@ impl Config {
             traces: raw.telemetry.otlp_endpoint,
         })
     }
+}
+
+/// What is wrong, in one line with its place.
+fn placed(error: &toml::de::Error, text: &str) -> String {
+    let before = error.span().and_then(|s| text.get(..s.start));
+    let line = before.map_or(1, |t| t.matches('\n').count() + 1);
+    format!("line {line}: {}", error.message().replace('\n', " "))
 }
 
 #[cfg(test)]

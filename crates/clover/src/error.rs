@@ -106,4 +106,5 @@ pub(crate) const VALUE: (&str, &str) = ("CLV-0601", "`--help` behind the command
 pub(crate) const PROBLEMS: (&str, &str) =
     ("CLV-0602", "mend each; `clover config check` and `clover rulebook check` tell all at once");
 /// Code and remedy of a path that cannot be used.
-pub(crate) const FILE: (&str, &str) = ("CLV-0603", "check the path, its permissions and the space on its disk");
+pub(crate) const FILE: (&str, &str) =
+    ("CLV-0603", "check the path, its permissions and the space on its disk");

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use crossing::inward::Import;
 use crossing::seal::PersonSeal;
 use gateway::enclave::{self, Enclave};
@@ -13,6 +13,8 @@ use model::catalogue::{self, Dataset};
 use model::{Country, Name, SubjectId};
 use vault::export::{self, Collection, Layout, Limits, Record, Shape};
 use vault::records::{Arrival, Arrived, RecordError};
+
+use crate::error::CommandError;
 
 /// People in one entry.
 const BATCH: usize = 100;
@@ -56,7 +58,8 @@ pub fn import(
 ) -> Result<Summary> {
     let live = enclave.live();
     let rulebook = live.road.rulebook();
-    let dataset = rulebook.catalogue.dataset(dataset).context("no such dataset in the catalogue")?;
+    let unknown = || CommandError::Unknown { kind: "dataset", name: dataset.to_owned() };
+    let dataset = rulebook.catalogue.dataset(dataset).ok_or_else(unknown)?;
     let layout = layout(dataset)?;
     let site =
         rulebook.programme.sites.iter().find(|s| s.name == *site).context("no such site in the programme")?;
@@ -211,7 +214,10 @@ fn layout(dataset: &Dataset) -> Result<Layout> {
         shape: shape(c.shape),
     });
     if dataset.identity.is_empty() {
-        bail!("the dataset `{}` says not where the person's name stands", dataset.name);
+        return Err(CommandError::Rule(
+            "the catalogue says not where in this dataset a person's name stands",
+        )
+        .into());
     }
     Ok(Layout::new(collections, &dataset.identity)?)
 }

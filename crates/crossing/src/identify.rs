@@ -115,8 +115,9 @@ pub fn identify(
     Ok(VerifiedActor { who: session.who.clone(), principal })
 }
 
-/// The receiving workload of a registered flow, at the place for which the flow is registered. Before a byte
-/// is sent there, its certificate is checked against the name that local configuration gives it.
+/// The receiving workload of a registered flow, at the place for which the flow is registered, if the network
+/// address to which its bytes will go says the same. Before a byte is sent there, its certificate is checked
+/// against the name that local configuration gives it.
 ///
 /// # Errors
 /// [`NotIdentified`] when the record is no service's.
@@ -125,11 +126,12 @@ pub fn receiver(
     programme: &Programme,
     tag: Tag,
     destination: Country,
+    network: Option<Country>,
 ) -> Result<VerifiedActor, NotIdentified> {
     let session = Session {
         who: Who::Service(record.id.clone()),
         country: Some(destination),
-        network: Some(destination),
+        network,
         device_managed: false,
         device_attested: false,
         strong: false,

@@ -58,6 +58,8 @@ pub struct Ask<'a> {
 struct Decided {
     facts: Vec<u8>,
     outcomes: Vec<Option<Treatment>>,
+    /// Ids of the policies that decided, then the duties that they carry.
+    policies: Arc<[String]>,
     errors: bool,
 }
 
@@ -115,6 +117,7 @@ impl Road {
             fields: Arc::clone(&ask.selection.names),
             evidence: ask.evidence_name.map(ToString::to_string),
             subject: ask.subject.clone(),
+            policies: Arc::default(),
             facts,
         })
     }
@@ -133,11 +136,13 @@ impl Road {
         let facts = self.facts(ask);
         let decided = self.memoised(facts);
         let Some(decided) = decided else { return Err(self.refuse(ask, Reason::Evaluation)) };
-        let outline = self.outline(ask, decided.facts.clone());
+        let mut outline = self.outline(ask, decided.facts.clone());
+        outline.policies = Arc::clone(&decided.policies);
         if decided.outcomes.iter().all(Option::is_none) {
             let reason = if decided.errors { Reason::Evaluation } else { Reason::Policy };
             return Err(Refused { outline, reason, findings: 0 });
         }
+        outline.fields = ask.selection.crossing(&decided.outcomes);
         Ok(Permitted {
             outline,
             road: self,
@@ -199,7 +204,9 @@ impl Road {
         let decision = self.active.engine.decide(facts.clone());
         let bytes = ledger::facts::encode(&decision.facts).ok()?;
         let outcomes = decision.facts.groups.iter().map(|g| g.outcome).collect();
-        let decided = Arc::new(Decided { facts: bytes, outcomes, errors: decision.errors });
+        let duties = decision.duties.iter().map(|d| format!("duty {d:?}").to_lowercase());
+        let policies = decision.policies.iter().cloned().chain(duties).collect();
+        let decided = Arc::new(Decided { facts: bytes, outcomes, policies, errors: decision.errors });
         if let Ok(mut memo) = self.memo.lock() {
             if memo.len() >= MEMO_MAX {
                 memo.clear();

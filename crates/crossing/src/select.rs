@@ -18,6 +18,10 @@ pub struct Selection {
     /// For each field of the catalogue: how it is used, if it is asked for.
     pub(crate) uses: Vec<Option<Use>>,
     pub(crate) names: Arc<[String]>,
+    /// The group of each name.
+    pub(crate) name_groups: Vec<u16>,
+    /// Whether each row must say whose it is.
+    pub(crate) names_people: bool,
 }
 
 /// A field that is asked for.
@@ -43,13 +47,12 @@ impl Selection {
         let bindings = Bindings::compile(bound.chain(subject))?;
         let mut groups: Vec<Group> = Vec::new();
         let mut uses = vec![None; catalogue.fields().len()];
-        let mut names = Vec::new();
+        let (mut names, mut name_groups) = (Vec::new(), Vec::new());
         let mut indices: Vec<FieldIndex> = pointers.iter().map(|(_, f)| *f).collect();
         indices.sort_unstable();
         indices.dedup();
         for index in indices {
             let Some(field) = catalogue.field(index) else { continue };
-            names.push(field.name.clone());
             let same = |g: &Group| g.class == field.class && g.lists == field.lists;
             let at = groups.iter().position(same).unwrap_or_else(|| {
                 groups.push(Group {
@@ -64,9 +67,20 @@ impl Selection {
                 g.fields = g.fields.saturating_add(1);
             }
             if let (Some(slot), Ok(group)) = (uses.get_mut(usize::from(index.0)), u16::try_from(at)) {
+                names.push(field.name.clone());
+                name_groups.push(group);
                 *slot = Some(Use { group, class: field.class, kind: field.kind });
             }
         }
-        Ok(Self { bindings, groups, uses, names: names.into() })
+        Ok(Self { bindings, groups, uses, names: names.into(), name_groups, names_people: subject.is_some() })
+    }
+
+    /// The names of the fields that cross under these outcomes.
+    pub(crate) fn crossing(&self, outcomes: &[Option<model::Treatment>]) -> Arc<[String]> {
+        if outcomes.iter().all(Option::is_some) {
+            return Arc::clone(&self.names);
+        }
+        let crosses = |group: &u16| outcomes.get(usize::from(*group)).copied().flatten().is_some();
+        self.names.iter().zip(&self.name_groups).filter(|(_, g)| crosses(g)).map(|(n, _)| n.clone()).collect()
     }
 }

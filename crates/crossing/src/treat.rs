@@ -1,5 +1,7 @@
 //! Inspect and transform in one pass: each value of a payload meets its field's treatment.
 
+use std::collections::HashSet;
+
 use inspect::Finding;
 use model::catalogue::Kind;
 use model::{DataClass, SubjectId, Treatment};
@@ -7,7 +9,7 @@ use transform::json::{self, NameVerdict, Scalar, Stop, Verdict, Visitor, write_s
 use transform::mask;
 use transform::pseudonym::{PseudonymKey, normalise};
 
-use crate::select::{SUBJECT, Use};
+use crate::select::{SUBJECT, Selection, Use};
 
 /// What becomes of one field.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +36,8 @@ impl Keys {
     }
 }
 
+/// Longest value that counts as one word, in bytes.
+const WORD_MAX: usize = 24;
 /// Stops with this code when more people turn up than the decision allows.
 pub(crate) const TOO_MANY_PEOPLE: u32 = 1;
 /// Stops with this code when a row names nobody.
@@ -46,6 +50,10 @@ pub(crate) struct Treater<'a> {
     keys: Option<&'a Keys>,
     people_max: usize,
     pub(crate) people: Vec<SubjectId>,
+    seen: HashSet<SubjectId>,
+    /// Whether rows must name their person, and whether this one has.
+    must_name: bool,
+    named: bool,
     pub(crate) findings: u32,
     scratch: Vec<u8>,
     found: Vec<Finding>,
@@ -53,17 +61,20 @@ pub(crate) struct Treater<'a> {
 
 impl<'a> Treater<'a> {
     pub(crate) fn new(
-        uses: &'a [Option<Use>],
+        selection: &'a Selection,
         outcomes: &'a [Option<Treatment>],
         keys: Option<&'a Keys>,
         people_max: usize,
     ) -> Self {
         Self {
-            uses,
+            uses: &selection.uses,
             outcomes,
             keys,
             people_max,
             people: Vec::new(),
+            seen: HashSet::new(),
+            must_name: selection.names_people,
+            named: false,
             findings: 0,
             scratch: Vec::new(),
             found: Vec::new(),
@@ -80,7 +91,8 @@ impl<'a> Treater<'a> {
     fn person(&mut self, value: Scalar<'_>) -> Result<Verdict, Stop> {
         let text = value.text(&mut self.scratch).and_then(|t| std::str::from_utf8(t).ok());
         let subject = text.and_then(|t| SubjectId::parse(t).ok()).ok_or(Stop(NOBODY))?;
-        if !self.people.contains(&subject) {
+        self.named = true;
+        if self.seen.insert(subject.clone()) {
             if self.people.len() >= self.people_max {
                 return Err(Stop(TOO_MANY_PEOPLE));
             }
@@ -131,7 +143,7 @@ impl<'a> Treater<'a> {
         }
         match plan.kind {
             Kind::Count | Kind::Date => self.generalised(plan, value, out),
-            Kind::Word => self.plain(plan, value, out),
+            Kind::Word if is_word(value) => self.plain(plan, value, out),
             kind => {
                 let Some(keys) = self.keys else { return Verdict::Drop };
                 let text = match value {
@@ -200,10 +212,26 @@ impl Visitor for Treater<'_> {
         })
     }
 
+    fn enter_record(&mut self, _index: u64) -> Result<(), Stop> {
+        self.named = false;
+        Ok(())
+    }
+
+    fn leave_record(&mut self, _index: u64) -> Result<(), Stop> {
+        if self.must_name && !self.named { Err(Stop(NOBODY)) } else { Ok(()) }
+    }
+
     fn wild_name(&mut self, _raw: &[u8], _escaped: bool) -> Result<NameVerdict, Stop> {
         // A name that the writer chose may be anything: it does not leave.
         Ok(NameVerdict::Drop)
     }
+}
+
+/// One short word, as lists of states and countries have: nothing that could be prose or a name with its family.
+fn is_word(value: Scalar<'_>) -> bool {
+    let Scalar::String { raw, escaped: false } = value else { return false };
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    raw.len() <= WORD_MAX && raw.iter().all(plain)
 }
 
 /// Whether a field of this kind is declared to hold what was found, or looks like it by nature.

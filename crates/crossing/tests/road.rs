@@ -5,7 +5,9 @@ use std::sync::OnceLock;
 use access::{Actor, ActorKind};
 use crossing::identify::{Who, identify};
 use crossing::seal::{PersonSeal, Sealing};
-use crossing::{ActiveRulebook, Ask, Refused, Road, RulebookError, Sealed, Selection, Session, VerifiedActor};
+use crossing::{
+    ActiveRulebook, Ask, Refused, Road, RulebookError, Sealed, Selection, Session, VerifiedActor,
+};
 use ledger::merkle::Frontier;
 use ledger::note::{Note, Signer};
 use ledger::{Entry, EntryKind, Receipt, SecretKey, Sequencer, Storage, StorageError, Submission, sha256};
@@ -19,7 +21,8 @@ use proptest::prelude::*;
 use transform::json::{Form, Limits};
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
-const ROWS: &[Treatment] = &[Treatment::Plain, Treatment::Pseudonymised, Treatment::Generalised, Treatment::Masked];
+const ROWS: &[Treatment] =
+    &[Treatment::Plain, Treatment::Pseudonymised, Treatment::Generalised, Treatment::Masked];
 
 #[derive(Default)]
 struct Memory(Vec<u8>);
@@ -40,7 +43,8 @@ fn files() -> Files {
 }
 
 fn signers() -> [Signer; 2] {
-    [("demo/operator", 1), ("demo/auditor", 2)].map(|(name, seed)| Signer::from_seed(name, &[seed; 32]).unwrap())
+    [("demo/operator", 1), ("demo/auditor", 2)]
+        .map(|(name, seed)| Signer::from_seed(name, &[seed; 32]).unwrap())
 }
 
 fn signed(files: &Files, by: &[&Signer]) -> String {
@@ -95,13 +99,15 @@ fn actor(kind: ActorKind, employer: &str, country: Country) -> VerifiedActor {
 fn profile() -> Selection {
     let catalogue = &road().rulebook().catalogue;
     let fields = catalogue.fields().iter().filter(|f| f.name.starts_with("export.profile."));
-    let pointers = fields.map(|f| (format!("/*/{}", f.key), catalogue.find(&f.name).unwrap())).collect::<Vec<_>>();
+    let pointers =
+        fields.map(|f| (format!("/*/{}", f.key), catalogue.find(&f.name).unwrap())).collect::<Vec<_>>();
     Selection::new(catalogue, &pointers, None).unwrap()
 }
 
 /// A profile in which every value says which class it is of.
 fn marked() -> String {
-    let fields = road().rulebook().catalogue.fields().iter().filter(|f| f.name.starts_with("export.profile."));
+    let fields =
+        road().rulebook().catalogue.fields().iter().filter(|f| f.name.starts_with("export.profile."));
     let row: serde_json::Map<_, _> =
         fields.map(|f| (f.key.clone(), format!("{}canary", f.class.word()).into())).collect();
     serde_json::json!([row, { "undeclared": "undeclaredcanary" }]).to_string()
@@ -155,7 +161,12 @@ struct Asked {
 }
 
 /// Decides and treats one payload.
-fn treat(asked: &Asked, selection: &Selection, body: &str, rows_max: u32) -> Result<crossing::Treated, Refused> {
+fn treat(
+    asked: &Asked,
+    selection: &Selection,
+    body: &str,
+    rows_max: u32,
+) -> Result<crossing::Treated, Refused> {
     let (lane, dataset) = (name("test"), name("export"));
     let ask = Ask {
         flow: FlowId::new([8; 16]),
@@ -241,7 +252,8 @@ fn a_grant_in_the_region_reads_plain_and_what_nobody_declared_is_gone() {
 
 #[test]
 fn personal_data_hidden_in_a_harmless_field_is_withheld_and_counted() {
-    let body = r#"[{"bioDescription":"write to ann@example.org or +353 85 123 4567, card 4111 1111 1111 1111"}]"#;
+    let body =
+        r#"[{"bioDescription":"write to ann@example.org or +353 85 123 4567, card 4111 1111 1111 1111"}]"#;
     let treated = treat(&in_dublin(), &profile(), body, 10).unwrap();
     assert_eq!(treated.findings(), 3);
     let payload = payload_of(treated);
@@ -255,6 +267,63 @@ fn a_body_that_is_broken_or_too_long_is_refused_with_its_reason() {
     assert_eq!(reason(r#"[{"userName":"a""#, 10), Reason::Malformed);
     assert_eq!(reason(r#"[{},{},{}]"#, 2), Reason::Limit);
     assert_eq!(reason(r#"[{"userName":{"nested":1}}]"#, 10), Reason::Malformed);
+}
+
+/// A selection whose rows say whose they are.
+fn with_people() -> Selection {
+    let catalogue = &road().rulebook().catalogue;
+    let name = catalogue.find("export.profile.userName").unwrap();
+    Selection::new(catalogue, &[("/*/userName".to_owned(), name)], Some("/*/user_id")).unwrap()
+}
+
+#[test]
+fn a_row_that_names_nobody_or_one_person_too_many_does_not_leave() {
+    let id = |n: u8| SubjectId::from_index(&[n; 16]);
+    let row = |n: u8| format!(r#"{{"userName":"a","user_id":"{}"}}"#, id(n).as_str());
+    let reason = |body: &str| treat(&in_dublin(), &with_people(), body, 10).map_err(|r| r.reason());
+    let released = treat(&in_dublin(), &with_people(), &format!("[{},{}]", row(1), row(1)), 10).unwrap();
+    assert_eq!(payload_of(released), r#"[{"userName":"a"},{"userName":"a"}]"#, "the handle itself stays");
+    assert_eq!(reason(&format!(r#"[{},{{"userName":"b"}}]"#, row(1))).unwrap_err(), Reason::Malformed);
+    assert_eq!(
+        reason(&format!("[{},{}]", row(1), row(2))).unwrap_err(),
+        Reason::Limit,
+        "one person was allowed"
+    );
+    assert_eq!(reason(r#"[{"userName":"b","user_id":"no handle!"}]"#).unwrap_err(), Reason::Malformed);
+}
+
+#[test]
+fn prose_in_a_field_of_words_does_not_pass_for_a_word() {
+    let from_china = |body: &str| {
+        let catalogue = &road().rulebook().catalogue;
+        let field = catalogue.find("video.status.review_state").unwrap();
+        let selection = Selection::new(catalogue, &[("/*/state".to_owned(), field)], None).unwrap();
+        let actor = actor(ActorKind::Employee, "acme-cn", Country::parse("CN").unwrap());
+        let asked = Asked { actor, purpose: Purpose::Support, evidence: grant(), ladder: ROWS };
+        let ask = Ask {
+            flow: FlowId::new([8; 16]),
+            now: NOW,
+            actor: &asked.actor,
+            purpose: asked.purpose,
+            lane: &name("test"),
+            direction: Direction::Outward,
+            destination: asked.actor.principal().country,
+            dataset: &name("export"),
+            selection: &selection,
+            subject: None,
+            evidence: asked.evidence.clone(),
+            evidence_name: None,
+            ladder: asked.ladder,
+            rows_max: 10,
+            people_max: 1,
+        };
+        payload_of(
+            road().decide(&ask).unwrap().treat(body.as_bytes(), Form::Json, &Limits::default()).unwrap(),
+        )
+    };
+    assert_eq!(from_china(r#"[{"state":"held"}]"#), r#"[{"state":"held"}]"#);
+    let prose = from_china(r#"[{"state":"held because Ann asked"}]"#);
+    assert!(prose.contains("t1.") && !prose.contains("Ann"), "{prose}");
 }
 
 #[test]
@@ -280,7 +349,8 @@ fn a_rulebook_with_one_signature_or_another_file_does_not_count() {
     let mut widened = files.clone();
     widened.insert("30-more.cedar".to_owned(), "@id(\"W\") permit (principal, action, resource);".to_owned());
     assert!(matches!(open(&widened, &both), Err(RulebookError::OtherFiles)));
-    let same = ActiveRulebook::open(&files, &signed(&files, &[&operator]), operator.verifier(), operator.verifier());
+    let same =
+        ActiveRulebook::open(&files, &signed(&files, &[&operator]), operator.verifier(), operator.verifier());
     assert!(matches!(same, Err(RulebookError::Unsigned(_))), "one key cannot stand for both");
 }
 

@@ -169,7 +169,8 @@ impl Enclave {
     pub fn person(&self, subject: &SubjectId, now: UnixSeconds) -> Result<PersonSeal, BoxError> {
         if let Ok(people) = self.people.lock()
             && let Some((since, seal)) = people.get(subject)
-            && now.0.saturating_sub(since.0) < KEY_LEASE
+            && *since <= now
+            && now.0 - since.0 < KEY_LEASE
         {
             return Ok(seal.clone());
         }

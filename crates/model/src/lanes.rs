@@ -164,7 +164,14 @@ impl Lanes {
         }
         for f in raw.flow {
             let place = format!("lanes.toml: flow `{}`", f.name);
-            if let Some(flow) = flow(&place, &f, &mut problems) {
+            if let Some(flow) = flow(&place, &f, catalogue, &mut problems) {
+                if lanes.flows.iter().any(|other| other.name == flow.name) {
+                    problems.add(
+                        &place,
+                        "declared twice",
+                        "rename one: pseudonyms are made for a flow's name",
+                    );
+                }
                 match lanes.lanes.get(&flow.lane) {
                     None => {
                         problems.add(&place, format!("lane `{}` does not exist", flow.lane), "declare it")
@@ -172,14 +179,32 @@ impl Lanes {
                     Some(l) if l.way == Way::Forward && flow.source.is_none() => {
                         problems.add(&place, "a forward flow without a `source`", "name the sending service");
                     }
+                    Some(l) if l.way == Way::Forward && flow.sink.as_str() != l.upstream.as_str() => {
+                        problems.add(
+                            &place,
+                            "the sink is not the lane's upstream",
+                            "they are one and the same service",
+                        );
+                    }
                     Some(_) => {}
                 }
                 lanes.flows.push(flow);
             }
         }
+        for l in lanes.lanes.values().filter(|l| l.way == Way::Forward) {
+            if lanes.flows.iter().filter(|f| f.lane == l.name).count() != 1 {
+                let place = format!("lanes.toml: lane `{}`", l.name);
+                problems.add(place, "a forward lane needs just one flow", "declare it, or split the lane");
+            }
+        }
         problems.or(lanes)
     }
 }
+
+/// Most rows of a lane, so that the tags and sections of all its people fit into one entry.
+const ROWS_MAX: u32 = 10_000;
+/// Largest body of a lane, in bytes: bodies are held in memory.
+const BODY_MAX: u32 = 64 << 20;
 
 fn lane(place: &str, raw: RawLane, catalogue: &Catalogue, p: &mut Problems) -> Option<Lane> {
     let rename = "choose another name";
@@ -195,9 +220,19 @@ fn lane(place: &str, raw: RawLane, catalogue: &Catalogue, p: &mut Problems) -> O
             SubjectFrom::None
         }
     };
+    if catalogue.dataset(&raw.dataset).is_none() {
+        p.add(place, format!("dataset `{}` is not declared", raw.dataset), "declare it in catalogue.toml");
+    }
+    if raw.rows_max > ROWS_MAX || raw.body_bytes_max > BODY_MAX {
+        p.add(place, "over 10000 rows or 64 MiB", "lower `rows_max` or `body_bytes_max`");
+    }
     let mut bind = Vec::new();
     for (pointer, field) in raw.bind {
+        let ours = field.strip_prefix(&raw.dataset).is_some_and(|rest| rest.starts_with('.'));
         match catalogue.find(&field) {
+            Some(_) if !ours => {
+                p.add(place, format!("`{field}` is not of the lane's dataset"), "one lane, one dataset");
+            }
             Some(index) if pointer.starts_with('/') => bind.push((pointer, index)),
             Some(_) => p.add(place, format!("`{pointer}` is not a JSON pointer"), "begin it with `/`"),
             None => p.add(place, format!("field `{field}` is not declared"), "declare it in catalogue.toml"),
@@ -224,8 +259,15 @@ fn lane(place: &str, raw: RawLane, catalogue: &Catalogue, p: &mut Problems) -> O
     })
 }
 
-fn flow(place: &str, raw: &RawFlow, p: &mut Problems) -> Option<Flow> {
+fn flow(place: &str, raw: &RawFlow, catalogue: &Catalogue, p: &mut Problems) -> Option<Flow> {
     let rename = "choose another name";
+    if !catalogue.fields().iter().any(|f| f.lists.iter().any(|l| l.as_str() == raw.fields)) {
+        p.add(
+            place,
+            format!("list `{}` is empty or not declared", raw.fields),
+            "declare it in catalogue.toml",
+        );
+    }
     let name = p.keep(place, rename, Name::parse(&raw.name));
     let lane = p.keep(place, rename, Name::parse(&raw.lane));
     let fields = p.keep(place, rename, Name::parse(&raw.fields));
@@ -245,4 +287,76 @@ fn flow(place: &str, raw: &RawFlow, p: &mut Problems) -> Option<Flow> {
         purpose: purpose?,
         active: raw.active,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CATALOGUE: &str = r#"
+        [[dataset]]
+        name = "video"
+        [[dataset.collection]]
+        name = "status"
+        fields = [ { key = "state", class = "allowable", kind = "word" } ]
+        [[dataset]]
+        name = "export"
+        [[dataset.collection]]
+        name = "profile"
+        fields = [ { key = "email", class = "restricted", kind = "email" } ]
+        [[list]]
+        name = "l"
+        fields = ["video.status.state"]
+    "#;
+
+    const LANES: &str = r#"
+        [[lane]]
+        name = "signals"
+        way = "forward"
+        upstream = "desk"
+        method = "POST"
+        path = "/v1"
+        dataset = "video"
+        form = "json"
+        subject = "none"
+        body_bytes_max = 1000
+        rows_max = 10
+        [lane.bind]
+        "/*/state" = "video.status.state"
+
+        [[flow]]
+        name = "f"
+        lane = "signals"
+        source = "inside"
+        sink = "desk"
+        fields = "l"
+        destination = "US"
+        basis = "bcr"
+        purpose = "safety"
+        active = true
+    "#;
+
+    fn problems(from: &str, to: &str) -> usize {
+        let catalogue = Catalogue::parse(CATALOGUE).unwrap();
+        assert!(LANES.contains(from));
+        Lanes::parse(&LANES.replace(from, to), &catalogue).map_or_else(|p| p.list().len(), |_| 0)
+    }
+
+    #[test]
+    fn a_lane_or_flow_that_says_less_than_it_does_is_a_problem() {
+        assert_eq!(problems("POST", "POST"), 0, "as it stands");
+        for (from, to) in [
+            ("= \"video.status.state\"", "= \"export.profile.email\""),
+            ("dataset = \"video\"", "dataset = \"nothing\""),
+            ("sink = \"desk\"", "sink = \"elsewhere\""),
+            ("source = \"inside\"", ""),
+            ("fields = \"l\"", "fields = \"nothing\""),
+            ("rows_max = 10", "rows_max = 10001"),
+            ("lane = \"signals\"", "lane = \"other\""),
+            ("path = \"/v1\"", "path = \"/v1/../admin\""),
+            ("method = \"POST\"", "method = \"DELETE\""),
+        ] {
+            assert!(problems(from, to) > 0, "{from} -> {to}");
+        }
+    }
 }

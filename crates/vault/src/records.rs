@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fjall::config::CompressionPolicy;
@@ -104,6 +105,7 @@ pub struct Records {
     pending: Keyspace,
     tags: Keyspace,
     arriving: Arriving,
+    people: AtomicUsize,
 }
 
 /// A person being imported: invisible until [`Records::admit`].
@@ -145,7 +147,8 @@ impl Records {
         };
         let (subjects, records) = (keyspace("subjects")?, keyspace("records")?);
         let (pending, tags) = (keyspace("pending")?, keyspace("tags")?);
-        let store = Self { db, subjects, records, pending, tags, arriving: Arriving::default() };
+        let people = AtomicUsize::new(subjects.len()?);
+        let store = Self { db, subjects, records, pending, tags, people, arriving: Arriving::default() };
         store.sweep()?;
         Ok(store)
     }
@@ -204,7 +207,9 @@ impl Records {
             batch.insert(&self.subjects, a.subject.as_str(), row(&a.person, receipt.index()));
             batch.remove(&self.pending, a.person.internal);
         }
-        Ok(batch.commit()?)
+        batch.commit()?;
+        self.people.fetch_add(arrived.len(), Ordering::AcqRel);
+        Ok(())
     }
 
     /// Throws away what was written for people who are not admitted, and whose [`Arrival`] or [`Arrived`] was
@@ -236,12 +241,10 @@ impl Records {
         })
     }
 
-    /// How many people.
-    ///
-    /// # Errors
-    /// When the store refuses.
-    pub fn count(&self) -> Result<usize, RecordError> {
-        Ok(self.subjects.len()?)
+    /// How many people. Counted once when the store opens, and kept.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.people.load(Ordering::Acquire)
     }
 
     /// A person's keys.
@@ -252,7 +255,8 @@ impl Records {
         Ok(keys.person(&keys.open_person(&person.internal, &person.wrapped)?))
     }
 
-    /// A person's records of one collection, as JSON objects in the order of the import. At most `max`.
+    /// A person's records of one collection, as JSON objects in the order of the import: at most `max`, and no more
+    /// after they are `bytes` long together.
     ///
     /// # Errors
     /// When the store refuses or a record does not open.
@@ -262,23 +266,29 @@ impl Records {
         keys: &PersonKeys,
         collection: &str,
         max: usize,
+        bytes: usize,
     ) -> Result<Vec<Vec<u8>>, RecordError> {
         let prefix = record_prefix(&person.internal, collection);
-        let mut all = Vec::new();
+        let (mut all, mut length) = (Vec::new(), 0);
         for row in self.records.prefix(&prefix).take(max) {
             let (key, value) = row.into_inner()?;
-            all.push(keys::unseal(&keys.records, &key, &value)?);
+            let record = keys::unseal(&keys.records, &key, &value)?;
+            length += record.len();
+            all.push(record);
+            if length > bytes {
+                break;
+            }
         }
         Ok(all)
     }
 
-    /// The entries that name a tag, in order, at most `max`.
+    /// The entries that name a tag, newest first, at most `max`.
     ///
     /// # Errors
     /// When the store refuses.
     pub fn entries_of(&self, tag: &Tag, max: usize) -> Result<Vec<u64>, RecordError> {
         let mut all = Vec::new();
-        for row in self.tags.prefix(tag.bytes()).take(max) {
+        for row in self.tags.prefix(tag.bytes()).rev().take(max) {
             let key = row.key()?;
             let index = key.get(16..).and_then(|b| b.try_into().ok()).map(u64::from_be_bytes);
             all.push(index.ok_or(RecordError::Form)?);

@@ -134,7 +134,7 @@ pub type Arrived = Arc<Mutex<Vec<Bytes>>>;
 pub async fn safety_desk(layout: &Layout, stem: PathBuf) -> Result<(SocketAddr, Arrived)> {
     authority::listener(layout, &stem, &["us-safety-desk.example"])?;
     let acceptor = TlsAcceptor::from(authority::server_config(layout, &stem)?);
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let listener = TcpListener::bind("127.0.55.20:0").await?;
     let address = listener.local_addr()?;
     let arrived = Arrived::default();
     let store = Arc::clone(&arrived);

@@ -62,6 +62,11 @@ pub fn sha(bytes: &[u8]) -> [u8; 32] {
     digest(&SHA256, bytes).as_ref().try_into().unwrap()
 }
 
+/// As headers carry the name of a lane.
+pub fn short_name(name: &str) -> [u8; 8] {
+    sha(name.as_bytes())[..8].try_into().unwrap()
+}
+
 fn node(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
     sha(&[&[1], &left[..], right].concat())
 }
@@ -115,6 +120,7 @@ pub struct Entry {
     pub actor: Tag,
     pub mode: u8,
     pub tags: Vec<u8>,
+    pub lane: [u8; 8],
     pub facts: Option<Value>,
     /// Facts that no encoder writes.
     pub raw_facts: Option<Vec<u8>>,
@@ -143,7 +149,7 @@ impl Entry {
         bytes.extend([self.mode, if self.mode == 1 { (self.tags.len() / 16) as u8 } else { 0 }, 0, 0]);
         bytes.extend(&self.tags);
         bytes.resize(224, 0);
-        bytes.extend([3; 8]);
+        bytes.extend(self.lane);
         bytes.resize(256, 0);
         match (&self.raw_facts, &self.facts) {
             (Some(raw), _) => bytes.extend(raw),
@@ -215,9 +221,9 @@ impl Rulebook {
         let files = Files::from([
             ("10-guardrails.cedar".into(), text(include_str!("rulebook/10-guardrails.cedar"))),
             ("20-permits.cedar".into(), text(include_str!("rulebook/20-permits.cedar"))),
-            ("catalogue.toml".into(), text("# nothing\n")),
+            ("catalogue.toml".into(), text(include_str!("rulebook/catalogue.toml"))),
             ("clover.cedarschema".into(), text(include_str!("rulebook/clover.cedarschema"))),
-            ("lanes.toml".into(), text("# nothing\n")),
+            ("lanes.toml".into(), text(include_str!("rulebook/lanes.toml"))),
             ("programme.toml".into(), text(&programme)),
         ]);
         Self { files, note: None }
@@ -378,6 +384,7 @@ fn plain_entry(kind: u8, purpose: u16) -> Entry {
         actor: [0; 16],
         mode: 0,
         tags: Vec::new(),
+        lane: short_name("read"),
         facts: None,
         raw_facts: None,
     }
@@ -463,7 +470,12 @@ fn round(number: usize, list: &[Tag]) -> Entry {
             entry
         }
         "public" => answer(0x33, 1, "SG", 1, None, groups(cbor!([[1, [], 4, 1]]))),
-        "flow" => answer(0x44, 2, "US", 7, Some(flow(0x44)), groups(cbor!([[2, ["interop"], 4, 1]]))),
+        "flow" => {
+            let listed = groups(cbor!([[2, ["interop"], 4, 1]]));
+            let mut entry = answer(0x44, 2, "US", 7, Some(flow(0x44)), listed);
+            entry.lane = short_name("interop-feed");
+            entry
+        }
         "self" => {
             let mut entry = answer(0x55, 3, "US", 9, None, groups(cbor!([])));
             (entry.classes, entry.treatments) = (7, 1);

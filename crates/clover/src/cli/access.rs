@@ -265,7 +265,7 @@ impl Credential {
             Self::Listener { host, out } => {
                 let hosts: Vec<&str> = host.iter().map(String::as_str).collect();
                 authority::listener(layout, out, &hosts)?;
-                let pem = out.with_extension("pem");
+                let pem = authority::file(out, "pem");
                 output.data(&format!("`{}` and its key", pem.display()), &json!({ "certificate": pem }));
                 Ok(())
             }
@@ -296,7 +296,7 @@ impl IssueCredential {
             output.data(&token, &json!({ "token": token, "until": not_after.rfc3339() }));
         } else if let Some(out) = &self.out {
             authority::credential(layout, programme.as_str(), &session, self.hours, out)?;
-            let pem = out.with_extension("pem");
+            let pem = authority::file(out, "pem");
             output.data(&format!("`{}` and its key", pem.display()), &json!({ "certificate": pem }));
         }
         Ok(())

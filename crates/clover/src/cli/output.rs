@@ -88,7 +88,11 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
             || e.is::<crossing::RulebookError>()
             || matches!(
                 e.downcast_ref(),
-                Some(CommandError::NotActivated | CommandError::OtherKey { .. } | CommandError::OtherLog { .. })
+                Some(
+                    CommandError::NotActivated
+                        | CommandError::OtherKey { .. }
+                        | CommandError::OtherLog { .. }
+                )
             )
     };
     if error.chain().any(misconfigured) {

@@ -1,5 +1,6 @@
 //! Logs and traces from `tracing`. Spans carry lanes, outcomes and numbers, never a person.
 
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -40,12 +41,18 @@ impl Drop for Telemetry {
 /// When the collector's address cannot be used or telemetry runs already.
 pub(super) fn start(traces: Option<&str>) -> Result<Telemetry> {
     // The gateway's spans are made only when somebody collects them.
-    let usual = if traces.is_some() { "info,gateway=debug" } else { "info" };
+    // What the store of records tells about itself at each start is of no use to an operator.
+    let usual = if traces.is_some() {
+        "info,fjall=warn,lsm_tree=warn,gateway=debug"
+    } else {
+        "info,fjall=warn,lsm_tree=warn"
+    };
     let filter = EnvFilter::try_from_env("CLOVER_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
     // The log may lie on the disk that is full: a line that cannot be written must not end a thread.
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
         .log_internal_errors(false);
     let provider = traces.map(provider).transpose()?;
     let spans = provider.as_ref().map(|p| tracing_opentelemetry::layer().with_tracer(p.tracer("clover")));

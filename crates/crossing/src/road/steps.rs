@@ -1,5 +1,6 @@
 //! The steps behind a decision: each consumes the one before it.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
@@ -40,6 +41,7 @@ pub(super) struct Outline {
     pub(super) fields: Arc<[String]>,
     pub(super) evidence: Option<String>,
     pub(super) subject: Option<(SubjectId, Tag)>,
+    pub(super) policies: Arc<[String]>,
     pub(super) facts: Vec<u8>,
 }
 
@@ -85,7 +87,7 @@ impl<'a> Permitted<'a> {
         let Some(selection) = self.selection else { return Err(self.refuse(Reason::Policy)) };
         let keys = self.outcomes.contains(&Some(Treatment::Pseudonymised)).then(|| self.keys());
         let people_max = usize::try_from(self.people_max).unwrap_or(usize::MAX);
-        let mut treater = Treater::new(&selection.uses, &self.outcomes, keys.as_ref(), people_max);
+        let mut treater = Treater::new(selection, &self.outcomes, keys.as_ref(), people_max);
         let mut out = Vec::with_capacity(body.len());
         let limits = Limits { records: u64::from(self.rows_max).min(limits.records), ..*limits };
         let outcome = match rewrite(body, form, &selection.bindings, &limits, &mut treater, &mut out) {
@@ -110,18 +112,14 @@ impl<'a> Permitted<'a> {
         })
     }
 
-    /// Counts people in groups, and shows those that are large enough. `pairs` are distinct people's values.
+    /// Shows the groups that are large enough. `counts` holds distinct people by value.
     ///
     /// # Errors
     /// [`Refused`] when no group may be shown.
-    pub fn count(self, values: impl IntoIterator<Item = String>) -> Result<Treated, Refused> {
+    pub fn count(self, counts: BTreeMap<String, u64>) -> Result<Treated, Refused> {
         let k = NonZeroU64::new(u64::from(self.road.active.rulebook.programme.k)).unwrap_or(NonZeroU64::MAX);
         if self.outcomes.iter().any(|o| *o != Some(Treatment::Aggregate)) {
             return Err(self.refuse(Reason::Policy));
-        }
-        let mut counts: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
-        for value in values {
-            *counts.entry(value).or_default() += 1;
         }
         let release = aggregate::release(counts, k);
         if release.shown.is_empty() {
@@ -139,6 +137,9 @@ impl<'a> Permitted<'a> {
             .map(|(value, count)| serde_json::json!({ "value": value, "people": count }))
             .collect();
         let rows = u32::try_from(shown.len()).unwrap_or(u32::MAX);
+        if rows > self.rows_max {
+            return Err(self.refuse(Reason::Limit));
+        }
         let body = serde_json::json!({ "groups": shown, "withheld_groups": release.withheld, "k": k.get() });
         Ok(Treated {
             classes: self.classes(),
@@ -253,6 +254,7 @@ impl Outline {
             "dataset": self.dataset,
             "fields": &self.fields[..],
             "evidence": self.evidence,
+            "policies": &self.policies[..],
             "outcome": outcome,
             "content": content,
             "nanos": sealing.nanos,

@@ -4,7 +4,6 @@ use bytes::Bytes;
 use crossing::{Ask, identify};
 use http::Method;
 use http::StatusCode;
-use hyper::body::Incoming;
 use model::lanes::{Flow, Way};
 use model::{Reason, Treatment};
 
@@ -18,7 +17,12 @@ use crate::enclave::LiveLane;
 const LADDER: &[Treatment] = &[Treatment::Plain, Treatment::Pseudonymised];
 
 impl Context<'_> {
-    pub(super) async fn forward(&self, lane: &LiveLane, method: &Method, body: Incoming) -> Answer {
+    pub(super) async fn forward(
+        &self,
+        lane: &LiveLane,
+        method: &Method,
+        body: Result<Bytes, Reason>,
+    ) -> Answer {
         let name = &lane.lane.name;
         if lane.lane.way != Way::Forward || method.as_str() != lane.lane.method {
             return self.refuse_early(name, Reason::Unknown).await;
@@ -28,11 +32,11 @@ impl Context<'_> {
         };
         // Only the service that the flow names may send, and only from inside the region.
         let programme = &self.live.road.rulebook().programme;
-        if flow.source.as_ref() != self.actor.actor() || !programme.in_region(self.place()) {
+        let attested = self.actor.principal().qualified;
+        if flow.source.as_ref() != self.actor.actor() || !programme.in_region(self.place()) || !attested {
             return self.refuse_early(name, Reason::Evidence).await;
         }
-        let max = usize::try_from(lane.lane.body_bytes_max).unwrap_or(usize::MAX);
-        match self.caller_body(body, max).await {
+        match body {
             Ok(body) => self.send(lane, &flow, &body).await,
             Err(reason) => self.refuse_early(name, reason).await,
         }
@@ -45,9 +49,14 @@ impl Context<'_> {
         let programme = &self.live.road.rulebook().programme;
         let record = enclave.control().actor(&flow.sink, self.now);
         let tag = enclave.keys().actor_tag(&flow.sink);
+        let Some(Upstream::Outside { address, .. }) = self.upstream(lane) else {
+            return self.refuse_early(name, Reason::Upstream).await;
+        };
+        // Where the bytes will really go, by the programme's table: it must be where the flow is registered to.
+        let network = programme.country_of(address.ip());
         let receiver =
-            record.ok().and_then(|r| identify::receiver(&r, programme, tag, flow.destination).ok());
-        let (Some(receiver), Some(Upstream::Outside { .. })) = (receiver, self.upstream(lane)) else {
+            record.ok().and_then(|r| identify::receiver(&r, programme, tag, flow.destination, network).ok());
+        let Some(receiver) = receiver else {
             return self.refuse_early(name, Reason::Upstream).await;
         };
         let ground = self.flow_ground(flow);

@@ -63,7 +63,8 @@ pub(super) fn check(parts: &Parts, hosts: &Hosts) -> Result<(), Reason> {
 /// Whether a connection option names a header on which a decision rests (RFC 9110 §7.6.1).
 fn taken_away(option: &[u8]) -> bool {
     let option = option.to_ascii_lowercase();
-    option.starts_with(b"clover-") || matches!(option.as_slice(), b"authorization" | b"host" | b"content-length")
+    option.starts_with(b"clover-")
+        || matches!(option.as_slice(), b"authorization" | b"host" | b"content-length")
 }
 
 #[cfg(test)]
@@ -87,11 +88,16 @@ mod tests {
             assert_eq!(check_one("/x", &[("host", host)]), Ok(()), "{host}");
         }
         assert_eq!(check_one("https://clover.example/x", &[]), Ok(()));
-        for host in ["other.example", "clover.example@other.example", "other@clover.example", "", "clover.example,x"] {
+        for host in
+            ["other.example", "clover.example@other.example", "other@clover.example", "", "clover.example,x"]
+        {
             assert_eq!(check_one("/x", &[("host", host)]), Err(Reason::Unknown), "{host}");
         }
         assert_eq!(check_one("/x", &[]), Err(Reason::Unknown));
-        assert_eq!(check_one("/x", &[("host", "clover.example"), ("host", "clover.example")]), Err(Reason::Unknown));
+        assert_eq!(
+            check_one("/x", &[("host", "clover.example"), ("host", "clover.example")]),
+            Err(Reason::Unknown)
+        );
         assert_eq!(check_one("https://other.example/x", &[("host", "clover.example")]), Err(Reason::Unknown));
         let ours = ("host", "clover.example");
         assert_eq!(check_one("/x", &[ours, ("transfer-encoding", "chunked")]), Err(Reason::Malformed));

@@ -1,7 +1,10 @@
 //! What a person is shown of themselves: every recorded crossing that names them, each with its proof.
 
+use std::sync::Arc;
+
 use crossing::Ask;
 use crossing::identify::Who;
+use crossing::seal::PersonSeal;
 use data_encoding::BASE64;
 use ledger::detail::Detail;
 use ledger::{Entry, EntryKind};
@@ -9,7 +12,7 @@ use model::{Purpose, Reason};
 
 use super::answer::Answer;
 use super::route::{Context, Ground, own_name};
-use crate::enclave;
+use crate::Enclave;
 
 /// Most entries shown at once, newest first.
 const SHOWN_MAX: usize = 1000;
@@ -31,63 +34,66 @@ impl Context<'_> {
         let base = self.ask(&name, &name, &self.live.nothing, Purpose::SelfAccess, &ground);
         let ask = Ask { subject: Some(subject), rows_max: 1000, ..base };
         let treated = match self.live.road.decide_own(&ask) {
-            Ok(permitted) => match self.history() {
-                Some((body, rows)) => permitted.own(body, rows),
-                None => Err(permitted.refuse(Reason::Upstream)),
-            },
+            Ok(permitted) => {
+                let (enclave, seal) = (Arc::clone(&self.gateway.enclave), self.seal());
+                let list = tokio::task::spawn_blocking(move || history(&enclave, &seal?)).await;
+                match list {
+                    Ok(Some((body, rows))) => permitted.own(body, rows),
+                    _ => Err(permitted.refuse(Reason::Upstream)),
+                }
+            }
             Err(refused) => Err(refused),
         };
         self.release(&name, treated, "application/json").await
     }
 
-    /// The list, as JSON, and its length.
-    fn history(&self) -> Option<(Vec<u8>, u32)> {
+    /// The caller's own tag and key.
+    fn seal(&self) -> Option<PersonSeal> {
         let Who::Subject(subject) = self.actor.who() else { return None };
-        let enclave = &self.gateway.enclave;
-        let (now, _) = enclave::now();
-        let seal = enclave.person(subject, now).ok()?;
-        let mut indices = enclave.records().entries_of(&seal.tag, usize::MAX).ok()?;
-        let total = indices.len();
-        indices.reverse();
-        indices.truncate(SHOWN_MAX);
-        let published = enclave.log().published();
-        let mut list = Vec::new();
-        for index in indices.into_iter().filter(|i| *i < published) {
-            list.push(self.one(index, &seal)?);
-        }
-        let rows = u32::try_from(list.len()).ok()?;
-        let body = serde_json::json!({
-            "crossings": list,
-            "total": total,
-            "covers_entries_before": published,
-            "witnesses": "not independently witnessed",
-        });
-        Some((body.to_string().into_bytes(), rows))
+        self.gateway.enclave.person(subject, self.now).ok()
     }
+}
 
-    fn one(&self, index: u64, seal: &crossing::seal::PersonSeal) -> Option<serde_json::Value> {
-        let log = self.gateway.enclave.log();
-        let (leaf, proof) = log.prove(index).ok()?;
-        let draft = Entry::decode(&leaf).ok()?.draft;
-        let detail = log.detail(index).ok()?;
-        let seen =
-            Detail::read(&detail).ok().and_then(|d| d.open_person(&draft.flow, &seal.tag, &seal.key).ok());
-        let seen: Option<serde_json::Value> = seen.and_then(|s| serde_json::from_slice(&s).ok());
-        Some(serde_json::json!({
-            "entry": index,
-            "time": draft.time.rfc3339(),
-            "what": what(draft.kind),
-            "purpose": draft.purpose.word(),
-            "from": draft.place.as_str(),
-            "to": draft.destination.as_str(),
-            "classes": draft.classes.iter().map(|c| c.word()).collect::<Vec<_>>(),
-            "treatments": draft.treatments.iter().map(|t| t.word()).collect::<Vec<_>>(),
-            "reason": draft.reason.word(),
-            "seen": seen,
-            "leaf": BASE64.encode(&leaf),
-            "proof": proof.to_string(),
-        }))
+/// The list, as JSON, and its length: the newest entries that name this person, as far as they are published.
+fn history(enclave: &Enclave, seal: &PersonSeal) -> Option<(Vec<u8>, u32)> {
+    let published = enclave.log().published();
+    let indices = enclave.records().entries_of(&seal.tag, SHOWN_MAX + 1).ok()?;
+    let more = indices.len() > SHOWN_MAX;
+    let mut list = Vec::new();
+    for index in indices.into_iter().take(SHOWN_MAX).filter(|i| *i < published) {
+        list.push(one(enclave, index, seal)?);
     }
+    let rows = u32::try_from(list.len()).ok()?;
+    let body = serde_json::json!({
+        "crossings": list,
+        "older_ones_not_shown": more,
+        "covers_entries_before": published,
+        "witnesses": "not independently witnessed",
+    });
+    Some((body.to_string().into_bytes(), rows))
+}
+
+fn one(enclave: &Enclave, index: u64, seal: &PersonSeal) -> Option<serde_json::Value> {
+    let log = enclave.log();
+    let (leaf, proof) = log.prove(index).ok()?;
+    let draft = Entry::decode(&leaf).ok()?.draft;
+    let detail = log.detail(index).ok()?;
+    let seen = Detail::read(&detail).ok().and_then(|d| d.open_person(&draft.flow, &seal.tag, &seal.key).ok());
+    let seen: Option<serde_json::Value> = seen.and_then(|s| serde_json::from_slice(&s).ok());
+    Some(serde_json::json!({
+        "entry": index,
+        "time": draft.time.rfc3339(),
+        "what": what(draft.kind),
+        "purpose": draft.purpose.word(),
+        "from": draft.place.as_str(),
+        "to": draft.destination.as_str(),
+        "classes": draft.classes.iter().map(|c| c.word()).collect::<Vec<_>>(),
+        "treatments": draft.treatments.iter().map(|t| t.word()).collect::<Vec<_>>(),
+        "reason": draft.reason.word(),
+        "seen": seen,
+        "leaf": BASE64.encode(&leaf),
+        "proof": proof.to_string(),
+    }))
 }
 
 fn what(kind: EntryKind) -> &'static str {

@@ -1,7 +1,10 @@
 //! The vault's own lanes: reading a person's fields, and counting people.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
 use crossing::{Ask, Refused, Selection, Treated};
-use hyper::body::Incoming;
 use model::catalogue::{Catalogue, FieldIndex};
 use model::{Name, Reason, SubjectId, Treatment};
 use transform::json::{Form, Limits};
@@ -11,13 +14,17 @@ use super::answer::Answer;
 use super::route::{Context, own_name};
 
 /// Longest query in bytes.
-const QUERY_MAX: usize = 64 << 10;
+pub(super) const QUERY_MAX: usize = 64 << 10;
 /// Most fields of one query.
 const FIELDS_MAX: usize = 256;
 /// Most records read of one person in one query.
 const RECORDS_MAX: u32 = 10_000;
 /// Most bytes of records in one answer.
 const ANSWER_MAX: usize = 16 << 20;
+/// Most values that are counted apart.
+const GROUPS_MAX: usize = 10_000;
+/// Most records of one person that are looked at for a value.
+const LOOKED_AT: usize = 100;
 /// A count names nobody, so all that asks for one treatment is this.
 const COUNTED: &[Treatment] = &[Treatment::Aggregate];
 
@@ -70,20 +77,26 @@ impl Wanted {
 }
 
 impl Context<'_> {
-    pub(super) async fn read(&self, body: Incoming) -> Answer {
+    pub(super) async fn read(&self, body: Result<Bytes, Reason>) -> Answer {
         let name = match own_name("read") {
             Ok(name) => name,
             Err(answer) => return *answer,
         };
-        match self.read_through(&name, body).await {
+        let raw = body.and_then(|b| serde_json::from_slice::<RawRead>(&b).map_err(|_| Reason::Request));
+        let raw = match raw {
+            Ok(raw) => raw,
+            Err(reason) => return self.refuse_early(&name, reason).await,
+        };
+        match self.read_through(&name, &raw) {
             Ok(treated) => self.release(&name, treated, "application/json").await,
-            Err(reason) => self.refuse_early(&name, reason).await,
+            Err(reason) => {
+                let subject = SubjectId::parse(&raw.subject).ok().and_then(|s| self.with_tag(s).ok());
+                self.refuse_about(&name, reason, subject).await
+            }
         }
     }
 
-    async fn read_through(&self, name: &Name, body: Incoming) -> Result<Result<Treated, Refused>, Reason> {
-        let bytes = self.caller_body(body, QUERY_MAX).await?;
-        let raw: RawRead = serde_json::from_slice(&bytes).map_err(|_| Reason::Request)?;
+    fn read_through(&self, name: &Name, raw: &RawRead) -> Result<Result<Treated, Refused>, Reason> {
         if raw.fields.is_empty() || raw.fields.len() > FIELDS_MAX {
             return Err(Reason::Request);
         }
@@ -123,7 +136,8 @@ impl Context<'_> {
         let mut body = vec![b'['];
         let max = usize::try_from(RECORDS_MAX).unwrap_or(usize::MAX);
         for collection in collections {
-            let all = records.collection(person, &keys, collection.as_str(), max.saturating_add(1));
+            let room = ANSWER_MAX.saturating_sub(body.len());
+            let all = records.collection(person, &keys, collection.as_str(), max.saturating_add(1), room);
             for record in all.map_err(|_| Reason::Upstream)? {
                 if body.len() > 1 {
                     body.push(b',');
@@ -140,7 +154,7 @@ impl Context<'_> {
         Ok(body)
     }
 
-    pub(super) async fn count(&self, body: Incoming) -> Answer {
+    pub(super) async fn count(&self, body: Result<Bytes, Reason>) -> Answer {
         let name = match own_name("count") {
             Ok(name) => name,
             Err(answer) => return *answer,
@@ -151,9 +165,12 @@ impl Context<'_> {
         }
     }
 
-    async fn count_through(&self, name: &Name, body: Incoming) -> Result<Result<Treated, Refused>, Reason> {
-        let bytes = self.caller_body(body, QUERY_MAX).await?;
-        let raw: RawCount = serde_json::from_slice(&bytes).map_err(|_| Reason::Request)?;
+    async fn count_through(
+        &self,
+        name: &Name,
+        body: Result<Bytes, Reason>,
+    ) -> Result<Result<Treated, Refused>, Reason> {
+        let raw: RawCount = serde_json::from_slice(&body?).map_err(|_| Reason::Request)?;
         let catalogue = &self.live.road.rulebook().catalogue;
         let dataset = Name::parse(&raw.dataset).map_err(|_| Reason::Request)?;
         let wanted =
@@ -161,43 +178,59 @@ impl Context<'_> {
         let purpose = self.purpose()?;
         let ground = self.ground(None)?;
         let base = self.ask(name, &dataset, &wanted.selection, purpose, &ground);
-        let people = u32::try_from(self.gateway.enclave.records().count().map_err(|_| Reason::Upstream)?);
-        let people_max = people.unwrap_or(u32::MAX);
+        let people_max = u32::try_from(self.gateway.enclave.records().count()).unwrap_or(u32::MAX);
         let ask = Ask { ladder: COUNTED, rows_max: 10_000, people_max, ..base };
         let permitted = match self.live.road.decide(&ask) {
             Ok(permitted) => permitted,
             Err(refused) => return Ok(Err(refused)),
         };
-        let (Some(collection), Some((_, key))) =
-            (wanted.collections.first().cloned(), raw.by.split_once('.'))
-        else {
+        let field = catalogue.find(&format!("{dataset}.{}", raw.by)).and_then(|i| catalogue.field(i));
+        let (Some(collection), Some(field)) = (wanted.collections.first().cloned(), field) else {
             return Err(Reason::Request);
         };
-        let (enclave, key) = (std::sync::Arc::clone(&self.gateway.enclave), key.to_owned());
-        let values = tokio::task::spawn_blocking(move || values(&enclave, &collection, &key)).await;
-        Ok(match values {
-            Ok(Ok(values)) => permitted.count(values),
+        let keys: Vec<String> = std::iter::once(&field.key).chain(&field.also).cloned().collect();
+        // One scan at a time: a count reads everybody.
+        let Ok(_turn) = self.gateway.counting.acquire().await else { return Err(Reason::Upstream) };
+        let enclave = Arc::clone(&self.gateway.enclave);
+        let counts = tokio::task::spawn_blocking(move || counts(&enclave, &collection, &keys)).await;
+        Ok(match counts {
+            Ok(Ok(Some(counts))) => permitted.count(counts),
+            Ok(Ok(None)) => Err(permitted.refuse(Reason::Limit)),
             _ => Err(permitted.refuse(Reason::Upstream)),
         })
     }
 }
 
-/// One value a person: the first record of the collection that has the key. Inside the region; only counts
-/// of large groups leave.
-fn values(
+/// People by value: each person counts once, by their first record of the collection that has the field.
+/// Inside the region; only counts of large groups leave. `None` when there are too many values to be groups.
+fn counts(
     enclave: &crate::Enclave,
     collection: &Name,
-    key: &str,
-) -> Result<Vec<String>, vault::records::RecordError> {
+    keys: &[String],
+) -> Result<Option<BTreeMap<String, u64>>, vault::records::RecordError> {
     let records = enclave.records();
-    let mut values = Vec::new();
+    let mut counts = BTreeMap::new();
     for person in records.people() {
         let (_, person) = person?;
-        let keys = records.keys_of(enclave.keys(), &person)?;
-        let first = records.collection(&person, &keys, collection.as_str(), 1)?;
-        let value = first.first().and_then(|json| serde_json::from_slice::<serde_json::Value>(json).ok());
-        let value = value.as_ref().and_then(|v| v.get(key)).and_then(|v| v.as_str());
-        values.push(value.unwrap_or("unknown").to_owned());
+        let sealed = records.keys_of(enclave.keys(), &person)?;
+        let found = records.collection(&person, &sealed, collection.as_str(), LOOKED_AT, ANSWER_MAX)?;
+        let value = found.iter().find_map(|json| value_of(json, keys));
+        *counts.entry(value.unwrap_or_else(|| "unknown".to_owned())).or_default() += 1;
+        if counts.len() > GROUPS_MAX {
+            return Ok(None);
+        }
     }
-    Ok(values)
+    Ok(Some(counts))
+}
+
+/// The value of the first of these keys that a record has, if it is one word, number or truth.
+fn value_of(json: &[u8], keys: &[String]) -> Option<String> {
+    let record: serde_json::Value = serde_json::from_slice(json).ok()?;
+    let value = keys.iter().find_map(|k| record.get(k))?;
+    match value {
+        serde_json::Value::String(text) => Some(text.clone()),
+        serde_json::Value::Number(number) => Some(number.to_string()),
+        serde_json::Value::Bool(truth) => Some(truth.to_string()),
+        _ => None,
+    }
 }

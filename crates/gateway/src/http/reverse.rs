@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use crossing::{Ask, Refused, Treated};
 use http::Method;
-use hyper::body::{Body, Incoming};
 use model::facts::Evidence;
 use model::lanes::{Form, SubjectFrom, Way};
 use model::{Purpose, Reason};
@@ -11,7 +10,7 @@ use transform::json::{self, Limits};
 
 use super::answer::Answer;
 use super::route::Context;
-use super::upstream::Call;
+use super::upstream::{Call, Upstream};
 use crate::enclave::LiveLane;
 
 /// The limits of a lane's bodies.
@@ -33,14 +32,18 @@ pub(super) fn form(lane: &model::lanes::Lane) -> (json::Form, &'static str) {
 }
 
 impl Context<'_> {
-    pub(super) async fn reverse(&self, lane: &LiveLane, method: &Method, body: Incoming) -> Answer {
+    pub(super) async fn reverse(
+        &self,
+        lane: &LiveLane,
+        method: &Method,
+        body: Result<Bytes, Reason>,
+    ) -> Answer {
         let name = &lane.lane.name;
         if lane.lane.way != Way::Reverse || method.as_str() != lane.lane.method {
             return self.refuse_early(name, Reason::Unknown).await;
         }
-        // No lane of this kind takes a body: nothing of it could be checked.
-        if !body.is_end_stream() {
-            return self.refuse_early(name, Reason::Request).await;
+        if let Err(reason) = body {
+            return self.refuse_early(name, reason).await;
         }
         let treated = match self.through(lane).await {
             Ok(treated) => treated,
@@ -73,10 +76,12 @@ impl Context<'_> {
             answer_max: usize::try_from(lane.lane.body_bytes_max).unwrap_or(usize::MAX),
         };
         let answer = match self.gateway.upstreams.get(lane.lane.upstream.as_str()) {
-            Some(upstream) => self.gateway.caller.call(upstream, call).await,
-            None => Err(Reason::Upstream),
+            // A destination outside is for forward lanes: a person's handle must not go there in a header.
+            Some(upstream @ Upstream::Inside(_)) => self.gateway.caller.call(upstream, call).await,
+            _ => Err(Reason::Upstream),
         };
         Ok(match answer {
+            Ok(_) if !self.still(&lane.lane.name, &ground) => Err(permitted.refuse(Reason::Evidence)),
             Ok(body) => permitted.treat(&body, form(&lane.lane).0, &limits(&lane.lane)),
             Err(reason) => Err(permitted.refuse(reason)),
         })

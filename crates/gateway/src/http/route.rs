@@ -2,10 +2,12 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
 use crossing::identify::{Session, VerifiedActor, Who};
 use crossing::{Ask, Refused, Selection, Treated};
+use http::request::Parts;
 use http::{HeaderMap, Method, Request, StatusCode};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use model::facts::{Evidence, FlowFacts};
 use model::lanes::{Flow, Way};
 use model::{Country, Direction, FlowId, Name, Purpose, Reason, SubjectId, Tag, Treatment, UnixSeconds};
@@ -15,6 +17,7 @@ use tracing::{Instrument, Span};
 use super::answer::{self, Answer, Sender};
 use super::body;
 use super::head;
+use super::query::QUERY_MAX;
 use super::serve::Gateway;
 use crate::enclave::{self, Live};
 use crate::metrics::Labels;
@@ -31,6 +34,7 @@ pub(super) const ROWS: &[Treatment] = &[Treatment::Plain, Treatment::Pseudonymis
 pub(super) struct Context<'a> {
     pub(super) gateway: &'a Gateway,
     pub(super) live: &'a Live,
+    pub(super) session: &'a Session,
     pub(super) actor: &'a VerifiedActor,
     pub(super) now: UnixSeconds,
     pub(super) flow: FlowId,
@@ -50,8 +54,16 @@ pub(super) async fn handle(gateway: &Gateway, session: &Session, request: Reques
     let (parts, body) = request.into_parts();
     // A query would be a second place for parameters, and one that is logged.
     let path = if parts.uri.query().is_some() { "" } else { parts.uri.path() };
-    let wanted = head::check(&parts, gateway.hosts()).map(|()| (&parts.method, path, body));
-    answer(gateway, session, &parts.headers, wanted).instrument(span).await
+    let checked = head::check(&parts, gateway.hosts());
+    let run = async {
+        // The body first: whatever is decided from, time and place included, is looked at after it is here.
+        let wanted = match checked {
+            Ok(()) => Ok((&parts.method, path, receive(gateway, &parts, path, body).await)),
+            Err(reason) => Err(reason),
+        };
+        answer(gateway, session, &parts.headers, wanted).await
+    };
+    run.instrument(span).await
 }
 
 /// Records that somebody known sent what is no HTTP. They have their answer already; there was no request that
@@ -60,11 +72,30 @@ pub(super) async fn unreadable(gateway: &Gateway, session: &Session) {
     let _ = answer(gateway, session, &HeaderMap::new(), Err(Reason::Malformed)).await;
 }
 
+/// A caller's body, whole and in time, where one is expected; elsewhere there must be none.
+async fn receive(gateway: &Gateway, parts: &Parts, path: &str, body: Incoming) -> Result<Bytes, Reason> {
+    let max = match (&parts.method, path) {
+        (&Method::POST, "/v1/read" | "/v1/count") => QUERY_MAX,
+        (&Method::POST, path) => {
+            let live = gateway.enclave.live();
+            let lane = path.strip_prefix("/out/").and_then(|name| live.lanes.get(name));
+            lane.map_or(0, |l| usize::try_from(l.lane.body_bytes_max).unwrap_or(usize::MAX))
+        }
+        _ => 0,
+    };
+    if max == 0 {
+        // Nothing of it could be checked.
+        return if body.is_end_stream() { Ok(Bytes::new()) } else { Err(Reason::Request) };
+    }
+    let read = body::read(&parts.headers, body, max);
+    tokio::time::timeout(gateway.body_timeout(), read).await.unwrap_or(Err(Reason::Limit))
+}
+
 async fn answer(
     gateway: &Gateway,
     session: &Session,
     headers: &HeaderMap,
-    wanted: Result<(&Method, &str, Incoming), Reason>,
+    wanted: Result<(&Method, &str, Result<Bytes, Reason>), Reason>,
 ) -> Answer {
     let (now, _) = enclave::now();
     let enclave = &gateway.enclave;
@@ -77,7 +108,8 @@ async fn answer(
         Err(e) => return answer::broken(&e),
     };
     let live = enclave.live();
-    let context = Context { gateway, live: &live, actor: &actor, now, flow, headers, started: Instant::now() };
+    let started = Instant::now();
+    let context = Context { gateway, live: &live, session, actor: &actor, now, flow, headers, started };
     match wanted {
         Ok((method, path, body)) => context.route(method, path, body).await,
         Err(reason) => context.refuse_unknown(reason).await,
@@ -85,7 +117,7 @@ async fn answer(
 }
 
 impl Context<'_> {
-    async fn route(&self, method: &Method, path: &str, body: Incoming) -> Answer {
+    async fn route(&self, method: &Method, path: &str, body: Result<Bytes, Reason>) -> Answer {
         let lane = |prefix| path.strip_prefix(prefix).and_then(|name| self.live.lanes.get(name));
         match (method, path) {
             (&Method::POST, "/v1/read") => self.read(body).await,
@@ -203,11 +235,23 @@ impl Context<'_> {
         }
     }
 
-    /// Records a refusal that came before a decision could be asked for.
+    /// Records a refusal that came before a decision could be asked for. The person named in a header sees it.
     pub(super) async fn refuse_early(&self, lane: &Name, reason: Reason) -> Answer {
-        let ground = Ground { evidence: Evidence::None, name: None };
+        let subject = self.subject().ok().flatten();
+        self.refuse_about(lane, reason, subject).await
+    }
+
+    /// As [`Self::refuse_early`], about the person that the body names.
+    pub(super) async fn refuse_about(
+        &self,
+        lane: &Name,
+        reason: Reason,
+        subject: Option<(SubjectId, Tag)>,
+    ) -> Answer {
+        let named = |header| self.header(header).ok().flatten().and_then(|text| Name::parse(text).ok());
+        let ground = Ground { evidence: Evidence::None, name: named(GRANT).or_else(|| named(CASE)) };
         let purpose = self.purpose().unwrap_or(Purpose::Operation);
-        let ask = self.ask(lane, lane, &self.live.nothing, purpose, &ground);
+        let ask = Ask { subject, ..self.ask(lane, lane, &self.live.nothing, purpose, &ground) };
         let refused = self.live.road.refuse(&ask, reason);
         self.refuse(lane, refused).await
     }
@@ -226,10 +270,16 @@ impl Context<'_> {
         if reverse { Sender::Behind } else { Sender::Caller }
     }
 
-    /// Reads the caller's body, whole and in time.
-    pub(super) async fn caller_body(&self, body: Incoming, max: usize) -> Result<bytes::Bytes, Reason> {
-        let read = body::read(self.headers, body, max);
-        tokio::time::timeout(self.gateway.body_timeout(), read).await.unwrap_or(Err(Reason::Limit))
+    /// Whether actor, place and ground are what they were, after something was waited for.
+    pub(super) fn still(&self, lane: &Name, ground: &Ground) -> bool {
+        let (now, _) = enclave::now();
+        if now == self.now {
+            return true;
+        }
+        let Ok(actor) = self.gateway.enclave.identify(self.session, now) else { return false };
+        let then = Context { actor: &actor, now, ..*self };
+        actor.principal() == self.actor.principal()
+            && then.ground(Some(lane)).is_ok_and(|g| g.evidence == ground.evidence)
     }
 
     /// Records a refusal, then tells it.
@@ -306,7 +356,7 @@ impl Context<'_> {
             .record("reason", reason.word());
     }
 
-    /// A country in which the caller is known to be, for messages of the demo and the tests.
+    /// Where the caller is.
     pub(super) fn place(&self) -> Country {
         self.actor.principal().country
     }

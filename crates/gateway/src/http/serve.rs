@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use model::Explain;
+use model::{Explain, UnixSeconds};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -28,6 +29,10 @@ use crate::enclave::{self, Enclave};
 use crate::spiffe;
 use crate::token::Tokens;
 
+/// Longest life of a connection: an idle one holds a slot.
+const CONNECTION_AGE_MAX: Duration = Duration::from_secs(600);
+/// How long an old connection may take to end.
+const CONNECTION_ENDING_MAX: Duration = Duration::from_secs(30);
 /// Pause after a failed accept.
 const SHORTAGE: Duration = Duration::from_millis(10);
 
@@ -54,6 +59,8 @@ pub struct Gateway {
     pub(super) upstreams: HashMap<String, Upstream>,
     pub(super) caller: Caller,
     hosts: Hosts,
+    /// One count at a time.
+    pub(super) counting: Semaphore,
     tokens: Tokens,
     settings: Settings,
 }
@@ -98,7 +105,7 @@ impl Gateway {
     ) -> Self {
         let caller = Caller::new(settings.upstream_timeout);
         let hosts = Hosts::new(&settings.hosts, std::iter::once(settings.listen).chain(settings.cleartext));
-        Self { enclave, upstreams, caller, hosts, tokens, settings }
+        Self { enclave, upstreams, caller, counting: Semaphore::new(1), hosts, tokens, settings }
     }
 
     /// The names under which it is asked.
@@ -183,8 +190,11 @@ async fn plain(gateway: Arc<Gateway>, stream: TcpStream, peer: SocketAddr) {
     connected(gateway, stream, peer.ip(), None, false).await;
 }
 
+/// A session and when its certificate ends: connections may live longer.
+type Shown = (Session, UnixSeconds);
+
 /// The session named by a verified client certificate: exactly one URI, and ours.
-fn session_of(programme: &str, der: &[u8]) -> Option<Session> {
+fn session_of(programme: &str, der: &[u8]) -> Option<Shown> {
     let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
     let names = certificate.subject_alternative_name().ok()??;
     let mut uris = names.value.general_names.iter().filter_map(|n| match n {
@@ -192,12 +202,15 @@ fn session_of(programme: &str, der: &[u8]) -> Option<Session> {
         _ => None,
     });
     match (uris.next(), uris.next()) {
-        (Some(uri), None) => spiffe::read(programme, uri).ok(),
+        (Some(uri), None) => {
+            let until = u64::try_from(certificate.validity().not_after.timestamp()).ok()?;
+            Some((spiffe::read(programme, uri).ok()?, UnixSeconds(until)))
+        }
         _ => None,
     }
 }
 
-async fn connected<S>(gateway: Arc<Gateway>, stream: S, peer: IpAddr, session: Option<Session>, h2: bool)
+async fn connected<S>(gateway: Arc<Gateway>, stream: S, peer: IpAddr, session: Option<Shown>, h2: bool)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -212,7 +225,8 @@ where
     if h2 {
         let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
         builder.timer(TokioTimer::new()).max_concurrent_streams(64).max_header_list_size(16 << 10);
-        let _ = builder.serve_connection(io, service).await;
+        let connection = std::pin::pin!(builder.serve_connection(io, service));
+        let _ = until_old(connection, |c| c.graceful_shutdown()).await;
     } else {
         let mut builder = hyper::server::conn::http1::Builder::new();
         builder
@@ -220,13 +234,26 @@ where
             .header_read_timeout(head_timeout)
             .max_headers(64)
             .max_buf_size(64 << 10);
-        let ended = builder.serve_connection(io, service).await;
-        if let (Err(e), Some(session)) = (ended, known)
+        let connection = std::pin::pin!(builder.serve_connection(io, service));
+        let ended = until_old(connection, |c| c.graceful_shutdown()).await;
+        if let (Some(Err(e)), Some((session, _))) = (ended, known)
             && e.is_parse()
         {
             route::unreadable(&served, &placed(&served, session, peer)).await;
         }
     }
+}
+
+/// Serves a connection until it ends or is old; then it is asked to end, and after a while it is dropped.
+async fn until_old<C: Future>(
+    mut connection: Pin<&mut C>,
+    end: impl FnOnce(Pin<&mut C>),
+) -> Option<C::Output> {
+    if let Ok(ended) = tokio::time::timeout(CONNECTION_AGE_MAX, connection.as_mut()).await {
+        return Some(ended);
+    }
+    end(connection.as_mut());
+    tokio::time::timeout(CONNECTION_ENDING_MAX, connection).await.ok()
 }
 
 /// A session with the country that its address speaks for.
@@ -237,12 +264,12 @@ fn placed(gateway: &Gateway, session: Session, peer: IpAddr) -> Session {
 
 async fn answer_one(
     gateway: &Gateway,
-    session: Option<Session>,
+    session: Option<Shown>,
     peer: IpAddr,
     request: Request<Incoming>,
 ) -> answer::Answer {
     let session = match session {
-        Some(session) => Some(session),
+        Some((session, until)) => (enclave::now().0 < until).then_some(session),
         None => bearer(gateway, &request),
     };
     let Some(session) = session else {

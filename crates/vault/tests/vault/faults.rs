@@ -170,7 +170,9 @@ fn matrix(step: Step) {
             }
         }
     }
-    assert!(fired >= 16, "{step:?} failed in {fired} runs only");
+    // A recycled segment takes the place of a new one whenever the publisher is ahead.
+    let least = if step == Step::Allocate { 4 } else { 16 };
+    assert!(fired >= least, "{step:?} failed in {fired} runs only");
 }
 
 #[test]

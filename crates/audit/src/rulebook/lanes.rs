@@ -1,0 +1,187 @@
+//! What the auditor reads of `lanes.toml`: the lanes by the name that headers carry, and the flows.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::{
+    codes::{basis_code, is_country, purpose_code},
+    hash::sha256,
+};
+
+/// First 8 bytes of SHA-256 of a lane's name.
+pub(crate) type ShortName = [u8; 8];
+
+/// All lanes and flows.
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    pub(crate) lanes: BTreeMap<ShortName, Lane>,
+    pub(crate) flows: BTreeMap<String, Flow>,
+}
+
+/// One lane.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) name: String,
+    pub(crate) dataset: String,
+    pub(crate) rows_max: u64,
+}
+
+/// One registered flow.
+#[derive(Debug)]
+pub(crate) struct Flow {
+    pub(crate) lane: ShortName,
+    pub(crate) fields: String,
+    pub(crate) destination: String,
+    /// The word; it is one of the known.
+    pub(crate) basis: String,
+    pub(crate) purpose: u16,
+    pub(crate) active: bool,
+}
+
+/// Why lanes cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LanesError {
+    #[error("it cannot be read: {}", .0.message())]
+    Toml(#[from] toml::de::Error),
+    #[error("lane `{0}` has the name, or the short name, of another")]
+    Lane(String),
+    #[error("flow `{0}` is declared twice")]
+    Twice(String),
+    #[error("the {1} of flow `{0}` is unknown")]
+    Unknown(String, &'static str),
+}
+
+#[derive(Deserialize)]
+struct Raw {
+    #[serde(default)]
+    lane: Vec<RawLane>,
+    #[serde(default)]
+    flow: Vec<RawFlow>,
+}
+
+#[derive(Deserialize)]
+struct RawLane {
+    name: String,
+    dataset: String,
+    rows_max: u64,
+}
+
+#[derive(Deserialize)]
+struct RawFlow {
+    name: String,
+    lane: String,
+    fields: String,
+    destination: String,
+    basis: String,
+    purpose: String,
+    active: bool,
+}
+
+impl Lanes {
+    pub(crate) fn parse(text: &str) -> Result<Self, LanesError> {
+        let raw: Raw = toml::from_str(text)?;
+        let (mut lanes, mut flows) = (BTreeMap::new(), BTreeMap::new());
+        for RawLane { name, dataset, rows_max } in raw.lane {
+            let lane = Lane { name, dataset, rows_max };
+            if let Some(other) = lanes.insert(short_name(&lane.name), lane) {
+                return Err(LanesError::Lane(other.name));
+            }
+        }
+        for flow in raw.flow {
+            let (name, flow) = flow.check(&lanes)?;
+            if flows.insert(name.clone(), flow).is_some() {
+                return Err(LanesError::Twice(name));
+            }
+        }
+        Ok(Self { lanes, flows })
+    }
+}
+
+impl RawFlow {
+    fn check(self, lanes: &BTreeMap<ShortName, Lane>) -> Result<(String, Flow), LanesError> {
+        let unknown = |what| LanesError::Unknown(self.name.clone(), what);
+        let lane = short_name(&self.lane);
+        if !lanes.contains_key(&lane) {
+            return Err(unknown("lane"));
+        }
+        if !is_country(self.destination.as_bytes()) {
+            return Err(unknown("destination"));
+        }
+        basis_code(&self.basis).ok_or_else(|| unknown("basis"))?;
+        let purpose = purpose_code(&self.purpose).ok_or_else(|| unknown("purpose"))?;
+        let Self { name, fields, destination, basis, active, .. } = self;
+        Ok((name, Flow { lane, fields, destination, basis, purpose, active }))
+    }
+}
+
+fn short_name(name: &str) -> ShortName {
+    let [a, b, c, d, e, f, g, h, ..] = sha256(name.as_bytes());
+    [a, b, c, d, e, f, g, h]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+        [[lane]]
+        name = "feed"
+        way = "reverse"
+        dataset = "video"
+        rows_max = 1_000
+        [lane.bind]
+        "/*/handle" = "video.feed.handle"
+        [[lane]]
+        name = "second"
+        dataset = "video"
+        rows_max = 1
+        [[flow]]
+        name = "feed-us"
+        lane = "feed"
+        sink = "partner"
+        fields = "interop"
+        destination = "US"
+        basis = "bcr"
+        purpose = "interoperability"
+        active = true
+        [[flow]]
+        name = "second-us"
+        lane = "second"
+        fields = "interop"
+        destination = "US"
+        basis = "adequacy"
+        purpose = "migration"
+        active = false
+    "#;
+
+    #[test]
+    fn lanes_are_found_by_short_name_and_flows_by_name() {
+        let lanes = Lanes::parse(GOOD).unwrap();
+        let flow = &lanes.flows["feed-us"];
+        assert_eq!(flow.lane, sha256(b"feed")[..8]);
+        assert_eq!((flow.purpose, flow.basis.as_str(), flow.active), (7, "bcr", true));
+        assert_eq!(lanes.flows["second-us"].purpose, 10);
+        let lane = &lanes.lanes[&flow.lane];
+        assert_eq!((lane.name.as_str(), lane.dataset.as_str(), lane.rows_max), ("feed", "video", 1000));
+        assert!(Lanes::parse("# nothing").is_ok());
+    }
+
+    #[test]
+    fn lanes_and_flows_with_two_meanings_are_refused() {
+        for (from, to) in [
+            ("name = \"second\"", "name = \"feed\""),
+            ("name = \"second-us\"", "name = \"feed-us\""),
+            ("lane = \"feed\"", "lane = \"other\""),
+            ("basis = \"bcr\"", "basis = \"trust\""),
+            ("purpose = \"migration\"", "purpose = \"marketing\""),
+            ("destination = \"US\"", "destination = \"us\""),
+            ("active = true", "active = \"true\""),
+            ("active = true", "# silent"),
+            ("rows_max = 1_000", "rows_max = -1"),
+            ("dataset = \"video\"", "# none"),
+        ] {
+            assert!(Lanes::parse(&GOOD.replacen(from, to, 1)).is_err(), "{from} → {to}");
+        }
+    }
+}
