@@ -201,6 +201,8 @@ impl Lanes {
     }
 }
 
+/// The gateway's own ways; a lane of that name would be taken for one.
+const RESERVED: [&str; 4] = ["read", "count", "own", "unknown"];
 /// Most rows of a lane, so that the tags and sections of all its people fit into one entry.
 const ROWS_MAX: u32 = 10_000;
 /// Largest body of a lane, in bytes: bodies are held in memory.
@@ -220,6 +222,9 @@ fn lane(place: &str, raw: RawLane, catalogue: &Catalogue, p: &mut Problems) -> O
             SubjectFrom::None
         }
     };
+    if RESERVED.contains(&raw.name.as_str()) {
+        p.add(place, "the name is one of the gateway's own", rename);
+    }
     if catalogue.dataset(&raw.dataset).is_none() {
         p.add(place, format!("dataset `{}` is not declared", raw.dataset), "declare it in catalogue.toml");
     }
@@ -352,6 +357,7 @@ mod tests {
             ("source = \"inside\"", ""),
             ("fields = \"l\"", "fields = \"nothing\""),
             ("rows_max = 10", "rows_max = 10001"),
+            ("name = \"signals\"", "name = \"count\""),
             ("lane = \"signals\"", "lane = \"other\""),
             ("path = \"/v1\"", "path = \"/v1/../admin\""),
             ("method = \"POST\"", "method = \"DELETE\""),
