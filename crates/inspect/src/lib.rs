@@ -148,12 +148,16 @@ pub fn is_clean(text: &[u8]) -> bool {
     found.is_empty()
 }
 
-/// True for an RFC 3339 time and nothing else: common, full of digits, and never an identifier.
+/// True for an RFC 3339 time of the years 1000 to 2999 and nothing else: common, full of digits, and never an
+/// identifier. What looks like another year may be a number that begins like a telephone's (`0010-…`).
 fn is_timestamp(text: &[u8]) -> bool {
-    const SHAPE: &[u8; 19] = b"0000-00-00T00:00:00";
+    const SHAPE: &[u8; 19] = b"1000-M0-D0T00:00:00";
     let Some((time, rest)) = text.split_first_chunk::<19>() else { return false };
     let like = |(b, shape): (&u8, &u8)| match shape {
         b'0' => b.is_ascii_digit(),
+        b'1' => matches!(b, b'1' | b'2'),
+        b'M' => matches!(b, b'0' | b'1'),
+        b'D' => matches!(b, b'0'..=b'3'),
         b'T' => matches!(b, b'T' | b't' | b' '),
         _ => b == shape,
     };
