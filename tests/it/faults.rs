@@ -112,10 +112,10 @@ async fn a_ledger_that_cannot_be_written_closes_the_border_until_it_can() {
     stage.must_audit_clean();
 }
 
-/// Today's result, and not what is wanted: the store of records refuses everything after one refused write, so
-/// that the tags of entries that wait for publication are noted only after a restart. Nothing is lost by it.
+/// The store of records refuses everything after one refused write, so that people's own lists stay behind until a
+/// restart, and say how far they go. The tree is published all the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn entries_that_wait_when_the_disk_refuses_are_published_after_a_restart() {
+async fn entries_that_wait_when_the_disk_refuses_are_published_and_listed_after_a_restart() {
     const PUBLISH: Duration = Duration::from_millis(500);
     let mut stage = Stage::new(8).await;
     stage.world.reconfigure(|c| c.replace("publish_every_ms = 250", "publish_every_ms = 500")).unwrap();
@@ -140,15 +140,17 @@ async fn entries_that_wait_when_the_disk_refuses_are_published_after_a_restart()
     until("the border opens by itself", || stage.world.status().unwrap()["border"] == "open").await;
     let again = ana.post("/v1/read", &SUPPORT, &query).await.unwrap();
     assert!(stage.is_email(&again, 0), "{}", again.text());
-    tokio::time::sleep(3 * PUBLISH).await;
+    stage.world.published().unwrap();
     let status = stage.world.status().unwrap();
     assert!(
-        status["published"].as_u64() < status["entries"].as_u64(),
+        status["listed"].as_u64() < status["published"].as_u64(),
         "mended: say so in the name of this test"
     );
     stage.world.kill().unwrap();
     stage.world.start().unwrap();
     stage.world.published().unwrap();
+    let status = stage.world.status().unwrap();
+    assert_eq!(status["listed"], status["published"]);
     let entries = entries(&stage.world.ledger());
     for answer in [open, again] {
         let index = usize::try_from(answer.receipt().unwrap()).unwrap();

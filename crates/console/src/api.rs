@@ -35,13 +35,15 @@ pub struct LogState {
     pub entries: u64,
     /// Published entries.
     pub published: u64,
+    /// Published entries that people's own lists show.
+    pub listed: u64,
 }
 
 impl LogState {
     /// The state of a log.
     #[must_use]
     pub fn of(log: &Log) -> Self {
-        Self { border: log.border(), entries: log.size(), published: log.published() }
+        Self { border: log.border(), entries: log.size(), published: log.published(), listed: log.listed() }
     }
 }
 
@@ -62,6 +64,7 @@ pub struct Status {
     why: Option<String>,
     entries: u64,
     published: u64,
+    listed: u64,
     people: Option<usize>,
     witnesses: &'static str,
 }
@@ -82,6 +85,7 @@ impl Shown {
             why,
             entries: log.entries,
             published: log.published,
+            listed: log.listed,
             people: (self.people)(),
             // INVARIANT: said by every status until a quorum of others signs.
             witnesses: "not independently witnessed",

@@ -208,6 +208,7 @@ pub(crate) struct Shared {
     pub(crate) unpublished: AtomicU64,
     pub(crate) committed: AtomicU64,
     pub(crate) published: AtomicU64,
+    pub(crate) listed: AtomicU64,
     pub(crate) options: Options,
 }
 
@@ -223,6 +224,7 @@ impl Shared {
             unpublished: AtomicU64::new(size - published),
             committed: AtomicU64::new(size),
             published: AtomicU64::new(published),
+            listed: AtomicU64::new(0),
             options,
         }
     }
@@ -373,6 +375,12 @@ impl Log {
     #[must_use]
     pub fn published(&self) -> u64 {
         self.shared.published.load(Ordering::Acquire)
+    }
+
+    /// Published entries whose tags are noted, so that people's own lists are complete so far.
+    #[must_use]
+    pub fn listed(&self) -> u64 {
+        self.published().min(self.shared.listed.load(Ordering::Acquire))
     }
 
     /// The published checkpoint.

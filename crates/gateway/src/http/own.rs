@@ -56,18 +56,18 @@ impl Context<'_> {
 
 /// The list, as JSON, and its length: the newest entries that name this person, as far as they are published.
 fn history(enclave: &Enclave, seal: &PersonSeal) -> Option<(Vec<u8>, u32)> {
-    let published = enclave.log().published();
+    let listed = enclave.log().listed();
     let indices = enclave.records().entries_of(&seal.tag, SHOWN_MAX + 1).ok()?;
     let more = indices.len() > SHOWN_MAX;
     let mut list = Vec::new();
-    for index in indices.into_iter().take(SHOWN_MAX).filter(|i| *i < published) {
+    for index in indices.into_iter().take(SHOWN_MAX).filter(|i| *i < listed) {
         list.push(one(enclave, index, seal)?);
     }
     let rows = u32::try_from(list.len()).ok()?;
     let body = serde_json::json!({
         "crossings": list,
         "older_ones_not_shown": more,
-        "covers_entries_before": published,
+        "covers_entries_before": listed,
         "witnesses": "not independently witnessed",
     });
     Some((body.to_string().into_bytes(), rows))

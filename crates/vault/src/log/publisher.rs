@@ -19,10 +19,12 @@ use crate::disk::Disk;
 
 /// Something to do on the disk; the order matters, and each may be done twice.
 enum Step {
-    Tags(Vec<(Tag, u64)>),
     Put(PathBuf, Vec<u8>),
     Checkpoint(String, u64),
 }
+
+/// Most tags that are held for an index that refuses them.
+const UNTAGGED_MAX: usize = 1 << 20;
 
 /// A flush failed: nobody knows what of the tree is on the disk.
 pub(super) struct Unflushed;
@@ -45,13 +47,14 @@ impl State {
         shared: Arc<Shared>,
         index: Arc<dyn TagIndex>,
     ) -> Publisher {
-        let (steps, replaced) = (VecDeque::new(), Vec::new());
+        let (steps, replaced, untagged) = (VecDeque::new(), Vec::new(), Some(Vec::new()));
         Publisher {
             state: self,
             disk,
             shared,
             index,
             steps,
+            untagged,
             replaced,
             flushed: Instant::now(),
             checkpoint: None,
@@ -65,6 +68,9 @@ pub(super) struct Publisher {
     shared: Arc<Shared>,
     index: Arc<dyn TagIndex>,
     steps: VecDeque<Step>,
+    /// Tags that the index has not taken yet; `None` when there were too many to hold. The tree is published all
+    /// the same, but the frames are kept, from which a restart notes them.
+    untagged: Option<Vec<(Tag, u64)>>,
     /// Folders of partial files whose full file is written. They are all that a restart has until the full
     /// file is flushed.
     replaced: Vec<PathBuf>,
@@ -121,7 +127,10 @@ impl Publisher {
                 self.entry(logged, *hash);
             }
         }
-        self.steps.push_back(Step::Tags(pairs));
+        self.untagged = self.untagged.take().filter(|u| u.len() <= UNTAGGED_MAX).map(|mut u| {
+            u.extend(pairs);
+            u
+        });
         for tile in self.state.tiles.partial() {
             let (at, size) = (tile.at(), before);
             // A tile that did not grow may be flushed already, and a crash must not take it away again.
@@ -173,9 +182,9 @@ impl Publisher {
 
     /// Does the steps in order; what fails stays for the next round. Whether all were done.
     fn work(&mut self) -> bool {
+        self.tag();
         while let Some(step) = self.steps.front() {
             let result = match step {
-                Step::Tags(pairs) => self.index.add(pairs).map_err(std::io::Error::other),
                 Step::Put(path, bytes) => self.disk.put(path, bytes),
                 Step::Checkpoint(note, size) => {
                     let put = self.disk.replace(Path::new(CHECKPOINT), note.as_bytes());
@@ -193,6 +202,19 @@ impl Publisher {
         true
     }
 
+    /// Notes the tags of what was absorbed. What the index refuses is tried again, and does not hold up the tree.
+    fn tag(&mut self) {
+        let Some(untagged) = &mut self.untagged else { return };
+        if !untagged.is_empty() {
+            if let Err(e) = self.index.add(untagged) {
+                tracing::error!(error = %e, "people's own lists are behind; they will be complete after a restart");
+                return;
+            }
+            untagged.clear();
+        }
+        self.shared.listed.store(self.state.size(), Ordering::Release);
+    }
+
     fn published(&self, size: u64) {
         let before = self.shared.published.swap(size, Ordering::AcqRel);
         self.shared.unpublished.fetch_sub(size.saturating_sub(before), Ordering::AcqRel);
@@ -203,6 +225,11 @@ impl Publisher {
         self.flushed = Instant::now();
         let Some(checkpoint) = self.checkpoint.take() else { return Ok(()) };
         let size = self.state.size();
+        // INVARIANT: nothing is marked flushed whose tags are not noted, for a restart begins at the mark.
+        if self.untagged.as_ref().is_none_or(|u| !u.is_empty()) {
+            self.checkpoint = Some(checkpoint);
+            return Ok(());
+        }
         if let Err(e) = self.index.flush() {
             tracing::error!(error = %e, "the tag index was not flushed; it will be tried again");
             self.checkpoint = Some(checkpoint);
