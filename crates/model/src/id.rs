@@ -6,7 +6,7 @@ use data_encoding::{BASE32_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 
 /// Text that is not an identifier of the named kind. The text itself is not repeated: it may be personal.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a {kind}: {why}")]
+#[error("this is no {kind}: {why}")]
 pub struct IdError {
     kind: &'static str,
     why: &'static str,

@@ -2,7 +2,7 @@
 
 /// A word that is in no list.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{word}` is not a known {list}")]
+#[error("`{word}` is not in the list `{list}`")]
 pub struct UnknownWord {
     list: &'static str,
     word: String,

@@ -1,7 +1,6 @@
 //! The engine: facts in, facts with outcomes out.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
 
 use cedar_policy::{Authorizer, Context, Entities, EntityId, EntityUid, PolicySet, Request};
 use model::facts::{Facts, Group, PrincipalKind};
@@ -18,9 +17,6 @@ mod probe;
 #[cfg(test)]
 mod tests;
 
-/// How many decisions are remembered. They hold the second they were made in, so none outlives it.
-const MEMO_MAX: usize = 4096;
-
 /// What was decided, and by what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
@@ -34,7 +30,7 @@ pub struct Decision {
     pub errors: bool,
 }
 
-/// A validated rulebook, ready to decide. It holds no state but a bounded memory of its own answers.
+/// A validated rulebook, ready to decide. It holds no state.
 ///
 /// ```
 /// # use std::{fs, path::Path};
@@ -85,7 +81,6 @@ pub struct Engine {
     types: Types,
     loaded: Loaded,
     authorizer: Authorizer,
-    memo: Mutex<HashMap<Facts, Arc<Decision>>>,
 }
 
 /// The answer to one question.
@@ -113,7 +108,7 @@ impl Engine {
             }
         };
         let programme = rulebook.programme.clone();
-        let engine = Self { programme, types, loaded, authorizer: Authorizer::new(), memo: Mutex::default() };
+        let engine = Self { programme, types, loaded, authorizer: Authorizer::new() };
         problems.extend(engine.probe());
         problems.or(engine)
     }
@@ -151,23 +146,6 @@ impl Engine {
             duties: duties.into_iter().collect(),
             errors,
         }
-    }
-
-    /// [`decide`](Self::decide), remembering the answer for the rest of the second that the facts name.
-    #[must_use]
-    pub fn decide_cached(&self, mut facts: Facts) -> Arc<Decision> {
-        facts.groups.iter_mut().for_each(|g| g.outcome = None);
-        let lock = || self.memo.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = lock().get(&facts) {
-            return Arc::clone(known);
-        }
-        let decision = Arc::new(self.decide(facts.clone()));
-        let mut memo = lock();
-        if memo.len() >= MEMO_MAX {
-            memo.clear();
-        }
-        memo.insert(facts, Arc::clone(&decision));
-        decision
     }
 
     /// Whether a person may read their own record. Only a principal of kind subject may; groups are not

@@ -68,17 +68,3 @@ fn a_person_reads_their_own_record_and_only_after_a_strong_sign_in() {
         assert!(!engine.self_access(&facts), "{kind:?}");
     }
 }
-
-#[test]
-fn the_memory_of_decisions_is_bounded() {
-    let engine = Engine::new(&any::parse(&any::files())).unwrap();
-    let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let facts = any::facts().new_tree(&mut runner).unwrap().current();
-    let decision = Arc::new(engine.decide(facts.clone()));
-    for second in 0..MEMO_MAX as u64 {
-        let facts = Facts { now: model::UnixSeconds(second), ..facts.clone() };
-        engine.memo.lock().unwrap().insert(facts, Arc::clone(&decision));
-    }
-    let _ = engine.decide_cached(Facts { now: any::NOW, ..facts });
-    assert_eq!(engine.memo.lock().unwrap().len(), 1);
-}

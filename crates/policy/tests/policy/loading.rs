@@ -93,15 +93,3 @@ fn a_moment_outside_the_calendar_permits_nothing() {
     let decision = engine().decide(model::Facts { now: model::UnixSeconds(u64::MAX), ..facts });
     assert!(decision.errors && decision.facts.groups.iter().all(|g| g.outcome.is_none()));
 }
-
-#[test]
-fn a_remembered_decision_is_the_decision() {
-    let engine = engine();
-    let facts = request(employee("SG"), model::facts::Evidence::Case(case("ana")));
-    let first = engine.decide_cached(facts.clone());
-    let mut forged = facts.clone();
-    forged.groups.iter_mut().for_each(|g| g.outcome = Some(model::Treatment::Plain));
-    let second = engine.decide_cached(forged);
-    assert!(std::sync::Arc::ptr_eq(&first, &second), "outcomes are no part of the question");
-    assert_eq!(*first, engine.decide(facts));
-}
