@@ -279,7 +279,12 @@ pub async fn serve(
     control.abort();
     enclave.log().close();
     if stopping.load(Ordering::Acquire) {
-        tracing::info!("stopped; everything recorded is durable and published");
+        let (durable, published) = (enclave.log().size(), enclave.log().published());
+        tracing::info!(
+            durable,
+            published,
+            "stopped; what is durable and not published yet, the next start publishes"
+        );
     }
     Ok(served?)
 }
