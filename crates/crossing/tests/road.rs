@@ -1,5 +1,7 @@
 //! Claims about the whole road, on the starter rulebook and a storage in memory.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 use std::sync::OnceLock;
 
 use access::{Actor, ActorKind};
