@@ -1,6 +1,8 @@
 //! The sealed detail of an entry: who, whose, what and exactly when, readable only with keys that can be
 //! destroyed. Byte form: `docs/formats/detail.md`.
 
+use std::sync::OnceLock;
+
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::hmac;
 use model::{FlowId, Tag};
@@ -12,26 +14,61 @@ const NONCE: usize = 12;
 const SEAL: usize = 16;
 
 /// A key of 32 bytes that prints nothing.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SecretKey([u8; 32]);
+pub struct SecretKey {
+    bytes: [u8; 32],
+    /// Made on first use: the key of an epoch seals every entry of a day.
+    ready: OnceLock<Ready>,
+}
+
+/// What a key needs before it seals or opens.
+struct Ready {
+    cipher: LessSafeKey,
+    /// Binds a section to one key, which the cipher alone does not.
+    commitment: [u8; 16],
+}
 
 impl SecretKey {
     /// Wraps key bytes.
     #[must_use]
     pub const fn new(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+        Self { bytes, ready: OnceLock::new() }
     }
 
     /// The bytes, for whoever derives or wraps.
     #[must_use]
     pub const fn bytes(&self) -> &[u8; 32] {
-        &self.0
+        &self.bytes
+    }
+
+    fn ready(&self) -> Result<&Ready, DetailError> {
+        if let Some(ready) = self.ready.get() {
+            return Ok(ready);
+        }
+        let cipher = UnboundKey::new(&AES_256_GCM, &self.bytes).map_err(|_| DetailError::Key)?;
+        let tag =
+            hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &self.bytes), b"clover detail key commitment");
+        let commitment = *tag.as_ref().first_chunk().ok_or(DetailError::Key)?;
+        Ok(self.ready.get_or_init(|| Ready { cipher: LessSafeKey::new(cipher), commitment }))
     }
 }
 
+impl Clone for SecretKey {
+    fn clone(&self) -> Self {
+        Self::new(self.bytes)
+    }
+}
+
+impl PartialEq for SecretKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for SecretKey {}
+
 impl Drop for SecretKey {
     fn drop(&mut self) {
-        self.0.zeroize();
+        self.bytes.zeroize();
     }
 }
 
@@ -76,53 +113,65 @@ pub fn seal(
     people: &[PersonSection<'_>],
     random: &mut dyn FnMut(&mut [u8]),
 ) -> Result<Vec<u8>, DetailError> {
-    let mut entry_key = [0; 32];
-    random(&mut entry_key);
-    let mut out = Vec::with_capacity(256 + actor.len() + people.len() * 256);
+    // One draw for the whole record: each has a fixed cost. The entry's key comes first, then the nonces in order.
+    let mut drawn = vec![0; 32 + NONCE * (2 + people.len())];
+    random(&mut drawn);
+    let (entry_key, nonces) = drawn.split_first_chunk().ok_or(DetailError::Key)?;
+    let (entry_key, mut nonces) = (SecretKey::new(*entry_key), nonces.as_chunks().0.iter().copied());
+    let mut nonce = || nonces.next().ok_or(DetailError::Key);
+    let mut out =
+        Vec::with_capacity(256 + actor.len() + people.iter().map(|p| p.text.len() + 64).sum::<usize>());
     out.extend_from_slice(MAGIC);
     out.push(VERSION);
     out.extend_from_slice(&epoch.to_be_bytes());
-    section(&mut out, epoch_key, &aad(flow, b"entry-key"), &entry_key, random)?;
-    section(&mut out, &SecretKey(entry_key), &aad(flow, b"actor"), actor, random)?;
+    section(&mut out, epoch_key, &aad(flow, b"entry-key"), &entry_key.bytes, nonce()?)?;
+    section(&mut out, &entry_key, &aad(flow, b"actor"), actor, nonce()?)?;
     out.extend_from_slice(&u32::try_from(people.len()).unwrap_or(u32::MAX).to_be_bytes());
     for p in people {
         out.extend_from_slice(p.tag.bytes());
-        section(&mut out, p.key, &aad(flow, p.tag.bytes()), p.text, random)?;
+        section(&mut out, p.key, &aad(flow, p.tag.bytes()), p.text, nonce()?)?;
     }
+    drawn.zeroize();
     Ok(out)
 }
 
-fn aad(flow: &FlowId, part: &[u8]) -> Vec<u8> {
-    [&flow.bytes()[..], part].concat()
+/// What a section is bound to: the flow and the section's place. Contexts are at most 16 bytes.
+struct Place {
+    bytes: [u8; 32],
+    len: usize,
 }
 
-fn cipher(key: &SecretKey) -> Result<LessSafeKey, DetailError> {
-    UnboundKey::new(&AES_256_GCM, &key.0).map(LessSafeKey::new).map_err(|_| DetailError::Key)
+impl AsRef<[u8]> for Place {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
 }
 
-/// Binds a section to one key, which the cipher alone does not.
-fn commitment(key: &SecretKey) -> [u8; 16] {
-    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key.0), b"clover detail key commitment");
-    tag.as_ref().first_chunk().copied().unwrap_or([0; 16])
+fn aad(flow: &FlowId, part: &[u8]) -> Place {
+    let mut bytes = [0; 32];
+    bytes.iter_mut().zip(flow.bytes().iter().chain(part)).for_each(|(to, b)| *to = *b);
+    Place { bytes, len: 16 + part.len() }
 }
 
 fn section(
     out: &mut Vec<u8>,
     key: &SecretKey,
-    aad: &[u8],
+    aad: &Place,
     text: &[u8],
-    random: &mut dyn FnMut(&mut [u8]),
+    nonce: [u8; NONCE],
 ) -> Result<(), DetailError> {
-    let mut nonce = [0; NONCE];
-    random(&mut nonce);
+    let key = key.ready()?;
     out.extend_from_slice(&u32::try_from(text.len() + SEAL).unwrap_or(u32::MAX).to_be_bytes());
-    out.extend_from_slice(&commitment(key));
+    out.extend_from_slice(&key.commitment);
     out.extend_from_slice(&nonce);
-    let mut sealed = text.to_vec();
-    cipher(key)?
-        .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut sealed)
+    let start = out.len();
+    out.extend_from_slice(text);
+    let sealed = out.get_mut(start..).unwrap_or_default();
+    let tag = key
+        .cipher
+        .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), sealed)
         .map_err(|_| DetailError::Key)?;
-    out.extend_from_slice(&sealed);
+    out.extend_from_slice(tag.as_ref());
     Ok(())
 }
 
@@ -150,12 +199,14 @@ fn take_section<'a>(bytes: &mut &'a [u8]) -> Result<Sealed<'a>, DetailError> {
     Ok(Sealed { commitment, nonce, text: take(bytes, len)? })
 }
 
-fn open(key: &SecretKey, aad: &[u8], sealed: &Sealed<'_>) -> Result<Vec<u8>, DetailError> {
-    if sealed.commitment != commitment(key) {
+fn open(key: &SecretKey, aad: &Place, sealed: &Sealed<'_>) -> Result<Vec<u8>, DetailError> {
+    let key = key.ready()?;
+    if sealed.commitment != key.commitment {
         return Err(DetailError::Key);
     }
     let mut text = sealed.text.to_vec();
-    let len = cipher(key)?
+    let len = key
+        .cipher
         .open_in_place(Nonce::assume_unique_for_key(sealed.nonce), Aad::from(aad), &mut text)
         .map_err(|_| DetailError::Key)?
         .len();
@@ -203,9 +254,17 @@ impl<'a> Detail<'a> {
     /// # Errors
     /// [`DetailError::Key`] when the key is not that epoch's.
     pub fn open_actor(&self, flow: &FlowId, epoch_key: &SecretKey) -> Result<Vec<u8>, DetailError> {
-        let key = open(epoch_key, &aad(flow, b"entry-key"), &self.wrapped)?;
-        let key = SecretKey(key.try_into().map_err(|_| DetailError::Form)?);
+        let key = self.entry_key(flow, epoch_key)?;
         open(&key, &aad(flow, b"actor"), &self.actor)
+    }
+
+    /// The entry's own key: it opens the actor's and request's section of this record, and nothing else.
+    ///
+    /// # Errors
+    /// [`DetailError::Key`] when the key is not that epoch's.
+    pub fn entry_key(&self, flow: &FlowId, epoch_key: &SecretKey) -> Result<SecretKey, DetailError> {
+        let key = open(epoch_key, &aad(flow, b"entry-key"), &self.wrapped)?;
+        Ok(SecretKey::new(key.try_into().map_err(|_| DetailError::Form)?))
     }
 
     /// Opens one person's section.

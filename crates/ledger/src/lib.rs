@@ -5,16 +5,24 @@
 //! Start reading at [`entry`] for what is recorded, at [`sequencer`] for how it becomes durable.
 
 pub mod checkpoint;
+pub mod daymap;
 pub mod detail;
 pub mod entry;
 pub mod facts;
+pub mod gate;
+pub mod history;
+pub mod keylog;
 pub mod merkle;
 pub mod note;
+pub mod policy;
 pub mod proof;
 pub mod sequencer;
+pub mod site;
+pub mod stream;
 pub mod tile;
 pub mod wal;
+pub mod witness;
 
 pub use detail::SecretKey;
-pub use entry::{Draft, Entry, EntryKind, Subjects};
+pub use entry::{Draft, Entry, EntryKind, Outcome, StreamPlace, Subjects};
 pub use sequencer::{CommitError, Committed, Receipt, Sequencer, Storage, StorageError, Submission, sha256};

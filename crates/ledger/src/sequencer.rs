@@ -90,6 +90,13 @@ impl Submission {
         Self { entry, logged: Logged { leaf, detail, side: draft.subjects.side_record() } }
     }
 
+    /// Prepares a leaf of another kind of log, with zeros in the bytes 8 to 24 where its place will stand.
+    #[must_use]
+    pub fn leaf(leaf: Vec<u8>) -> Self {
+        let entry = sha256(&leaf);
+        Self { entry, logged: Logged { leaf, detail: Vec::new(), side: None } }
+    }
+
     /// What identifies the entry before it has a place.
     #[must_use]
     pub fn entry(&self) -> Digest {
@@ -99,8 +106,7 @@ impl Submission {
     /// Bytes that it adds to a batch.
     #[must_use]
     pub fn len(&self) -> usize {
-        let side = self.logged.side.as_ref().map_or(0, |(_, b)| b.len() + 32);
-        self.logged.leaf.len() + self.logged.detail.len() + side + 12
+        self.logged.frame_len()
     }
 
     /// Never: an entry has a header.

@@ -1,8 +1,6 @@
 //! Frames of the write-ahead log: one batch of entries with their details and tag lists, whole or not
 //! at all. Byte form: `docs/formats/wal.md`. No IO here.
 
-use aws_lc_rs::digest;
-
 use crate::merkle::Hash;
 
 const MAGIC: &[u8; 4] = b"CLVB";
@@ -25,6 +23,15 @@ pub struct Logged {
 impl std::fmt::Debug for Logged {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Logged({} + {} bytes)", self.leaf.len(), self.detail.len())
+    }
+}
+
+impl Logged {
+    /// Bytes that it adds to a frame.
+    #[must_use]
+    pub fn frame_len(&self) -> usize {
+        let side = self.side.as_ref().map_or(0, |(_, bytes)| bytes.len() + Hash::LEN);
+        self.leaf.len() + self.detail.len() + side + 12
     }
 }
 
@@ -51,6 +58,7 @@ pub enum FrameError {
 /// Appends one batch as a frame.
 pub fn encode(first: u64, entries: &[Logged], out: &mut Vec<u8>) {
     let start = out.len();
+    out.reserve(HEAD_LEN + entries.iter().map(Logged::frame_len).sum::<usize>());
     out.extend_from_slice(MAGIC);
     out.extend_from_slice(&first.to_be_bytes());
     out.extend_from_slice(&len32(entries.len()));
@@ -81,12 +89,14 @@ fn len32(n: usize) -> [u8; 4] {
     u32::try_from(n).unwrap_or(u32::MAX).to_be_bytes()
 }
 
-/// SHA-256 over the first 20 bytes of the head and the body.
+/// BLAKE3 over the body and the first 20 bytes of the head: as strong as SHA-256, and several times as fast on what
+/// is as long as a frame.
 fn checksum(frame: &[u8]) -> Option<[u8; 32]> {
-    let mut sum = digest::Context::new(&digest::SHA256);
-    sum.update(frame.get(..20)?);
+    let mut sum = blake3::Hasher::new();
+    // The body first: the hash is fastest on what begins at its start.
     sum.update(frame.get(HEAD_LEN..)?);
-    sum.finish().as_ref().try_into().ok()
+    sum.update(frame.get(..20)?);
+    Some(*sum.finalize().as_bytes())
 }
 
 /// Takes pieces off a slice.

@@ -214,6 +214,12 @@ impl UnixSeconds {
         u64::try_from(t.as_second()).map(Self).map_err(|_| wrong)
     }
 
+    /// The day in UTC: whole days since 1970-01-01.
+    #[must_use]
+    pub fn day(self) -> u32 {
+        u32::try_from(self.0 / 86_400).unwrap_or(u32::MAX)
+    }
+
     /// Later by so many seconds.
     #[must_use]
     pub const fn plus(self, seconds: u64) -> Self {

@@ -4,6 +4,7 @@
 //! checked value. Nothing here does IO, knows the time or draws a random number.
 //! Start reading at [`rulebook`], then [`facts`].
 
+pub mod border;
 pub mod catalogue;
 pub mod codes;
 pub mod explain;
@@ -14,6 +15,7 @@ pub mod problem;
 pub mod programme;
 pub mod rulebook;
 
+pub use border::Border;
 pub use codes::{Basis, CaseKind, DataClass, Direction, Purpose, Reason, Treatment};
 pub use explain::Explain;
 pub use facts::Facts;

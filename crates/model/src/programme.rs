@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 
+use crate::border::{self, Border};
 use crate::id::{Country, Name};
 use crate::problem::Problems;
 
@@ -28,6 +29,8 @@ pub struct Programme {
     pub employers: BTreeMap<Name, Country>,
     /// Smallest group shown in an aggregate, in distinct people.
     pub k: u32,
+    /// When the border is open.
+    pub border: Border,
 }
 
 /// A place where bytes are stored.
@@ -65,6 +68,8 @@ struct Raw {
     networks: BTreeMap<String, String>,
     employers: BTreeMap<String, String>,
     aggregate_k: u32,
+    #[serde(default)]
+    border: border::Raw,
 }
 
 #[derive(serde::Deserialize)]
@@ -128,9 +133,21 @@ impl Programme {
         if raw.aggregate_k < 10 {
             p.add("programme.toml: aggregate_k", "groups under 10 people identify them", "use 10 or more");
         }
+        let border = raw.border.check(p);
         let (Some(name), Some(region)) = (name, region) else { return Err(problems) };
         let k = raw.aggregate_k;
-        problems.or(Self { name, region, countries, destinations, heightened, sites, networks, employers, k })
+        problems.or(Self {
+            name,
+            region,
+            countries,
+            destinations,
+            heightened,
+            sites,
+            networks,
+            employers,
+            k,
+            border,
+        })
     }
 
     /// Whether a country belongs to the region.

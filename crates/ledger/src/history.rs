@@ -1,0 +1,355 @@
+//! A person's history: every crossing of a period that names them, with its proofs, or the proof that there is
+//! none. Form: `docs/formats/day-map.md`.
+//!
+//! Whoever makes one only fetches: [`Period::begin`] says which maps to ask for which tag, [`Questions::answered`]
+//! which entries to prove, and [`Entries::proved`] gives the file. Each step checks what it is given, so no
+//! history leaves here that a checker would refuse; [`History::check`] takes a file the same way again.
+
+use aws_lc_rs::hmac;
+use model::{Tag, UnixSeconds};
+
+use crate::checkpoint::Checkpoint;
+use crate::daymap::{Answer, AnswerError, Calendar, CalendarError, Pair};
+use crate::detail::SecretKey;
+use crate::entry::{Entry, EntryError, short_name};
+use crate::merkle::{self, Hash, ProofError, TreeHead};
+use crate::site::{self, DayMapEntry, SiteEntry, SiteError};
+
+mod file;
+
+pub use file::History;
+
+/// Longest period in days.
+pub const DAYS_MAX: u32 = 3_660;
+
+/// Whose history, and of when.
+pub struct Period {
+    /// Name of the log set (`docs/formats/detail.md`).
+    pub log_set: String,
+    /// The person's tag key. The file holds it: it is for their own hands.
+    pub tag_key: SecretKey,
+    /// First day, as days since 1970-01-01 UTC.
+    pub from: u32,
+    /// Last day.
+    pub to: u32,
+}
+
+impl std::fmt::Debug for Period {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Period").field("from", &self.from).field("to", &self.to).finish_non_exhaustive()
+    }
+}
+
+/// A leaf, and the proof that it stands in its log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proved {
+    /// Its index.
+    pub index: u64,
+    /// Its bytes.
+    pub leaf: Vec<u8>,
+    /// The inclusion proof.
+    pub proof: Vec<Hash>,
+}
+
+/// The maps that cover the period.
+#[derive(Debug, Clone, Default)]
+pub struct Maps {
+    /// The newest final day-map entry of the site log, if there is one.
+    pub anchor: Option<Proved>,
+    /// The records that it counts.
+    pub calendar: Calendar,
+    /// A newer day-map entry that is not final, if the period needs it.
+    pub interim: Option<Proved>,
+}
+
+/// A history that cannot be made, or one that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HistoryError {
+    /// The days are out of order or too many.
+    #[error("the period is not of 1 to 3660 days in order")]
+    Period,
+    /// The text is not a checkpoint note, or of another tree than the one given.
+    #[error("the checkpoint is not that of the site log")]
+    Checkpoint,
+    /// A leaf is not that of a day map.
+    #[error("the site log's leaf `{0}` is not the day map that is needed")]
+    Leaf(u64),
+    /// A leaf of the site log cannot be read.
+    #[error("cannot read a leaf of the site log")]
+    Site(#[from] SiteError),
+    /// The calendar is not the one that the anchor counts.
+    #[error("the calendar is not the one that the newest final map counts")]
+    Calendar,
+    /// The calendar has a gap.
+    #[error("cannot read the calendar")]
+    Records(#[from] CalendarError),
+    /// A day is in no map, and not before the first.
+    #[error("day `{0}` is in no map")]
+    Uncovered(u32),
+    /// An answer does not hold.
+    #[error("the answer for day `{day}` does not hold")]
+    Answer {
+        /// Days since 1970-01-01 UTC.
+        day: u32,
+        /// Why not.
+        source: AnswerError,
+    },
+    /// More or fewer answers or entries than were asked for, or in another order.
+    #[error("what was given is not what was asked for")]
+    Given,
+    /// A list names an entry of a log that the map's inputs do not name, or beyond them.
+    #[error("a list names an entry that no input of the map covers")]
+    Input,
+    /// A leaf is not in its log.
+    #[error("leaf `{index}` is not in its log")]
+    Proof {
+        /// Its index.
+        index: u64,
+        /// Why not.
+        source: ProofError,
+    },
+    /// An entry cannot be read.
+    #[error("cannot read an entry")]
+    Entry(#[from] EntryError),
+    /// An entry is of another place, another day or another person than the list says.
+    #[error("entry `{0}` is not the one that the list names")]
+    Named(u64),
+    /// Not the JSON of a history.
+    #[error("this is no subject history: `{0}` is missing or of another form")]
+    Form(&'static str),
+}
+
+/// A day, and what its map is to be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// Days since 1970-01-01 UTC.
+    pub day: u32,
+    /// The person's tag on that day.
+    pub tag: Tag,
+    /// Number of leaves and root of the map.
+    pub map: TreeHead,
+}
+
+/// An entry that a list names, and the tree in which it is to be proved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Origin of its log.
+    pub origin: String,
+    /// As the list names it.
+    pub pair: Pair,
+    /// The log's size and root for the proof.
+    pub log: TreeHead,
+    day: u32,
+    tag: Tag,
+}
+
+/// The first step: which maps to ask.
+#[derive(Debug)]
+pub struct Questions {
+    period: Period,
+    checkpoint: String,
+    maps: Maps,
+    /// The newest map, whose inputs the entries are proved against.
+    newest: Option<DayMapEntry>,
+    questions: Vec<Question>,
+}
+
+/// The second step: which entries to prove.
+#[derive(Debug)]
+pub struct Entries {
+    asked: Questions,
+    answers: Vec<Answer>,
+    wanted: Vec<Wanted>,
+}
+
+impl Period {
+    /// The person's tag in entries of a day. Form: `docs/formats/detail.md`.
+    #[must_use]
+    pub fn tag(&self, day: u32) -> Tag {
+        let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, self.tag_key.bytes()));
+        context.update(self.log_set.as_bytes());
+        context.update(&[0]);
+        context.update(&day.to_be_bytes());
+        Tag::new(context.sign().as_ref().first_chunk().copied().unwrap_or_default())
+    }
+
+    /// Begins a history. `note` is the cosigned checkpoint of the site log that the file will hold, and `site`
+    /// what it says: the caller has opened it with the keys that it trusts.
+    ///
+    /// # Errors
+    /// [`HistoryError`] when the maps are not in that site log or do not cover the period.
+    ///
+    /// ```
+    /// # use ledger::{SecretKey, checkpoint::{Checkpoint, open}, daymap::DayMap, history::{History, HistoryError, Maps, Period}};
+    /// // `site` is what `open` found in `note`; `map_of` reads the map of a day, `prove` asks a gateway's log.
+    /// # fn history(note: &str, site: &Checkpoint, maps: Maps, map_of: impl Fn(u32) -> DayMap,
+    /// #     prove: impl Fn(&ledger::history::Wanted) -> ledger::history::Proved) -> Result<History, Box<dyn std::error::Error>> {
+    /// let period = Period { log_set: "example".into(), tag_key: SecretKey::new([7; 32]), from: 20_000, to: 20_364 };
+    /// let questions = period.begin(note, site, maps)?;
+    /// let answers: Result<_, _> = questions.list().iter().map(|q| map_of(q.day).prove(&q.tag)).collect();
+    /// let entries = questions.answered(answers?)?;
+    /// let proved = entries.wanted().iter().map(prove).collect();
+    /// Ok(entries.proved(proved)?)
+    /// # }
+    /// ```
+    pub fn begin(self, note: &str, site: &Checkpoint, maps: Maps) -> Result<Questions, HistoryError> {
+        if self.to < self.from || self.to - self.from >= DAYS_MAX {
+            return Err(HistoryError::Period);
+        }
+        if !note.starts_with(&format!("{site}\n")) {
+            return Err(HistoryError::Checkpoint);
+        }
+        let anchor = maps.anchor.as_ref().map(|a| day_map(a, site, true)).transpose()?;
+        let interim = maps.interim.as_ref().map(|i| day_map(i, site, false)).transpose()?;
+        check_calendar(&maps.calendar, anchor.as_ref(), interim.as_ref())?;
+        let mut questions = Vec::new();
+        for day in self.from..=self.to {
+            let of_interim = interim.as_ref().filter(|i| i.day == day).map(head);
+            match maps.calendar.day(day).map(|r| r.head()).or(of_interim) {
+                Some(map) => questions.push(Question { day, tag: self.tag(day), map }),
+                None if maps.calendar.records().first().is_some_and(|first| day < first.day) => {}
+                None => return Err(HistoryError::Uncovered(day)),
+            }
+        }
+        let newest = interim.or(anchor);
+        Ok(Questions { period: self, checkpoint: note.to_owned(), maps, newest, questions })
+    }
+}
+
+/// Number of leaves and root of a map as the site log states them.
+fn head(map: &DayMapEntry) -> TreeHead {
+    TreeHead { size: map.tags.saturating_add(2), root: map.root }
+}
+
+/// Reads a leaf of the site log that must be a day map, final or not.
+fn day_map(proved: &Proved, site: &Checkpoint, is_final: bool) -> Result<DayMapEntry, HistoryError> {
+    let index = proved.index;
+    merkle::verify_inclusion(&proved.proof, index, &merkle::leaf_hash(&proved.leaf), &site.head())
+        .map_err(|source| HistoryError::Proof { index, source })?;
+    let leaf = site::decode(&proved.leaf)?;
+    match leaf.entry {
+        SiteEntry::DayMap(map)
+            if map.is_final == is_final
+                && leaf.sequence == index
+                && leaf.log == short_name(site.origin()) =>
+        {
+            Ok(map)
+        }
+        _ => Err(HistoryError::Leaf(index)),
+    }
+}
+
+/// The calendar is the anchor's and ends with it; the interim map is of a later day and counts no more.
+fn check_calendar(
+    calendar: &Calendar,
+    anchor: Option<&DayMapEntry>,
+    interim: Option<&DayMapEntry>,
+) -> Result<(), HistoryError> {
+    let counts = |map: &DayMapEntry, c: &Calendar| {
+        c.head() == TreeHead { size: map.calendar_size, root: map.calendar_root }
+    };
+    let anchored = match (anchor, calendar.records().last()) {
+        (None, None) => true,
+        (Some(a), Some(last)) => {
+            (last.day, last.root, last.tags, last.pairs) == (a.day, a.root, a.tags, a.pairs)
+                && counts(a, calendar)
+        }
+        _ => false,
+    };
+    let follows = interim.is_none_or(|i| {
+        let earlier = calendar.at(i.calendar_size);
+        anchor.is_none_or(|a| i.day > a.day) && earlier.is_some_and(|c| counts(i, &c))
+    });
+    if anchored && follows { Ok(()) } else { Err(HistoryError::Calendar) }
+}
+
+impl Questions {
+    /// The days whose maps are to be asked, ascending. Days before the first record are not among them.
+    #[must_use]
+    pub fn list(&self) -> &[Question] {
+        &self.questions
+    }
+
+    /// Takes one answer for each question, in order.
+    ///
+    /// # Errors
+    /// [`HistoryError`] when an answer does not hold, or names an entry that no input covers.
+    pub fn answered(self, answers: Vec<Answer>) -> Result<Entries, HistoryError> {
+        if answers.len() != self.questions.len() {
+            return Err(HistoryError::Given);
+        }
+        let mut wanted = Vec::new();
+        for (question, answer) in self.questions.iter().zip(&answers) {
+            let day = question.day;
+            let checked = answer.verify(&question.tag, &question.map);
+            checked.map_err(|source| HistoryError::Answer { day, source })?;
+            for pair in answer.list() {
+                wanted.push(self.want(*pair, question)?);
+            }
+        }
+        wanted.sort_by_key(|w| w.pair);
+        if !wanted.is_sorted_by(|a, b| a.pair < b.pair) {
+            return Err(HistoryError::Given);
+        }
+        Ok(Entries { asked: self, answers, wanted })
+    }
+
+    fn want(&self, pair: Pair, question: &Question) -> Result<Wanted, HistoryError> {
+        let inputs = self.newest.iter().flat_map(|m| &m.inputs);
+        let input = inputs
+            .into_iter()
+            .find(|i| short_name(&i.origin) == pair.gateway && pair.index < i.to)
+            .ok_or(HistoryError::Input)?;
+        let log = TreeHead { size: input.to, root: input.root };
+        Ok(Wanted { origin: input.origin.clone(), pair, log, day: question.day, tag: question.tag })
+    }
+}
+
+impl Entries {
+    /// The entries to prove, ascending by pair.
+    #[must_use]
+    pub fn wanted(&self) -> &[Wanted] {
+        &self.wanted
+    }
+
+    /// Takes the proved entries, in order, and gives the file.
+    ///
+    /// # Errors
+    /// [`HistoryError`] when an entry is not in its log, or not the one that the list names.
+    pub fn proved(self, entries: Vec<Proved>) -> Result<History, HistoryError> {
+        if entries.len() != self.wanted.len() {
+            return Err(HistoryError::Given);
+        }
+        self.wanted.iter().zip(&entries).try_for_each(|(wanted, proved)| check_entry(wanted, proved))?;
+        Ok(History::of(self, entries))
+    }
+}
+
+fn check_entry(wanted: &Wanted, proved: &Proved) -> Result<(), HistoryError> {
+    let index = proved.index;
+    merkle::verify_inclusion(&proved.proof, index, &merkle::leaf_hash(&proved.leaf), &wanted.log)
+        .map_err(|source| HistoryError::Proof { index, source })?;
+    let entry = Entry::decode(&proved.leaf)?;
+    let place = index == wanted.pair.index && entry.sequence == index && entry.gateway == wanted.pair.gateway;
+    // Whether a tag list holds the tag, the header does not show: the map does.
+    let person = entry.tag_root.is_some() || entry.draft.subjects.tags().contains(&wanted.tag);
+    let right = place && person && entry.draft.time.day() == wanted.day;
+    if right { Ok(()) } else { Err(HistoryError::Named(index)) }
+}
+
+/// `YYYY-MM-DD`.
+fn date(day: u32) -> String {
+    let mut text = UnixSeconds(u64::from(day) * 86_400).rfc3339();
+    text.truncate(10);
+    text
+}
+
+/// Reads `YYYY-MM-DD`.
+fn day_of(date: &str) -> Option<u32> {
+    let day = UnixSeconds::parse(&format!("{date}T00:00:00Z")).ok()?.day();
+    (self::date(day) == date).then_some(day)
+}
+
+#[cfg(test)]
+mod tests;
