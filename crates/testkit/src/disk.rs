@@ -211,6 +211,13 @@ impl Disk for MemoryDisk {
         Ok(self.files().get(path).and_then(|f| f.now.clone()))
     }
 
+    fn read_at(&self, path: &Path, offset: u64, length: usize) -> io::Result<Option<Vec<u8>>> {
+        let start = usize::try_from(offset).map_err(io::Error::other)?;
+        let files = self.files();
+        let bytes = files.get(path).and_then(|f| f.now.as_ref());
+        Ok(bytes.map(|b| b.iter().skip(start).take(length).copied().collect()))
+    }
+
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
         let files = self.files();
         let below =

@@ -220,6 +220,10 @@ impl Disk for FaultyDisk {
         self.inner.read(path)
     }
 
+    fn read_at(&self, path: &Path, offset: u64, length: usize) -> io::Result<Option<Vec<u8>>> {
+        self.inner.read_at(path, offset, length)
+    }
+
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
         self.inner.list(folder)
     }

@@ -36,6 +36,11 @@ impl MemoryIndex {
 }
 
 impl TagIndex for MemoryIndex {
+    fn clear(&self) -> Result<(), String> {
+        self.pairs().now.clear();
+        Ok(())
+    }
+
     fn add(&self, pairs: &[(Tag, u64)]) -> Result<(), String> {
         self.pairs().now.extend(pairs.iter().copied());
         Ok(())

@@ -1,13 +1,16 @@
 //! Sample services, clients and faults for tests.
 //!
-//! Start reading at [`disk`] for disks that lose and refuse, at [`index`] for a tag index that does.
+//! Start reading at [`disk`] for disks that lose and refuse, at [`index`] for a tag index that does, at
+//! [`postgres`] for a database server.
 
 pub mod dice;
 pub mod disk;
 pub mod faulty;
 pub mod index;
+pub mod postgres;
 
 pub use dice::Dice;
 pub use disk::{Crash, MemoryDisk};
 pub use faulty::{Fault, FaultyDisk, Plan, Space, Step, Then};
 pub use index::MemoryIndex;
+pub use postgres::Postgres;

@@ -1,7 +1,7 @@
 //! The few things the log asks of a file system, so that a test can make each of them fail.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -40,7 +40,7 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// What the file system says.
     fn sync_all(&self) -> io::Result<()>;
-    /// Renames a file, durably.
+    /// Renames a file, durably. The folder it goes to is made if it is not there.
     ///
     /// # Errors
     /// What the file system says.
@@ -55,6 +55,11 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// What the file system says.
     fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>>;
+    /// Reads at most that many bytes from a place in a file: fewer where it ends; `None` if it is not there.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn read_at(&self, path: &Path, offset: u64, length: usize) -> io::Result<Option<Vec<u8>>>;
     /// Names of the files in a folder, sorted; none if it is not there.
     ///
     /// # Errors
@@ -169,7 +174,13 @@ impl Disk for Folder {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.forget(from);
         self.forget(to);
-        std::fs::rename(self.root.join(from), self.root.join(to))?;
+        let moved = std::fs::rename(self.root.join(from), self.root.join(to));
+        if moved.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
+            self.make_parent(to)?;
+            std::fs::rename(self.root.join(from), self.root.join(to))?;
+        } else {
+            moved?;
+        }
         File::open(self.root.join(to).parent().unwrap_or(&self.root))?.sync_all()
     }
 
@@ -193,6 +204,17 @@ impl Disk for Folder {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
         }
+    }
+
+    fn read_at(&self, path: &Path, offset: u64, length: usize) -> io::Result<Option<Vec<u8>>> {
+        let mut file = match File::open(self.root.join(path)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other?,
+        };
+        file.seek(io::SeekFrom::Start(offset))?;
+        let mut bytes = Vec::new();
+        file.take(length as u64).read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {

@@ -5,7 +5,7 @@
 //! so destroying the wrapped form turns everything under it into noise.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
@@ -13,10 +13,7 @@ use aws_lc_rs::rsa::{OAEP_SHA256_MGF1SHA256, OaepPublicEncryptingKey, PublicEncr
 use aws_lc_rs::{hkdf, hmac};
 use data_encoding::{BASE64, HEXLOWER};
 use ledger::SecretKey;
-use model::{ActorId, Explain, Name, SubjectId, Tag};
-
-/// Seconds of one epoch of the keys that wrap details: a day.
-pub const EPOCH_SECONDS: u64 = 86_400;
+use model::{ActorId, Explain, Name, SubjectId, Tag, UnixSeconds};
 
 /// Why keys cannot be used. It names files, never keys.
 #[derive(Debug, thiserror::Error)]
@@ -61,11 +58,42 @@ pub fn random(bytes: &mut [u8]) -> Result<(), KeyError> {
     SystemRandom::new().fill(bytes).map_err(|_| KeyError::Random)
 }
 
+/// Makes a person's tags, one a day: tags of two days cannot be linked without it.
+#[derive(Clone)]
+pub struct TagKey {
+    key: SecretKey,
+    log_set: Arc<str>,
+}
+
+impl std::fmt::Debug for TagKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TagKey(..)")
+    }
+}
+
+impl TagKey {
+    /// The person's tag in entries of the day of this time. Form: `docs/formats/detail.md`.
+    #[must_use]
+    pub fn at(&self, time: UnixSeconds) -> Tag {
+        let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, self.key.bytes()));
+        context.update(self.log_set.as_bytes());
+        context.update(&[0]);
+        context.update(&time.day().to_be_bytes());
+        Tag::new(short(context.sign().as_ref()))
+    }
+
+    /// The key itself, for the person's own hands.
+    #[must_use]
+    pub fn secret(&self) -> &SecretKey {
+        &self.key
+    }
+}
+
 /// The keys of one person, derived from their own key.
 #[derive(Debug, Clone)]
 pub struct PersonKeys {
-    /// Their tag in this log set.
-    pub tag: Tag,
+    /// Makes their tags in this log set.
+    pub tags: TagKey,
     /// Opens their sections of details.
     pub detail: SecretKey,
     /// Opens their records.
@@ -75,7 +103,7 @@ pub struct PersonKeys {
 /// The region's keys.
 pub struct KeyService {
     folder: PathBuf,
-    log_set: String,
+    log_set: Arc<str>,
     region: SecretKey,
     actor: hmac::Key,
     /// Held while the key of an epoch is made, so that two crossings do not make two.
@@ -108,7 +136,7 @@ impl KeyService {
         let actor = hmac::Key::new(hmac::HMAC_SHA256, derive(&region, b"actor tags").bytes());
         Ok(Self {
             folder: folder.to_owned(),
-            log_set: log_set.to_owned(),
+            log_set: log_set.into(),
             region,
             actor,
             making: Mutex::default(),
@@ -167,12 +195,8 @@ impl KeyService {
     /// What is derived from a person's key.
     #[must_use]
     pub fn person(&self, key: &SecretKey) -> PersonKeys {
-        let tags = hmac::Key::new(hmac::HMAC_SHA256, derive(key, b"subject tags").bytes());
-        let mut context = hmac::Context::with_key(&tags);
-        // One key period until the day maps come: the day is left out.
-        context.update(self.log_set.as_bytes());
-        let tag = Tag::new(short(context.sign().as_ref()));
-        PersonKeys { tag, detail: derive(key, b"details"), records: derive(key, b"records") }
+        let tags = TagKey { key: derive(key, b"subject tags"), log_set: Arc::clone(&self.log_set) };
+        PersonKeys { tags, detail: derive(key, b"details"), records: derive(key, b"records") }
     }
 
     /// Keys for a person whom an upstream names and the vault does not hold. They come from the region's key,

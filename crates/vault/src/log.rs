@@ -1,5 +1,6 @@
-//! The ledger's log on one machine: a committer thread that makes batches durable, and a publisher thread
-//! that derives tiles, bundles and details from them.
+//! The ledger's log: a committer thread that makes batches durable, and a publisher thread that derives tiles,
+//! bundles and details from them. Where the batches are durable is the [`Journal`]'s affair: segments on this
+//! machine, or a PostgreSQL database.
 //!
 //! Commit path: everything that waits is taken at once (no timer), written as one frame, flushed, and only
 //! then are receipts handed out. What the publisher writes can be rebuilt from the frames, which are kept
@@ -8,7 +9,13 @@
 
 mod committer;
 mod files;
+mod journal;
+mod packs;
+mod postgres;
+mod public;
 mod publisher;
+mod read;
+mod rebuild;
 mod recover;
 mod segments;
 
@@ -21,13 +28,17 @@ use std::time::Duration;
 use ledger::checkpoint::Checkpoint;
 use ledger::merkle::Frontier;
 use ledger::note::{Signer, Verifier};
-use ledger::proof::LogProof;
-use ledger::tile::{TileCoordinates, TileReader};
 use ledger::{Receipt, Submission};
 use model::{Explain, Tag};
 use tokio::sync::oneshot;
 
 use crate::disk::Disk;
+
+pub use journal::{Journal, Opened, Past};
+pub use postgres::{Postgres, PostgresError, Timeouts};
+pub use read::Published;
+pub use rebuild::{Rebuilt, rebuild};
+pub use segments::Segments;
 
 pub(crate) const CHECKPOINT: &str = "ledger/checkpoint";
 pub(crate) const DURABLE: &str = "wal/durable";
@@ -61,6 +72,9 @@ pub struct Options {
     pub flush_every: Duration,
     /// How long after a refused write the next attempt is made.
     pub retry_after: Duration,
+    /// Full tiles that one pack holds. The format says 256, and every reader of the folder relies on it: other
+    /// numbers are for tests with small trees.
+    pub pack_tiles: u16,
 }
 
 impl Default for Options {
@@ -72,12 +86,18 @@ impl Default for Options {
             publish_every: Duration::from_millis(250),
             flush_every: Duration::from_secs(2),
             retry_after: Duration::from_millis(250),
+            pack_tiles: 256,
         }
     }
 }
 
 /// Takes note of which tags stand in which entries, for the person's own list.
 pub trait TagIndex: Send + Sync {
+    /// Forgets all pairs, before they are derived again.
+    ///
+    /// # Errors
+    /// A short reason.
+    fn clear(&self) -> Result<(), String>;
     /// Adds pairs; the same pair may come again after a restart.
     ///
     /// # Errors
@@ -92,8 +112,9 @@ pub trait TagIndex: Send + Sync {
 
 /// What the log does on its own account, and how it ends.
 pub struct Hooks {
-    /// Makes the entry that opens the border again after it was closed.
-    pub reopening: Box<dyn FnMut() -> Submission + Send>,
+    /// Makes the entry that opens the border again after it was closed. Without it the next entry that is
+    /// asked for is the test of whether the log can be written again.
+    pub reopening: Option<Box<dyn FnMut() -> Submission + Send>>,
     /// Where tags are noted.
     pub index: Arc<dyn TagIndex>,
     /// Called when nobody can say any more what is on the disk. In production it ends the process.
@@ -154,6 +175,9 @@ pub enum LogError {
         /// Why.
         source: std::io::Error,
     },
+    /// The database that has the frames cannot be used.
+    #[error("cannot use the ledger's database")]
+    Database(#[from] PostgresError),
     /// The published checkpoint is not of this log.
     #[error("the checkpoint is not signed by this log's key")]
     OtherLog,
@@ -162,6 +186,14 @@ pub enum LogError {
     Lost {
         /// Entries found.
         found: u64,
+        /// Entries that the newest checkpoint counts.
+        published: u64,
+    },
+    /// That tree is not published yet.
+    #[error("a tree of {asked} entries is not published, but one of {published}")]
+    Unpublished {
+        /// Entries that it would have.
+        asked: u64,
         /// Entries that the newest checkpoint counts.
         published: u64,
     },
@@ -175,7 +207,14 @@ impl Explain for LogError {
         "CLV-0202"
     }
     fn fix(&self) -> &'static str {
-        "restore the ledger folder from a copy that is not older than the last checkpoint; `clover init` makes a new one"
+        match self {
+            Self::Database(_) => {
+                "see that the ledger's database answers, on this machine, and flushes what it confirms"
+            }
+            _ => {
+                "restore the ledger folder from a copy that is not older than the last checkpoint; `clover init` makes a new one"
+            }
+        }
     }
     fn public(&self) -> &'static str {
         "the border is closed; nothing was released"
@@ -209,6 +248,7 @@ pub(crate) struct Shared {
     pub(crate) committed: AtomicU64,
     pub(crate) published: AtomicU64,
     pub(crate) listed: AtomicU64,
+    packs: packs::Packs,
     pub(crate) options: Options,
 }
 
@@ -225,6 +265,7 @@ impl Shared {
             committed: AtomicU64::new(size),
             published: AtomicU64::new(published),
             listed: AtomicU64::new(0),
+            packs: packs::Packs::new(recovered.publisher.size(), options.pack_tiles),
             options,
         }
     }
@@ -265,26 +306,36 @@ pub struct Log {
 }
 
 impl Log {
-    /// Makes a new, empty log. Explicit, never a side effect.
+    /// Makes a new, empty log whose frames are files of the same disk. Explicit, never a side effect.
     ///
     /// # Errors
     /// [`LogError::Exists`] when there is one; else what the disk says.
     pub fn create(disk: &dyn Disk, identity: &Identity) -> Result<(), LogError> {
-        let io = |source| LogError::Io { path: CHECKPOINT.to_owned(), source };
-        let frames = disk.list(Path::new("wal")).map_err(io)?.iter().any(|n| segments::first(n).is_some());
-        if frames || disk.read(Path::new(CHECKPOINT)).map_err(io)?.is_some() {
-            return Err(LogError::Exists);
-        }
-        let empty = Checkpoint::new(&identity.origin, Frontier::new().head())
-            .and_then(|c| c.sign(&identity.signer))
-            .map_err(|e| LogError::Damaged(e.to_string()))?;
-        disk.replace(Path::new(DURABLE), empty.as_bytes()).map_err(io)?;
-        disk.replace(Path::new(CHECKPOINT), empty.as_bytes()).map_err(io)?;
-        disk.sync_all().map_err(io)
+        if segments::any(disk)? { Err(LogError::Exists) } else { begin(disk, identity, || Ok(())) }
     }
 
-    /// Opens a log: checks what was published, reads the frames behind it, publishes what is missing, and
-    /// starts its threads.
+    /// Makes a new, empty log with a journal of its own. Explicit, never a side effect.
+    ///
+    /// # Errors
+    /// [`LogError::Exists`] when the disk or the journal has one; else what they say.
+    pub fn create_on(disk: &dyn Disk, journal: &dyn Journal, identity: &Identity) -> Result<(), LogError> {
+        begin(disk, identity, || journal.create())
+    }
+
+    /// Puts an empty tree in the place of a folder that was lost, if the journal still has every frame from the
+    /// first on. [`Log::open_on`] then derives everything again.
+    ///
+    /// # Errors
+    /// [`LogError::Exists`] when there is a tree; [`LogError::Missing`] when the journal is empty, and
+    /// [`LogError::Damaged`] when frames were let go: then only a copy of the folder helps.
+    pub fn restore_on(disk: &dyn Disk, journal: &dyn Journal, identity: &Identity) -> Result<(), LogError> {
+        begin(disk, identity, || match journal.open(0, &mut |_| Ok(()))?.next {
+            0 => Err(LogError::Missing),
+            _ => Ok(()),
+        })
+    }
+
+    /// Opens a log whose frames are files of the same disk, as [`Log::open_on`] does.
     ///
     /// # Errors
     /// [`LogError`]; a log in doubt does not start.
@@ -294,25 +345,48 @@ impl Log {
         options: Options,
         hooks: Hooks,
     ) -> Result<Self, LogError> {
+        let journal = Segments::new(Arc::clone(&disk), options.segment_bytes);
+        Self::open_on(disk, &journal, identity, options, hooks)
+    }
+
+    /// Opens a log: checks what was published, reads the frames behind it, publishes what is missing, and
+    /// starts its threads.
+    ///
+    /// # Errors
+    /// [`LogError`]; a log in doubt does not start.
+    pub fn open_on(
+        disk: Arc<dyn Disk>,
+        journal: &dyn Journal,
+        identity: Identity,
+        options: Options,
+        hooks: Hooks,
+    ) -> Result<Self, LogError> {
+        rebuild::refuse_unfinished(disk.as_ref())?;
         let verifier = identity.verifier();
-        let mut recovered = recover::recover(disk.as_ref(), &verifier, options.segment_bytes)?;
+        let mut recovered = recover::recover(disk.as_ref(), journal, &verifier)?;
         let shared = Arc::new(Shared::new(&recovered, options));
-        let segments = segments::Segments::new(Arc::clone(&disk), options.segment_bytes, recovered.tail);
-        let sequencer = ledger::Sequencer::new(&identity.origin, identity.signer, recovered.tree, segments);
+        let Opened { storage, past, .. } = recovered.journal;
+        let storage = journal::Appending(storage);
+        let sequencer = ledger::Sequencer::new(&identity.origin, identity.signer, recovered.tree, storage);
         let checkpoint = sequencer.checkpoint().map_err(|e| LogError::Damaged(e.to_string()))?;
         if let Some(last) = recovered.pending.last_mut() {
             last.checkpoint = checkpoint;
         }
-        let mut publisher = recovered.publisher.attach(Arc::clone(&disk), Arc::clone(&shared), hooks.index);
+        let mut publisher =
+            recovered.publisher.attach(Arc::clone(&disk), Arc::clone(&shared), hooks.index, past);
         publisher.catch_up(recovered.pending).map_err(|publisher::Unflushed| LogError::Io {
             path: "ledger".to_owned(),
             source: std::io::Error::other("not flushed"),
         })?;
         let committer =
             committer::Committer::new(Arc::clone(&shared), sequencer, hooks.reopening, hooks.fatal);
+        let (packing, packed) = (Arc::clone(&shared), Arc::clone(&disk));
         let threads = vec![
             spawn("ledger-commit", move || committer.run())?,
             spawn("ledger-publish", move || publisher.run())?,
+            spawn("ledger-pack", move || {
+                packs::Packer::new(&packing.packs, packed.as_ref(), &packing.unpublished).run();
+            })?,
         ];
         Ok(Self { shared, disk, verifier, threads: Mutex::new(threads) })
     }
@@ -383,52 +457,6 @@ impl Log {
         self.published().min(self.shared.listed.load(Ordering::Acquire))
     }
 
-    /// The published checkpoint.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn checkpoint(&self) -> Result<String, LogError> {
-        Ok(String::from_utf8_lossy(&self.read(CHECKPOINT)?.ok_or(LogError::Missing)?).into_owned())
-    }
-
-    /// One published entry with the proof that it is in the published tree.
-    ///
-    /// # Errors
-    /// When it is not published yet, or the files are damaged.
-    pub fn prove(&self, index: u64) -> Result<(Vec<u8>, LogProof), LogError> {
-        let note = self.checkpoint()?;
-        let opened = ledger::checkpoint::open(&note, &self.verifier, &[]).map_err(|_| LogError::OtherLog)?;
-        let head = opened.checkpoint().head();
-        let mut reader = TileReader::new(head, |at: TileCoordinates| files::tile(self.disk.as_ref(), at));
-        let damaged = |e: &dyn std::error::Error| LogError::Damaged(e.to_string());
-        let width = u64::from(ledger::tile::FULL_WIDTH);
-        let bundle = reader
-            .entries(index / width)
-            .map_err(|e: ledger::tile::ReadError<std::io::Error>| damaged(&e))?;
-        let hashes = reader.prove_inclusion(index).map_err(|e| damaged(&e))?;
-        let leaf = usize::try_from(index % width).ok().and_then(|i| bundle.into_iter().nth(i));
-        let leaf = leaf.ok_or_else(|| LogError::Damaged(format!("entry {index} is missing")))?;
-        Ok((leaf, LogProof::new(index, hashes, note)))
-    }
-
-    /// The sealed detail of a published entry; empty if it has none.
-    ///
-    /// # Errors
-    /// When the file cannot be read or does not hold it.
-    pub fn detail(&self, index: u64) -> Result<Vec<u8>, LogError> {
-        let width = u64::from(ledger::tile::FULL_WIDTH);
-        let damaged = || LogError::Damaged(format!("the detail of entry {index} is missing"));
-        let bundle = TileCoordinates::in_tree(0, index / width, self.published()).ok_or_else(damaged)?;
-        let path = files::detail_path(bundle);
-        let all =
-            files::details(self.disk.as_ref(), bundle).map_err(|source| LogError::Io { path, source })?;
-        all.into_iter().nth(usize::try_from(index % width).unwrap_or(usize::MAX)).ok_or_else(damaged)
-    }
-
-    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, LogError> {
-        self.disk.read(Path::new(path)).map_err(|source| LogError::Io { path: path.to_owned(), source })
-    }
-
     /// Stops after everything queued is durable and published.
     pub fn close(&self) {
         if let Ok(mut queue) = self.shared.queue.lock() {
@@ -449,6 +477,25 @@ impl Drop for Log {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// Writes the heads of an empty log, once the journal is ready for it.
+fn begin(
+    disk: &dyn Disk,
+    identity: &Identity,
+    journal: impl FnOnce() -> Result<(), LogError>,
+) -> Result<(), LogError> {
+    let io = |source| LogError::Io { path: CHECKPOINT.to_owned(), source };
+    if disk.read(Path::new(CHECKPOINT)).map_err(io)?.is_some() {
+        return Err(LogError::Exists);
+    }
+    journal()?;
+    let empty = Checkpoint::new(&identity.origin, Frontier::new().head())
+        .and_then(|c| c.sign(&identity.signer))
+        .map_err(|e| LogError::Damaged(e.to_string()))?;
+    disk.replace(Path::new(DURABLE), empty.as_bytes()).map_err(io)?;
+    disk.replace(Path::new(CHECKPOINT), empty.as_bytes()).map_err(io)?;
+    disk.sync_all().map_err(io)
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, LogError> {

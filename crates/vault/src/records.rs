@@ -14,7 +14,7 @@ use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistM
 use ledger::{Receipt, SecretKey};
 use model::{Country, Digest, Explain, SubjectId, Tag, UnixSeconds};
 
-use crate::keys::{self, KeyError, KeyService, PersonKeys};
+use crate::keys::{self, KeyError, KeyService, PersonKeys, TagKey};
 use crate::log::TagIndex;
 
 const ROW_VERSION: u8 = 1;
@@ -124,8 +124,8 @@ pub struct Arrival<'a> {
 pub struct Arrived {
     subject: SubjectId,
     person: Person,
-    /// Their tag, for the entry.
-    pub tag: Tag,
+    /// Makes their tag, for the entry.
+    pub tags: TagKey,
     /// Their detail key, for the entry's detail.
     pub detail: SecretKey,
     /// Records written.
@@ -282,22 +282,32 @@ impl Records {
         Ok(all)
     }
 
-    /// The entries that name a tag, newest first, at most `max`.
+    /// The entries that name one of these tags, which come newest day first: newest first, at most `max`.
     ///
     /// # Errors
     /// When the store refuses.
-    pub fn entries_of(&self, tag: &Tag, max: usize) -> Result<Vec<u64>, RecordError> {
+    pub fn entries_of(
+        &self,
+        tags: impl IntoIterator<Item = Tag>,
+        max: usize,
+    ) -> Result<Vec<u64>, RecordError> {
         let mut all = Vec::new();
-        for row in self.tags.prefix(tag.bytes()).rev().take(max) {
-            let key = row.key()?;
-            let index = key.get(16..).and_then(|b| b.try_into().ok()).map(u64::from_be_bytes);
-            all.push(index.ok_or(RecordError::Form)?);
+        for tag in tags {
+            for row in self.tags.prefix(tag.bytes()).rev().take(max - all.len()) {
+                let key = row.key()?;
+                let index = key.get(16..).and_then(|b| b.try_into().ok()).map(u64::from_be_bytes);
+                all.push(index.ok_or(RecordError::Form)?);
+            }
         }
         Ok(all)
     }
 }
 
 impl TagIndex for Records {
+    fn clear(&self) -> Result<(), String> {
+        self.tags.clear().map_err(|e| e.to_string())
+    }
+
     fn add(&self, pairs: &[(Tag, u64)]) -> Result<(), String> {
         let mut batch = self.db.batch();
         for (tag, index) in pairs {
@@ -378,8 +388,8 @@ impl Arrival<'_> {
         self.write()?;
         let records = self.counts.values().fold(0u32, |n, c| n.saturating_add(*c));
         let person = Person { internal: self.internal, wrapped: self.wrapped, home, since: now };
-        let (tag, detail) = (self.keys.tag, self.keys.detail.clone());
-        Ok(Arrived { subject, person, tag, detail, records, _claims: [self.claim, claim] })
+        let (tags, detail) = (self.keys.tags, self.keys.detail);
+        Ok(Arrived { subject, person, tags, detail, records, _claims: [self.claim, claim] })
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use ledger::wal::FRAME_MAX;
 use ledger::{CommitError, Sequencer, StorageError, Submission};
 
-use super::segments::Segments;
+use super::journal::Appending;
 use super::{Border, BorderClosed, Job, Reply, Shared};
 
 /// Most submissions in one batch.
@@ -14,8 +14,8 @@ const BATCH_MAX: usize = 4096;
 
 pub(super) struct Committer {
     shared: Arc<Shared>,
-    sequencer: Sequencer<Segments>,
-    reopening: Box<dyn FnMut() -> Submission + Send>,
+    sequencer: Sequencer<Appending>,
+    reopening: Option<Box<dyn FnMut() -> Submission + Send>>,
     fatal: Box<dyn Fn(&str) + Send>,
 }
 
@@ -50,8 +50,8 @@ impl Drop for Committer {
 impl Committer {
     pub(super) fn new(
         shared: Arc<Shared>,
-        sequencer: Sequencer<Segments>,
-        reopening: Box<dyn FnMut() -> Submission + Send>,
+        sequencer: Sequencer<Appending>,
+        reopening: Option<Box<dyn FnMut() -> Submission + Send>>,
         fatal: Box<dyn Fn(&str) + Send>,
     ) -> Self {
         Self { shared, sequencer, reopening, fatal }
@@ -62,10 +62,13 @@ impl Committer {
             let outcome = match self.next() {
                 Next::Stop => Outcome::Ended,
                 Next::Broken(why) => self.end(why, Vec::new()),
-                Next::Retry => {
-                    let probe = (self.reopening)();
-                    self.commit(vec![probe], Vec::new())
-                }
+                Next::Retry => match self.reopening.as_mut().map(|make| make()) {
+                    Some(probe) => self.commit(vec![probe], Vec::new()),
+                    None => {
+                        self.open();
+                        Outcome::Durable
+                    }
+                },
                 Next::Jobs(jobs) => self.commit_all(jobs),
             };
             if matches!(outcome, Outcome::Ended) {

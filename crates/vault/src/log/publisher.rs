@@ -14,7 +14,8 @@ use ledger::{Committed, Entry, Subjects};
 use model::Tag;
 
 use super::files::{append_detail, detail_path, tile_path};
-use super::{CHECKPOINT, DURABLE, Shared, TagIndex, segments};
+use super::journal::Past;
+use super::{CHECKPOINT, DURABLE, Shared, TagIndex};
 use crate::disk::Disk;
 
 /// Something to do on the disk; the order matters, and each may be done twice.
@@ -46,6 +47,7 @@ impl State {
         disk: Arc<dyn Disk>,
         shared: Arc<Shared>,
         index: Arc<dyn TagIndex>,
+        past: Box<dyn Past>,
     ) -> Publisher {
         let (steps, replaced, untagged) = (VecDeque::new(), Vec::new(), Some(Vec::new()));
         Publisher {
@@ -53,6 +55,7 @@ impl State {
             disk,
             shared,
             index,
+            past,
             steps,
             untagged,
             replaced,
@@ -67,6 +70,7 @@ pub(super) struct Publisher {
     disk: Arc<dyn Disk>,
     shared: Arc<Shared>,
     index: Arc<dyn TagIndex>,
+    past: Box<dyn Past>,
     steps: VecDeque<Step>,
     /// Tags that the index has not taken yet; `None` when there were too many to hold. The tree is published all
     /// the same, but the frames are kept, from which a restart notes them.
@@ -77,6 +81,13 @@ pub(super) struct Publisher {
     flushed: Instant,
     /// The newest published checkpoint that is not yet marked durable.
     checkpoint: Option<String>,
+}
+
+/// However the publisher ends, the packer has nothing to wait for any more.
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        self.shared.packs.stop();
+    }
 }
 
 impl Publisher {
@@ -206,6 +217,8 @@ impl Publisher {
     fn tag(&mut self) {
         let Some(untagged) = &mut self.untagged else { return };
         if !untagged.is_empty() {
+            // In the index's order its neighbours are found faster.
+            untagged.sort_unstable();
             if let Err(e) = self.index.add(untagged) {
                 tracing::error!(error = %e, "people's own lists are behind; they will be complete after a restart");
                 return;
@@ -223,7 +236,7 @@ impl Publisher {
     /// Flushes what was published, then lets go of the frames behind it. Called when no step is left.
     fn flush(&mut self) -> Result<(), Unflushed> {
         self.flushed = Instant::now();
-        let Some(checkpoint) = self.checkpoint.take() else { return Ok(()) };
+        let Some(checkpoint) = self.checkpoint.take() else { return self.flush_packs() };
         let size = self.state.size();
         // INVARIANT: nothing is marked flushed whose tags are not noted, for a restart begins at the mark.
         if self.untagged.as_ref().is_none_or(|u| !u.is_empty()) {
@@ -235,15 +248,35 @@ impl Publisher {
             self.checkpoint = Some(checkpoint);
             return Ok(());
         }
-        // After an error the next flush may succeed and have forgotten what this one lost.
-        self.disk.sync_all().map_err(|_| Unflushed)?;
+        self.sync()?;
         let marked = self.disk.replace(Path::new(DURABLE), checkpoint.as_bytes());
+        if marked.is_ok() {
+            self.shared.packs.marked(size);
+        }
+        if marked.is_ok() && !self.replaced.is_empty() {
+            // The marker must be on the disk before the files go from which an older one would begin.
+            self.sync()?;
+        }
         if let Err(e) = marked.and_then(|()| self.tidy()) {
             tracing::error!(error = %e, "the flushed tree was not marked; it will be tried again");
             self.checkpoint = Some(checkpoint);
             return Ok(());
         }
         self.recycle(size)
+    }
+
+    /// Flushes everything. What was packed before is on the disk then, and the marker before it.
+    fn sync(&self) -> Result<(), Unflushed> {
+        let made = self.shared.packs.made();
+        // After an error the next flush may succeed and have forgotten what this one lost.
+        self.disk.sync_all().map_err(|_| Unflushed)?;
+        self.shared.packs.safe(made);
+        Ok(())
+    }
+
+    /// With nothing new to mark, flushes what was packed since the last time.
+    fn flush_packs(&self) -> Result<(), Unflushed> {
+        if self.shared.packs.waits() { self.sync() } else { Ok(()) }
     }
 
     /// Removes the partial files whose full file is flushed now.
@@ -255,34 +288,17 @@ impl Publisher {
         Ok(())
     }
 
-    /// Segments whose successor begins at or before the flushed size are free. A refusal costs space only
-    /// until the next time.
-    fn recycle(&self, size: u64) -> Result<(), Unflushed> {
-        let names = self.disk.list(Path::new("wal")).unwrap_or_default();
-        let firsts: Vec<u64> = names.iter().filter_map(|n| segments::first(n)).collect();
-        let free: Vec<u64> = firsts
-            .windows(2)
-            .filter_map(|p| p.first().filter(|_| p.last() <= Some(&size)))
-            .copied()
-            .collect();
-        if free.is_empty() {
-            return Ok(());
-        }
+    /// Lets go of the frames behind the mark. A refusal costs space only until the next time.
+    fn recycle(&mut self, size: u64) -> Result<(), Unflushed> {
+        let (disk, mut unflushed) = (&self.disk, false);
         // The marker must be on the disk before the frames are gone.
-        self.disk.sync_all().map_err(|_| Unflushed)?;
-        let mut spare = names.iter().any(|n| n == "spare");
-        for first in free {
-            let path = segments::path(first);
-            let done = if spare {
-                self.disk.remove(&path)
-            } else {
-                self.disk.rename(&path, Path::new(segments::SPARE))
-            };
-            if let Err(e) = done {
-                tracing::warn!(error = %e, "a segment of the ledger was not recycled");
-                break;
-            }
-            spare = true;
+        let mut marked = || disk.sync_all().inspect_err(|_| unflushed = true);
+        let gone = self.past.let_go(size, &mut marked);
+        if unflushed {
+            return Err(Unflushed);
+        }
+        if let Err(e) = gone {
+            tracing::warn!(error = %e, "frames of the ledger were not let go; it will be tried again");
         }
         Ok(())
     }

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use testkit::{Crash, Fault, FaultyDisk, MemoryDisk, MemoryIndex, Plan, Step, Then};
-use vault::log::{BorderClosed, LogError};
+use vault::log::{BorderClosed, LogError, Options};
 use vault::{Border, Disk, Log};
 
-use super::{Sample, check, hooks, identity, open, options, sample, unpublished, wait};
+use super::{Sample, check, hooks, identity, open, packing as options, sample, unpublished, wait};
 
-/// Most entries of one run.
+/// Most entries of one run: with packs of two tiles, one pack of each kind is made.
 const ENTRIES: u64 = 600;
 
 type Receipts = Vec<(u64, Sample)>;
@@ -264,5 +264,38 @@ fn what_a_failed_flush_left_in_the_cache_is_on_the_disk_before_it_is_signed() {
         let mut checkpoints = faulty.replaced(checkpoint());
         checkpoints.extend(cached.replaced(checkpoint()));
         restart(After { disk, index, receipts, checkpoints, fired: true });
+    }
+}
+
+/// A restart begins at an older mark when the newest one was not on the disk, and then writes full tiles once more.
+/// What it begins with must outlast that too.
+#[test]
+fn a_second_power_cut_during_the_restart_after_the_first_loses_nothing() {
+    // One segment, so that no frame is let go and the disk is flushed for tiles alone.
+    let options = Options { segment_bytes: 1 << 20, ..options() };
+    let disk = Arc::new(MemoryDisk::default());
+    Log::create(disk.as_ref(), &identity()).unwrap();
+    let (index, mut receipts) = (Arc::new(MemoryIndex::default()), Vec::new());
+    let start = |disk: &Arc<FaultyDisk>| {
+        Log::open(disk.clone(), identity(), options, hooks(index.clone(), &Arc::default()))
+    };
+    let log = start(&Arc::new(FaultyDisk::new(disk.clone(), None))).unwrap();
+    submit(&log, 0..250, &mut receipts);
+    log.close();
+    let log = start(&Arc::new(FaultyDisk::new(disk.clone(), None))).unwrap();
+    submit(&log, 250..260, &mut receipts);
+    let partial = |folder: &str| disk.list(Path::new(folder)).unwrap().iter().any(|n| n == "000.p");
+    wait("the partial files to go", || {
+        !["ledger/tile/0", "ledger/tile/entries", "details"].into_iter().any(partial)
+    });
+    for seed in 0..30 {
+        let first = Arc::new(disk.crash(Crash::Torn(seed)));
+        let plan = Plan { step: Step::SyncAll, nth: 1, fault: Fault::NotDone, then: Then::Dies };
+        // It dies before it has flushed anything, if there is anything to flush.
+        drop(start(&Arc::new(FaultyDisk::new(first.clone(), Some(plan)))));
+        let second = Arc::new(first.crash(Crash::Torn(!seed)));
+        let log = start(&Arc::new(FaultyDisk::new(second.clone(), None))).unwrap();
+        log.close();
+        check(second.as_ref(), &log, &receipts, &[]);
     }
 }

@@ -107,7 +107,7 @@ fn a_refused_frame_is_not_read_when_a_longer_one_takes_its_place_in_another_segm
     let (memory, disk, log) = start();
     drop(log);
     let hooks = hooks(Arc::new(MemoryIndex::default()), &Arc::default());
-    let hooks = Hooks { reopening: Box::new(|| sized(9999, 3000).submission()), ..hooks };
+    let hooks = Hooks { reopening: Some(Box::new(|| sized(9999, 3000).submission())), ..hooks };
     let log = Log::open(disk.clone(), identity(), unpublished(), hooks).unwrap();
     let mut receipts = Vec::new();
     for number in 0.. {

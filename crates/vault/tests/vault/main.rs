@@ -12,7 +12,11 @@
 mod damage;
 mod faults;
 mod full;
+mod journal;
+mod journal_postgres;
 mod kill;
+mod packs;
+mod rebuild;
 mod records;
 mod recycle;
 
@@ -92,6 +96,7 @@ fn sized(number: u64, detail_bytes: usize) -> Sample {
         actor: Tag::new([6; 16]),
         subjects: Subjects::of(tags.collect()),
         lane: short_name("video-status"),
+        stream: None,
         facts: vec![0xa0],
     };
     Sample { draft, detail }
@@ -119,7 +124,7 @@ fn border_entry() -> Submission {
 fn hooks(index: Arc<dyn TagIndex>, fatal: &Arc<AtomicBool>) -> Hooks {
     let fatal = Arc::clone(fatal);
     Hooks {
-        reopening: Box::new(border_entry),
+        reopening: Some(Box::new(border_entry)),
         index,
         fatal: Box::new(move |_| fatal.store(true, Ordering::SeqCst)),
     }
@@ -138,12 +143,34 @@ fn wait(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
+/// Tiles in a pack where a test makes packs.
+const PACK: u64 = 2;
+
+/// With packs of two tiles.
+fn packing() -> Options {
+    Options { pack_tiles: u16::try_from(PACK).unwrap(), ..options() }
+}
+
+/// A bundle from its file, or from a pack, read as the format's page says.
+fn bundle(disk: &dyn Disk, at: TileCoordinates) -> Vec<u8> {
+    if let Some(bytes) = disk.read(Path::new(&format!("ledger/{at}"))).unwrap() {
+        return bytes;
+    }
+    let group = at.index() / PACK;
+    let pack = disk.read(Path::new(&format!("ledger/pack/entries/{group:03}"))).unwrap().unwrap();
+    let table = usize::try_from(PACK).unwrap() * 4;
+    let end = |i: usize| u32::from_be_bytes(pack[i * 4..i * 4 + 4].try_into().unwrap()) as usize + table;
+    let place = usize::try_from(at.index() % PACK).unwrap();
+    let start = if place == 0 { table } else { end(place - 1) };
+    pack[start..end(place)].to_vec()
+}
+
 /// All published entries, each at its place, and the tree over them.
 fn published(disk: &dyn Disk, size: u64) -> (Vec<Vec<u8>>, MemoryTree) {
     let mut leaves = Vec::new();
-    for bundle in 0..size.div_ceil(256) {
-        let at = TileCoordinates::in_tree(0, bundle, size).unwrap().as_entries();
-        let bytes = disk.read(Path::new(&format!("ledger/{at}"))).unwrap().unwrap();
+    for index in 0..size.div_ceil(256) {
+        let at = TileCoordinates::in_tree(0, index, size).unwrap().as_entries();
+        let bytes = bundle(disk, at);
         leaves.extend(split_bundle(&bytes, at.width()).unwrap().into_iter().map(<[u8]>::to_vec));
     }
     for (index, leaf) in (0..).zip(&leaves) {

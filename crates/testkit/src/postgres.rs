@@ -1,0 +1,236 @@
+//! A real PostgreSQL server of a test's own, in a folder that goes away with it. No TCP: its socket is in the
+//! folder.
+
+use std::fs::File;
+use std::io::{Error, Result};
+use std::os::unix::fs::{DirBuilderExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// Name of the database, and of the user who owns it.
+const NAME: &str = "clover";
+const PORT: &str = "5432";
+
+/// A running server with one empty database. It flushes what it confirms.
+///
+/// Ends with the value. The folder is short enough for the path of a socket only below `/tmp`.
+pub struct Postgres {
+    folder: TempDir,
+    programs: PathBuf,
+    /// User and group of the server when the test runs as root, as which it does not run.
+    owner: Option<(u32, u32)>,
+    server: Option<Child>,
+}
+
+impl Postgres {
+    /// Makes a cluster and starts its server.
+    ///
+    /// # Errors
+    /// When PostgreSQL is not installed, or does not start.
+    pub fn start() -> Result<Self> {
+        Self::start_with(&[])
+    }
+
+    /// Like [`Postgres::start`], with settings of the server.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_with(settings: &[&str]) -> Result<Self> {
+        let programs = programs()?;
+        let folder = tempfile::Builder::new().prefix("clover-pg-").tempdir_in("/tmp")?;
+        let owner = owner(folder.path())?;
+        let mut server = Self { folder, programs, owner, server: None };
+        let data = server.data();
+        // A superuser of the cluster, whom everybody who reaches the socket may be.
+        let made = server
+            .command("initdb")
+            .args(["-A", "trust", "-U", NAME, "-E", "UTF8", "--locale=C", "--no-sync", "-D"])
+            .arg(&data)
+            .output()?;
+        if !made.status.success() {
+            return Err(Error::other(format!("initdb: {}", String::from_utf8_lossy(&made.stderr))));
+        }
+        let text: String = settings.iter().map(|s| format!("{s}\n")).collect();
+        let own = format!(
+            "listen_addresses = ''\nport = {PORT}\nunix_socket_directories = '{}'\nshared_buffers = 16MB\n\
+             max_connections = 20\nfsync = on\nrecovery_init_sync_method = syncfs\n\
+             dynamic_shared_memory_type = mmap\nautovacuum = off\n{text}",
+            server.folder.path().display()
+        );
+        std::fs::write(data.join("postgresql.auto.conf"), own)?;
+        server.run()?;
+        let create = ["-h", &server.host(), "-p", PORT, "-U", NAME, NAME];
+        let created = Command::new(server.programs.join("createdb")).args(create).output()?;
+        if created.status.success() {
+            Ok(server)
+        } else {
+            Err(Error::other(format!("createdb: {}", String::from_utf8_lossy(&created.stderr))))
+        }
+    }
+
+    /// How a client reaches it.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.address_by(self.folder.path())
+    }
+
+    /// How a client reaches it through a socket of the same name in another folder.
+    #[must_use]
+    pub fn address_by(&self, folder: &Path) -> String {
+        format!("host={} port={PORT} user={NAME} dbname={NAME}", folder.display())
+    }
+
+    /// Path of its socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join(format!(".s.PGSQL.{PORT}"))
+    }
+
+    /// Runs statements and returns what they answer, a line for each row.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn sql(&self, statements: &str) -> Result<Vec<String>> {
+        let told = Command::new(self.programs.join("psql"))
+            .args(["-h", &self.host(), "-p", PORT, "-U", NAME, "-XqAt", "-v", "ON_ERROR_STOP=1"])
+            .args(["-c", statements, NAME])
+            .output()?;
+        if told.status.success() {
+            Ok(String::from_utf8_lossy(&told.stdout).lines().map(str::to_owned).collect())
+        } else {
+            Err(Error::other(String::from_utf8_lossy(&told.stderr).into_owned()))
+        }
+    }
+
+    /// Kills the server and all its processes at once, as a machine that loses power, and starts it again. It
+    /// recovers from its write-ahead log.
+    ///
+    /// # Errors
+    /// When it does not start again.
+    pub fn crash(&mut self) -> Result<()> {
+        self.kill();
+        self.run()
+    }
+
+    /// Kills the server and all its processes at once.
+    pub fn kill(&mut self) {
+        let Some(mut server) = self.server.take() else { return };
+        let children = children(server.id());
+        let _ = server.kill();
+        for child in children {
+            let _ = kill_process(child, Signal::KILL);
+        }
+        let _ = server.wait();
+    }
+
+    fn host(&self) -> String {
+        self.folder.path().display().to_string()
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(self.programs.join(program));
+        command.current_dir(self.folder.path()).stdin(Stdio::null());
+        if let Some((user, group)) = self.owner {
+            command.uid(user).gid(group);
+        }
+        command
+    }
+
+    /// Starts the server and waits until it answers. After a crash its old processes may take a moment to end.
+    fn run(&mut self) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let log = self.folder.path().join("log");
+        while Instant::now() < deadline {
+            let out = File::options().create(true).append(true).open(&log)?;
+            let mut server = self
+                .command("postgres")
+                .arg("-D")
+                .arg(self.data())
+                .stdout(Stdio::null())
+                .stderr(out)
+                .spawn()?;
+            while Instant::now() < deadline && server.try_wait()?.is_none() {
+                let ask = ["-q", "-h", &self.host(), "-p", PORT, "-U", NAME];
+                if Command::new(self.programs.join("pg_isready")).args(ask).status()?.success() {
+                    self.server = Some(server);
+                    return Ok(());
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            let _ = server.kill();
+            let _ = server.wait();
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Err(Error::other(format!("PostgreSQL does not start: {}", std::fs::read_to_string(log)?)))
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        let Some(mut server) = self.server.take() else { return };
+        let pid = i32::try_from(server.id()).ok().and_then(Pid::from_raw);
+        // It ends its processes and gives its shared memory back.
+        if pid.is_none_or(|pid| kill_process(pid, Signal::QUIT).is_err()) {
+            let _ = server.kill();
+        }
+        let _ = server.wait();
+    }
+}
+
+/// The folder of Debian's newest server, or of whatever `PATH` finds.
+fn programs() -> Result<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut found: Vec<(u32, PathBuf)> = versions
+        .filter_map(|v| Some((v.file_name().to_str()?.parse().ok()?, v.path().join("bin"))))
+        .filter(|(_, bin)| bin.join("initdb").exists())
+        .collect();
+    found.sort();
+    let on_path = || {
+        let path = std::env::var_os("PATH")?;
+        std::env::split_paths(&path).find(|p| p.join("initdb").exists() && p.join("postgres").exists())
+    };
+    found.pop().map(|(_, bin)| bin).or_else(on_path).ok_or_else(|| {
+        Error::other("PostgreSQL is not installed: `./scripts/test` installs it (Debian's `postgresql`)")
+    })
+}
+
+/// Gives the folder to the user `postgres` when the test runs as root.
+fn owner(folder: &Path) -> Result<Option<(u32, u32)>> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    let users = std::fs::read_to_string("/etc/passwd")?;
+    let fields = users.lines().map(|l| l.split(':').collect::<Vec<_>>()).find_map(|l| match l.as_slice() {
+        ["postgres", _, user, group, ..] => Some((user.parse().ok()?, group.parse().ok()?)),
+        _ => None,
+    });
+    let (user, group) =
+        fields.ok_or_else(|| Error::other("there is no user `postgres`, and root runs no PostgreSQL"))?;
+    chown(folder, Some(user), Some(group))?;
+    let data = folder.join("data");
+    std::fs::DirBuilder::new().mode(0o700).create(&data)?;
+    chown(data, Some(user), Some(group))?;
+    Ok(Some((user, group)))
+}
+
+/// The processes that a process started.
+fn children(parent: u32) -> Vec<Pid> {
+    let parent = format!("PPid:\t{parent}");
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes
+        .filter_map(|p| {
+            let status = std::fs::read_to_string(p.path().join("status")).ok()?;
+            let pid = p.file_name().to_str()?.parse().ok().and_then(Pid::from_raw)?;
+            status.lines().any(|l| l == parent).then_some(pid)
+        })
+        .collect()
+}

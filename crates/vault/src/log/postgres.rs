@@ -1,0 +1,275 @@
+//! The journal in a PostgreSQL database: a row for each frame, and one for the log.
+//!
+//! A batch is one statement, which is one transaction: the log's row goes from the size expected to the new
+//! one, under the fence that this process took, and the frame is stored. No row means that another process
+//! has the log, or that it has another history: this process ends. Where a batch is durable is the server's
+//! configuration: with `synchronous_standby_names` a quorum of sites confirms it. What a careless server
+//! confirms is refused at the start. Specified in `docs/formats/wal.md`.
+
+mod connection;
+
+use std::io;
+
+use ledger::wal::{self, Batch};
+use ledger::{Storage, StorageError};
+use tokio_postgres::Statement;
+use tokio_postgres::types::Type;
+
+pub use self::connection::{PostgresError, Timeouts};
+
+use self::connection::{Address, Connection};
+use super::LogError;
+use super::journal::{Journal, Opened, Past, behind, continues};
+
+const TABLES: &str = "\
+create table if not exists clover_log (
+  origin text primary key,
+  size bigint not null,
+  fence bigint not null);
+create table if not exists clover_log_frame (
+  origin text not null references clover_log,
+  first bigint not null,
+  count integer not null,
+  frame bytea not null,
+  primary key (origin, first));
+alter table clover_log_frame alter column frame set storage external;";
+
+const APPEND: &str = "\
+with moved as (
+  update clover_log set size = $3 where origin = $1 and size = $2 and fence = $4 returning origin)
+insert into clover_log_frame (origin, first, count, frame) select origin, $2, $5, $6 from moved";
+
+/// The last of these that begins at or before an entry, or the first of all.
+const START: &str = "\
+select coalesce(max(first), 0) from clover_log_frame where origin = $1 and first <= $2";
+
+const PAGE: &str = "\
+select first, count, frame from clover_log_frame where origin = $1 and first >= $2 order by first limit $3";
+
+const ANY_PAST: &str = "\
+select exists (select from clover_log_frame where origin = $1 and first < $2 and first + count <= $2)";
+
+/// The lock keeps out whoever takes the log over, and lets the committer go on.
+const LET_GO: &str = "\
+with mine as (select origin from clover_log where origin = $1 and fence = $3 for key share)
+delete from clover_log_frame where (origin, first) in (
+  select f.origin, f.first from clover_log_frame f join mine using (origin)
+  where f.first < $2 and f.first + f.count <= $2 order by f.first limit $4)";
+
+/// Frames that are read at once; each is at most 4 MiB.
+const PAGE_ROWS: i64 = 8;
+/// Frames that go in one transaction, and transactions of one call.
+const LET_GO_ROWS: i64 = 4096;
+const LET_GO_ROUNDS: usize = 32;
+
+/// Frames in a PostgreSQL database, under the log's origin.
+pub struct Postgres {
+    address: Address,
+    origin: String,
+}
+
+impl Postgres {
+    /// Takes note of a server and does not call it yet. `server` is a connection string or URL of libpq's form;
+    /// `origin` is the first line of the log's checkpoints.
+    ///
+    /// # Errors
+    /// [`PostgresError`] when the string cannot be read, or names other than one server on this machine.
+    pub fn new(server: &str, origin: &str, timeouts: Timeouts) -> Result<Self, PostgresError> {
+        Ok(Self { address: Address::parse(server, timeouts)?, origin: origin.to_owned() })
+    }
+
+    /// Takes the log for this process. Returns its size and the fence, which no other process has.
+    fn take(&self, connection: &Connection) -> Result<(u64, i64), LogError> {
+        let client = &connection.client;
+        let taken = connection.run(async {
+            client.batch_execute("begin").await?;
+            // INVARIANT: waits for every commit under the older fence, and `LET_GO` waits for this.
+            let lock = "select size, fence from clover_log where origin = $1 for update";
+            let Some(row) = client.query_opt(lock, &[&self.origin]).await? else { return Ok(None) };
+            let (size, fence): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+            let fence = fence.saturating_add(1);
+            client
+                .execute("update clover_log set fence = $2 where origin = $1", &[&self.origin, &fence])
+                .await?;
+            // Durable as a batch is, and so is every batch before it.
+            client.batch_execute("commit").await?;
+            Ok(Some((size, fence)))
+        })?;
+        connection.unwarned()?;
+        let (size, fence) = taken.ok_or(LogError::Missing)?;
+        Ok((index(size)?, fence))
+    }
+
+    /// Reads all frames from an entry on. Returns the entry that comes next.
+    fn read(
+        &self,
+        connection: &Connection,
+        from: u64,
+        each: &mut dyn FnMut(Batch) -> Result<(), LogError>,
+    ) -> Result<Option<u64>, LogError> {
+        let client = &connection.client;
+        let start = connection.run(client.query_one(START, &[&self.origin, &signed(from)?]))?;
+        let mut at: i64 = start.try_get(0).map_err(PostgresError::Server)?;
+        let mut next = None;
+        loop {
+            let page = connection.run(client.query(PAGE, &[&self.origin, &at, &PAGE_ROWS]))?;
+            let Some(last) = page.last() else { return Ok(next) };
+            at = last.try_get::<_, i64>(0).map_err(PostgresError::Server)?.saturating_add(1);
+            for row in page {
+                let first = index(row.try_get(0).map_err(PostgresError::Server)?)?;
+                let frame: &[u8] = row.try_get(2).map_err(PostgresError::Server)?;
+                let expected = next.unwrap_or(first.min(from));
+                if first != expected {
+                    return Err(missing(expected.max(from)));
+                }
+                let read = wal::decode(frame, first).ok().filter(|(_, length)| *length == frame.len());
+                let counted: i32 = row.try_get(1).map_err(PostgresError::Server)?;
+                let (batch, _) =
+                    read.filter(|(b, _)| i32::try_from(b.entries.len()) == Ok(counted)).ok_or_else(|| {
+                        LogError::Damaged(format!("the frame with entry {first} cannot be read"))
+                    })?;
+                let end = first + batch.entries.len() as u64;
+                if end > from {
+                    each(behind(batch, from))?;
+                }
+                next = Some(end);
+            }
+        }
+    }
+}
+
+fn missing(entry: u64) -> LogError {
+    LogError::Damaged(format!("the frame with entry {entry} is missing"))
+}
+
+fn signed(index: u64) -> Result<i64, LogError> {
+    i64::try_from(index).map_err(|_| LogError::Damaged(format!("no database counts to {index}")))
+}
+
+fn index(row: i64) -> Result<u64, LogError> {
+    u64::try_from(row).map_err(|_| LogError::Damaged("a number in the database is negative".to_owned()))
+}
+
+impl Journal for Postgres {
+    fn create(&self) -> Result<(), LogError> {
+        let connection = Connection::open(&self.address)?;
+        let client = &connection.client;
+        if !connection.has_tables()? {
+            connection.run(client.batch_execute(TABLES))?;
+        }
+        let untouched = connection.run(async {
+            let add = "insert into clover_log values ($1, 0, 0) on conflict do nothing";
+            client.execute(add, &[&self.origin]).await?;
+            // One that nobody ever opened may be there: its making was interrupted.
+            let new = "select size = 0 and fence = 0 from clover_log where origin = $1";
+            client.query_one(new, &[&self.origin]).await?.try_get(0)
+        })?;
+        connection.unwarned()?;
+        if untouched { Ok(()) } else { Err(LogError::Exists) }
+    }
+
+    fn open(
+        &self,
+        from: u64,
+        each: &mut dyn FnMut(Batch) -> Result<(), LogError>,
+    ) -> Result<Opened, LogError> {
+        let connection = Connection::open(&self.address)?;
+        if !connection.has_tables()? {
+            return Err(LogError::Missing);
+        }
+        let (size, fence) = self.take(&connection)?;
+        if size < from {
+            return Err(LogError::Lost { found: size, published: from });
+        }
+        let end = self.read(&connection, from, each)?;
+        if end.unwrap_or(from) != size {
+            return Err(missing(end.unwrap_or(from)));
+        }
+        let types = [Type::TEXT, Type::INT8, Type::INT8, Type::INT8, Type::INT4, Type::BYTEA];
+        let append = connection.run(connection.client.prepare_typed(APPEND, &types))?;
+        let (address, origin) = (self.address.clone(), self.origin.clone());
+        let past = Rows { address, origin: origin.clone(), fence, connection: None };
+        let writer = Writer { connection, append, origin, next: size, fence };
+        Ok(Opened { next: size, storage: Box::new(writer), past: Box::new(past) })
+    }
+}
+
+/// Appends frames as rows.
+struct Writer {
+    connection: Connection,
+    append: Statement,
+    origin: String,
+    /// The entry that the next frame begins with.
+    next: u64,
+    fence: i64,
+}
+
+impl Storage for Writer {
+    fn append(&mut self, frame: &[u8]) -> Result<(), StorageError> {
+        let (first, end) = continues(frame, self.next)?;
+        let unknown = |e: &dyn std::error::Error| StorageError::Unknown(io::Error::other(e.to_string()));
+        let number = |n: u64| i64::try_from(n).map_err(|e| unknown(&e));
+        let (from, to) = (number(first)?, number(end)?);
+        let count = i32::try_from(end - first).map_err(|e| unknown(&e))?;
+        let client = &self.connection.client;
+        let done = self
+            .connection
+            .run(client.execute(&self.append, &[&self.origin, &from, &to, &self.fence, &count, &frame]));
+        match done.and_then(|rows| self.connection.unwarned().map(|()| rows)) {
+            Ok(1) => {
+                self.next = end;
+                Ok(())
+            }
+            Ok(_) => Err(StorageError::Unknown(io::Error::other(PostgresError::Fenced))),
+            Err(e) if e.is_full() => Err(StorageError::NotWritten(io::Error::other(e))),
+            // Done or not: only a restart finds out.
+            Err(e) => Err(StorageError::Unknown(io::Error::other(e))),
+        }
+    }
+}
+
+/// Rows that are not needed any more. Has a connection of its own, so that no commit waits for it.
+struct Rows {
+    address: Address,
+    origin: String,
+    fence: i64,
+    connection: Option<Connection>,
+}
+
+impl Rows {
+    fn delete(
+        &self,
+        connection: &Connection,
+        below: i64,
+        marked: &mut dyn FnMut() -> io::Result<()>,
+    ) -> io::Result<()> {
+        let client = &connection.client;
+        let any = connection.run(client.query_one(ANY_PAST, &[&self.origin, &below]));
+        if !any.map_err(io::Error::other)?.try_get(0).map_err(io::Error::other)? {
+            return Ok(());
+        }
+        marked()?;
+        for _ in 0..LET_GO_ROUNDS {
+            let gone = connection
+                .run(client.execute(LET_GO, &[&self.origin, &below, &self.fence, &LET_GO_ROWS]))
+                .map_err(io::Error::other)?;
+            if gone < LET_GO_ROWS.unsigned_abs() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Past for Rows {
+    fn let_go(&mut self, below: u64, marked: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
+        let connection = match self.connection.take() {
+            Some(open) => open,
+            None => Connection::open(&self.address).map_err(io::Error::other)?,
+        };
+        self.delete(&connection, i64::try_from(below).unwrap_or(i64::MAX), marked)?;
+        // One that failed is not used again.
+        self.connection = Some(connection);
+        Ok(())
+    }
+}
