@@ -500,7 +500,8 @@ fn listening(pid: u32) -> BTreeSet<(String, u16)> {
 async fn an_enclave_listens_where_its_configuration_says_and_nowhere_else() {
     let stage = Stage::new(8).await;
     let found = listening(stage.world.pid().unwrap());
-    let wanted = [stage.world.gateway, stage.world.control].map(|a| ("tcp".to_owned(), a.port()));
+    let wanted =
+        [stage.world.gateway, stage.world.control, stage.world.logs].map(|a| ("tcp".to_owned(), a.port()));
     assert_eq!(found, BTreeSet::from(wanted), "the vault, the keys and the ledger have no port");
     // What the control port tells is counted, not named.
     for path in ["/status", "/metrics", "/healthz", "/", "/ledger/checkpoint", "/../keys/region.key"] {

@@ -1,16 +1,18 @@
 //! The parts of an enclave put together from its folder, each checked before it counts.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use crossing::{ActiveRulebook, Road};
-use gateway::enclave::{self, Enclave, Live};
+use gateway::enclave::{self, Enclave, Live, Parts};
 use gateway::http::{Gateway, ServeError, Settings, Upstream};
 use gateway::metrics::Metrics;
 use gateway::token::Tokens;
+use ledger::Submission;
 use ledger::note::{Signer, Verifier};
 use model::lanes::Way;
 use model::rulebook::{Files, Rulebook};
@@ -24,6 +26,10 @@ use crate::authority;
 use crate::config::Config;
 use crate::error::CommandError;
 use crate::layout::Layout;
+use crate::site::border::Keeper;
+use crate::site::samples::Samples;
+use crate::site::witness::Witnesses;
+use crate::site::{self, Site};
 
 /// The file that carries a rulebook's signatures.
 pub const MANIFEST: &str = "manifest.note";
@@ -117,23 +123,74 @@ fn open_log(
         let found = signer.verifier().name().to_owned();
         return Err(CommandError::OtherLog { found, wanted: origin }.into());
     }
-    let disk = Folder::open(layout.root()).map_err(|e| match e.kind() {
-        std::io::ErrorKind::WouldBlock => CommandError::InUse(layout.root().to_owned()),
-        _ => CommandError::File { path: layout.root().to_owned(), source: e },
-    })?;
-    let hooks = Hooks {
-        reopening: Box::new(move || {
-            let flow = flow_id().unwrap_or(FlowId::new([0; 16]));
-            crossing::inward::reopening(flow, enclave::now().0, rulebook)
-        }),
-        index,
-        fatal: Box::new(|why| {
-            tracing::error!(why, "nobody can say what is on the ledger's disk; ending");
-            std::process::exit(74);
-        }),
-    };
+    let reopening: Box<dyn FnMut() -> Submission + Send> = Box::new(move || {
+        let flow = flow_id().unwrap_or(FlowId::new([0; 16]));
+        crossing::inward::reopening(flow, enclave::now().0, rulebook)
+    });
+    let hooks = Hooks { reopening: Some(reopening), index, fatal: Box::new(fatal) };
     let options = Options { publish_every: config.publish_every, ..Options::default() };
-    Ok(Log::open(Arc::new(disk), Identity { origin, signer }, options, hooks)?)
+    Ok(Log::open(Arc::new(folder(layout.root())?), Identity { origin, signer }, options, hooks)?)
+}
+
+fn fatal(why: &str) {
+    tracing::error!(why, "nobody can say what is on the ledger's disk; ending");
+    std::process::exit(74);
+}
+
+/// A log's folder, held by this process alone.
+fn folder(path: &Path) -> Result<Folder> {
+    Ok(Folder::open(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::WouldBlock => CommandError::InUse(path.to_owned()),
+        _ => CommandError::File { path: path.to_owned(), source: e },
+    })?)
+}
+
+/// Takes no note of tags: the site's own logs have no list of their own.
+struct NoTags;
+
+impl TagIndex for NoTags {
+    fn clear(&self) -> Result<(), String> {
+        Ok(())
+    }
+    fn add(&self, _: &[(model::Tag, u64)]) -> Result<(), String> {
+        Ok(())
+    }
+    fn flush(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// Opens the site's own log (`site`) or the key service's (`keys`). They are small and published at once.
+///
+/// # Errors
+/// As for the gateway's log.
+pub fn open_site_log(layout: &Layout, name: &str, origin: &str) -> Result<Log> {
+    let identity = site::identity(layout, name)?;
+    if identity.origin != origin {
+        return Err(CommandError::OtherLog { found: identity.origin, wanted: origin.to_owned() }.into());
+    }
+    let place = if name == "site" { layout.site() } else { layout.key_log() };
+    // Rounds and uses of keys try by themselves whether the log can be written again.
+    let hooks = Hooks { reopening: None, index: Arc::new(NoTags), fatal: Box::new(fatal) };
+    let options =
+        Options { publish_every: Duration::from_millis(50), segment_bytes: 1 << 20, ..Options::default() };
+    Ok(Log::open(Arc::new(folder(&place)?), identity, options, hooks)?)
+}
+
+/// Derives again what can be derived of one of the site's logs: `log`, `keys` or `site`.
+///
+/// # Errors
+/// When the entries do not lead to the signed checkpoint, or a file cannot be used.
+pub fn rebuild(layout: &Layout, name: &str, from: Option<&Path>) -> Result<vault::log::Rebuilt> {
+    let (place, index): (_, Arc<dyn TagIndex>) = match name {
+        "site" => (layout.site(), Arc::new(NoTags)),
+        "keys" => (layout.key_log(), Arc::new(NoTags)),
+        _ => (layout.root().to_owned(), Arc::new(Records::open(&layout.vault())?)),
+    };
+    let disk = folder(&place)?;
+    let copy = from.map(folder).transpose()?;
+    let copy = copy.as_ref().map(|c| c as &dyn vault::Disk);
+    Ok(vault::log::rebuild(&disk, &verifier(layout, name)?, &Options::default(), &*index, copy)?)
 }
 
 /// Activates the signed rulebook: an entry, and a public copy of the files.
@@ -196,6 +253,8 @@ pub struct Assembled {
     pub enclave: Arc<Enclave>,
     /// Its metrics.
     pub registry: Registry,
+    /// Its border.
+    pub keeper: Arc<Keeper>,
 }
 
 /// Opens everything in an enclave's folder.
@@ -215,13 +274,22 @@ pub fn open(layout: &Layout) -> Result<Assembled> {
     let keys = Arc::new(KeyService::open(&layout.keys(), programme.name.as_str())?);
     let records = Arc::new(Records::open(&layout.vault())?);
     let index: Arc<dyn TagIndex> = records.clone();
-    let log = open_log(layout, &config, &programme.name, digest, index)?;
+    let log = Arc::new(open_log(layout, &config, &programme.name, digest, index)?);
+    let key_log = Arc::new(open_site_log(layout, "keys", &site::keys_origin(&programme.name, &config))?);
+    let keeper = Arc::new(Keeper::new(&programme.border)?);
     let live = Live::new(Road::new(active, keys.pseudonym_root()))?;
     let control = Control::new(&layout.control(), verifier(layout, "operator")?);
     let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry);
-    let enclave = Arc::new(Enclave::new(live, records, keys, control, log, metrics));
-    Ok(Assembled { config, enclave, registry })
+    let border = {
+        let keeper = Arc::clone(&keeper);
+        Box::new(move || keeper.now())
+    };
+    let samples_bytes = config.samples_bytes;
+    let parts = Parts { live, records, keys, control, log, key_log, metrics, border, samples_bytes };
+    let enclave = Arc::new(Enclave::new(parts));
+    site::reconcile(&enclave)?;
+    Ok(Assembled { config, enclave, registry, keeper })
 }
 
 fn upstreams(layout: &Layout, config: &Config) -> Result<HashMap<String, Upstream>> {
@@ -249,7 +317,8 @@ pub async fn serve(
     assembled: Assembled,
     ready: impl FnOnce(std::net::SocketAddr),
 ) -> Result<()> {
-    let Assembled { config, enclave, registry } = assembled;
+    let Assembled { config, enclave, registry, keeper } = assembled;
+    let site = Site::open(layout, &config, &enclave, keeper)?;
     let tls = authority::server_config(layout, &layout.tls().join("gateway"))?;
     let programme = enclave.live().road.rulebook().programme.name.to_string();
     let tokens = Tokens::new(&programme, verifier(layout, "operator")?);
@@ -266,8 +335,7 @@ pub async fn serve(
     let listener = tokio::net::TcpListener::bind(config.control).await;
     let listener = listener.map_err(|source| ServeError::Bind { address: config.control, source })?;
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let control =
-        tokio::spawn(control(listener, Arc::clone(&enclave), programme, config.site.to_string(), registry));
+    let control = tokio::spawn(control(listener, Arc::clone(&enclave), Arc::clone(&site), registry));
     let stopping = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stopping);
     tokio::spawn(async move {
@@ -275,9 +343,13 @@ pub async fn serve(
         flag.store(true, Ordering::Release);
         let _ = stop.send(true);
     });
+    let witnessing = witnessed(layout, &config, &enclave, &site, &stopped).await?;
     let served = gateway::http::serve(gateway, tls, stopped, ready).await;
     control.abort();
+    witnessing.end(&site).await;
     enclave.log().close();
+    enclave.key_log_handle().close();
+    site.log.close();
     if stopping.load(Ordering::Acquire) {
         let (durable, published) = (enclave.log().size(), enclave.log().published());
         tracing::info!(
@@ -289,20 +361,113 @@ pub async fn serve(
     Ok(served?)
 }
 
+/// What runs beside the gateway so that witnesses can sign.
+struct Witnessing {
+    logs: tokio::task::JoinHandle<()>,
+    rounds: tokio::task::JoinHandle<()>,
+    asking: tokio::task::JoinHandle<Witnesses>,
+    mirror: Option<tokio::process::Child>,
+}
+
+impl Witnessing {
+    /// After the last round: the day's map as it is now, so that a person's history can be made while nothing runs.
+    async fn end(self, site: &Arc<Site>) {
+        let _ = self.rounds.await;
+        let last = Arc::clone(site);
+        let done = tokio::task::spawn_blocking(move || {
+            last.round()?;
+            site::days::interim(&last)
+        });
+        if let Ok(Err(e)) = done.await {
+            tracing::error!(error = %e, "the map of this day was not recorded");
+        }
+        if let Ok(mut witnesses) = self.asking.await {
+            witnesses.last(site).await;
+        }
+        self.logs.abort();
+        if let Some(mut mirror) = self.mirror {
+            // Its standard input closes, and it ends in order.
+            drop(mirror.stdin.take());
+            let _ = tokio::time::timeout(Duration::from_secs(5), mirror.wait()).await;
+        }
+    }
+}
+
+/// Offers the logs, starts the local mirror, asks the witnesses what they remember, and begins the rounds. Waits a
+/// while for the first quorum, so that the gateway does not begin with refusals.
+async fn witnessed(
+    layout: &Layout,
+    config: &Config,
+    enclave: &Arc<Enclave>,
+    site: &Arc<Site>,
+    stopped: &tokio::sync::watch::Receiver<bool>,
+) -> Result<Witnessing> {
+    let listener = tokio::net::TcpListener::bind(config.logs).await;
+    let listener = listener.map_err(|source| ServeError::Bind { address: config.logs, source })?;
+    let logs = tokio::spawn(logs(listener, offered(layout, enclave, site)?));
+    let mirror = site::mirror::start(layout, config).await?;
+    let mut witnesses = Witnesses::default();
+    witnesses.remember(site).await?;
+    let digest = enclave.live().road.rulebook().digest;
+    let enrolling = Arc::clone(site);
+    tokio::task::spawn_blocking(move || enrolling.enrol(digest)).await??;
+    let rounds = tokio::spawn(Arc::clone(site).rounds(stopped.clone()));
+    let asking = tokio::spawn(witnesses.run(Arc::clone(site), stopped.clone(), |e| {
+        tracing::error!(error = %e, "a witness knows more of the log than is here; ending");
+        std::process::exit(74);
+    }));
+    let until = tokio::time::Instant::now() + FIRST_QUORUM;
+    while site.keeper.now() == crossing::Border::Red
+        && tokio::time::Instant::now() < until
+        && !*stopped.borrow()
+    {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    if site.keeper.now() == crossing::Border::Red {
+        tracing::error!("no quorum of witnesses has signed: the border is red");
+    }
+    Ok(Witnessing { logs, rounds, asking, mirror })
+}
+
+/// Longest wait for the first quorum before the gateway listens with a red border.
+const FIRST_QUORUM: Duration = Duration::from_secs(10);
+
+fn offered(layout: &Layout, enclave: &Arc<Enclave>, site: &Arc<Site>) -> Result<console::logs::Offered> {
+    let mut logs: BTreeMap<_, _> =
+        site.members.iter().map(|m| (m.prefix.clone(), Arc::clone(&m.log))).collect();
+    logs.insert(site::PREFIX.to_owned(), Arc::clone(&site.log));
+    let samples = Samples::new(Arc::clone(site), Arc::clone(enclave), verifier(layout, "auditor")?);
+    let cosigned = Arc::clone(site);
+    Ok(console::logs::Offered {
+        logs,
+        cosigned: Box::new(move || cosigned.cosigned()),
+        samples: Box::new(move |request| samples.answer(request)),
+    })
+}
+
+async fn logs(listener: tokio::net::TcpListener, offered: console::logs::Offered) {
+    if let Err(e) = console::logs::serve(listener, offered).await {
+        tracing::error!(error = %e, "the site's logs are not offered any more");
+    }
+}
+
 async fn control(
     listener: tokio::net::TcpListener,
     enclave: Arc<Enclave>,
-    programme: String,
-    site: String,
+    site: Arc<Site>,
     registry: Registry,
 ) {
-    let rulebook = enclave.live().road.rulebook().digest.to_string();
+    let live = enclave.live();
+    let rulebook = live.road.rulebook();
+    let (programme, digest) = (rulebook.programme.name.to_string(), rulebook.digest.to_string());
+    drop(live);
     let (log, records) = (Arc::clone(&enclave), Arc::clone(enclave.records()));
     let shown = console::api::Shown {
         programme,
-        site,
-        rulebook,
+        site: site.origin.clone(),
+        rulebook: digest,
         log: Box::new(move || console::api::LogState::of(log.log())),
+        witnessing: Box::new(move || site.shown()),
         people: Box::new(move || console::api::people(&records)),
         registry,
     };

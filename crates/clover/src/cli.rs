@@ -1,7 +1,9 @@
 //! The command line: what may be said, and how errors are told.
 
 mod access;
+mod border;
 mod data;
+mod ledger;
 mod output;
 mod rulebook;
 mod serve;
@@ -59,6 +61,12 @@ enum Command {
     /// Check the configuration without starting.
     #[command(subcommand)]
     Config(rulebook::Config),
+    /// Look after the ledger's files.
+    #[command(subcommand)]
+    Ledger(ledger::Ledger),
+    /// Lift a red border, for minutes and inside the region.
+    #[command(subcommand)]
+    Border(border::Border),
     /// Serve: gateway, vault, ledger and control API in one process.
     Serve,
     /// Show whether the border is open and what is on the ledger.
@@ -106,6 +114,8 @@ fn dispatch(command: &Command, layout: &Layout, output: &Output) -> anyhow::Resu
         Command::Credential(c) => c.run(layout, output),
         Command::Rulebook(c) => c.run(layout, output),
         Command::Config(c) => c.run(layout, output),
+        Command::Ledger(c) => c.run(layout, output),
+        Command::Border(c) => c.run(layout, output),
         Command::Serve => serve::serve(layout, output),
         Command::Status => return serve::status(layout, output),
         Command::Completions { shell } => {

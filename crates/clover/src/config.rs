@@ -32,6 +32,12 @@ pub struct Config {
     pub upstream_timeout: Duration,
     /// How often the public tree is published.
     pub publish_every: Duration,
+    /// Where the site's logs are offered to auditors and anyone else; loopback only.
+    pub logs: SocketAddr,
+    /// Bytes of released payloads that are held for the auditor's samples.
+    pub samples_bytes: usize,
+    /// Where a local mirror listens that `clover serve` starts; `None` when others witness.
+    pub mirror: Option<SocketAddr>,
     /// Services inside, by the names that lanes use.
     pub upstreams: BTreeMap<String, SocketAddr>,
     /// Destinations outside, by the names that lanes use: address and certificate name.
@@ -48,6 +54,8 @@ struct Raw {
     control: RawControl,
     #[serde(default)]
     ledger: RawLedger,
+    site_logs: RawLogs,
+    mirror: Option<RawMirror>,
     #[serde(default)]
     upstreams: BTreeMap<String, String>,
     #[serde(default)]
@@ -89,6 +97,20 @@ struct RawLedger {
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
+struct RawLogs {
+    listen: String,
+    #[serde(default = "samples_bytes")]
+    samples_bytes: usize,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawMirror {
+    listen: String,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RawDestination {
     address: String,
     name: String,
@@ -125,6 +147,9 @@ fn upstream_timeout_ms() -> u64 {
 fn publish_every_ms() -> u64 {
     250
 }
+fn samples_bytes() -> usize {
+    64 << 20
+}
 
 /// What `clover init` writes. Ports are free to change.
 #[must_use]
@@ -145,6 +170,12 @@ pub fn starter(site: &str) -> String {
          listen = \"127.0.0.1:8444\"\n\n\
          [ledger]\n\
          publish_every_ms = {}\n\n\
+         [site_logs]\n\
+         listen = \"127.0.0.1:8445\"\n\
+         samples_bytes = {}\n\n\
+         # A mirror on this machine proves nothing to anybody else. Remove it when trust/policy names others.\n\
+         [mirror]\n\
+         listen = \"127.0.0.1:8446\"\n\n\
          [upstreams]\n\
          video-service = \"127.0.0.1:7001\"\n\n\
          [destinations.us-safety-desk]\n\
@@ -155,7 +186,8 @@ pub fn starter(site: &str) -> String {
         connections_max(),
         head_timeout_ms(),
         upstream_timeout_ms(),
-        publish_every_ms()
+        publish_every_ms(),
+        samples_bytes()
     )
 }
 
@@ -198,7 +230,15 @@ impl Config {
         let cleartext = raw.gateway.cleartext_listen.as_ref();
         let cleartext =
             cleartext.map(|t| p.keep("enclave.toml: gateway.cleartext_listen", address, t.parse()));
-        for (key, local) in [("gateway.cleartext_listen", cleartext.flatten()), ("control.listen", control)] {
+        let logs = p.keep("enclave.toml: site_logs.listen", address, raw.site_logs.listen.parse());
+        let mirror = raw.mirror.as_ref();
+        let mirror = mirror.map(|m| p.keep("enclave.toml: mirror.listen", address, m.listen.parse()));
+        for (key, local) in [
+            ("gateway.cleartext_listen", cleartext.flatten()),
+            ("control.listen", control),
+            ("site_logs.listen", logs),
+            ("mirror.listen", mirror.flatten()),
+        ] {
             if local.is_some_and(|a: SocketAddr| !a.ip().is_loopback()) {
                 p.add(format!("enclave.toml: {key}"), "not loopback, and not encrypted", "use 127.0.0.1");
             }
@@ -221,7 +261,11 @@ impl Config {
                 p.add(format!("enclave.toml: gateway.{key}"), "nothing could be served", "use 1 or more");
             }
         }
-        let (Some(site), Some(gateway), Some(listen), Some(control)) = (site, gateway, listen, control)
+        if gateway.as_ref().is_some_and(|g| ["site", "keys"].contains(&g.as_str())) {
+            p.add("enclave.toml: gateway.name", "the site's own logs have this name", "choose another name");
+        }
+        let (Some(site), Some(gateway), Some(listen), Some(control), Some(logs)) =
+            (site, gateway, listen, control, logs)
         else {
             return Err(p);
         };
@@ -237,6 +281,9 @@ impl Config {
             head_timeout: Duration::from_millis(raw.gateway.head_timeout_ms),
             upstream_timeout: Duration::from_millis(raw.gateway.upstream_timeout_ms),
             publish_every: Duration::from_millis(raw.ledger.publish_every_ms.max(10)),
+            logs,
+            samples_bytes: raw.site_logs.samples_bytes,
+            mirror: mirror.flatten(),
             upstreams,
             destinations,
             traces: raw.telemetry.otlp_endpoint,

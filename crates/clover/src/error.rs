@@ -62,6 +62,40 @@ pub enum CommandError {
         /// Whose it should be.
         wanted: String,
     },
+    /// A log that is shorter than somebody remembers.
+    #[error("the log `{log}` has `{found}` entries, but {who} knows `{known}`")]
+    OlderLog {
+        /// Its origin.
+        log: String,
+        /// Entries found.
+        found: u64,
+        /// Entries that were there.
+        known: u64,
+        /// Who says so.
+        who: String,
+    },
+    /// A log that is another than the one that was signed.
+    #[error("the log `{log}` is not the one that the witness `{who}` signed")]
+    ForkedLog {
+        /// Its origin.
+        log: String,
+        /// Who says so.
+        who: String,
+    },
+    /// A policy of witnesses that cannot be used.
+    #[error("the policy of witnesses `{path}` cannot be used: {why}")]
+    Policy {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// A mirror on this machine that does not run.
+    #[error("the local mirror cannot be started: {why}")]
+    Mirror {
+        /// Why.
+        why: String,
+    },
 }
 
 impl CommandError {
@@ -80,6 +114,8 @@ impl Explain for CommandError {
             Self::NotActivated => "CLV-0102",
             Self::NoAnswer { .. } => "CLV-0604",
             Self::OtherKey { .. } | Self::OtherLog { .. } => "CLV-0605",
+            Self::OlderLog { .. } | Self::ForkedLog { .. } => "CLV-0203",
+            Self::Policy { .. } | Self::Mirror { .. } => "CLV-0606",
         }
     }
     fn fix(&self) -> &'static str {
@@ -92,6 +128,13 @@ impl Explain for CommandError {
             Self::NoAnswer { .. } => "start the enclave with `clover serve`, or name its folder with --dir",
             Self::OtherKey { .. } | Self::OtherLog { .. } => {
                 "put back the files of this enclave; keys of one are of no use to another"
+            }
+            Self::OlderLog { .. } | Self::ForkedLog { .. } => {
+                "restore the newest copy of the whole folder, or the entries from a mirror (`clover ledger rebuild --from`)"
+            }
+            Self::Policy { .. } => "see docs/formats/witness.md; a quorum of at least one witness is needed",
+            Self::Mirror { .. } => {
+                "install `clover-audit` beside `clover`, or remove [mirror] and name other witnesses in trust/policy"
             }
         }
     }

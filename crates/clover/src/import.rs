@@ -172,15 +172,16 @@ fn admit(
     if arrived.is_empty() {
         return Ok(());
     }
+    let now = enclave::now().0;
     let people: Vec<PersonSeal> =
-        arrived.iter().map(|a| PersonSeal { tag: a.tag, key: a.detail.clone() }).collect();
+        arrived.iter().map(|a| PersonSeal { tag: a.tags.at(now), key: a.detail.clone() }).collect();
     let records = arrived.iter().fold(0u32, |n, a| n.saturating_add(a.records));
     let live = enclave.live();
     let rulebook = live.road.rulebook();
     let operator = model::ActorId::parse("operator")?;
     let entry = Import {
         flow: enclave.flow_id()?,
-        now: enclave::now().0,
+        now,
         rulebook: rulebook.digest,
         programme: &rulebook.programme.name,
         operator: enclave.keys().actor_tag(&operator),
@@ -190,7 +191,7 @@ fn admit(
         records,
         bytes,
     };
-    let submission = enclave.sealing(|s| entry.seal(s))?;
+    let submission = enclave.sealing(now, |s| entry.seal(s))?;
     let entry_digest = submission.entry();
     let receipt = enclave.log().submit_and_wait(submission)?;
     enclave.records().admit(&arrived, &entry_digest, &receipt)?;

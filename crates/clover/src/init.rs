@@ -6,15 +6,18 @@ use anyhow::{Context, Result};
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::{KeySize, PrivateDecryptingKey};
 use data_encoding::HEXLOWER;
-use ledger::note::{Note, Signer};
+use ledger::note::{Cosigner, Note, Signer, Verifier};
+use ledger::policy::Builder;
 use ledger::sha256;
+use model::Name;
 use model::rulebook::{Files, manifest};
+use vault::log::Identity;
 use vault::{Folder, KeyService, Log};
 
 use crate::config::{self, Config};
 use crate::error::CommandError;
 use crate::layout::Layout;
-use crate::{assemble, authority};
+use crate::{assemble, authority, site};
 
 /// The rulebook that a new programme starts with.
 pub const STARTER: &[(&str, &str)] = &[
@@ -54,27 +57,76 @@ pub fn init(layout: &Layout, rulebook: Option<&Path>) -> Result<()> {
         signer(&layout.auditor().join("auditor.seed"), &format!("{}/auditor", book.programme.name))?;
     let origin = assemble::origin(&book.programme.name, &config);
     let log = signer(&layout.keys().join("log.seed"), &origin)?;
-    for (name, key) in [("operator", &operator), ("auditor", &auditor), ("log", &log)] {
-        std::fs::write(
-            layout.trust().join(format!("{name}.vkey")),
-            format!("{}\n", key.verifier().to_vkey()),
-        )?;
+    let site_log = signer(&layout.keys().join("site.seed"), &site::origin(&book.programme.name, &config))?;
+    let key_log =
+        signer(&layout.keys().join("keys.seed"), &site::keys_origin(&book.programme.name, &config))?;
+    let signers = [
+        ("operator", &operator),
+        ("auditor", &auditor),
+        ("log", &log),
+        ("site", &site_log),
+        ("keys", &key_log),
+    ];
+    for (name, key) in signers {
+        write_vkey(layout, name, key.verifier())?;
     }
+    let mirror = local_mirror(layout, &book.programme.name)?;
+    policy(layout, &config, site_log.verifier(), &mirror)?;
     write_rulebook(layout, &files)?;
     sign_rulebook(layout, &[&operator, &auditor])?;
     authority::create(layout, book.programme.name.as_str())?;
     let disk = Folder::open(root)?;
-    Log::create(&disk, &vault::log::Identity { origin, signer: log })?;
+    Log::create(&disk, &Identity { origin, signer: log })?;
     drop(disk);
+    for (folder, signer) in [(layout.site(), site_log), (layout.key_log(), key_log)] {
+        std::fs::create_dir_all(&folder)?;
+        let origin = signer.verifier().name().to_owned();
+        Log::create(&Folder::open(&folder)?, &Identity { origin, signer })?;
+    }
     assemble::activate(layout)
+}
+
+fn write_vkey(layout: &Layout, name: &str, key: &Verifier) -> Result<()> {
+    Ok(std::fs::write(layout.trust().join(format!("{name}.vkey")), format!("{}\n", key.to_vkey()))?)
+}
+
+/// The two keys of a mirror on this machine: it signs what it holds with one, and the logs of others with the other.
+fn local_mirror(layout: &Layout, programme: &Name) -> Result<Verifier> {
+    std::fs::create_dir_all(layout.mirror())?;
+    let make = |name: &str| -> Result<Verifier> {
+        let seed = seed(&layout.mirror().join(format!("{name}.seed")))?;
+        let key = Cosigner::from_seed(&format!("{programme}/local-{name}"), &seed)?.verifier().clone();
+        write_vkey(layout, name, &key)?;
+        Ok(key)
+    };
+    make("witness")?;
+    make("mirror")
+}
+
+/// A quorum of one mirror on this machine, which makes it run and proves nothing to anybody else.
+fn policy(layout: &Layout, config: &Config, site_log: &Verifier, mirror: &Verifier) -> Result<()> {
+    let mut policy = Builder::default();
+    policy.log(site_log.clone(), Some(&format!("http://{}/{}", config.logs, site::PREFIX)))?;
+    let url = config.mirror.map(|address| format!("http://{address}"));
+    policy.witness(site::mirror::NAME, mirror.clone(), url.as_deref())?;
+    let text = policy.build(site::mirror::NAME)?.to_string();
+    Ok(std::fs::write(layout.policy(), text)?)
+}
+
+/// A new seed, kept in a file that only its owner reads.
+///
+/// # Errors
+/// When the file is there already or cannot be written.
+pub fn seed(path: &Path) -> Result<[u8; 32]> {
+    let mut seed = [0; 32];
+    vault::keys::random(&mut seed)?;
+    vault::keys::write_secret(path, &format!("{}\n", HEXLOWER.encode(&seed)))?;
+    Ok(seed)
 }
 
 /// A signing key, made and kept in a file that only its owner reads.
 fn signer(path: &Path, name: &str) -> Result<Signer> {
-    let mut seed = [0; 32];
-    vault::keys::random(&mut seed)?;
-    vault::keys::write_secret(path, &format!("{}\n", HEXLOWER.encode(&seed)))?;
-    Ok(Signer::from_seed(name, &seed)?)
+    Ok(Signer::from_seed(name, &seed(path)?)?)
 }
 
 /// The regulator's key pair: the private half belongs elsewhere.

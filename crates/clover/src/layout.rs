@@ -73,6 +73,42 @@ impl Layout {
         self.0.join("control")
     }
 
+    /// The site's own log.
+    #[must_use]
+    pub fn site(&self) -> PathBuf {
+        self.0.join("site")
+    }
+
+    /// The key service's log.
+    #[must_use]
+    pub fn key_log(&self) -> PathBuf {
+        self.0.join("keylog")
+    }
+
+    /// Day maps, kept for proofs.
+    #[must_use]
+    pub fn days(&self) -> PathBuf {
+        self.0.join("days")
+    }
+
+    /// The local mirror: its configuration, its keys, and what it holds.
+    #[must_use]
+    pub fn mirror(&self) -> PathBuf {
+        self.0.join("mirror")
+    }
+
+    /// Who must have signed a checkpoint of the site (C2SP tlog-policy).
+    #[must_use]
+    pub fn policy(&self) -> PathBuf {
+        self.trust().join("policy")
+    }
+
+    /// A signed border override that waits to be recorded.
+    #[must_use]
+    pub fn border_override(&self) -> PathBuf {
+        self.control().join("border-override.note")
+    }
+
     /// Records of people.
     #[must_use]
     pub fn vault(&self) -> PathBuf {

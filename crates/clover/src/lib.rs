@@ -11,6 +11,7 @@ pub mod import;
 pub mod init;
 pub mod layout;
 pub mod sample;
+pub mod site;
 
 /// The time now.
 #[must_use]

@@ -20,6 +20,8 @@ pub struct Shown {
     pub rulebook: String,
     /// Reads the log's state.
     pub log: Box<dyn Fn() -> LogState + Send + Sync>,
+    /// Tells how witnesses keep up.
+    pub witnessing: Box<dyn Fn() -> Witnessing + Send + Sync>,
     /// Counts people.
     pub people: Box<dyn Fn() -> Option<usize> + Send + Sync>,
     /// The metrics.
@@ -47,6 +49,41 @@ impl LogState {
     }
 }
 
+/// How witnesses keep up with the site's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Witnessing {
+    /// `green`, `amber`, `red`, or `lifted` (red, and opened by an override inside the region).
+    pub state: &'static str,
+    /// Seconds since the newest cosigned checkpoint was asked for.
+    pub age: Option<u64>,
+    /// Whether anybody but this machine's own mirror is among the witnesses.
+    pub independent: bool,
+    /// Their names in the policy.
+    pub witnesses: Vec<String>,
+}
+
+impl Witnessing {
+    fn border(&self) -> (&'static str, Option<String>) {
+        let since = || match self.age {
+            Some(seconds) => format!("no quorum of witnesses has signed for {seconds} s"),
+            None => "no quorum of witnesses has signed since the start".to_owned(),
+        };
+        match self.state {
+            "green" => ("open", None),
+            "red" => ("closed", Some(since())),
+            "lifted" => {
+                ("lifted", Some(format!("{}; two people lifted the border inside the region", since())))
+            }
+            state => (state, Some(since())),
+        }
+    }
+
+    fn words(&self) -> String {
+        let names = self.witnesses.join(", ");
+        if self.independent { names } else { format!("{names} (not independently witnessed)") }
+    }
+}
+
 /// How many people the vault holds.
 #[must_use]
 pub fn people(records: &Records) -> Option<usize> {
@@ -66,14 +103,15 @@ pub struct Status {
     published: u64,
     listed: u64,
     people: Option<usize>,
-    witnesses: &'static str,
+    cosigned_seconds_ago: Option<u64>,
+    witnesses: String,
 }
 
 impl Shown {
     fn status(&self) -> Status {
-        let log = (self.log)();
+        let (log, witnessing) = ((self.log)(), (self.witnessing)());
         let (border, why) = match log.border {
-            Border::Open => ("open", None),
+            Border::Open => witnessing.border(),
             Border::Closed(why) => ("closed", Some(why.to_string())),
         };
         Status {
@@ -87,8 +125,9 @@ impl Shown {
             published: log.published,
             listed: log.listed,
             people: (self.people)(),
-            // INVARIANT: said by every status until a quorum of others signs.
-            witnesses: "not independently witnessed",
+            cosigned_seconds_ago: witnessing.age,
+            // INVARIANT: said by every status until others than this machine sign.
+            witnesses: witnessing.words(),
         }
     }
 }
@@ -108,9 +147,10 @@ async fn status(State(shown): State<Arc<Shown>>) -> Json<Status> {
 
 /// 200 while the border is open, 503 while it is closed.
 async fn healthz(State(shown): State<Arc<Shown>>) -> impl IntoResponse {
+    let red = (shown.witnessing)().state == "red";
     match (shown.log)().border {
-        Border::Open => (StatusCode::OK, "open\n"),
-        Border::Closed(_) => (StatusCode::SERVICE_UNAVAILABLE, "closed\n"),
+        Border::Open if !red => (StatusCode::OK, "open\n"),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "closed\n"),
     }
 }
 

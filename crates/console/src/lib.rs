@@ -4,3 +4,4 @@
 //! Start reading at [`api::router`].
 
 pub mod api;
+pub mod logs;

@@ -4,14 +4,14 @@
 #![expect(clippy::unwrap_used, reason = "a bench that cannot be set up has nothing to measure")]
 
 use crossing::{
-    ActiveRulebook, Ask, Payload, Permitted, Road, Sealed, Sealing, Selection, Session, Treated,
-    VerifiedActor, identify,
+    ActiveRulebook, Ask, Payload, Permitted, Receipts, Recording, Road, Sealed, Sealing, Selection, Session,
+    Treated, VerifiedActor, identify,
 };
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use ledger::merkle::Frontier;
 use ledger::note::{Note, Signer};
-use ledger::{SecretKey, Sequencer, Storage, StorageError, Submission, sha256};
+use ledger::{SecretKey, Sequencer, Storage, StorageError, sha256};
 use model::facts::{Evidence, FlowFacts};
 use model::rulebook::{Files, manifest};
 use model::{ActorId, Country, Direction, FlowId, Name, Tag, Treatment, UnixSeconds};
@@ -171,6 +171,7 @@ impl World {
         let ask = Ask {
             flow: FlowId::new([9; 16]),
             now,
+            border: crossing::Border::Green,
             actor: &self.actor,
             purpose: flow.purpose,
             lane: &self.lane,
@@ -192,7 +193,7 @@ impl World {
         permitted.treat(black_box(self.body.as_bytes()), Form::Json, &self.limits).unwrap()
     }
 
-    fn seal(&self, treated: Treated) -> (Sealed, Submission) {
+    fn seal(&self, treated: Treated) -> (Sealed, Recording) {
         // Not random: the nonces of a bench protect nothing.
         let mut random = |bytes: &mut [u8]| bytes.fill(5);
         let mut resolve = |_: &model::SubjectId| Err("nobody is named here".into());
@@ -208,8 +209,8 @@ impl World {
 
     /// A payload of which nothing restricted is left, or the bench measures something else.
     fn checked(self) -> Self {
-        let (sealed, submission) = self.seal(self.treat(self.decide(NOW)));
-        let body = String::from_utf8(open(&mut log(), sealed, submission).into_bytes()).unwrap();
+        let (sealed, recording) = self.seal(self.treat(self.decide(NOW)));
+        let body = String::from_utf8(open(&mut log(), sealed, recording).into_bytes()).unwrap();
         assert!(
             !body.contains("@example.com") && !body.contains("iban") && body.contains("Musterstrasse 114")
         );
@@ -227,9 +228,10 @@ fn log() -> Sequencer<Nowhere> {
 }
 
 /// Commits one entry on its own and opens its payload.
-fn open(log: &mut Sequencer<Nowhere>, sealed: Sealed, submission: Submission) -> Payload {
-    let committed = log.commit(vec![submission]).unwrap();
-    sealed.release(committed.receipts.into_iter().next().unwrap()).unwrap()
+fn open(log: &mut Sequencer<Nowhere>, sealed: Sealed, recording: Recording) -> Payload {
+    let mut one = |submission| log.commit(vec![submission]).unwrap().receipts.remove(0);
+    let key_use = recording.key_use.map(&mut one);
+    sealed.release(&Receipts { entry: one(recording.entry), key_use }).unwrap()
 }
 
 /// One request after another, each with a commit and a checkpoint of its own: the dearest way.
@@ -237,8 +239,8 @@ fn open(log: &mut Sequencer<Nowhere>, sealed: Sealed, submission: Submission) ->
 fn whole_road(bencher: Bencher<'_, '_>, case: Case) {
     let (world, mut log) = (World::new(case).checked(), log());
     bencher.counter(BytesCount::of_str(&world.body)).bench_local(|| {
-        let (sealed, submission) = world.seal(world.treat(world.decide(NOW)));
-        open(&mut log, sealed, submission)
+        let (sealed, recording) = world.seal(world.treat(world.decide(NOW)));
+        open(&mut log, sealed, recording)
     });
 }
 
@@ -276,7 +278,8 @@ fn seal(bencher: Bencher<'_, '_>, case: Case) {
 #[divan::bench(args = [1, 16, 64, 256])]
 fn commit(bencher: Bencher<'_, '_>, entries: usize) {
     let (world, mut log) = (World::new(Case::User).checked(), log());
-    let batch = || (0..entries).map(|_| world.seal(world.treat(world.decide(NOW))).1).collect::<Vec<_>>();
+    let batch =
+        || (0..entries).map(|_| world.seal(world.treat(world.decide(NOW))).1.entry).collect::<Vec<_>>();
     bencher
         .counter(ItemsCount::new(entries))
         .with_inputs(batch)

@@ -102,6 +102,20 @@ pub fn reopening(flow: FlowId, now: UnixSeconds, rulebook: Digest) -> Submission
     Submission::new(&upkeep(EntryKind::Border, flow, now, rulebook), Vec::new())
 }
 
+/// The refusal that stands for a crossing whose gateway ended after people's keys were used and before anything was
+/// recorded: nothing was released.
+#[must_use]
+pub fn broken_off(
+    flow: FlowId,
+    now: UnixSeconds,
+    rulebook: Digest,
+    purpose: Purpose,
+    subjects: Subjects,
+) -> Submission {
+    let base = upkeep(EntryKind::Refusal, flow, now, rulebook);
+    Submission::new(&Draft { purpose, reason: Reason::Border, subjects, ..base }, Vec::new())
+}
+
 fn upkeep(kind: EntryKind, flow: FlowId, time: UnixSeconds, rulebook: Digest) -> Draft {
     Draft {
         kind,
@@ -122,6 +136,7 @@ fn upkeep(kind: EntryKind, flow: FlowId, time: UnixSeconds, rulebook: Digest) ->
         actor: Tag::new([0; 16]),
         subjects: Subjects::None,
         lane: [0; 8],
+        stream: None,
         facts: Vec::new(),
     }
 }

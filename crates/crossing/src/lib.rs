@@ -17,7 +17,7 @@ pub mod select;
 mod treat;
 
 pub use identify::{Session, VerifiedActor};
-pub use road::{Ask, Permitted, Refused, Road, Treated};
+pub use road::{Ask, Border, Permitted, Refused, Road, Treated};
 pub use rulebook::{ActiveRulebook, RulebookError};
-pub use seal::{Payload, ReceiptMismatch, Sealed, SealedRefusal, Sealing, Witnessed};
+pub use seal::{Payload, ReceiptMismatch, Receipts, Recording, Sealed, SealedRefusal, Sealing, Witnessed};
 pub use select::Selection;

@@ -19,6 +19,19 @@ pub use steps::{Permitted, Refused, Treated};
 /// Most decisions remembered. Facts hold the second they were made in, so none outlives it.
 const MEMO_MAX: usize = 4096;
 
+/// How open the border is: by the age of the newest checkpoint that a quorum of witnesses signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Border {
+    /// What policy permits may cross.
+    Green,
+    /// Only the classes that the programme names for it.
+    Amber,
+    /// Red, and lifted by two people for minutes: only crossings inside the region.
+    Lifted,
+    /// Nothing may cross.
+    Red,
+}
+
 /// One attempt to see or move data.
 #[derive(Debug, Clone)]
 pub struct Ask<'a> {
@@ -26,6 +39,8 @@ pub struct Ask<'a> {
     pub flow: FlowId,
     /// When.
     pub now: UnixSeconds,
+    /// How open the border is now.
+    pub border: Border,
     /// By whom.
     pub actor: &'a VerifiedActor,
     /// Why.
@@ -133,6 +148,7 @@ impl Road {
     /// # Errors
     /// [`Refused`], to be sealed and recorded like a release.
     pub fn decide<'a>(&'a self, ask: &Ask<'a>) -> Result<Permitted<'a>, Refused> {
+        self.open(ask)?;
         let facts = self.facts(ask);
         let decided = self.memoised(facts);
         let Some(decided) = decided else { return Err(self.refuse(ask, Reason::Evaluation)) };
@@ -141,6 +157,9 @@ impl Road {
         if decided.outcomes.iter().all(Option::is_none) {
             let reason = if decided.errors { Reason::Evaluation } else { Reason::Policy };
             return Err(Refused { outline, reason, findings: 0 });
+        }
+        if ask.border == Border::Amber && !self.amber(ask, &decided.outcomes) {
+            return Err(Refused { outline, reason: Reason::Border, findings: 0 });
         }
         outline.fields = ask.selection.crossing(&decided.outcomes);
         Ok(Permitted {
@@ -159,6 +178,7 @@ impl Road {
     /// # Errors
     /// [`Refused`], to be sealed and recorded like a release.
     pub fn decide_own<'a>(&'a self, ask: &Ask<'a>) -> Result<Permitted<'a>, Refused> {
+        self.open(ask)?;
         let facts = Facts { groups: Vec::new(), ladder: Vec::new(), ..self.facts(ask) };
         let Ok(bytes) = ledger::facts::encode(&facts) else {
             return Err(self.refuse(ask, Reason::Evaluation));
@@ -176,6 +196,25 @@ impl Road {
             rows_max: ask.rows_max,
             people_max: 1,
         })
+    }
+
+    /// Whether the border is open for this crossing at all.
+    fn open(&self, ask: &Ask<'_>) -> Result<(), Refused> {
+        let programme = &self.active.rulebook.programme;
+        let inside = |c| programme.in_region(c);
+        let open = match ask.border {
+            Border::Green | Border::Amber => true,
+            Border::Lifted => inside(ask.actor.principal().country) && inside(ask.destination),
+            Border::Red => false,
+        };
+        if open { Ok(()) } else { Err(self.refuse(ask, Reason::Border)) }
+    }
+
+    /// Whether only such classes would cross as may cross while the border is amber.
+    fn amber(&self, ask: &Ask<'_>, outcomes: &[Option<Treatment>]) -> bool {
+        let may = &self.active.rulebook.programme.border.amber_classes;
+        let groups = ask.selection.groups.iter().zip(outcomes);
+        groups.filter(|(_, o)| o.is_some()).all(|(g, _)| may.contains(&g.class))
     }
 
     fn facts(&self, ask: &Ask<'_>) -> Facts {

@@ -1,7 +1,8 @@
 //! The last steps: a payload that waits for its entry, and the only way to open it.
 
 use ledger::detail::{self, DetailError, PersonSection};
-use ledger::{Receipt, SecretKey};
+use ledger::keylog::Release;
+use ledger::{Draft, Receipt, SecretKey, Submission};
 use model::{Digest, FlowId, Reason, SubjectId, Tag};
 
 /// Bytes on their way out of the region.
@@ -30,12 +31,12 @@ impl std::fmt::Debug for Payload {
 }
 
 /// A payload that passed policy, inspection and transformation, and waits for its ledger entry. It has no
-/// accessor: `release` is the only exit, and asks for the receipt of this payload's own entry.
+/// accessor: `release` is the only exit, and asks for the receipts of this payload's own entry and use of keys.
 ///
 /// ```
-/// use crossing::{Payload, ReceiptMismatch, Sealed};
-/// fn open(sealed: Sealed, receipt: ledger::Receipt) -> Result<Payload, ReceiptMismatch> {
-///     sealed.release(receipt)
+/// use crossing::{Payload, ReceiptMismatch, Receipts, Sealed};
+/// fn open(sealed: Sealed, receipts: &Receipts) -> Result<Payload, ReceiptMismatch> {
+///     sealed.release(receipts)
 /// }
 /// ```
 ///
@@ -58,7 +59,64 @@ impl std::fmt::Debug for Payload {
 #[must_use = "a sealed payload that is dropped was never released"]
 pub struct Sealed {
     payload: Payload,
+    expected: Expected,
+}
+
+/// What becomes durable before a crossing ends: its entry, and, when it names people, the key service's record
+/// that their keys were used for it.
+#[derive(Debug)]
+pub struct Recording {
+    /// For the gateway's log.
+    pub entry: Submission,
+    /// For the key service's log.
+    pub key_use: Option<Submission>,
+}
+
+impl Recording {
+    pub(crate) fn new(draft: &Draft, detail: Vec<u8>) -> Self {
+        let release = Release {
+            time: draft.time,
+            flow: draft.flow,
+            rulebook: draft.rulebook,
+            purpose: draft.purpose,
+            subjects: draft.subjects.clone(),
+        };
+        let key_use = release.encode().map(Submission::leaf);
+        Self { entry: Submission::new(draft, detail), key_use }
+    }
+
+    pub(crate) fn expected(&self) -> Expected {
+        Expected { entry: self.entry.entry(), key_use: self.key_use.as_ref().map(Submission::entry) }
+    }
+}
+
+/// The receipts of a [`Recording`].
+#[derive(Debug)]
+#[must_use = "receipts that nobody spends mean a payload that never left"]
+pub struct Receipts {
+    /// Of the gateway's log.
+    pub entry: Receipt,
+    /// Of the key service's log.
+    pub key_use: Option<Receipt>,
+}
+
+/// Which receipts open something.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Expected {
     entry: Digest,
+    key_use: Option<Digest>,
+}
+
+impl Expected {
+    fn met(&self, receipts: &Receipts) -> Result<(), ReceiptMismatch> {
+        let key_use = match (&self.key_use, &receipts.key_use) {
+            (None, None) => true,
+            (Some(wanted), Some(receipt)) => receipt.covers(wanted),
+            _ => false,
+        };
+        let fits = key_use && receipts.entry.covers(&self.entry);
+        if fits { Ok(()) } else { Err(ReceiptMismatch { expected: self.entry }) }
+    }
 }
 
 /// A receipt was spent on another payload than its own.
@@ -70,20 +128,16 @@ pub struct ReceiptMismatch {
 }
 
 impl Sealed {
-    pub(crate) fn new(payload: Payload, entry: Digest) -> Self {
-        Self { payload, entry }
+    pub(crate) fn new(payload: Payload, expected: Expected) -> Self {
+        Self { payload, expected }
     }
 
-    /// Opens the payload with the receipt of its entry.
+    /// Opens the payload with the receipts of its entry and of the use of keys for it.
     ///
     /// # Errors
-    /// [`ReceiptMismatch`] for any other receipt; the payload is gone.
-    pub fn release(self, receipt: Receipt) -> Result<Payload, ReceiptMismatch> {
-        if receipt.covers(&self.entry) {
-            Ok(self.payload)
-        } else {
-            Err(ReceiptMismatch { expected: self.entry })
-        }
+    /// [`ReceiptMismatch`] for any other receipts; the payload is gone.
+    pub fn release(self, receipts: &Receipts) -> Result<Payload, ReceiptMismatch> {
+        self.expected.met(receipts).map(|()| self.payload)
     }
 }
 
@@ -92,7 +146,7 @@ impl Sealed {
 #[must_use = "a refusal is recorded before it is told"]
 pub struct SealedRefusal {
     pub(crate) reason: Reason,
-    pub(crate) entry: Digest,
+    pub(crate) expected: Expected,
 }
 
 /// A refusal that is on the ledger.
@@ -108,20 +162,16 @@ impl SealedRefusal {
     /// The refusal, once it is recorded.
     ///
     /// # Errors
-    /// [`ReceiptMismatch`] for the receipt of another entry.
-    pub fn release(self, receipt: &Receipt) -> Result<Witnessed, ReceiptMismatch> {
-        if receipt.covers(&self.entry) {
-            Ok(Witnessed { reason: self.reason, index: receipt.index() })
-        } else {
-            Err(ReceiptMismatch { expected: self.entry })
-        }
+    /// [`ReceiptMismatch`] for the receipts of another entry.
+    pub fn release(self, receipts: &Receipts) -> Result<Witnessed, ReceiptMismatch> {
+        self.expected.met(receipts).map(|()| Witnessed { reason: self.reason, index: receipts.entry.index() })
     }
 }
 
 /// A person's tag and the key of their section of the detail.
 #[derive(Debug, Clone)]
 pub struct PersonSeal {
-    /// Their tag in this log set.
+    /// Their tag in this log set, on the day of the entry.
     pub tag: Tag,
     /// Opens their sections.
     pub key: SecretKey,
@@ -142,7 +192,7 @@ pub enum SealError {
     Detail(#[from] DetailError),
 }
 
-/// Finds a person's tag and detail key.
+/// Finds a person's tag, on the day of the entry, and their detail key.
 pub type Resolve<'a> =
     &'a mut dyn FnMut(&SubjectId) -> Result<PersonSeal, Box<dyn std::error::Error + Send + Sync>>;
 

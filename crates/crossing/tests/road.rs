@@ -8,11 +8,12 @@ use access::{Actor, ActorKind};
 use crossing::identify::{Who, identify};
 use crossing::seal::{PersonSeal, Sealing};
 use crossing::{
-    ActiveRulebook, Ask, Refused, Road, RulebookError, Sealed, Selection, Session, VerifiedActor,
+    ActiveRulebook, Ask, Border, Receipts, Recording, Refused, Road, RulebookError, Sealed, Selection,
+    Session, VerifiedActor,
 };
 use ledger::merkle::Frontier;
 use ledger::note::{Note, Signer};
-use ledger::{Entry, EntryKind, Receipt, SecretKey, Sequencer, Storage, StorageError, Submission, sha256};
+use ledger::{Committed, Entry, EntryKind, SecretKey, Sequencer, Storage, StorageError, sha256};
 use model::facts::{CaseFacts, Evidence, FlowFacts, GrantFacts};
 use model::rulebook::{Files, manifest};
 use model::{
@@ -156,6 +157,7 @@ fn flow() -> Evidence {
 }
 
 struct Asked {
+    border: Border,
     actor: VerifiedActor,
     purpose: Purpose,
     evidence: Evidence,
@@ -173,6 +175,7 @@ fn treat(
     let ask = Ask {
         flow: FlowId::new([8; 16]),
         now: NOW,
+        border: asked.border,
         actor: &asked.actor,
         purpose: asked.purpose,
         lane: &lane,
@@ -190,7 +193,7 @@ fn treat(
     road().decide(&ask)?.treat(body.as_bytes(), Form::Json, &Limits::default())
 }
 
-fn sealed(treated: crossing::Treated) -> (Sealed, Submission) {
+fn sealed(treated: crossing::Treated) -> (Sealed, Recording) {
     let key = SecretKey::new([7; 32]);
     let mut resolve = |_: &SubjectId| Ok(PersonSeal { tag: tag(2), key: SecretKey::new([6; 32]) });
     let mut next = 0u8;
@@ -209,13 +212,24 @@ fn sequencer() -> Sequencer<Memory> {
 
 fn in_dublin() -> Asked {
     let actor = actor(ActorKind::Employee, "acme-eu", Country::parse("IE").unwrap());
-    Asked { actor, purpose: Purpose::Support, evidence: grant(), ladder: ROWS }
+    Asked { border: Border::Green, actor, purpose: Purpose::Support, evidence: grant(), ladder: ROWS }
+}
+
+/// Both logs: receipts in order, and the batch of the gateway's.
+fn commit(recordings: Vec<Recording>) -> (Vec<Receipts>, Committed) {
+    let mut keys = sequencer();
+    let mut key_use = |submission| keys.commit(vec![submission]).unwrap().receipts.remove(0);
+    let (entries, uses): (Vec<_>, Vec<_>) =
+        recordings.into_iter().map(|r| (r.entry, r.key_use.map(&mut key_use))).unzip();
+    let mut committed = sequencer().commit(entries).unwrap();
+    let both = std::mem::take(&mut committed.receipts).into_iter().zip(uses);
+    (both.map(|(entry, key_use)| Receipts { entry, key_use }).collect(), committed)
 }
 
 fn payload_of(treated: crossing::Treated) -> String {
-    let (sealed, submission) = sealed(treated);
-    let receipt = sequencer().commit(vec![submission]).unwrap().receipts.pop().unwrap();
-    String::from_utf8(sealed.release(receipt).unwrap().into_bytes()).unwrap()
+    let (sealed, recording) = sealed(treated);
+    let receipts = commit(vec![recording]).0.pop().unwrap();
+    String::from_utf8(sealed.release(&receipts).unwrap().into_bytes()).unwrap()
 }
 
 #[test]
@@ -223,16 +237,60 @@ fn a_receipt_releases_only_its_own_payload() {
     let one = |body: &str| sealed(treat(&in_dublin(), &profile(), body, 10).unwrap());
     let (first, a) = one(r#"[{"userName":"one"}]"#);
     let (second, b) = one(r#"[{"userName":"the other"}]"#);
-    let mut receipts: Vec<Receipt> = sequencer().commit(vec![a, b]).unwrap().receipts;
+    let mut receipts = commit(vec![a, b]).0;
     let (of_second, of_first) = (receipts.pop().unwrap(), receipts.pop().unwrap());
-    assert!(first.release(of_second).is_err(), "the receipt of another entry opens nothing");
-    assert!(second.release(of_first).is_err());
+    assert!(first.release(&of_second).is_err(), "the receipt of another entry opens nothing");
+    assert!(second.release(&of_first).is_err());
+}
+
+#[test]
+fn a_payload_that_names_people_stays_closed_without_the_record_of_their_keys_use() {
+    let treated = treat(&in_dublin(), &profile(), r#"[{"userName":"one"}]"#, 10).unwrap();
+    let (without, recording) = sealed(treated);
+    let mut receipts = commit(vec![recording]).0.pop().unwrap();
+    receipts.key_use = None;
+    assert!(without.release(&receipts).is_err());
+}
+
+#[test]
+fn a_red_border_refuses_everything_and_amber_lets_only_its_classes_through() {
+    let asked = |border| Asked { border, ..in_dublin() };
+    let outcome = |border, fields: &Selection, body: &str| {
+        treat(&asked(border), fields, body, 10).map(|_| ()).map_err(|r| r.reason())
+    };
+    let state = {
+        let catalogue = &road().rulebook().catalogue;
+        let field = catalogue.find("video.status.review_state").unwrap();
+        Selection::new(catalogue, &[("/*/state".to_owned(), field)], None).unwrap()
+    };
+    let held = r#"[{"state":"held"}]"#;
+    assert_eq!(outcome(Border::Green, &profile(), &marked()), Ok(()));
+    assert_eq!(outcome(Border::Red, &profile(), &marked()), Err(Reason::Border));
+    assert_eq!(outcome(Border::Red, &state, held), Err(Reason::Border));
+    assert_eq!(
+        outcome(Border::Amber, &profile(), &marked()),
+        Err(Reason::Border),
+        "it holds restricted fields"
+    );
+    assert_eq!(outcome(Border::Amber, &state, held), Ok(()));
+}
+
+#[test]
+fn a_lifted_border_is_open_inside_the_region_only() {
+    let from = |border, country: &str| {
+        let actor = actor(ActorKind::Employee, "acme-eu", Country::parse(country).unwrap());
+        let asked = Asked { border, actor, ..in_dublin() };
+        treat(&asked, &profile(), &marked(), 10).map(|_| ()).map_err(|r| r.reason())
+    };
+    assert_eq!(from(Border::Lifted, "IE"), Ok(()));
+    assert_eq!(from(Border::Lifted, "SG"), Err(Reason::Border));
+    assert_ne!(from(Border::Green, "SG"), Err(Reason::Border), "refused or not, but not for the border");
 }
 
 #[test]
 fn an_entry_holds_no_value_of_its_payload_and_no_name_of_its_actor() {
-    let (_sealed, submission) = sealed(treat(&in_dublin(), &profile(), &marked(), 10).unwrap());
-    let committed = sequencer().commit(vec![submission]).unwrap();
+    let (_sealed, recording) = sealed(treat(&in_dublin(), &profile(), &marked(), 10).unwrap());
+    let (_, committed) = commit(vec![recording]);
     let logged = committed.entries.first().unwrap();
     let written = [&logged.leaf[..], &logged.detail].concat();
     let text = String::from_utf8_lossy(&written);
@@ -301,10 +359,17 @@ fn prose_in_a_field_of_words_does_not_pass_for_a_word() {
         let field = catalogue.find("video.status.review_state").unwrap();
         let selection = Selection::new(catalogue, &[("/*/state".to_owned(), field)], None).unwrap();
         let actor = actor(ActorKind::Employee, "acme-cn", Country::parse("CN").unwrap());
-        let asked = Asked { actor, purpose: Purpose::Support, evidence: grant(), ladder: ROWS };
+        let asked = Asked {
+            border: Border::Green,
+            actor,
+            purpose: Purpose::Support,
+            evidence: grant(),
+            ladder: ROWS,
+        };
         let ask = Ask {
             flow: FlowId::new([8; 16]),
             now: NOW,
+            border: asked.border,
             actor: &asked.actor,
             purpose: asked.purpose,
             lane: &name("test"),
@@ -332,7 +397,13 @@ fn prose_in_a_field_of_words_does_not_pass_for_a_word() {
 fn two_recipients_cannot_join_their_pseudonyms() {
     let token = |employer: &str| {
         let actor = actor(ActorKind::Employee, employer, Country::parse("CN").unwrap());
-        let asked = Asked { actor, purpose: Purpose::Research, evidence: Evidence::None, ladder: ROWS };
+        let asked = Asked {
+            border: Border::Green,
+            actor,
+            purpose: Purpose::Research,
+            evidence: Evidence::None,
+            ladder: ROWS,
+        };
         payload_of(treat(&asked, &profile(), r#"[{"userName":"@ann"}]"#, 10).unwrap())
     };
     assert!(token("acme-cn").contains("t1.") && !token("acme-cn").contains("ann"));
@@ -374,14 +445,14 @@ proptest! {
         evidence in prop::sample::select(vec![Evidence::None, case(), grant(), flow()]),
     ) {
         let kind = if service { ActorKind::Service } else { ActorKind::Employee };
-        let asked = Asked { actor: actor(kind, employer, country), purpose, evidence, ladder: ROWS };
+        let actor = actor(kind, employer, country);
+        let asked = Asked { border: Border::Green, actor, purpose, evidence, ladder: ROWS };
         let inside = road().rulebook().programme.in_region(country);
         if let Ok(treated) = treat(&asked, &profile(), &marked(), 10) {
-            let (sealed, submission) = sealed(treated);
-            let committed = sequencer().commit(vec![submission]).unwrap();
+            let (sealed, recording) = sealed(treated);
+            let (receipts, committed) = commit(vec![recording]);
             let entry = Entry::decode(&committed.entries[0].leaf).unwrap();
-            let receipt = committed.receipts.into_iter().next().unwrap();
-            let payload = String::from_utf8(sealed.release(receipt).unwrap().into_bytes()).unwrap();
+            let payload = String::from_utf8(sealed.release(&receipts[0]).unwrap().into_bytes()).unwrap();
             prop_assert!(!payload.contains("undeclared"));
             if !inside {
                 prop_assert!(!payload.contains("restrictedcanary"), "{country}");

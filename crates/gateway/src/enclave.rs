@@ -1,18 +1,20 @@
 //! What a running gateway needs: the road under the live rulebook, and the vault's parts.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use crossing::identify::{self, NotIdentified, Session, VerifiedActor, Who};
 use crossing::seal::{PersonSeal, SealError, Sealing};
-use crossing::{Refused, Road, Sealed, SealedRefusal, Selection, Treated};
-use ledger::{SecretKey, Submission};
+use crossing::{Border, Receipts, Recording, Refused, Road, Sealed, SealedRefusal, Selection, Treated};
+use ledger::{Entry, SecretKey};
 use model::lanes::{Lane, SubjectFrom};
 use model::{FlowId, Name, SubjectId, Tag, UnixSeconds};
-use vault::keys::EPOCH_SECONDS;
-use vault::{Control, KeyService, Log, Records};
+use vault::keys::TagKey;
+use vault::{BorderClosed, Control, KeyService, Log, Records};
+
+use crate::kept::Kept;
 
 use crate::metrics::Metrics;
 
@@ -60,16 +62,57 @@ impl Live {
     }
 }
 
+/// What an enclave is made of.
+pub struct Parts {
+    /// The rulebook in force.
+    pub live: Live,
+    /// Records of people.
+    pub records: Arc<Records>,
+    /// The key service.
+    pub keys: Arc<KeyService>,
+    /// Actors, grants and cases.
+    pub control: Control,
+    /// The gateway's log.
+    pub log: Arc<Log>,
+    /// The key service's log.
+    pub key_log: Arc<Log>,
+    /// Counters.
+    pub metrics: Metrics,
+    /// How open the border is, whenever it is asked.
+    pub border: Box<dyn Fn() -> Border + Send + Sync>,
+    /// Bytes of released payloads that are held for the auditor's samples.
+    pub samples_bytes: usize,
+}
+
 /// Everything behind the gateways of one process.
 pub struct Enclave {
     live: ArcSwap<Live>,
     records: Arc<Records>,
     keys: Arc<KeyService>,
     control: Control,
-    log: Log,
+    log: Arc<Log>,
+    key_log: Arc<Log>,
     metrics: Metrics,
-    epoch: Mutex<Option<(u32, SecretKey)>>,
-    people: Mutex<HashMap<SubjectId, (UnixSeconds, PersonSeal)>>,
+    border: Box<dyn Fn() -> Border + Send + Sync>,
+    kept: Kept,
+    epoch: Mutex<Option<(u32, Arc<SecretKey>)>>,
+    people: Mutex<HashMap<SubjectId, (UnixSeconds, PersonKey)>>,
+    since: OnceLock<UnixSeconds>,
+}
+
+/// Of a person's keys, what crossings need.
+#[derive(Clone)]
+pub struct PersonKey {
+    /// Makes their tags.
+    pub tags: TagKey,
+    /// Opens their sections of details.
+    pub detail: SecretKey,
+}
+
+impl PersonKey {
+    fn seal(&self, at: UnixSeconds) -> PersonSeal {
+        PersonSeal { tag: self.tags.at(at), key: self.detail.clone() }
+    }
 }
 
 /// The time now, in seconds and in nanoseconds.
@@ -84,17 +127,60 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 impl Enclave {
     /// Puts the parts together.
     #[must_use]
-    pub fn new(
-        live: Live,
-        records: Arc<Records>,
-        keys: Arc<KeyService>,
-        control: Control,
-        log: Log,
-        metrics: Metrics,
-    ) -> Self {
-        let live = ArcSwap::from_pointee(live);
-        let (epoch, people) = (Mutex::default(), Mutex::default());
-        Self { live, records, keys, control, log, metrics, epoch, people }
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            live: ArcSwap::from_pointee(parts.live),
+            records: parts.records,
+            keys: parts.keys,
+            control: parts.control,
+            log: parts.log,
+            key_log: parts.key_log,
+            metrics: parts.metrics,
+            border: parts.border,
+            kept: Kept::new(parts.samples_bytes),
+            epoch: Mutex::default(),
+            people: Mutex::default(),
+            since: OnceLock::new(),
+        }
+    }
+
+    /// How open the border is now.
+    #[must_use]
+    pub fn border(&self) -> Border {
+        (self.border)()
+    }
+
+    /// The gateway's log, to hold on to.
+    #[must_use]
+    pub fn log_handle(&self) -> Arc<Log> {
+        Arc::clone(&self.log)
+    }
+
+    /// The key service's log, to hold on to.
+    #[must_use]
+    pub fn key_log_handle(&self) -> Arc<Log> {
+        Arc::clone(&self.key_log)
+    }
+
+    /// Released payloads that are held for samples.
+    #[must_use]
+    pub fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
+    /// Makes entry and use of keys durable, side by side.
+    ///
+    /// # Errors
+    /// [`BorderClosed`] when one of them is not; then nothing may leave.
+    pub async fn record(&self, recording: Recording) -> Result<Receipts, BorderClosed> {
+        let key_use = recording.key_use.map(|s| self.key_log.submit(s)).transpose()?;
+        let entry = self.log.submit(recording.entry)?;
+        let key_use = match key_use {
+            Some(waiting) => Some(waiting.await.unwrap_or(Err(BorderClosed::Stopped))?),
+            None => None,
+        };
+        let entry = entry.await.unwrap_or(Err(BorderClosed::Stopped))?;
+        Ok(Receipts { entry, key_use })
     }
 
     /// The rulebook in force.
@@ -107,6 +193,17 @@ impl Enclave {
     #[must_use]
     pub fn log(&self) -> &Log {
         &self.log
+    }
+
+    /// When the log began: the time of its first entry, once that is published.
+    #[must_use]
+    pub fn since(&self) -> Option<UnixSeconds> {
+        if let Some(since) = self.since.get() {
+            return Some(*since);
+        }
+        let (leaf, _) = self.log.prove(0).ok()?;
+        let since = Entry::decode(&leaf).ok()?.draft.time;
+        Some(*self.since.get_or_init(|| since))
     }
 
     /// The records.
@@ -152,8 +249,8 @@ impl Enclave {
         let programme = &live.road.rulebook().programme;
         match &session.who {
             Who::Subject(subject) => {
-                let seal = self.person(subject, now).map_err(|_| NotIdentified::Disagree)?;
-                identify::identify_subject(session, programme, seal.tag)
+                let tag = self.tag_of(subject, now).ok_or(NotIdentified::Disagree)?;
+                identify::identify_subject(session, programme, tag)
             }
             Who::Employee(id) | Who::Service(id) => {
                 let record = self.control.actor(id, now).map_err(|_| NotIdentified::Disagree)?;
@@ -162,61 +259,66 @@ impl Enclave {
         }
     }
 
-    /// A person's tag and detail key; people whom the vault does not hold have keys of the region's.
+    /// A person's keys; people whom the vault does not hold have keys of the region's.
     ///
     /// # Errors
     /// When the store or the keys refuse.
-    pub fn person(&self, subject: &SubjectId, now: UnixSeconds) -> Result<PersonSeal, BoxError> {
+    pub fn person(&self, subject: &SubjectId, now: UnixSeconds) -> Result<PersonKey, BoxError> {
         if let Ok(people) = self.people.lock()
-            && let Some((since, seal)) = people.get(subject)
+            && let Some((since, keys)) = people.get(subject)
             && *since <= now
             && now.0 - since.0 < KEY_LEASE
         {
-            return Ok(seal.clone());
+            return Ok(keys.clone());
         }
         let keys = match self.records.person(subject)? {
             Some(person) => self.records.keys_of(&self.keys, &person)?,
             None => self.keys.unregistered(subject),
         };
-        let seal = PersonSeal { tag: keys.tag, key: keys.detail };
+        let keys = PersonKey { tags: keys.tags, detail: keys.detail };
         if let Ok(mut people) = self.people.lock() {
             if people.len() >= PEOPLE_MAX {
                 people.clear();
             }
-            people.insert(subject.clone(), (now, seal.clone()));
+            people.insert(subject.clone(), (now, keys.clone()));
         }
-        Ok(seal)
+        Ok(keys)
     }
 
-    /// A person's tag, if their keys are to be had.
+    /// A person's tag on a day, if their keys are to be had.
     #[must_use]
     pub fn tag_of(&self, subject: &SubjectId, now: UnixSeconds) -> Option<Tag> {
-        self.person(subject, now).ok().map(|p| p.tag)
+        self.person(subject, now).ok().map(|p| p.tags.at(now))
     }
 
-    fn epoch_key(&self, now: UnixSeconds) -> Result<(u32, SecretKey), BoxError> {
-        let epoch = u32::try_from(now.0 / EPOCH_SECONDS).unwrap_or(u32::MAX);
+    /// One value for all entries of a day: a key keeps what it prepared for its first use.
+    fn epoch_key(&self, now: UnixSeconds) -> Result<(u32, Arc<SecretKey>), BoxError> {
+        let epoch = now.day();
         let mut current = self.epoch.lock().map_err(|_| "the epoch key's lock is poisoned")?;
         if let Some((n, key)) = current.as_ref()
             && *n == epoch
         {
-            return Ok((epoch, key.clone()));
+            return Ok((epoch, Arc::clone(key)));
         }
-        let key = self.keys.epoch(epoch)?;
-        *current = Some((epoch, key.clone()));
+        let key = Arc::new(self.keys.epoch(epoch)?);
+        *current = Some((epoch, Arc::clone(&key)));
         Ok((epoch, key))
     }
 
-    /// Seals with this enclave's keys.
+    /// Seals an entry of that time with this enclave's keys.
     ///
     /// # Errors
     /// [`SealError`]; then nothing leaves, and nobody enters.
-    pub fn sealing<T>(&self, run: impl FnOnce(Sealing<'_>) -> Result<T, SealError>) -> Result<T, SealError> {
+    pub fn sealing<T>(
+        &self,
+        at: UnixSeconds,
+        run: impl FnOnce(Sealing<'_>) -> Result<T, SealError>,
+    ) -> Result<T, SealError> {
         let (now, nanos) = now();
-        let (epoch, epoch_key) = self.epoch_key(now).map_err(SealError::Person)?;
+        let (epoch, epoch_key) = self.epoch_key(at).map_err(SealError::Person)?;
         let mut starved = false;
         let mut random = |bytes: &mut [u8]| starved |= vault::keys::random(bytes).is_err();
-        let mut resolve = |subject: &SubjectId| self.person(subject, now);
+        let mut resolve = |subject: &SubjectId| self.person(subject, now).map(|keys| keys.seal(at));
         let sealing =
             Sealing { epoch, epoch_key: &epoch_key, nanos, resolve: &mut resolve, random: &mut random };
         let sealed = run(sealing)?;
@@ -228,16 +330,16 @@ impl Enclave {
     ///
     /// # Errors
     /// [`SealError`]; then nothing leaves.
-    pub fn seal(&self, treated: Treated) -> Result<(Sealed, Submission), SealError> {
-        self.sealing(|s| treated.seal(s))
+    pub fn seal(&self, treated: Treated) -> Result<(Sealed, Recording), SealError> {
+        self.sealing(treated.at(), |s| treated.seal(s))
     }
 
     /// Seals a refusal.
     ///
     /// # Errors
     /// [`SealError`].
-    pub fn seal_refusal(&self, refused: Refused) -> Result<(SealedRefusal, Submission), SealError> {
-        self.sealing(|s| refused.seal(s))
+    pub fn seal_refusal(&self, refused: Refused) -> Result<(SealedRefusal, Recording), SealError> {
+        self.sealing(refused.at(), |s| refused.seal(s))
     }
 
     /// The name of a flow that runs on a lane to this service, if one is registered.

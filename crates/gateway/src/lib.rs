@@ -4,6 +4,7 @@
 
 pub mod enclave;
 pub mod http;
+pub mod kept;
 pub mod metrics;
 pub mod spiffe;
 pub mod token;

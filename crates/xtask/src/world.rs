@@ -43,6 +43,10 @@ pub struct World {
     pub gateway: SocketAddr,
     /// The control API.
     pub control: SocketAddr,
+    /// The site's logs, as auditors fetch them.
+    pub logs: SocketAddr,
+    /// The local mirror.
+    pub mirror: SocketAddr,
     /// The video service, for those who try to reach it directly.
     pub video: SocketAddr,
     /// What reached the safety desk.
@@ -154,14 +158,32 @@ impl World {
         let video = services::video_service(Arc::clone(&people)).await?;
         let (desk, arrived) = services::safety_desk(&layout, layout.tls().join("desk")).await?;
         let (gateway, control) = (free_port()?, free_port()?);
+        let (logs, mirror) = (free_port()?, free_port()?);
         let config = std::fs::read_to_string(layout.config())?
             .replace("127.0.0.1:8443", &gateway.to_string())
             .replace("127.0.0.1:8444", &control.to_string())
+            .replace("127.0.0.1:8445", &logs.to_string())
+            .replace("127.0.0.1:8446", &mirror.to_string())
             .replace("127.0.0.1:7001", &video.to_string())
             .replace("127.0.0.1:7002", &desk.to_string());
         std::fs::write(layout.config(), config)?;
+        let policy = std::fs::read_to_string(layout.policy())?
+            .replace("127.0.0.1:8445", &logs.to_string())
+            .replace("127.0.0.1:8446", &mirror.to_string());
+        std::fs::write(layout.policy(), policy)?;
         let credentials = folder.join("credentials");
-        let mut world = Self { layout, gateway, control, video, arrived, people, credentials, enclave: None };
+        let mut world = Self {
+            layout,
+            gateway,
+            control,
+            logs,
+            mirror,
+            video,
+            arrived,
+            people,
+            credentials,
+            enclave: None,
+        };
         step("serving: gateway, vault, ledger and status in one process");
         world.start()?;
         Ok(world)

@@ -6,11 +6,13 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use model::SubjectId;
 use serde_json::json;
 use vault::KeyService;
 
 use super::output::Output;
 use crate::layout::Layout;
+use crate::site::history;
 use crate::{assemble, import, init, sample};
 
 #[derive(Debug, Args)]
@@ -134,11 +136,39 @@ pub(super) enum Subject {
         #[arg(long)]
         user_name: String,
     },
+    /// Write the proof of every crossing of a period that names a person, or that there was none. It holds the key to
+    /// their tags: it is for the person's own hands. The enclave must not be running.
+    History {
+        /// The person's handle.
+        #[arg(long)]
+        subject: String,
+        /// First day, YYYY-MM-DD; the first day of the ledger if not given.
+        #[arg(long, value_parser = history::day)]
+        from: Option<u32>,
+        /// Last day, YYYY-MM-DD; the last day that has a map if not given.
+        #[arg(long, value_parser = history::day)]
+        to: Option<u32>,
+        /// Where to write it.
+        #[arg(long)]
+        out: PathBuf,
+    },
 }
 
 impl Subject {
     pub(super) fn run(&self, layout: &Layout, output: &Output) -> Result<()> {
-        let Self::Id { user_name } = self;
+        let user_name = match self {
+            Self::Id { user_name } => user_name,
+            Self::History { subject, from, to, out } => {
+                let subject = SubjectId::parse(subject)?;
+                let entries = history::write(layout, &subject, *from, *to, out)?;
+                let text = format!(
+                    "{entries} entries in `{}`; check it with `clover-audit verify-history`",
+                    out.display()
+                );
+                output.data(&text, &json!({ "entries": entries, "file": out }));
+                return Ok(());
+            }
+        };
         let programme = assemble::rulebook(layout)?.rulebook.programme.name;
         let keys = KeyService::open(&layout.keys(), programme.as_str())?;
         let id = import::subject(&keys, user_name);

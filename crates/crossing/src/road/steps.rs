@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use ledger::entry::short_name;
-use ledger::{Draft, EntryKind, Subjects, Submission, sha256};
+use ledger::{Draft, EntryKind, Subjects, sha256};
 use model::{
     Country, DataClass, Digest, Direction, FlowId, Name, Purpose, Reason, SubjectId, Tag, Treatment,
     UnixSeconds,
@@ -16,7 +16,7 @@ use transform::pseudonym::derive_key;
 
 use super::Road;
 use crate::identify::Who;
-use crate::seal::{Payload, PersonSeal, SealError, Sealed, SealedRefusal, Sealing, seal_detail};
+use crate::seal::{Payload, PersonSeal, Recording, SealError, Sealed, SealedRefusal, Sealing, seal_detail};
 use crate::select::Selection;
 use crate::treat::{Keys, TOO_MANY_PEOPLE, Treater};
 
@@ -237,6 +237,7 @@ impl Outline {
             actor: self.actor,
             subjects: Subjects::None,
             lane: short_name(self.lane.as_str()),
+            stream: None,
             facts: self.facts.clone(),
         }
     }
@@ -286,11 +287,17 @@ impl Treated {
         self.findings
     }
 
+    /// When the crossing was asked for: the time of its entry, and so of the tags in it.
+    #[must_use]
+    pub fn at(&self) -> UnixSeconds {
+        self.outline.now
+    }
+
     /// Builds the entry and its sealed detail; the payload now waits for the receipt of just this entry.
     ///
     /// # Errors
     /// [`SealError`]; then nothing leaves.
-    pub fn seal(self, mut sealing: Sealing<'_>) -> Result<(Sealed, Submission), SealError> {
+    pub fn seal(self, mut sealing: Sealing<'_>) -> Result<(Sealed, Recording), SealError> {
         let mut people = Vec::with_capacity(self.people.len());
         for subject in &self.people {
             people.push((sealing.resolve)(subject).map_err(SealError::Person)?);
@@ -315,8 +322,8 @@ impl Treated {
             subjects,
             ..self.outline.draft(EntryKind::Answer)
         };
-        let submission = Submission::new(&draft, detail);
-        Ok((Sealed::new(self.payload, submission.entry()), submission))
+        let recording = Recording::new(&draft, detail);
+        Ok((Sealed::new(self.payload, recording.expected()), recording))
     }
 }
 
@@ -327,11 +334,17 @@ impl Refused {
         self.reason
     }
 
+    /// When the crossing was asked for: the time of its entry, and so of the tags in it.
+    #[must_use]
+    pub fn at(&self) -> UnixSeconds {
+        self.outline.now
+    }
+
     /// Builds the entry of the refusal. The person concerned, if one was named, sees it in their list.
     ///
     /// # Errors
     /// [`SealError`]; then the caller is told nothing but that the border is closed.
-    pub fn seal(self, mut sealing: Sealing<'_>) -> Result<(SealedRefusal, Submission), SealError> {
+    pub fn seal(self, mut sealing: Sealing<'_>) -> Result<(SealedRefusal, Recording), SealError> {
         let mut people = Vec::new();
         if let Some((subject, _)) = &self.outline.subject {
             people.push((sealing.resolve)(subject).map_err(SealError::Person)?);
@@ -347,7 +360,7 @@ impl Refused {
             subjects: Subjects::of(people.iter().map(|p| p.tag).collect()),
             ..self.outline.draft(EntryKind::Refusal)
         };
-        let submission = Submission::new(&draft, detail);
-        Ok((SealedRefusal { reason: self.reason, entry: submission.entry() }, submission))
+        let recording = Recording::new(&draft, detail);
+        Ok((SealedRefusal { reason: self.reason, expected: recording.expected() }, recording))
     }
 }

@@ -56,8 +56,8 @@ fn words_of(reason: Reason) -> (StatusCode, &'static str) {
     }
 }
 
-fn json(status: StatusCode, body: Vec<u8>) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from(body)));
+fn json(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -66,7 +66,7 @@ fn json(status: StatusCode, body: Vec<u8>) -> Answer {
 }
 
 /// A released payload.
-pub(super) fn released(body: Vec<u8>, index: u64, content_type: &'static str) -> Answer {
+pub(super) fn released(body: Bytes, index: u64, content_type: &'static str) -> Answer {
     let mut answer = json(StatusCode::OK, body);
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     answer.headers_mut().insert(RECEIPT, HeaderValue::from(index));

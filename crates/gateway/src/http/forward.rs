@@ -83,13 +83,13 @@ impl Context<'_> {
     }
 
     /// Sends what was recorded. The destination's answer does not come in: this lane has one direction.
-    async fn deliver(&self, lane: &LiveLane, body: Vec<u8>, index: u64) -> Answer {
+    async fn deliver(&self, lane: &LiveLane, body: Bytes, index: u64) -> Answer {
         let Some(upstream) = self.upstream(lane) else { return answer::undelivered(index) };
         let call = Call {
             method: &lane.lane.method,
             path: &lane.lane.path,
             subject: None,
-            body: Bytes::from(body),
+            body,
             content_type: form(&lane.lane).1,
             answer_max: 64 << 10,
         };

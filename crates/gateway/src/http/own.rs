@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use crossing::Ask;
 use crossing::identify::Who;
-use crossing::seal::PersonSeal;
 use data_encoding::BASE64;
 use ledger::detail::Detail;
 use ledger::{Entry, EntryKind};
-use model::{Purpose, Reason};
+use model::{Purpose, Reason, UnixSeconds};
 
 use super::answer::Answer;
 use super::route::{Context, Ground, own_name};
 use crate::Enclave;
+use crate::enclave::PersonKey;
 
 /// Most entries shown at once, newest first.
 const SHOWN_MAX: usize = 1000;
@@ -35,8 +35,9 @@ impl Context<'_> {
         let ask = Ask { subject: Some(subject), rows_max: 1000, ..base };
         let treated = match self.live.road.decide_own(&ask) {
             Ok(permitted) => {
-                let (enclave, seal) = (Arc::clone(&self.gateway.enclave), self.seal());
-                let list = tokio::task::spawn_blocking(move || history(&enclave, &seal?)).await;
+                let (enclave, keys) = (Arc::clone(&self.gateway.enclave), self.keys());
+                let now = self.now;
+                let list = tokio::task::spawn_blocking(move || history(&enclave, &keys?, now)).await;
                 match list {
                     Ok(Some((body, rows))) => permitted.own(body, rows),
                     _ => Err(permitted.refuse(Reason::Upstream)),
@@ -47,21 +48,23 @@ impl Context<'_> {
         self.release(&name, treated, "application/json").await
     }
 
-    /// The caller's own tag and key.
-    fn seal(&self) -> Option<PersonSeal> {
+    /// The caller's own keys.
+    fn keys(&self) -> Option<PersonKey> {
         let Who::Subject(subject) = self.actor.who() else { return None };
         self.gateway.enclave.person(subject, self.now).ok()
     }
 }
 
 /// The list, as JSON, and its length: the newest entries that name this person, as far as they are published.
-fn history(enclave: &Enclave, seal: &PersonSeal) -> Option<(Vec<u8>, u32)> {
+fn history(enclave: &Enclave, keys: &PersonKey, now: UnixSeconds) -> Option<(Vec<u8>, u32)> {
     let listed = enclave.log().listed();
-    let indices = enclave.records().entries_of(&seal.tag, SHOWN_MAX + 1).ok()?;
+    let days = enclave.since()?.day()..=now.day();
+    let tags = days.rev().map(|day| keys.tags.at(UnixSeconds(u64::from(day) * 86_400)));
+    let indices = enclave.records().entries_of(tags, SHOWN_MAX + 1).ok()?;
     let more = indices.len() > SHOWN_MAX;
     let mut list = Vec::new();
     for index in indices.into_iter().take(SHOWN_MAX).filter(|i| *i < listed) {
-        list.push(one(enclave, index, seal)?);
+        list.push(one(enclave, index, keys)?);
     }
     let rows = u32::try_from(list.len()).ok()?;
     let body = serde_json::json!({
@@ -73,12 +76,13 @@ fn history(enclave: &Enclave, seal: &PersonSeal) -> Option<(Vec<u8>, u32)> {
     Some((body.to_string().into_bytes(), rows))
 }
 
-fn one(enclave: &Enclave, index: u64, seal: &PersonSeal) -> Option<serde_json::Value> {
+fn one(enclave: &Enclave, index: u64, keys: &PersonKey) -> Option<serde_json::Value> {
     let log = enclave.log();
     let (leaf, proof) = log.prove(index).ok()?;
     let draft = Entry::decode(&leaf).ok()?.draft;
     let detail = log.detail(index).ok()?;
-    let seen = Detail::read(&detail).ok().and_then(|d| d.open_person(&draft.flow, &seal.tag, &seal.key).ok());
+    let tag = keys.tags.at(draft.time);
+    let seen = Detail::read(&detail).ok().and_then(|d| d.open_person(&draft.flow, &tag, &keys.detail).ok());
     let seen: Option<serde_json::Value> = seen.and_then(|s| serde_json::from_slice(&s).ok());
     Some(serde_json::json!({
         "entry": index,
@@ -103,5 +107,8 @@ fn what(kind: EntryKind) -> &'static str {
         EntryKind::Import => "imported",
         EntryKind::Activation => "rulebook activated",
         EntryKind::Border => "border opened again",
+        EntryKind::Open => "stream opened",
+        EntryKind::Extend => "stream extended",
+        EntryKind::Close => "stream closed",
     }
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use crossing::identify::{Session, VerifiedActor, Who};
-use crossing::{Ask, Refused, Selection, Treated};
+use crossing::{Ask, Border, Refused, Selection, Treated};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::{Body, Incoming};
@@ -37,6 +37,7 @@ pub(super) struct Context<'a> {
     pub(super) session: &'a Session,
     pub(super) actor: &'a VerifiedActor,
     pub(super) now: UnixSeconds,
+    pub(super) border: Border,
     pub(super) flow: FlowId,
     pub(super) headers: &'a HeaderMap,
     pub(super) started: Instant,
@@ -109,7 +110,9 @@ async fn answer(
     };
     let live = enclave.live();
     let started = Instant::now();
-    let context = Context { gateway, live: &live, session, actor: &actor, now, flow, headers, started };
+    let border = enclave.border();
+    let context =
+        Context { gateway, live: &live, session, actor: &actor, now, border, flow, headers, started };
     match wanted {
         Ok((method, path, body)) => context.route(method, path, body).await,
         Err(reason) => context.refuse_unknown(reason).await,
@@ -219,6 +222,7 @@ impl Context<'_> {
         Ask {
             flow: self.flow,
             now: self.now,
+            border: self.border,
             actor: self.actor,
             purpose,
             lane,
@@ -287,16 +291,12 @@ impl Context<'_> {
         let reason = refused.reason();
         self.count_one(lane, "refused", reason);
         let enclave = &self.gateway.enclave;
-        let (sealed, submission) = match enclave.seal_refusal(refused) {
+        let (sealed, recording) = match enclave.seal_refusal(refused) {
             Ok(sealed) => sealed,
             Err(e) => return unsealed(&e),
         };
-        let receipt = match enclave.log().submit(submission) {
-            Ok(waiting) => waiting.await.unwrap_or(Err(vault::BorderClosed::Stopped)),
-            Err(e) => Err(e),
-        };
-        match receipt {
-            Ok(receipt) => match sealed.release(&receipt) {
+        match enclave.record(recording).await {
+            Ok(receipts) => match sealed.release(&receipts) {
                 Ok(witnessed) => answer::refused(witnessed.reason, self.sender(lane), witnessed.index),
                 Err(_) => answer::broken(&vault::BorderClosed::Stopped),
             },
@@ -305,19 +305,18 @@ impl Context<'_> {
     }
 
     /// Seals a payload, records it, and opens it with its receipt: the one exit.
-    pub(super) async fn record(&self, lane: &Name, treated: Treated) -> Result<(Vec<u8>, u64), Answer> {
+    pub(super) async fn record(&self, lane: &Name, treated: Treated) -> Result<(Bytes, u64), Answer> {
         let enclave = &self.gateway.enclave;
         let findings = treated.findings();
-        let (sealed, submission) = enclave.seal(treated).map_err(|e| unsealed(&e))?;
-        let waiting = enclave.log().submit(submission).map_err(|e| self.closed(lane, e))?;
-        let receipt = waiting.await.unwrap_or(Err(vault::BorderClosed::Stopped));
-        let receipt = receipt.map_err(|e| self.closed(lane, e))?;
-        let index = receipt.index();
-        let payload = sealed.release(receipt).map_err(|e| {
+        let (sealed, recording) = enclave.seal(treated).map_err(|e| unsealed(&e))?;
+        let receipts = enclave.record(recording).await.map_err(|e| self.closed(lane, e))?;
+        let index = receipts.entry.index();
+        let payload = sealed.release(&receipts).map_err(|e| {
             tracing::error!(error = %e, "a receipt did not fit its payload");
             self.closed(lane, vault::BorderClosed::Stopped)
         })?;
-        let body = payload.into_bytes();
+        let body = Bytes::from(payload.into_bytes());
+        enclave.kept().keep(index, &body);
         self.count_one(lane, "released", Reason::None);
         let metrics = enclave.metrics();
         metrics.released_bytes.inc_by(body.len() as u64);

@@ -1,0 +1,290 @@
+//! What a site does besides serving: its own log, which each second records the checkpoints of all logs, the
+//! quorum of witnesses that signs it, the border that opens and closes by that, and the maps of the days.
+//!
+//! Formats: `docs/formats/site-log.md`, `witness.md`, `day-map.md`, `override.md`. Start reading at [`Site::open`].
+
+pub mod border;
+pub mod days;
+pub mod history;
+pub mod mirror;
+mod reconcile;
+pub mod samples;
+pub mod witness;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use gateway::Enclave;
+use gateway::enclave;
+use ledger::policy::Policy;
+use ledger::site::{self, Enrolled, LogState, Role, SiteEntry};
+use ledger::{Receipt, Submission};
+use model::{Digest, Name};
+use vault::Log;
+use vault::log::Identity;
+
+use crate::assemble;
+use crate::config::Config;
+use crate::error::CommandError;
+use crate::layout::Layout;
+pub use reconcile::reconcile;
+
+use border::Keeper;
+use days::Days;
+
+/// How often a round is due.
+const ROUND: Duration = Duration::from_secs(1);
+/// URL prefix of the site's own log.
+pub const PREFIX: &str = "site";
+
+/// One of the site's logs.
+pub struct Member {
+    /// Its origin.
+    pub origin: String,
+    /// Where it lies under the base URL.
+    pub prefix: String,
+    role: Role,
+    vkey: String,
+    /// The log itself.
+    pub log: Arc<Log>,
+}
+
+/// A site's own log and what goes with it.
+pub struct Site {
+    /// Its origin.
+    pub origin: String,
+    /// The log.
+    pub log: Arc<Log>,
+    /// All others, ascending by origin.
+    pub members: Vec<Member>,
+    /// Who must have signed.
+    pub policy: Policy,
+    /// The border.
+    pub keeper: Arc<Keeper>,
+    days: Mutex<Days>,
+    cosigned: Mutex<Option<String>>,
+    layout: Layout,
+}
+
+/// The origin of a site's own log.
+#[must_use]
+pub fn origin(programme: &Name, config: &Config) -> String {
+    format!("site.{programme}/{}", config.site)
+}
+
+/// The origin of the log of a site's key service.
+#[must_use]
+pub fn keys_origin(programme: &Name, config: &Config) -> String {
+    format!("keys.{programme}/{}", config.site)
+}
+
+/// The keys that the site's own logs are signed with.
+///
+/// # Errors
+/// When a file is not there or does not fit.
+pub fn identity(layout: &Layout, name: &str) -> Result<Identity> {
+    let signer = assemble::signer(layout, &layout.keys().join(format!("{name}.seed")), name)?;
+    Ok(Identity { origin: signer.verifier().name().to_owned(), signer })
+}
+
+/// Reads the policy of witnesses. One that asks for nobody is refused: there is no fail-open switch.
+///
+/// # Errors
+/// When it cannot be read, or demands no cosignature.
+pub fn policy(layout: &Layout) -> Result<Policy> {
+    let path = layout.policy();
+    let text = std::fs::read_to_string(&path).map_err(CommandError::file(&path))?;
+    let policy =
+        Policy::parse(&text).map_err(|e| CommandError::Policy { path: path.clone(), why: e.to_string() })?;
+    if policy.is_unwitnessed() {
+        return Err(CommandError::Policy { path, why: "it demands no cosignature".to_owned() }.into());
+    }
+    Ok(policy)
+}
+
+impl Site {
+    /// Opens the site's log beside the enclave's, and holds its last round against them: a log that is shorter
+    /// than the site recorded is an older copy.
+    ///
+    /// # Errors
+    /// Anything in doubt.
+    pub fn open(
+        layout: &Layout,
+        config: &Config,
+        enclave: &Enclave,
+        keeper: Arc<Keeper>,
+    ) -> Result<Arc<Self>> {
+        let live = enclave.live();
+        let programme = &live.road.rulebook().programme.name;
+        let log = Arc::new(assemble::open_site_log(layout, "site", &origin(programme, config))?);
+        let vkey = |name| assemble::verifier(layout, name).map(|v| v.to_vkey());
+        let mut members = vec![
+            Member {
+                origin: assemble::origin(programme, config),
+                prefix: config.gateway.to_string(),
+                role: Role::Gateway,
+                vkey: vkey("log")?,
+                log: enclave.log_handle(),
+            },
+            Member {
+                origin: keys_origin(programme, config),
+                prefix: "keys".to_owned(),
+                role: Role::KeyService,
+                vkey: vkey("keys")?,
+                log: enclave.key_log_handle(),
+            },
+        ];
+        members.sort_by(|a, b| a.origin.cmp(&b.origin));
+        not_older(&log, &members)?;
+        let days = Days::open(&layout.days(), &log)?;
+        let site = Self {
+            origin: origin(programme, config),
+            log,
+            members,
+            policy: policy(layout)?,
+            keeper,
+            days: Mutex::new(days),
+            cosigned: Mutex::default(),
+            layout: layout.clone(),
+        };
+        Ok(Arc::new(site))
+    }
+
+    /// Makes an entry durable. Blocks.
+    ///
+    /// # Errors
+    /// When the log cannot be written.
+    pub fn record(&self, entry: &SiteEntry) -> Result<Receipt> {
+        let leaf = entry.encode(enclave::now().0)?;
+        Ok(self.log.submit_and_wait(Submission::leaf(leaf))?)
+    }
+
+    /// Says which logs there are and which rulebook is in force, at each start.
+    ///
+    /// # Errors
+    /// When the log cannot be written.
+    pub fn enrol(&self, rulebook: Digest) -> Result<()> {
+        let logs = self.members.iter().map(|m| Enrolled {
+            origin: m.origin.clone(),
+            vkey: m.vkey.clone(),
+            role: m.role,
+            prefix: m.prefix.clone(),
+        });
+        let _ = self.record(&SiteEntry::Enrolment { logs: logs.collect() })?;
+        let _ = self.record(&SiteEntry::Activation { rulebook })?;
+        Ok(())
+    }
+
+    /// Records the published checkpoints of all logs.
+    ///
+    /// # Errors
+    /// When a log cannot be read or this one not written.
+    pub fn round(&self) -> Result<()> {
+        let mut logs = Vec::new();
+        for m in &self.members {
+            let head = m.log.head()?.head;
+            logs.push(LogState { origin: m.origin.clone(), size: head.size, root: head.root });
+        }
+        let receipt = self.record(&SiteEntry::Round { logs })?;
+        self.keeper.committed(receipt.index() + 1);
+        Ok(())
+    }
+
+    /// The newest checkpoint that the quorum signed since the start.
+    #[must_use]
+    pub fn cosigned(&self) -> Option<String> {
+        self.cosigned.lock().ok()?.clone()
+    }
+
+    fn keep(&self, note: String) {
+        let path = self.layout.site().join("cosigned");
+        let part = path.with_extension("part");
+        // For those who look at the folder; nothing is decided from it.
+        if std::fs::write(&part, &note).and_then(|()| std::fs::rename(&part, &path)).is_err() {
+            tracing::warn!("the cosigned checkpoint was not written beside the site log");
+        }
+        if let Ok(mut cosigned) = self.cosigned.lock() {
+            *cosigned = Some(note);
+        }
+    }
+
+    /// What the status shows.
+    #[must_use]
+    pub fn shown(&self) -> console::api::Witnessing {
+        let names = self.policy.witnesses().iter().map(|w| w.name());
+        console::api::Witnessing {
+            state: match self.keeper.now() {
+                crossing::Border::Green => "green",
+                crossing::Border::Amber => "amber",
+                crossing::Border::Lifted => "lifted",
+                crossing::Border::Red => "red",
+            },
+            age: self.keeper.age(),
+            independent: names.clone().any(|name| name != mirror::NAME),
+            witnesses: names.map(str::to_owned).collect(),
+        }
+    }
+
+    /// The maps of the days.
+    #[must_use]
+    pub fn days(&self) -> &Mutex<Days> {
+        &self.days
+    }
+
+    /// Where this site's files lie.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Rounds until told to stop. Each works on a thread of its own kind, for it waits for the disk.
+    pub async fn rounds(self: Arc<Self>, mut stop: tokio::sync::watch::Receiver<bool>) {
+        let mut tick = tokio::time::interval(ROUND);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                _ = stop.changed() => return,
+            }
+            let site = Arc::clone(&self);
+            let done = tokio::task::spawn_blocking(move || {
+                site.round()?;
+                border::take_order(&site)?;
+                days::when_due(&site)
+            });
+            match done.await {
+                Ok(Ok(())) => {}
+                Ok(Err(e)) => tracing::error!(error = %e, "the site log has no round for this second"),
+                Err(_) => tracing::error!("a round of the site log panicked"),
+            }
+        }
+    }
+}
+
+/// The sizes that the newest round names must be there.
+fn not_older(log: &Log, members: &[Member]) -> Result<()> {
+    let size = log.head()?.head.size;
+    // A round is due each second, and little else is recorded: it is among the last.
+    let from = size.saturating_sub(256);
+    let mut last = None;
+    for leaf in log.entries(from..size)? {
+        if let SiteEntry::Round { logs } = site::decode(&leaf?)?.entry {
+            last = Some(logs);
+        }
+    }
+    for named in last.unwrap_or_default() {
+        let member = members.iter().find(|m| m.origin == named.origin);
+        let member =
+            member.with_context(|| format!("the site log names `{}`, which is not here", named.origin))?;
+        if member.log.size() < named.size {
+            bail!(CommandError::OlderLog {
+                log: named.origin,
+                found: member.log.size(),
+                known: named.size,
+                who: "the site log".to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
