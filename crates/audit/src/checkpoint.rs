@@ -8,6 +8,7 @@ use crate::{
 };
 
 /// A tree head that the log's key has signed.
+#[derive(Clone)]
 pub(crate) struct Checkpoint {
     pub(crate) origin: String,
     pub(crate) size: u64,
@@ -26,7 +27,11 @@ pub(crate) enum CheckpointError {
 impl Checkpoint {
     /// Reads a checkpoint that `log` has signed.
     pub(crate) fn open(note: &[u8], log: &VerifierKey) -> Result<Self, CheckpointError> {
-        let text = open(note, &[log])?;
+        Self::read(open(note, &[log])?)
+    }
+
+    /// Reads the text of a checkpoint, whoever has signed it.
+    pub(crate) fn read(text: &str) -> Result<Self, CheckpointError> {
         let mut lines = text.split('\n');
         let origin = lines.next().filter(|origin| !origin.is_empty());
         let origin = origin.ok_or(CheckpointError::Form("no origin"))?.to_owned();

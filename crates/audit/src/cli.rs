@@ -1,5 +1,12 @@
 //! Arguments in, report and exit code out.
 
+mod history;
+mod keygen;
+mod map;
+mod mirror;
+mod replay;
+mod verify;
+
 use std::{
     fs,
     io::{self, Write},
@@ -8,7 +15,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use audit::{AuditError, Options, VerifierKey, verify, verify_proof};
+use audit::{VerifierKey, verify_proof};
 use clap::{Args, Parser, Subcommand};
 
 /// Something does not hold.
@@ -32,32 +39,22 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Check a whole tree: structure, entries, rulebooks and every decision.
-    Verify(Verify),
+    /// Check one log or a whole site: structure, entries, rulebooks, rounds, day maps and every decision.
+    Verify(verify::Verify),
+    /// Make every recorded decision again, and nothing else.
+    Replay(replay::Replay),
     /// Check a receipt: that one entry is in the log.
     VerifyProof(Proof),
-}
-
-#[derive(Args)]
-struct Verify {
-    /// Folder of the published tree.
-    #[arg(long, value_name = "DIR")]
-    ledger: PathBuf,
-    /// Verifier key of the log.
-    #[arg(long, value_name = "FILE")]
-    log_vkey: PathBuf,
-    /// Verifier key of the operator.
-    #[arg(long, value_name = "FILE")]
-    operator_vkey: PathBuf,
-    /// Verifier key of the auditor.
-    #[arg(long, value_name = "FILE")]
-    auditor_vkey: PathBuf,
-    /// Write the report as JSON too.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Do not decide again; check all else.
-    #[arg(long)]
-    no_redecide: bool,
+    /// Make a key for a mirror, a witness or an auditor.
+    Keygen(keygen::Keygen),
+    /// Follow every log of a site, hold it, and cosign what is held and checked.
+    Mirror(mirror::Arguments),
+    /// Build every day map of a mirrored site again, and compare.
+    Map(map::Map),
+    /// Check a person's history: every crossing of a period that names them, and that there is no other.
+    VerifyHistory(history::History),
+    /// Ask a mirror what it covers: exit code 0 if that is everything, 1 if not.
+    Status(mirror::StatusArguments),
 }
 
 #[derive(Args)]
@@ -87,8 +84,14 @@ pub(crate) fn run() -> ExitCode {
         }
     };
     let result = match &cli.command {
-        Command::Verify(arguments) => run_verify(arguments),
+        Command::Verify(arguments) => verify::run(arguments),
+        Command::Replay(arguments) => replay::run(arguments),
         Command::VerifyProof(arguments) => run_proof(arguments),
+        Command::Keygen(arguments) => keygen::run(arguments),
+        Command::Mirror(arguments) => mirror::run(arguments),
+        Command::Map(arguments) => map::run(arguments),
+        Command::VerifyHistory(arguments) => history::run(arguments),
+        Command::Status(arguments) => mirror::run_status(arguments),
     };
     match result {
         Ok(code) => code.into(),
@@ -98,28 +101,6 @@ pub(crate) fn run() -> ExitCode {
             code.into()
         }
     }
-}
-
-fn run_verify(arguments: &Verify) -> Result<u8, Failure> {
-    let options = Options {
-        ledger: arguments.ledger.clone(),
-        log: key(&arguments.log_vkey)?,
-        operator: key(&arguments.operator_vkey)?,
-        auditor: key(&arguments.auditor_vkey)?,
-        redecide: !arguments.no_redecide,
-    };
-    let report = verify(&options).map_err(|error| {
-        let code = if matches!(error, AuditError::SameKey) { CONFIG } else { NO_INPUT };
-        Failure(code, error.into())
-    })?;
-    if let Some(path) = &arguments.json {
-        let json = serde_json::to_vec_pretty(&report).map_err(|error| Failure(NO_OUTPUT, error.into()))?;
-        fs::write(path, json)
-            .with_context(|| format!("cannot write `{}`", path.display()))
-            .map_err(|error| Failure(NO_OUTPUT, error))?;
-    }
-    write!(io::stdout(), "{report}").map_err(|error| Failure(NO_OUTPUT, error.into()))?;
-    Ok(if report.is_clean() { 0 } else { FINDINGS })
 }
 
 fn run_proof(arguments: &Proof) -> Result<u8, Failure> {

@@ -8,6 +8,9 @@ pub(crate) enum Kind {
     Import,
     Activation,
     Border,
+    Open,
+    Extend,
+    Close,
 }
 
 /// A class of fields; the codes are those of the header's bit set.
@@ -37,8 +40,21 @@ impl Kind {
             3 => Self::Import,
             4 => Self::Activation,
             5 => Self::Border,
+            6 => Self::Open,
+            7 => Self::Extend,
+            8 => Self::Close,
             _ => return None,
         })
+    }
+
+    /// Whether something left on the strength of a decision that this entry records.
+    pub(crate) fn is_release(self) -> bool {
+        matches!(self, Self::Answer | Self::Open)
+    }
+
+    /// Whether it goes on with a stream that another entry opened.
+    pub(crate) fn continues(self) -> bool {
+        matches!(self, Self::Extend | Self::Close)
     }
 }
 

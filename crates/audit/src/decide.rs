@@ -1,6 +1,7 @@
 //! Deciding again: the recorded facts, put to Cedar as `docs/formats/policies.md` says.
 
-mod jobs;
+mod memo;
+mod same;
 mod world;
 
 use std::str::FromStr;
@@ -10,9 +11,12 @@ use cedar_policy::{
     ValidationMode, Validator,
 };
 
-pub(crate) use jobs::{Decider, Job, Question};
+pub(crate) use memo::{Memo, Question};
 
-use self::world::{Names, World};
+use self::{
+    same::Sameness,
+    world::{Names, World},
+};
 use crate::{
     codes::Treatment,
     facts::{Evidence, Facts, Group, PrincipalKind},
@@ -28,6 +32,7 @@ pub(crate) struct Judge {
     schema: Schema,
     policies: PolicySet,
     names: Names,
+    sameness: Sameness,
 }
 
 /// Why policies cannot be used.
@@ -49,14 +54,21 @@ pub(crate) struct Unaskable;
 
 impl Judge {
     pub(crate) fn new(schema: &str, policies: &str) -> Result<Self, JudgeError> {
-        let schema = Schema::from_str(schema).map_err(|_| JudgeError::Schema)?;
+        let text = schema;
+        let schema = Schema::from_str(text).map_err(|_| JudgeError::Schema)?;
         let policies = PolicySet::from_str(policies).map_err(|_| JudgeError::Policies)?;
         let result = Validator::new(schema.clone()).validate(&policies, ValidationMode::Strict);
         if !result.validation_passed() {
             return Err(JudgeError::Validation);
         }
         let names = Names::new().map_err(|_| JudgeError::Name)?;
-        Ok(Self { schema, policies, names })
+        let sameness = Sameness::of(text, &policies);
+        Ok(Self { schema, policies, names, sameness })
+    }
+
+    /// Which facts its policies cannot tell apart.
+    pub(crate) fn sameness(&self) -> &Sameness {
+        &self.sameness
     }
 
     /// What is wrong with an answer that was released on these facts.

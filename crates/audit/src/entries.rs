@@ -1,208 +1,350 @@
-//! The entries, one after another: what each says, and how it follows from those before it.
+//! The entries of a gateway's log: what each says ([`Looker`]), and how it follows from those before it
+//! ([`Follower`]).
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, io, sync::Arc};
 
 use crate::{
+    bundle::ENTRY_BYTES_MAX,
+    claims::{Claim, ClaimReader},
     codes::{Kind, REASON_POLICY},
-    decide::{Job, Question},
+    decide::{Memo, Question},
     declared,
     facts::{Evidence, Facts, PrincipalKind},
+    flows::Flows,
     hash::{Hash, sha256},
-    header::{Header, Subjects},
+    header::{Header, HeaderError, Subjects},
     invariants,
-    report::{Place, Report, Rule},
+    report::{Report, Rule},
     rulebook::{Rulebook, Rulebooks},
+    runs::{Sorted, Sorter},
+    streams::Streams,
     tags::TagLists,
-    tree::Inventory,
+    tree::{Inventory, hex_of},
+    walk::{Follow, Look},
 };
 
-/// How far a clock may be set back between two entries.
-const TIME_BACK_SECONDS_MAX: u64 = 300;
+/// How far a clock may be set back between two entries, and be wrong against the site's rounds.
+pub(crate) const TIME_BACK_SECONDS_MAX: u64 = 300;
 const NO_RULEBOOK: Hash = [0; 32];
+/// Rulebooks that are remembered as activated before.
+const ACTIVATED_MAX: usize = 10_000;
+
+/// What is wrong with an entry.
+pub(crate) type Problem = (Rule, String);
+
+/// Looks at each entry alone.
+pub(crate) struct Looker<'t> {
+    pub(crate) rulebooks: &'t Rulebooks<'t>,
+    pub(crate) tags: &'t TagLists<'t>,
+    pub(crate) memo: &'t Memo,
+    pub(crate) redecide: bool,
+}
+
+/// What is known of an entry from itself alone.
+pub(crate) struct Seen {
+    header: Result<Header, HeaderError>,
+    behind: Behind,
+}
+
+/// What is known of an entry whose header is good.
+#[derive(Default)]
+struct Behind {
+    /// The file that is wrong with its rulebook, and what is.
+    rulebook: Option<(String, String)>,
+    problems: Vec<Problem>,
+    rows_max: Option<u64>,
+    decided: bool,
+}
+
+impl Look for Looker<'_> {
+    type Seen = Seen;
+    const LEAF_BYTES_MAX: usize = ENTRY_BYTES_MAX;
+    const BUNDLES_AT_ONCE: u64 = 16;
+
+    fn look(&self, _index: u64, entry: &[u8]) -> Seen {
+        let mut behind = Behind::default();
+        let header = Header::parse(entry).map(|(header, facts)| {
+            self.look_behind(&header, facts, &mut behind);
+            header
+        });
+        Seen { header, behind }
+    }
+}
+
+impl Looker<'_> {
+    fn look_behind(&self, header: &Header, bytes: &[u8], seen: &mut Behind) {
+        if let Subjects::List(root) = &header.subjects
+            && let Err(text) = self.tags.check(root, header.count)
+        {
+            seen.problems.push((Rule::TagList, text));
+        }
+        let rulebook = self.rulebook(header, seen);
+        let facts = match decode(header, bytes) {
+            Ok(Some(facts)) => facts,
+            Ok(None) => return,
+            Err(text) => return seen.problems.push((Rule::Facts, text)),
+        };
+        seen.rows_max = Some(facts.rows);
+        check_agreement(header, &facts, &mut seen.problems);
+        let Some(rulebook) = rulebook else { return };
+        seen.problems.extend(declared::check(&rulebook, header, &facts));
+        if header.kind.is_release() {
+            seen.problems.extend(invariants::check(&rulebook.programme, &facts));
+        }
+        if let Some(question) = question(header).filter(|_| self.redecide) {
+            seen.decided = true;
+            let answer = self.memo.decide(question, &header.rulebook, &rulebook, &facts);
+            seen.problems.extend(answer.iter().cloned());
+        }
+    }
+
+    /// The rulebook that the entry names, if it is valid.
+    fn rulebook(&self, header: &Header, seen: &mut Behind) -> Option<Arc<Rulebook>> {
+        if header.rulebook == NO_RULEBOOK {
+            return None;
+        }
+        let found = self.rulebooks.find(&header.rulebook);
+        if found.is_err() && (header.kind.is_release() || header.kind == Kind::Import) {
+            let text = "its rulebook is not valid, which refuses everything";
+            seen.problems.push((Rule::Release, text.into()));
+        }
+        found.map_err(|problem| seen.rulebook = Some(problem)).ok()
+    }
+}
+
+/// When the site's rounds counted the entries of this log.
+struct Timeline {
+    claims: ClaimReader,
+    /// The newest round that does not count the entry at hand.
+    before: Option<Claim>,
+}
+
+/// An activation: index, time, digest.
+pub(crate) type Activated = (u64, u64, Hash);
 
 /// What is carried from entry to entry.
-pub(crate) struct Entries<'t> {
+pub(crate) struct Follower<'s> {
+    log: u16,
     gateway: [u8; 8],
-    time: Option<u64>,
-    flows: HashSet<[u8; 16]>,
+    pub(crate) time: Option<u64>,
+    pub(crate) newest: u64,
+    flows: &'s mut Flows,
     /// The rulebook that was activated last, and all before it.
     active: Option<Hash>,
     activated: BTreeSet<Hash>,
-    rulebooks: Rulebooks<'t>,
-    tags: TagLists<'t>,
-    redecide: bool,
+    pub(crate) activations: Vec<Activated>,
+    /// Rulebooks that were named, the bad ones of which are reported.
+    named: BTreeSet<Hash>,
+    tag_lists: Sorter<32>,
+    pub(crate) streams: Streams,
+    timeline: Option<Timeline>,
 }
 
-impl<'t> Entries<'t> {
-    pub(crate) fn new(origin: &str, rulebooks: Rulebooks<'t>, tags: TagLists<'t>, redecide: bool) -> Self {
-        let [a, b, c, d, e, f, g, h, ..] = sha256(origin.as_bytes());
+impl<'s> Follower<'s> {
+    /// Follows the log of this origin, which has the number `log` among the flows.
+    pub(crate) fn new(
+        origin: &str,
+        log: u16,
+        flows: &'s mut Flows,
+        rounds: Option<ClaimReader>,
+        records_max: usize,
+    ) -> Self {
         Self {
-            gateway: [a, b, c, d, e, f, g, h],
+            log,
+            gateway: short_id(origin),
             time: None,
-            flows: HashSet::new(),
+            newest: 0,
+            flows,
             active: None,
             activated: BTreeSet::new(),
-            rulebooks,
-            tags,
-            redecide,
+            activations: Vec::new(),
+            named: BTreeSet::new(),
+            tag_lists: Sorter::new(records_max),
+            streams: Streams::default(),
+            timeline: rounds.map(|claims| Timeline { claims, before: None }),
         }
     }
 
-    /// Checks the entry at `index`, and returns it if it is to be decided again.
-    pub(crate) fn check<'e>(&mut self, index: u64, entry: &'e [u8], report: &mut Report) -> Option<Job<'e>> {
-        report.entries += 1;
-        let (header, facts) = match Header::parse(entry) {
-            Ok(parts) => parts,
-            Err(error) => {
-                report.entry(Rule::Header, index, error.to_string());
-                return None;
-            }
-        };
-        report.refusals += u64::from(header.kind == Kind::Refusal);
-        self.check_place(index, &header, report);
-        self.check_people(index, &header, report);
-        let rulebook = self.check_rulebook(index, &header, report);
-        let bytes = facts;
-        let facts = decode(index, &header, bytes, report)?;
-        check_agreement(index, &header, &facts, report);
-        let rulebook = rulebook?;
-        for (rule, text) in declared::check(&rulebook, &header, &facts) {
-            report.entry(rule, index, text);
+    /// Reports what the tree holds and no entry names, and the streams that are not closed by `newest`.
+    pub(crate) fn finish(self, inventory: Inventory, newest: u64, report: &mut Report) -> io::Result<()> {
+        self.streams.finish(newest.max(self.newest), report);
+        report.rulebooks = self.named.len() as u64;
+        for digest in inventory.rulebooks.iter().filter(|digest| !self.named.contains(*digest)) {
+            report.file(Rule::Extra, format!("rulebook/{}", hex_of(digest)), "no entry names it");
         }
-        if header.kind == Kind::Answer {
-            for (rule, text) in invariants::check(&rulebook.programme, &facts) {
-                report.entry(rule, index, text);
-            }
-        }
-        let question = question(&header).filter(|_| self.redecide)?;
-        let key = job_key(question, &header.rulebook, bytes);
-        Some(Job { index, question, rulebook, facts, key })
+        unnamed_lists(self.tag_lists.finish()?, inventory.tag_lists.finish()?, report)
     }
 
-    /// Reports what the tree holds and no entry names.
-    pub(crate) fn finish(self, inventory: &Inventory, report: &mut Report) {
-        report.tag_lists = self.tags.count();
-        for root in self.tags.unnamed(&inventory.tag_lists) {
-            let path = format!("tags/{}", crate::tree::hex_of(root));
-            report.file(Rule::Extra, path, "no entry names it");
-        }
-        for digest in inventory.rulebooks.iter().filter(|digest| !self.rulebooks.is_named(digest)) {
-            let path = format!("rulebook/{}", crate::tree::hex_of(digest));
-            report.file(Rule::Extra, path, "no entry names it");
-        }
-    }
-
-    fn check_place(&mut self, index: u64, header: &Header, report: &mut Report) {
+    fn check_place(&mut self, index: u64, header: &Header, report: &mut Report) -> io::Result<()> {
         if header.gateway != self.gateway {
             report.entry(Rule::Sequence, index, "it belongs to another gateway");
         }
         if header.sequence != index {
             report.entry(Rule::Sequence, index, format!("it says that it is number {}", header.sequence));
         }
-        if let Some(before) =
-            self.time.filter(|before| header.time < before.saturating_sub(TIME_BACK_SECONDS_MAX))
-        {
-            let back = before - header.time;
-            report.entry(
-                Rule::Time,
-                index,
-                format!("its time is {back} s before that of the entry before it"),
-            );
-        }
+        check_time(index, self.time, header.time, report);
         self.time = Some(header.time);
-        if !self.flows.insert(header.flow) {
-            report.entry(Rule::Flow, index, "its flow id was used before");
+        self.newest = self.newest.max(header.time);
+        self.flows.entry(self.log, index, header)?;
+        if let Subjects::List(root) = &header.subjects {
+            self.tag_lists.push(*root)?;
         }
         if index == 0 && header.kind != Kind::Activation {
             report.entry(Rule::First, index, "it does not activate a rulebook");
         }
+        self.check_rounds(index, header.time, report)
     }
 
-    fn check_people(&mut self, index: u64, header: &Header, report: &mut Report) {
-        if let Subjects::List(root) = &header.subjects
-            && let Err(text) = self.tags.check(root, header.count)
-        {
-            report.entry(Rule::TagList, index, text);
+    /// Compares the entry's time with the rounds between which it was written.
+    fn check_rounds(&mut self, index: u64, time: u64, report: &mut Report) -> io::Result<()> {
+        let Some(timeline) = &mut self.timeline else { return Ok(()) };
+        while let Some(claim) = timeline.claims.next_up_to(index)? {
+            timeline.before = Some(claim);
         }
+        if let Some(before) = &timeline.before {
+            let late = before.last.saturating_sub(time);
+            if late > TIME_BACK_SECONDS_MAX {
+                let text = format!(
+                    "the log was without it {late} s after its time, as round {} shows",
+                    before.place
+                );
+                report.entry(Rule::Late, index, text);
+            }
+        }
+        if let Some(after) = timeline.claims.peek()? {
+            let early = time.saturating_sub(after.first);
+            if early > TIME_BACK_SECONDS_MAX {
+                let text =
+                    format!("its time is {early} s after the round that counts it first, {}", after.place);
+                report.entry(Rule::Late, index, text);
+            }
+        }
+        Ok(())
     }
 
-    /// Checks which rulebook the entry names, and returns it if it is valid.
-    fn check_rulebook(&mut self, index: u64, header: &Header, report: &mut Report) -> Option<Arc<Rulebook>> {
+    fn check_rulebook(
+        &mut self,
+        index: u64,
+        header: &Header,
+        bad: Option<(String, String)>,
+        report: &mut Report,
+    ) {
         let digest = &header.rulebook;
         if *digest == NO_RULEBOOK {
             if !matches!(header.kind, Kind::Refusal | Kind::Border) {
                 report.entry(Rule::Activation, index, "it names no rulebook");
             }
-            return None;
+            return;
         }
         if header.kind == Kind::Activation {
             self.active = Some(*digest);
-            self.activated.insert(*digest);
-        } else if self.active != Some(*digest) {
+            if self.activated.len() < ACTIVATED_MAX {
+                self.activated.insert(*digest);
+                self.activations.push((index, header.time, *digest));
+            }
+        } else if self.active != Some(*digest) && !header.kind.continues() {
             let known = self.activated.contains(digest);
             let text =
                 if known { "its rulebook was replaced before" } else { "its rulebook was never activated" };
             report.entry(Rule::Activation, index, text);
         }
-        let rulebook = self.rulebooks.find(digest, report);
-        if rulebook.is_none() && matches!(header.kind, Kind::Answer | Kind::Import) {
-            report.entry(Rule::Release, index, "its rulebook is not valid, which refuses everything");
+        let new = self.named.len() < ACTIVATED_MAX && self.named.insert(*digest);
+        if let Some((path, text)) = bad.filter(|_| new) {
+            report.file(Rule::Rulebook, path, text);
         }
-        rulebook
     }
 }
 
+impl Follow<Seen> for Follower<'_> {
+    fn follow(&mut self, index: u64, seen: Seen, report: &mut Report) -> io::Result<()> {
+        let header = match seen.header {
+            Ok(header) => header,
+            Err(error) => {
+                report.entry(Rule::Header, index, error.to_string());
+                return Ok(());
+            }
+        };
+        report.refusals += u64::from(header.kind == Kind::Refusal);
+        let seen = seen.behind;
+        report.decisions += u64::from(seen.decided);
+        self.check_place(index, &header, report)?;
+        self.check_rulebook(index, &header, seen.rulebook, report);
+        for (rule, text) in seen.problems {
+            report.entry(rule, index, text);
+        }
+        self.streams.follow(index, &header, seen.rows_max, report);
+        Ok(())
+    }
+}
+
+/// First 8 bytes of SHA-256 of an origin.
+pub(crate) fn short_id(origin: &str) -> [u8; 8] {
+    let [a, b, c, d, e, f, g, h, ..] = sha256(origin.as_bytes());
+    [a, b, c, d, e, f, g, h]
+}
+
+/// Reports a time that goes back further than a clock may be set back.
+pub(crate) fn check_time(index: u64, before: Option<u64>, time: u64, report: &mut Report) {
+    let back = before.map_or(0, |before| before.saturating_sub(time));
+    if back > TIME_BACK_SECONDS_MAX {
+        report.entry(Rule::Time, index, format!("its time is {back} s before that of the entry before it"));
+    }
+}
+
+/// Compares the lists that entries name with those that are there, and counts the first.
+fn unnamed_lists(named: Sorted<32>, present: Sorted<32>, report: &mut Report) -> io::Result<()> {
+    let mut named = named.peekable();
+    let mut last = None;
+    let mut advance = |until: Option<&Hash>, report: &mut Report| -> io::Result<bool> {
+        let mut met = false;
+        while let Some(root) = named.next_if(|root| match (root, until) {
+            (Ok(root), Some(until)) => root <= until,
+            _ => true,
+        }) {
+            let root = root?;
+            report.tag_lists += u64::from(last.replace(root) != Some(root));
+            met |= until == Some(&root);
+        }
+        Ok(met)
+    };
+    for root in present {
+        let root = root?;
+        if !advance(Some(&root), report)? {
+            report.file(Rule::Extra, format!("tags/{}", hex_of(&root)), "no entry names it");
+        }
+    }
+    advance(None, report).map(|_| ())
+}
+
 /// What is to be asked again of an entry.
-fn question(header: &Header) -> Option<Question> {
+pub(crate) fn question(header: &Header) -> Option<Question> {
     match header.kind {
-        Kind::Answer => Some(Question::Released),
+        Kind::Answer | Kind::Open => Some(Question::Released),
         Kind::Refusal if header.reason == REASON_POLICY => Some(Question::RefusedForPolicy),
         _ => None,
     }
 }
 
-fn job_key(question: Question, rulebook: &Hash, facts: &[u8]) -> Hash {
-    let mut bytes = Vec::with_capacity(33 + facts.len());
-    bytes.push(u8::from(question == Question::Released));
-    bytes.extend_from_slice(rulebook);
-    bytes.extend_from_slice(facts);
-    sha256(&bytes)
-}
-
-/// Reads the facts that an entry of this kind must or may have.
-fn decode<'e>(index: u64, header: &Header, bytes: &'e [u8], report: &mut Report) -> Option<Facts<'e>> {
+/// Reads the facts that an entry of this kind must or may have, or says what is wrong with them.
+pub(crate) fn decode<'e>(header: &Header, bytes: &'e [u8]) -> Result<Option<Facts<'e>>, String> {
     let needed = match header.kind {
-        Kind::Answer | Kind::Import => true,
+        Kind::Answer | Kind::Import | Kind::Open => true,
         Kind::Refusal => header.reason == REASON_POLICY,
-        Kind::Activation | Kind::Border => {
-            if !bytes.is_empty() {
-                report.entry(Rule::Facts, index, "an entry of its kind has no facts");
-            }
-            return None;
+        Kind::Activation | Kind::Border | Kind::Extend | Kind::Close => {
+            return if bytes.is_empty() { Ok(None) } else { Err("an entry of its kind has no facts".into()) };
         }
     };
-    if bytes.is_empty() {
-        if needed {
-            report.entry(Rule::Facts, index, "its facts are absent");
-        }
-        return None;
-    }
-    match Facts::decode(bytes) {
-        Ok(facts) => Some(facts),
-        Err(error) => {
-            report.entry(Rule::Facts, index, format!("its facts are refused: {error}"));
-            None
-        }
+    match bytes {
+        [] if needed => Err("its facts are absent".into()),
+        [] => Ok(None),
+        bytes => Facts::decode(bytes).map(Some).map_err(|error| format!("its facts are refused: {error}")),
     }
 }
 
-fn check_agreement(index: u64, header: &Header, facts: &Facts<'_>, report: &mut Report) {
+fn check_agreement(header: &Header, facts: &Facts<'_>, problems: &mut Vec<Problem>) {
     let mut differ = |same: bool, what: &str| {
         if !same {
-            report.add(Rule::Agreement, Place::Entry(index), format!("header and facts differ in {what}"));
+            problems.push((Rule::Agreement, format!("header and facts differ in {what}")));
         }
     };
     let country = facts.principal.country.as_bytes();
@@ -221,7 +363,7 @@ fn check_agreement(index: u64, header: &Header, facts: &Facts<'_>, report: &mut 
         }
         _ => {}
     }
-    if header.kind == Kind::Answer && facts.principal.kind != PrincipalKind::Subject {
+    if header.kind.is_release() && facts.principal.kind != PrincipalKind::Subject {
         let outcomes =
             || facts.groups.iter().filter_map(|group| group.outcome.map(|outcome| (group, outcome)));
         let classes = outcomes().fold(0, |bits, (group, _)| bits | group.class.bit());
@@ -229,22 +371,18 @@ fn check_agreement(index: u64, header: &Header, facts: &Facts<'_>, report: &mut 
         differ(header.classes == classes, "the classes");
         differ(header.treatments == treatments, "the treatments");
     }
-    if header.kind == Kind::Answer {
-        check_bounds(index, header, facts, report);
+    if header.kind.is_release() {
+        check_bounds(header, facts, problems);
     }
 }
 
-fn check_bounds(index: u64, header: &Header, facts: &Facts<'_>, report: &mut Report) {
+fn check_bounds(header: &Header, facts: &Facts<'_>, problems: &mut Vec<Problem>) {
+    let mut found = |text: String| problems.push((Rule::Bounds, text));
     if u64::from(header.rows) > facts.rows {
-        report.entry(
-            Rule::Bounds,
-            index,
-            format!("it released {} rows of at most {}", header.rows, facts.rows),
-        );
+        found(format!("it released {} rows of at most {}", header.rows, facts.rows));
     }
     if u64::from(header.count) > facts.subjects {
-        let text = format!("it names {} people of at most {}", header.count, facts.subjects);
-        report.entry(Rule::Bounds, index, text);
+        found(format!("it names {} people of at most {}", header.count, facts.subjects));
     }
     let others = match (&header.subjects, &facts.subject) {
         (_, None) | (Subjects::None, _) => false,
@@ -252,6 +390,6 @@ fn check_bounds(index: u64, header: &Header, facts: &Facts<'_>, report: &mut Rep
         (Subjects::List(_) | Subjects::Everyone, Some(_)) => true,
     };
     if others {
-        report.entry(Rule::Bounds, index, "the request was pinned to one person, and it names others");
+        found("the request was pinned to one person, and it names others".into());
     }
 }

@@ -32,7 +32,7 @@ pub(crate) fn node_hash(left: &Hash, right: &Hash) -> Hash {
 }
 
 /// The roots of the complete subtrees of a growing tree, tallest first.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Frontier {
     peaks: Vec<(u8, Hash)>,
 }

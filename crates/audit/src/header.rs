@@ -16,6 +16,8 @@ pub(crate) type Tag = [u8; 16];
 #[derive(Debug)]
 pub(crate) struct Header {
     pub(crate) kind: Kind,
+    /// 0 none, 1 outward, 2 inward.
+    pub(crate) direction: u8,
     pub(crate) gateway: [u8; 8],
     pub(crate) sequence: u64,
     pub(crate) time: u64,
@@ -28,12 +30,33 @@ pub(crate) struct Header {
     pub(crate) classes: u8,
     pub(crate) treatments: u8,
     pub(crate) reason: u16,
+    /// Values withheld because personal data was found in them.
+    pub(crate) findings: u16,
+    /// Bytes of the payload; a budget for the kinds *open* and *extend*.
+    pub(crate) bytes: u64,
     pub(crate) rows: u32,
+    /// Distinct people named.
     pub(crate) count: u32,
+    /// SHA-256 of the sealed detail record; zero if there is none.
+    pub(crate) detail: Hash,
     pub(crate) actor: Tag,
     pub(crate) subjects: Subjects,
     /// Zero if none.
     pub(crate) lane: ShortName,
+    /// Index of the open entry of the stream that *extend* and *close* go on with; else 0.
+    pub(crate) open: u64,
+    /// Unix seconds until which the bytes of *open* and *extend* may leave; else 0.
+    pub(crate) lease: u64,
+    pub(crate) outcome: Option<Outcome>,
+}
+
+/// How a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Complete,
+    BrokenOff,
+    /// Nobody knows how much left: at most the budget.
+    Unknown,
 }
 
 /// Whom an entry names.
@@ -75,10 +98,10 @@ impl Header {
         if decision != if kind == Kind::Refusal { 2 } else { 1 } {
             return Err(refused("decision", "contradicts its kind"));
         }
-        Ok((Self::after_kind(kind, &mut fields)?, facts))
+        Ok((Self::after_kind(kind, direction, &mut fields)?, facts))
     }
 
-    fn after_kind(kind: Kind, fields: &mut Fields<'_>) -> Result<Self, HeaderError> {
+    fn after_kind(kind: Kind, direction: u8, fields: &mut Fields<'_>) -> Result<Self, HeaderError> {
         let gateway = fields.take()?;
         let sequence = u64::from_be_bytes(fields.take()?);
         let time = u64::from_be_bytes(fields.take()?);
@@ -88,19 +111,24 @@ impl Header {
         let (place, destination) = (fields.take::<2>()?, fields.take::<2>()?);
         let [classes, treatments] = fields.take()?;
         let reason = u16::from_be_bytes(fields.take()?);
-        let _findings: [u8; 2] = fields.take()?;
+        let findings = u16::from_be_bytes(fields.take()?);
         let count = u32::from_be_bytes(fields.take()?);
         let bytes = u64::from_be_bytes(fields.take()?);
         let rows = u32::from_be_bytes(fields.take()?);
-        let _detail: Hash = fields.take()?;
+        let detail = fields.take()?;
         let actor = fields.take()?;
         let subjects = fields.subjects(count)?;
         let lane = fields.take()?;
-        if fields.take::<24>()? != [0; 24] {
+        let open = u64::from_be_bytes(fields.take()?);
+        let lease = u64::from_be_bytes(fields.take()?);
+        let [outcome] = fields.take()?;
+        let outcome = outcome_of(kind, outcome)?;
+        if fields.take::<7>()? != [0; 7] {
             return Err(refused("end", "is not zero"));
         }
         let header = Self {
             kind,
+            direction,
             gateway,
             sequence,
             time,
@@ -112,14 +140,21 @@ impl Header {
             classes,
             treatments,
             reason,
+            findings,
+            bytes,
             rows,
             count,
+            detail,
             actor,
             subjects,
             lane,
+            open,
+            lease,
+            outcome,
         };
         header.codes_are_known()?;
-        header.fields_agree(bytes)?;
+        header.fields_agree()?;
+        header.stream_agrees()?;
         Ok(header)
     }
 
@@ -139,12 +174,12 @@ impl Header {
         Ok(())
     }
 
-    fn fields_agree(&self, bytes: u64) -> Result<(), HeaderError> {
+    fn fields_agree(&self) -> Result<(), HeaderError> {
         let refusal = self.kind == Kind::Refusal;
         if refusal != (self.reason != 0) {
             return Err(refused("reason", "contradicts its kind"));
         }
-        if refusal && bytes != 0 {
+        if refusal && self.bytes != 0 {
             return Err(refused("bytes", "are not 0 though nothing was released"));
         }
         if refusal && (self.classes != 0 || self.treatments != 0) {
@@ -154,6 +189,31 @@ impl Header {
             return Err(refused("destination", "is not `ZZ` though it is an import"));
         }
         Ok(())
+    }
+
+    fn stream_agrees(&self) -> Result<(), HeaderError> {
+        if !self.kind.continues() && self.open != 0 {
+            return Err(refused("open", "contradicts its kind"));
+        }
+        // An open entry stands before what goes on with it.
+        if self.kind.continues() && self.open >= self.sequence {
+            return Err(refused("open", "is not before the entry itself"));
+        }
+        if !matches!(self.kind, Kind::Open | Kind::Extend) && self.lease != 0 {
+            return Err(refused("lease", "contradicts its kind"));
+        }
+        Ok(())
+    }
+}
+
+fn outcome_of(kind: Kind, code: u8) -> Result<Option<Outcome>, HeaderError> {
+    match (kind, code) {
+        (Kind::Close, 1) => Ok(Some(Outcome::Complete)),
+        (Kind::Close, 2) => Ok(Some(Outcome::BrokenOff)),
+        (Kind::Close, 3) => Ok(Some(Outcome::Unknown)),
+        (Kind::Close, _) => Err(refused("outcome", "is unknown")),
+        (_, 0) => Ok(None),
+        _ => Err(refused("outcome", "contradicts its kind")),
     }
 }
 
@@ -236,11 +296,16 @@ mod tests {
     #[test]
     fn every_contradiction_is_refused() {
         assert_eq!(with(|_| ()), Ok(Subjects::None));
-        let lies: [(usize, u8, &str); 21] = [
+        let lies: [(usize, u8, &str); 26] = [
             (3, b'2', "magic"),
             (4, 2, "version"),
             (5, 0, "kind"),
-            (5, 6, "kind"),
+            (5, 9, "kind"),
+            (5, 7, "open"),
+            (5, 8, "outcome"),
+            (239, 1, "open"),
+            (247, 1, "lease"),
+            (248, 1, "outcome"),
             (5, 3, "destination"),
             (6, 3, "direction"),
             (7, 2, "decision"),

@@ -13,25 +13,75 @@
 mod bundle;
 mod cbor;
 mod checkpoint;
+mod claims;
 mod codes;
+mod cosign;
+mod daymap;
 mod decide;
 mod declared;
 mod entries;
+mod evidence;
 mod facts;
+mod fetch;
+mod flows;
 mod hash;
 mod header;
+mod history;
+mod incident;
 mod invariants;
+mod keygen;
+mod keyleaf;
 mod levels;
+mod maps;
+mod mirror;
+mod nodes;
 mod note;
+mod overrides;
 mod proof;
+mod quorum;
+mod releases;
+mod replay;
 mod report;
 mod rulebook;
+mod runs;
+mod sample;
+mod scan;
+mod sitecheck;
+mod siteleaf;
+mod sitelog;
+mod streams;
 mod tags;
+#[cfg(test)]
+mod testsite;
 mod tile;
 mod tree;
 mod verify;
+mod walk;
+mod watch;
 
+pub use cosign::{KeyKind, SeedError, SigningKey};
+pub use evidence::{
+    EvidenceError, EvidenceOptions, EvidenceReport, EvidenceTrust, Selection, collect_evidence,
+    verify_evidence,
+};
+pub use history::{HistoryError, HistoryReport, Witnessed, day_of_date, verify_history};
+pub use incident::{
+    ActionKind, ActionLine, Clock, Incident, IncidentError, Incidents, Opening, Parties, PartiesError, Party,
+    Reference, Severity, State,
+};
+pub use keygen::{KeygenError, keygen};
+pub use maps::{MapLine, MapOptions, MapReport, check_maps};
+pub use mirror::{
+    ConfigError, Coverage, LogStatus, Mirror, MirrorConfig, SiteStatus, StartError, Status, WitnessedLog,
+    mirror_status,
+};
 pub use note::{KeyError, VerifierKey};
 pub use proof::{Inclusion, ProofError, verify_proof};
+pub use replay::{ReplayOptions, ReplayReport, Replayed, ReplayedLog, replay};
 pub use report::{Finding, Place, Report, Rule};
+pub use sample::{SampleError, SampleOptions, SampleReport, run_sample};
+pub use scan::Identifier;
+pub use sitecheck::{LogReport, SiteOptions, SiteReport, verify_site};
+pub use sitelog::FolderError;
 pub use verify::{AuditError, Options, verify};
+pub use watch::{Watch, WatchConfig, WatchConfigError, WatchError, WatchFinding, WatchOptions, WatchRule};

@@ -71,6 +71,12 @@ impl VerifierKey {
         &self.name
     }
 
+    /// The C2SP text of the key.
+    pub(crate) fn text(&self) -> String {
+        let key = [&[ED25519_TYPE], &self.public[..]].concat();
+        format!("{}+{}+{}", self.name, HEXLOWER_PERMISSIVE.encode(&self.id), BASE64.encode(&key))
+    }
+
     /// Whether `other` is the same key, whatever its name.
     #[must_use]
     pub fn same_key(&self, other: &Self) -> bool {

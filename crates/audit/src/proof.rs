@@ -59,6 +59,21 @@ pub enum ProofError {
 /// # Ok::<(), audit::KeyError>(())
 /// ```
 pub fn verify_proof(leaf: &[u8], proof: &[u8], log: &VerifierKey) -> Result<Inclusion, ProofError> {
+    let (checkpoint, index) = open_proof(leaf, proof, log)?;
+    let (header, _) =
+        Header::parse(leaf).map_err(|error: HeaderError| ProofError::Entry(error.to_string()))?;
+    if header.sequence != index {
+        return Err(ProofError::Sequence { said: header.sequence, stands: index });
+    }
+    Ok(Inclusion { origin: checkpoint.origin, index, size: checkpoint.size })
+}
+
+/// Checks a proof file for a leaf of any log, and returns the checkpoint in it and the leaf's place.
+pub(crate) fn open_proof(
+    leaf: &[u8],
+    proof: &[u8],
+    log: &VerifierKey,
+) -> Result<(Checkpoint, u64), ProofError> {
     let proof = std::str::from_utf8(proof).map_err(|_| ProofError::Form("it is not UTF-8"))?;
     let (head, note) = proof.split_once("\n\n").ok_or(ProofError::Form("no blank line"))?;
     let mut lines = head.split('\n').peekable();
@@ -84,10 +99,5 @@ pub fn verify_proof(leaf: &[u8], proof: &[u8], log: &VerifierKey) -> Result<Incl
     if root_from_proof(leaf_hash, index, checkpoint.size, &hashes) != Some(checkpoint.root) {
         return Err(ProofError::Hashes);
     }
-    let (header, _) =
-        Header::parse(leaf).map_err(|error: HeaderError| ProofError::Entry(error.to_string()))?;
-    if header.sequence != index {
-        return Err(ProofError::Sequence { said: header.sequence, stands: index });
-    }
-    Ok(Inclusion { origin: checkpoint.origin, index, size: checkpoint.size })
+    Ok((checkpoint, index))
 }

@@ -83,6 +83,42 @@ rules! {
     Register = "AUD-26",
     /// A declared lane carries its own dataset, and no more rows than it allows.
     Lane = "AUD-27",
+    /// What goes on with a stream finds it open, and repeats what its open entry says.
+    Stream = "AUD-28",
+    /// A stream releases no more than its budget, which never falls.
+    Budget = "AUD-29",
+    /// A lease lasts an hour at most, never ends earlier than before, and is extended before it ends.
+    Lease = "AUD-30",
+    /// A stream is closed at the latest 60 s after its lease.
+    Orphan = "AUD-31",
+    /// The site log begins with the list of its logs, and a log keeps its key and its place.
+    Enrolment = "AUD-32",
+    /// A round names all enrolled logs and no other.
+    Round = "AUD-33",
+    /// No log is shorter than a round, or a checkpoint seen elsewhere, has counted it.
+    Rollback = "AUD-34",
+    /// A root in a round, or in a checkpoint seen elsewhere, is that of the log at that size.
+    History = "AUD-35",
+    /// The site log has an entry at least every 10 s.
+    Gap = "AUD-36",
+    /// A gateway activates the rulebook that is in force at its site.
+    SiteRulebook = "AUD-37",
+    /// A border override is signed by two companies, short, and used once.
+    Override = "AUD-38",
+    /// An entry's time is that of the rounds around it, to 300 s.
+    Late = "AUD-39",
+    /// An entry that names people has one key release, which says the same.
+    Unreleased = "AUD-40",
+    /// A key release has its entry.
+    Stray = "AUD-41",
+    /// The site's checkpoint is cosigned by the quorum of the policy.
+    Quorum = "AUD-42",
+    /// A day map of the site log is the one that the entries give.
+    DayMap = "AUD-50",
+    /// No entry of a day stands outside of the day's final map.
+    DayMapLate = "AUD-51",
+    /// The calendar has each day once, in order, when it is over.
+    Calendar = "AUD-52",
 }
 
 impl Serialize for Rule {
@@ -150,16 +186,24 @@ pub struct Report {
     pub rulebooks: u64,
     /// Entries that record a refusal.
     pub refusals: u64,
+    /// Streams that were opened.
+    pub streams: u64,
+    /// Streams that are open at the end.
+    pub streams_open: u64,
     /// Entries that were decided again.
     pub decisions: u64,
-    /// Different decisions among them.
+    /// Decisions among them that policy could tell apart, and that were really made.
     pub decisions_distinct: u64,
+    /// Nanoseconds that all threads together took to make those.
+    pub decisions_nanos: u64,
     /// Whether decisions were made again at all.
     pub redecided: bool,
     /// What does not hold, in the order in which it was met; at most 10,000.
     pub findings: Vec<Finding>,
     /// Findings beyond those that are listed.
     pub findings_unlisted: u64,
+    /// What somebody should know though it breaks nothing; at most 10,000.
+    pub notices: Vec<Finding>,
 }
 
 impl Report {
@@ -181,6 +225,12 @@ impl Report {
         self.add(rule, Place::Entry(index), text);
     }
 
+    pub(crate) fn notice(&mut self, rule: Rule, place: Place, text: impl Into<String>) {
+        if self.notices.len() < FINDINGS_MAX {
+            self.notices.push(Finding { rule, place, text: text.into() });
+        }
+    }
+
     pub(crate) fn file(&mut self, rule: Rule, path: impl Into<String>, text: impl Into<String>) {
         self.add(rule, Place::File(path.into()), text);
     }
@@ -196,10 +246,16 @@ impl fmt::Display for Report {
         writeln!(f, "tiles       {} checked", self.tiles)?;
         writeln!(f, "tag lists   {} checked", self.tag_lists)?;
         writeln!(f, "rulebooks   {} checked", self.rulebooks)?;
+        if self.streams > 0 {
+            writeln!(f, "streams     {} opened, {} still open", self.streams, self.streams_open)?;
+        }
         if self.redecided {
             writeln!(f, "decisions   {} made again, {} distinct", self.decisions, self.decisions_distinct)?;
         } else {
             writeln!(f, "decisions   not made again")?;
+        }
+        for notice in &self.notices {
+            writeln!(f, "notice[{}]: {}: {}", notice.rule.code(), notice.place, notice.text.escape_debug())?;
         }
         for finding in &self.findings {
             writeln!(f, "{finding}")?;

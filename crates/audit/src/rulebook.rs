@@ -4,23 +4,26 @@ mod catalogue;
 mod lanes;
 mod programme;
 
-use std::{collections::BTreeMap, fs, io, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 pub(crate) use catalogue::Catalogue;
 pub(crate) use lanes::{Lanes, ShortName};
-pub(crate) use programme::Programme;
+pub(crate) use programme::{Holder, Programme};
 
 use crate::{
     decide::Judge,
     hash::{Hash, sha256},
     note::{NOTE_BYTES_MAX, VerifierKey, open},
-    report::{Report, Rule},
     tree::{ReadError, Tree, hex, hex_of},
 };
 
 /// No file of a rulebook comes near it.
-const FILE_BYTES_MAX: u64 = 16 << 20;
-const MANIFEST: &str = "manifest.note";
+pub(crate) const FILE_BYTES_MAX: u64 = 16 << 20;
+pub(crate) const MANIFEST: &str = "manifest.note";
 const FIRST_LINE: &str = "clover-rulebook/v1";
 
 /// A rulebook that both have signed and that can be read.
@@ -32,37 +35,36 @@ pub(crate) struct Rulebook {
     pub(crate) judge: Option<Judge>,
 }
 
+/// A rulebook, or the file that is wrong and what is wrong with it.
+type Loaded = Result<Arc<Rulebook>, (String, String)>;
+
 /// The rulebooks of a tree, each read once, when an entry first names it.
 pub(crate) struct Rulebooks<'t> {
     tree: &'t Tree,
     signers: [&'t VerifierKey; 2],
     redecide: bool,
-    known: BTreeMap<Hash, Option<Arc<Rulebook>>>,
+    known: Mutex<BTreeMap<Hash, Loaded>>,
 }
+
+/// A log that names more rulebooks than this has each further one read whenever it is named.
+const KNOWN_MAX: usize = 10_000;
 
 impl<'t> Rulebooks<'t> {
     pub(crate) fn new(tree: &'t Tree, signers: [&'t VerifierKey; 2], redecide: bool) -> Self {
-        Self { tree, signers, redecide, known: BTreeMap::new() }
+        Self { tree, signers, redecide, known: Mutex::default() }
     }
 
-    /// The rulebook of this digest, or `None` if it is not valid; why is reported once.
-    pub(crate) fn find(&mut self, digest: &Hash, report: &mut Report) -> Option<Arc<Rulebook>> {
-        if let Some(known) = self.known.get(digest) {
+    /// The rulebook of this digest, or what is wrong with it.
+    pub(crate) fn find(&self, digest: &Hash) -> Loaded {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.get(digest) {
             return known.clone();
         }
-        report.rulebooks += 1;
         let found = self.load(digest).map(Arc::new);
-        if let Err((path, text)) = &found {
-            report.file(Rule::Rulebook, path, text);
+        if known.len() < KNOWN_MAX {
+            known.insert(*digest, found.clone());
         }
-        let found = found.ok();
-        self.known.insert(*digest, found.clone());
         found
-    }
-
-    /// Whether any entry named this rulebook.
-    pub(crate) fn is_named(&self, digest: &Hash) -> bool {
-        self.known.contains_key(digest)
     }
 
     fn load(&self, digest: &Hash) -> Result<Rulebook, (String, String)> {
@@ -146,7 +148,7 @@ fn unread(error: &ReadError) -> String {
 }
 
 /// The names and hashes of a manifest, or `None` if a line is not as it must be.
-fn named_files(manifest: &str) -> Option<Vec<(&str, Hash)>> {
+pub(crate) fn named_files(manifest: &str) -> Option<Vec<(&str, Hash)>> {
     let mut lines = manifest.strip_suffix('\n')?.split('\n');
     if lines.next()? != FIRST_LINE {
         return None;

@@ -1,9 +1,10 @@
 //! Tag lists: the people of an entry that has more than four.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     fs::File,
     io::{BufReader, Read},
+    sync::{Mutex, PoisonError},
 };
 
 use crate::{
@@ -12,38 +13,43 @@ use crate::{
     tree::{Tree, hex_of},
 };
 
-/// Checks lists, each once, in the memory of one tag.
+/// Lists that are remembered; then all are forgotten, and a list that is named again is read again.
+const KNOWN_MAX: usize = 1 << 16;
+
+/// Checks lists in the memory of one tag.
 pub(crate) struct TagLists<'t> {
     tree: &'t Tree,
     /// How many tags a list has, or what is wrong with it.
-    known: HashMap<Hash, Result<u64, String>>,
+    known: Mutex<HashMap<Hash, Result<u64, String>>>,
 }
 
 impl<'t> TagLists<'t> {
     pub(crate) fn new(tree: &'t Tree) -> Self {
-        Self { tree, known: HashMap::new() }
+        Self { tree, known: Mutex::default() }
     }
 
     /// Checks that the list of this root is there, good, and names `people`.
-    pub(crate) fn check(&mut self, root: &Hash, people: u32) -> Result<(), String> {
-        let tree = self.tree;
-        let count = self.known.entry(*root).or_insert_with(|| read(tree, root)).clone()?;
+    pub(crate) fn check(&self, root: &Hash, people: u32) -> Result<(), String> {
+        let count = self.count(root)?;
         if count == u64::from(people) {
             return Ok(());
         }
         Err(format!("its tag list names {count} people, and its header {people}"))
     }
 
-    /// How many lists were looked at.
-    pub(crate) fn count(&self) -> u64 {
-        self.known.len() as u64
-    }
-
-    /// Which of `present` no entry names.
-    pub(crate) fn unnamed<'a>(&self, present: &'a HashSet<Hash>) -> Vec<&'a Hash> {
-        let mut unnamed: Vec<_> = present.iter().filter(|root| !self.known.contains_key(*root)).collect();
-        unnamed.sort_unstable();
-        unnamed
+    fn count(&self, root: &Hash) -> Result<u64, String> {
+        let lock = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().get(root) {
+            return known.clone();
+        }
+        // Not under the lock, since a list may be long.
+        let count = read(self.tree, root);
+        let mut known = lock();
+        if known.len() >= KNOWN_MAX {
+            known.clear();
+        }
+        known.insert(*root, count.clone());
+        count
     }
 }
 
@@ -58,7 +64,7 @@ fn read(tree: &Tree, root: &Hash) -> Result<u64, String> {
 }
 
 /// Counts and hashes a list, and refuses tags that do not ascend.
-fn fold(mut list: impl Read) -> Result<(u64, Hash), &'static str> {
+pub(crate) fn fold(mut list: impl Read) -> Result<(u64, Hash), &'static str> {
     let (mut frontier, mut scratch) = (Frontier::default(), Vec::new());
     let (mut count, mut last): (u64, Option<Tag>) = (0, None);
     loop {

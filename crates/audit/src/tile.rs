@@ -38,21 +38,14 @@ impl Tile {
     /// Reads a path relative to the tree; only the one spelling of the specification is taken.
     pub(crate) fn parse(path: &str) -> Option<Self> {
         let (level, rest) = path.strip_prefix("tile/")?.split_once('/')?;
-        let level = match level {
-            "entries" => Level::Entries,
-            number => Level::Hashes(number.parse().ok().filter(|level| *level <= LEVEL_MAX)?),
-        };
+        let level = Level::parse(level)?;
         let (groups, width) = match rest.split_once(".p/") {
             Some((groups, width)) => {
                 (groups, width.parse().ok().filter(|width| (1..TILE_WIDTH).contains(width))?)
             }
             None => (rest, TILE_WIDTH),
         };
-        let mut index = 0_u64;
-        for group in groups.split('/') {
-            let digits: u64 = group.strip_prefix('x').unwrap_or(group).parse().ok()?;
-            index = index.checked_mul(1000)?.checked_add(digits)?;
-        }
+        let index = index_of_path(groups)?;
         let tile = Self { level, index, width };
         // Leading zeros, missing or extra `x`, signs: whatever is not the one spelling is another string.
         (tile.to_string() == path).then_some(tile)
@@ -71,7 +64,38 @@ impl Tile {
     }
 }
 
+/// The number that groups of three digits spell; the caller compares the spelling.
+pub(crate) fn index_of_path(groups: &str) -> Option<u64> {
+    let mut index = 0_u64;
+    for group in groups.split('/') {
+        let digits: u64 = group.strip_prefix('x').unwrap_or(group).parse().ok()?;
+        index = index.checked_mul(1000)?.checked_add(digits)?;
+    }
+    Some(index)
+}
+
+/// Spells a number in groups of three digits, all but the last with an `x`.
+pub(crate) fn write_index(index: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut divisor = 1_u64;
+    while let Some(next) = divisor.checked_mul(1000).filter(|next| index >= *next) {
+        divisor = next;
+    }
+    while divisor > 1 {
+        write!(f, "x{:03}/", index / divisor % 1000)?;
+        divisor /= 1000;
+    }
+    write!(f, "{:03}", index % 1000)
+}
+
 impl Level {
+    /// Reads the word of a level; the caller compares the spelling.
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        match word {
+            "entries" => Some(Self::Entries),
+            number => number.parse().ok().filter(|level| *level <= LEVEL_MAX).map(Self::Hashes),
+        }
+    }
+
     /// How many hashes of this level, or entries, a tree of `size` leaves has.
     pub(crate) fn count(self, size: u64) -> u64 {
         match self {
@@ -87,15 +111,7 @@ impl fmt::Display for Tile {
             Level::Entries => f.write_str("tile/entries/")?,
             Level::Hashes(level) => write!(f, "tile/{level}/")?,
         }
-        let mut divisor = 1_u64;
-        while let Some(next) = divisor.checked_mul(1000).filter(|next| self.index >= *next) {
-            divisor = next;
-        }
-        while divisor > 1 {
-            write!(f, "x{:03}/", self.index / divisor % 1000)?;
-            divisor /= 1000;
-        }
-        write!(f, "{:03}", self.index % 1000)?;
+        write_index(self.index, f)?;
         if self.width < TILE_WIDTH { write!(f, ".p/{}", self.width) } else { Ok(()) }
     }
 }

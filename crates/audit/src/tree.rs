@@ -1,7 +1,9 @@
 //! The published tree on disk: what lies there, and reading it with a limit.
 
+mod pack;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::BTreeSet,
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
@@ -9,8 +11,11 @@ use std::{
 
 use data_encoding::HEXLOWER;
 
+pub(crate) use self::pack::Pack;
 use crate::{
+    bundle,
     hash::Hash,
+    runs::Sorter,
     tile::{Level, Standing, TILE_WIDTH, Tile},
 };
 
@@ -28,6 +33,12 @@ pub(crate) enum ReadError {
     Missing,
     TooLong,
     Unreadable(io::Error),
+}
+
+impl From<io::Error> for ReadError {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::NotFound { Self::Missing } else { Self::Unreadable(error) }
+    }
 }
 
 impl Tree {
@@ -48,68 +59,132 @@ impl Tree {
         match result {
             Ok(length) if length as u64 > limit => Err(ReadError::TooLong),
             Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(ReadError::Missing),
-            Err(error) => Err(ReadError::Unreadable(error)),
+            Err(error) => Err(error.into()),
         }
     }
 
+    /// Reads a tile from its own file, from the start of the full tile, or from its pack.
+    pub(crate) fn read_tile(&self, tile: &Tile, limit: u64, buffer: &mut Vec<u8>) -> Result<(), ReadError> {
+        match self.read(&tile.to_string(), limit, buffer) {
+            Err(ReadError::Missing) => {}
+            result => return result,
+        }
+        let full = Tile { width: TILE_WIDTH, ..*tile };
+        match self.read_single_or_packed(&full, tile.width < TILE_WIDTH, limit, buffer) {
+            Ok(()) if tile.width < TILE_WIDTH => bundle::cut(tile, buffer),
+            result => result,
+        }
+    }
+
+    fn read_single_or_packed(
+        &self,
+        full: &Tile,
+        single: bool,
+        limit: u64,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), ReadError> {
+        if single {
+            match self.read(&full.to_string(), limit, buffer) {
+                Err(ReadError::Missing) => {}
+                result => return result,
+            }
+        }
+        self.read_packed(full, limit, buffer)
+    }
+
+    /// Reads a full tile from its pack.
+    pub(crate) fn read_packed(&self, tile: &Tile, limit: u64, buffer: &mut Vec<u8>) -> Result<(), ReadError> {
+        let Some(pack) = Pack::of(tile) else { return Err(ReadError::Missing) };
+        pack.read(&self.path(&pack.to_string()), tile, limit, buffer)
+    }
+
+    /// Widths of the partial files of a tile that are less than `tile.width`, ascending.
+    pub(crate) fn older(&self, tile: &Tile) -> Vec<u64> {
+        let partial = Tile { width: 1, ..*tile }.to_string();
+        let folder = partial.strip_suffix("/1").unwrap_or(&partial);
+        // A folder that is not there, or cannot be listed, holds nothing older to compare.
+        let Ok(items) = fs::read_dir(self.path(folder)) else { return Vec::new() };
+        let widths = items.filter_map(|item| item.ok()?.file_name().to_str()?.parse().ok());
+        let mut widths: Vec<u64> = widths.filter(|width| (1..tile.width).contains(width)).collect();
+        widths.sort_unstable();
+        widths
+    }
+
     /// Lists the tree and sorts every file by what it is to a log of `size` entries.
-    pub(crate) fn inventory(&self, size: u64) -> io::Result<Inventory> {
-        let mut inventory = Inventory { size, ..Inventory::default() };
+    ///
+    /// Holds at most `records_max` names of tag lists in memory.
+    pub(crate) fn inventory(&self, size: u64, records_max: usize) -> io::Result<Inventory> {
+        let mut inventory = Inventory {
+            size,
+            bundles: 0,
+            tag_lists: Sorter::new(records_max),
+            rulebooks: BTreeSet::new(),
+            packs: BTreeSet::new(),
+            strangers: Vec::new(),
+            strangers_unlisted: 0,
+        };
         walk(&self.root, "", 0, &mut |path, regular| inventory.add(path, regular))?;
         Ok(inventory)
     }
 }
 
 /// What lies in a tree, apart from the files that must be there.
-#[derive(Default)]
 pub(crate) struct Inventory {
     size: u64,
-    /// Widths of partial tiles of earlier sizes.
-    older: BTreeMap<(Level, u64), Vec<u64>>,
     /// One more than the greatest index of a bundle.
     pub(crate) bundles: u64,
-    pub(crate) tag_lists: HashSet<Hash>,
+    pub(crate) tag_lists: Sorter<32>,
     pub(crate) rulebooks: BTreeSet<Hash>,
-    /// Files that have no place here.
+    pub(crate) packs: BTreeSet<Pack>,
+    /// Files that have no place here; at most [`STRANGERS_MAX`].
     pub(crate) strangers: Vec<String>,
+    pub(crate) strangers_unlisted: u64,
 }
 
+/// Files without a place, and rulebooks, that are listed by name.
+const STRANGERS_MAX: usize = 10_000;
+
 impl Inventory {
-    /// Widths of the older partial files of a tile that are still there.
-    pub(crate) fn older(&self, level: Level, index: u64) -> &[u64] {
-        self.older.get(&(level, index)).map_or(&[], Vec::as_slice)
-    }
-
-    fn add(&mut self, path: &str, regular: bool) {
-        if !regular || !self.is_known(path) {
-            self.strangers.push(path.to_owned());
+    fn add(&mut self, path: &str, regular: bool) -> io::Result<()> {
+        if regular && self.is_known(path)? {
+            return Ok(());
         }
+        if self.strangers.len() < STRANGERS_MAX {
+            self.strangers.push(path.to_owned());
+        } else {
+            self.strangers_unlisted += 1;
+        }
+        Ok(())
     }
 
-    fn is_known(&mut self, path: &str) -> bool {
+    fn is_known(&mut self, path: &str) -> io::Result<bool> {
         if let Some(tile) = Tile::parse(path) {
-            return self.add_tile(&tile);
+            return Ok(self.add_tile(&tile));
+        }
+        if let Some(pack) = Pack::parse(path) {
+            return Ok(pack.last_tile().is_some_and(|last| self.add_tile(&last)) && self.packs.insert(pack));
         }
         if let Some(root) = path.strip_prefix("tags/") {
-            return hex(root).map(|root| self.tag_lists.insert(root)).is_some();
+            let Some(root) = hex(root) else { return Ok(false) };
+            self.tag_lists.push(root)?;
+            return Ok(true);
         }
         if let Some((digest, _)) = path.strip_prefix("rulebook/").and_then(|rest| rest.split_once('/')) {
-            return hex(digest).map(|digest| self.rulebooks.insert(digest)).is_some();
+            let room = self.rulebooks.len() < STRANGERS_MAX;
+            return Ok(hex(digest).is_some_and(|digest| {
+                let known = self.rulebooks.contains(&digest);
+                known || room && self.rulebooks.insert(digest)
+            }));
         }
-        path == "checkpoint"
+        Ok(path == "checkpoint")
     }
 
     fn add_tile(&mut self, tile: &Tile) -> bool {
-        let standing = tile.standing(self.size);
-        if standing == Standing::Beyond {
+        if tile.standing(self.size) == Standing::Beyond {
             return false;
         }
         if tile.level == Level::Entries {
             self.bundles = self.bundles.max(tile.index.saturating_add(1));
-        }
-        if standing == Standing::Older && tile.width < TILE_WIDTH {
-            self.older.entry((tile.level, tile.index)).or_default().push(tile.width);
         }
         true
     }
@@ -125,7 +200,12 @@ pub(crate) fn hex_of(hash: &Hash) -> String {
     HEXLOWER.encode(hash)
 }
 
-fn walk(folder: &Path, relative: &str, depth: usize, visit: &mut dyn FnMut(&str, bool)) -> io::Result<()> {
+fn walk(
+    folder: &Path,
+    relative: &str,
+    depth: usize,
+    visit: &mut dyn FnMut(&str, bool) -> io::Result<()>,
+) -> io::Result<()> {
     for item in fs::read_dir(folder)? {
         let item = item?;
         let name = item.file_name();
@@ -136,7 +216,7 @@ fn walk(folder: &Path, relative: &str, depth: usize, visit: &mut dyn FnMut(&str,
         if kind.is_dir() && depth < DEPTH_MAX {
             walk(&item.path(), &path, depth + 1, visit)?;
         } else {
-            visit(&path, kind.is_file());
+            visit(&path, kind.is_file())?;
         }
     }
     Ok(())

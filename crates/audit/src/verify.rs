@@ -1,4 +1,4 @@
-//! The check of a whole tree, from the checkpoint down.
+//! The check of one gateway's tree, from the checkpoint down.
 
 use std::{
     io,
@@ -8,19 +8,22 @@ use std::{
 use data_encoding::BASE64;
 
 use crate::{
-    bundle::{BUNDLE_BYTES_MAX, prefix_length, split},
     checkpoint::Checkpoint,
-    decide::Decider,
-    entries::Entries,
-    hash::leaf_hash,
-    levels::{Levels, report_unread},
+    claims::ClaimReader,
+    decide::Memo,
+    entries::{Activated, Follower, Looker},
+    flows::Flows,
+    levels::{Levels, Wrong},
     note::{NOTE_BYTES_MAX, VerifierKey},
     report::{Report, Rule},
     rulebook::Rulebooks,
     tags::TagLists,
-    tile::{Level, TILE_WIDTH, Tile},
     tree::{Inventory, ReadError, Tree},
+    walk::Walk,
 };
+
+/// Records that a sort holds in memory before it writes them to a file: 52 MB of flow ids, 32 MB of tag lists.
+pub(crate) const RECORDS_MAX: usize = 1_000_000;
 
 /// What to check, and whom to believe.
 #[derive(Clone, Debug)]
@@ -50,6 +53,15 @@ pub enum AuditError {
         /// Why not.
         source: io::Error,
     },
+    /// What does not fit in memory could not be written to a temporary file, or read from it.
+    #[error("cannot use a temporary file")]
+    Temporary(#[from] io::Error),
+    /// The site log of a mirror does not say which logs there are.
+    #[error("the site log cannot be used: {0}")]
+    Site(String),
+    /// What was given as a policy of witnesses is none.
+    #[error("the policy cannot be used: {0}")]
+    Policy(String),
     /// Two signatures of one key are one signature.
     #[error("the operator's key and the auditor's key are the same")]
     SameKey,
@@ -57,7 +69,8 @@ pub enum AuditError {
 
 /// Checks a published tree, and reports what it did and what it found.
 ///
-/// Memory: one tile per level, one bundle, and 16 bytes and some for each entry's flow id.
+/// Memory is bounded whatever the size: one tile per level, some bundles per processor, 84 MB of records (the
+/// others lie in temporary files), the decisions that are remembered, and the streams that are open at once.
 ///
 /// # Errors
 /// If the tree cannot be read at all, or operator and auditor are one.
@@ -77,44 +90,124 @@ pub enum AuditError {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn verify(options: &Options) -> Result<Report, AuditError> {
+    verify_with(options, RECORDS_MAX)
+}
+
+/// Likewise, with another bound on the records held in memory.
+pub(crate) fn verify_with(options: &Options, records_max: usize) -> Result<Report, AuditError> {
     if options.operator.same_key(&options.auditor) {
         return Err(AuditError::SameKey);
     }
     let tree = Tree::new(&options.ledger);
     let mut report = Report { redecided: options.redecide, ..Report::default() };
     let note = read_checkpoint(&tree)?;
-    let checkpoint = match Checkpoint::open(&note, &options.log) {
+    let mut flows = Flows::new(records_max);
+    let memo = Memo::new();
+    let log = GatewayLog {
+        tree: &tree,
+        key: &options.log,
+        signers: [&options.operator, &options.auditor],
+        memo: &memo,
+        redecide: options.redecide,
+        records_max,
+        origin: None,
+        number: 0,
+        newest: 0,
+    };
+    log.check(&note, None, &mut flows, &mut report)?;
+    flows.finish(&mut [&mut report], false, 0)?;
+    (report.decisions_distinct, report.decisions_nanos) = memo.fresh();
+    Ok(report)
+}
+
+/// One gateway's log, and what is needed to check it.
+pub(crate) struct GatewayLog<'a> {
+    pub(crate) tree: &'a Tree,
+    pub(crate) key: &'a VerifierKey,
+    pub(crate) signers: [&'a VerifierKey; 2],
+    pub(crate) memo: &'a Memo,
+    pub(crate) redecide: bool,
+    pub(crate) records_max: usize,
+    /// The origin that it must have, if that is known.
+    pub(crate) origin: Option<&'a str>,
+    /// Its number among the flows.
+    pub(crate) number: u16,
+    /// The newest time that is known from elsewhere.
+    pub(crate) newest: u64,
+}
+
+/// What a log tells of itself beyond its report.
+#[derive(Default)]
+pub(crate) struct Told {
+    pub(crate) wrong: Vec<Wrong>,
+    pub(crate) activations: Vec<Activated>,
+}
+
+impl GatewayLog<'_> {
+    /// Checks the log against its signed checkpoint and against the rounds that name it.
+    pub(crate) fn check(
+        &self,
+        note: &[u8],
+        rounds: Option<[ClaimReader; 2]>,
+        flows: &mut Flows,
+        report: &mut Report,
+    ) -> Result<Told, AuditError> {
+        let Some((checkpoint, inventory)) =
+            open_log(self.tree, note, self.key, self.origin, self.records_max, report)?
+        else {
+            return Ok(Told::default());
+        };
+        let (rulebooks, tags) =
+            (Rulebooks::new(self.tree, self.signers, self.redecide), TagLists::new(self.tree));
+        let look = Looker { rulebooks: &rulebooks, tags: &tags, memo: self.memo, redecide: self.redecide };
+        let (claims, timeline) = rounds.map_or((None, None), |[one, other]| (Some(one), Some(other)));
+        let mut follower = Follower::new(&checkpoint.origin, self.number, flows, timeline, self.records_max);
+        let levels = Levels::new(self.tree, &inventory.packs, claims);
+        let walk = Walk { tree: self.tree, inventory: &inventory, levels, look: &look, only: None };
+        let wrong = walk.run(&checkpoint, &mut follower, report)?;
+        let activations = std::mem::take(&mut follower.activations);
+        follower.finish(inventory, self.newest, report)?;
+        Ok(Told { wrong, activations })
+    }
+}
+
+/// Opens a checkpoint and lists the tree; what is wrong with either is reported.
+pub(crate) fn open_log(
+    tree: &Tree,
+    note: &[u8],
+    key: &VerifierKey,
+    origin: Option<&str>,
+    records_max: usize,
+    report: &mut Report,
+) -> Result<Option<(Checkpoint, Inventory)>, AuditError> {
+    let checkpoint = match Checkpoint::open(note, key) {
         Ok(checkpoint) => checkpoint,
         Err(error) => {
             report.file(Rule::Checkpoint, "checkpoint", error.to_string());
-            return Ok(report);
+            return Ok(None);
         }
     };
     report.origin.clone_from(&checkpoint.origin);
     report.size = checkpoint.size;
     report.root = BASE64.encode(&checkpoint.root);
-    let inventory = tree.inventory(checkpoint.size).map_err(|source| unreadable(&tree.path(""), source))?;
+    if origin.is_some_and(|origin| origin != checkpoint.origin) {
+        report.file(
+            Rule::Checkpoint,
+            "checkpoint",
+            "it is of another log than the one that is enrolled here",
+        );
+        return Ok(None);
+    }
+    let inventory =
+        tree.inventory(checkpoint.size, records_max).map_err(|source| unreadable(&tree.path(""), source))?;
     for path in &inventory.strangers {
         report.file(Rule::Extra, path, "it has no place in a tree of this size");
     }
-    let signers = [&options.operator, &options.auditor];
-    let rulebooks = Rulebooks::new(&tree, signers, options.redecide);
-    let entries = Entries::new(&checkpoint.origin, rulebooks, TagLists::new(&tree), options.redecide);
-    let walk = Walk {
-        tree: &tree,
-        inventory: &inventory,
-        levels: Levels::new(&tree, &inventory),
-        entries,
-        decider: Decider::new(),
-        bundle: Vec::new(),
-        older: Vec::new(),
-        scratch: Vec::new(),
-    };
-    walk.run(&checkpoint, &mut report);
-    Ok(report)
+    report.findings_unlisted = report.findings_unlisted.saturating_add(inventory.strangers_unlisted);
+    Ok(Some((checkpoint, inventory)))
 }
 
-fn read_checkpoint(tree: &Tree) -> Result<Vec<u8>, AuditError> {
+pub(crate) fn read_checkpoint(tree: &Tree) -> Result<Vec<u8>, AuditError> {
     let mut note = Vec::new();
     let source = match tree.read("checkpoint", NOTE_BYTES_MAX, &mut note) {
         Ok(()) => return Ok(note),
@@ -127,82 +220,4 @@ fn read_checkpoint(tree: &Tree) -> Result<Vec<u8>, AuditError> {
 
 fn unreadable(path: &Path, source: io::Error) -> AuditError {
     AuditError::Unreadable { path: path.to_owned(), source }
-}
-
-/// The walk over all bundles.
-struct Walk<'t> {
-    tree: &'t Tree,
-    inventory: &'t Inventory,
-    levels: Levels<'t>,
-    entries: Entries<'t>,
-    decider: Decider,
-    bundle: Vec<u8>,
-    older: Vec<u8>,
-    scratch: Vec<u8>,
-}
-
-impl Walk<'_> {
-    fn run(mut self, checkpoint: &Checkpoint, report: &mut Report) {
-        let needed = checkpoint.size.div_ceil(TILE_WIDTH);
-        let mut bundle = std::mem::take(&mut self.bundle);
-        for index in 0..needed.min(self.inventory.bundles) {
-            let width = (checkpoint.size - index * TILE_WIDTH).min(TILE_WIDTH);
-            self.step(&Tile { level: Level::Entries, index, width }, &mut bundle, report);
-        }
-        // A signed size can be any number: what nobody published is one finding, not 2^56.
-        if self.inventory.bundles < needed {
-            let first = Tile { level: Level::Entries, index: self.inventory.bundles, width: TILE_WIDTH };
-            let text = format!("it and all after it are missing, {} in all", needed - self.inventory.bundles);
-            report.file(Rule::Missing, first.to_string(), text);
-            self.levels.lost();
-        }
-        match self.levels.finish(report) {
-            Some(root) if root == checkpoint.root => {}
-            Some(root) => {
-                let text = format!("the root of the entries is {}", BASE64.encode(&root));
-                report.file(Rule::Root, "checkpoint", text);
-            }
-            None => report.file(Rule::Root, "checkpoint", "the root cannot be computed: entries are missing"),
-        }
-        self.entries.finish(self.inventory, report);
-    }
-
-    /// Checks one bundle and all that is in it.
-    fn step(&mut self, tile: &Tile, bundle: &mut Vec<u8>, report: &mut Report) {
-        let path = tile.to_string();
-        if let Err(error) = self.tree.read(&path, BUNDLE_BYTES_MAX, bundle) {
-            report_unread(&path, &error, report);
-            return self.levels.claimed(tile, report);
-        }
-        let entries = match split(bundle, tile.width) {
-            Ok(entries) => entries,
-            Err(text) => {
-                report.file(Rule::Shape, path, text);
-                return self.levels.claimed(tile, report);
-            }
-        };
-        let hashes: Vec<_> = entries.iter().map(|entry| leaf_hash(entry, &mut self.scratch)).collect();
-        self.levels.leaves(tile.index, &hashes, report);
-        self.compare_older(tile, bundle, &entries, report);
-        let first = tile.index * TILE_WIDTH;
-        let jobs: Vec<_> = (first..)
-            .zip(&entries)
-            .filter_map(|(index, entry)| self.entries.check(index, entry, report))
-            .collect();
-        self.decider.decide(&jobs, report);
-    }
-
-    /// Partial bundles of earlier sizes must be beginnings of this one.
-    fn compare_older(&mut self, tile: &Tile, bundle: &[u8], entries: &[&[u8]], report: &mut Report) {
-        for width in self.inventory.older(tile.level, tile.index) {
-            let path = Tile { width: *width, ..*tile }.to_string();
-            if let Err(error) = self.tree.read(&path, BUNDLE_BYTES_MAX, &mut self.older) {
-                report_unread(&path, &error, report);
-                continue;
-            }
-            if bundle.get(..prefix_length(entries, *width)) != Some(self.older.as_slice()) {
-                report.file(Rule::Shape, path, "it is not the beginning of the newer bundle");
-            }
-        }
-    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use crate::codes::is_country;
+use crate::{codes::is_country, note::VerifierKey};
 
 /// The smallest group that any programme may show.
 const GROUP_LEAST: u64 = 10;
@@ -17,6 +17,15 @@ pub(crate) struct Programme {
     pub(crate) destinations: BTreeSet<String>,
     pub(crate) heightened: BTreeSet<String>,
     pub(crate) aggregate_k: u64,
+    /// Who may order a border override.
+    pub(crate) holders: Vec<Holder>,
+}
+
+/// One who may sign a border override, and for whom.
+#[derive(Debug)]
+pub(crate) struct Holder {
+    pub(crate) key: VerifierKey,
+    pub(crate) employer: String,
 }
 
 /// Why a programme cannot be used.
@@ -28,6 +37,8 @@ pub(crate) enum ProgrammeError {
     Countries(&'static str),
     #[error("`aggregate_k` is less than 10")]
     GroupSize,
+    #[error("a key of `border.holders` is no verifier key")]
+    Holder,
 }
 
 #[derive(Deserialize)]
@@ -38,6 +49,20 @@ struct Raw {
     #[serde(default)]
     heightened: Vec<String>,
     aggregate_k: u64,
+    #[serde(default)]
+    border: RawBorder,
+}
+
+#[derive(Default, Deserialize)]
+struct RawBorder {
+    #[serde(default)]
+    holders: Vec<RawHolder>,
+}
+
+#[derive(Deserialize)]
+struct RawHolder {
+    vkey: String,
+    employer: String,
 }
 
 #[derive(Deserialize)]
@@ -65,8 +90,17 @@ impl Programme {
             destinations: codes(raw.destinations, "destinations")?,
             heightened: codes(raw.heightened, "heightened")?,
             aggregate_k: raw.aggregate_k,
+            holders: holders(raw.border)?,
         })
     }
+}
+
+fn holders(border: RawBorder) -> Result<Vec<Holder>, ProgrammeError> {
+    let parse = |holder: RawHolder| {
+        let key = VerifierKey::parse(&holder.vkey).map_err(|_| ProgrammeError::Holder)?;
+        Ok(Holder { key, employer: holder.employer })
+    };
+    border.holders.into_iter().map(parse).collect()
 }
 
 /// A flag is a list of codes; flags are named or listed.

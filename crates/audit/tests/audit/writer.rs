@@ -30,18 +30,25 @@ impl Signer {
     }
 
     pub fn vkey(&self) -> String {
-        let key = [&[1], self.key.public_key().as_ref()].concat();
+        let key = [&[1], self.public()].concat();
         format!("{}+{}+{}", self.name, HEXLOWER.encode(&self.id()), BASE64.encode(&key))
     }
 
+    pub fn public(&self) -> &[u8] {
+        self.key.public_key().as_ref()
+    }
+
+    pub fn sign(&self, message: &[u8]) -> Vec<u8> {
+        self.key.sign(message).as_ref().to_vec()
+    }
+
     fn id(&self) -> Vec<u8> {
-        let text = [self.name.as_bytes(), b"\n\x01", self.key.public_key().as_ref()].concat();
+        let text = [self.name.as_bytes(), b"\n\x01", self.public()].concat();
         sha(&text)[..4].to_vec()
     }
 
     pub fn line(&self, text: &str) -> String {
-        let signature = self.key.sign(text.as_bytes());
-        let blob = [&self.id(), signature.as_ref()].concat();
+        let blob = [self.id(), self.sign(text.as_bytes())].concat();
         format!("— {} {}\n", self.name, BASE64.encode(&blob))
     }
 }
@@ -121,6 +128,10 @@ pub struct Entry {
     pub mode: u8,
     pub tags: Vec<u8>,
     pub lane: [u8; 8],
+    /// Index of the entry that opened the stream, end of its lease, and how it ended.
+    pub open: u64,
+    pub lease: u64,
+    pub outcome: u8,
     pub facts: Option<Value>,
     /// Facts that no encoder writes.
     pub raw_facts: Option<Vec<u8>>,
@@ -150,6 +161,9 @@ impl Entry {
         bytes.extend(&self.tags);
         bytes.resize(224, 0);
         bytes.extend(self.lane);
+        bytes.extend(self.open.to_be_bytes());
+        bytes.extend(self.lease.to_be_bytes());
+        bytes.push(self.outcome);
         bytes.resize(256, 0);
         match (&self.raw_facts, &self.facts) {
             (Some(raw), _) => bytes.extend(raw),
@@ -385,6 +399,9 @@ fn plain_entry(kind: u8, purpose: u16) -> Entry {
         mode: 0,
         tags: Vec::new(),
         lane: short_name("read"),
+        open: 0,
+        lease: 0,
+        outcome: 0,
         facts: None,
         raw_facts: None,
     }

@@ -1,0 +1,57 @@
+//! `clover-audit replay`: every recorded decision, made again.
+
+use std::path::PathBuf;
+
+use audit::{ReplayOptions, Replayed, replay};
+use clap::Args;
+
+use super::{
+    FINDINGS, Failure, USAGE, key,
+    verify::{What, failure, print, required, write_json},
+};
+
+#[derive(Args)]
+pub(super) struct Replay {
+    #[command(flatten)]
+    what: What,
+    /// Verifier key of the log.
+    #[arg(long, value_name = "FILE")]
+    log_vkey: Option<PathBuf>,
+    /// Verifier key of the site log.
+    #[arg(long, value_name = "FILE")]
+    site_vkey: Option<PathBuf>,
+    /// Verifier key of the operator.
+    #[arg(long, value_name = "FILE")]
+    operator_vkey: PathBuf,
+    /// Verifier key of the auditor.
+    #[arg(long, value_name = "FILE")]
+    auditor_vkey: PathBuf,
+    /// From this entry of each log on.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    from: u64,
+    /// Up to, and without, this entry of each log.
+    #[arg(long, value_name = "N")]
+    to: Option<u64>,
+    /// Write the report as JSON too.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: &Replay) -> Result<u8, Failure> {
+    let what = match (&arguments.what.ledger, &arguments.what.mirror) {
+        (Some(ledger), _) => Replayed::Ledger(ledger.clone(), required(arguments.log_vkey.as_ref())?),
+        (_, Some(mirror)) => Replayed::Mirror(mirror.clone(), required(arguments.site_vkey.as_ref())?),
+        (None, None) => return Err(Failure(USAGE, anyhow::anyhow!("nothing to replay"))),
+    };
+    let options = ReplayOptions {
+        what,
+        operator: key(&arguments.operator_vkey)?,
+        auditor: key(&arguments.auditor_vkey)?,
+        from: arguments.from,
+        to: arguments.to,
+    };
+    let report = replay(&options).map_err(failure)?;
+    write_json(arguments.json.as_ref(), &report)?;
+    print(&report)?;
+    Ok(if report.is_clean() { 0 } else { FINDINGS })
+}

@@ -1,0 +1,225 @@
+//! Every day map of a mirrored site, built again and compared.
+
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, fmt, path::PathBuf};
+
+use serde::Serialize;
+
+use crate::{
+    bundle::{BUNDLE_BYTES_MAX, ENTRY_BYTES_MAX},
+    daymap::{DAY_SECONDS, DayMaps, Held, PAIRS_HELD},
+    header::Header,
+    history::date,
+    note::VerifierKey,
+    report::Rule,
+    siteleaf::{DayMapEntry, Enrolled, Role, SiteBody},
+    sitelog::{FolderError, Site},
+};
+
+/// What to check.
+#[derive(Clone, Debug)]
+pub struct MapOptions {
+    /// A mirror's folder.
+    pub mirror: PathBuf,
+    /// The key of the site log.
+    pub site: VerifierKey,
+    /// Only this day, counted from 1970-01-01 UTC. The calendar and the other days are then not checked.
+    pub day: Option<u64>,
+}
+
+/// One day map of the site log.
+#[derive(Clone, Debug, Serialize)]
+pub struct MapLine {
+    /// Its place in the site log.
+    pub index: u64,
+    /// `YYYY-MM-DD`.
+    pub day: String,
+    /// Whether the day was over.
+    pub is_final: bool,
+    /// Distinct tags that the site counted.
+    pub tags: u64,
+    /// Pairs of tag and entry that the site counted.
+    pub pairs: u64,
+    /// The rule that is broken; absent if the map is the one that the entries give.
+    pub rule: Option<Rule>,
+    /// What is wrong.
+    pub finding: Option<String>,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct MapReport {
+    /// Every day map, in the order of the log.
+    pub maps: Vec<MapLine>,
+    /// Entries that stand outside of the final map of their day, or logs that could not be read so far.
+    pub findings: Vec<String>,
+}
+
+impl MapReport {
+    /// Whether everything holds.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.findings.is_empty() && self.maps.iter().all(|map| map.finding.is_none())
+    }
+}
+
+impl fmt::Display for MapReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for map in &self.maps {
+            let kind = if map.is_final { "final" } else { "so far" };
+            write!(f, "{}  {kind:<6}  {} people, {} pairs: ", map.day, map.tags, map.pairs)?;
+            match (&map.finding, map.rule) {
+                (None, _) => writeln!(f, "as the entries give it")?,
+                (Some(text), Some(rule)) => writeln!(f, "finding[{}]: {}", rule.code(), text.escape_debug())?,
+                (Some(text), None) => writeln!(f, "finding: {}", text.escape_debug())?,
+            }
+        }
+        for finding in &self.findings {
+            writeln!(f, "{finding}")?;
+        }
+        let total = self.findings.len() + self.maps.iter().filter(|map| map.finding.is_some()).count();
+        writeln!(f, "maps        {}", self.maps.len())?;
+        writeln!(f, "findings    {total}")
+    }
+}
+
+/// Builds every day map that the site log names from the mirrored entries, and compares.
+///
+/// First every gateway's entries are checked to be those of its signed checkpoint.
+///
+/// # Errors
+/// If the mirror cannot be read, or its site log is not what the key signed.
+pub fn check_maps(options: &MapOptions) -> Result<MapReport, FolderError> {
+    let site = Site::open(&options.mirror, &options.site)?;
+    let entries = day_map_entries(&site)?;
+    let mut report = MapReport::default();
+    let logs = read_logs(&site, &entries, options.day, &mut report)?;
+    let mut maps = DayMaps::default();
+    for entry in &entries {
+        let wanted = options.day.is_none_or(|day| day == entry.map.day);
+        if !wanted {
+            maps.accept(&entry.map);
+            continue;
+        }
+        let line = |rule, finding| MapLine {
+            index: entry.index,
+            day: date(entry.map.day),
+            is_final: entry.map.is_final,
+            tags: entry.map.tags,
+            pairs: entry.map.pairs,
+            rule,
+            finding,
+        };
+        let held = entry.gateways.iter().filter_map(|origin| logs.get(origin)).map(MirrorLog::held);
+        match maps.check(&entry.map, entry.time, &held.collect::<Vec<_>>(), PAIRS_HELD) {
+            Ok(built) if built.sentinels > 0 => {
+                let text = format!("{} entries carry the tag of a sentinel", built.sentinels);
+                report.maps.push(line(Some(Rule::DayMap), Some(text)));
+            }
+            Ok(_) => report.maps.push(line(None, None)),
+            Err(problem) => {
+                report.maps.push(line(problem.rule(), Some(problem.to_string())));
+                // What follows is judged as if this had been right: one lie is one finding.
+                maps.accept(&entry.map);
+            }
+        }
+    }
+    Ok(report)
+}
+
+/// A day-map entry, and what held when it was written.
+struct Written {
+    index: u64,
+    time: u64,
+    map: DayMapEntry,
+    gateways: Vec<String>,
+    enrolled: Vec<Enrolled>,
+}
+
+fn day_map_entries(site: &Site) -> Result<Vec<Written>, FolderError> {
+    let (mut entries, mut enrolled): (Vec<Written>, Vec<Enrolled>) = (Vec::new(), Vec::new());
+    site.each(|leaf| {
+        match leaf.body {
+            SiteBody::Enrolment(logs) => {
+                enrolled = logs.into_iter().filter(|log| log.role == Role::Gateway).collect();
+            }
+            SiteBody::DayMap(map) => entries.push(Written {
+                index: leaf.sequence,
+                time: leaf.time,
+                map,
+                gateways: enrolled.iter().map(|log| log.origin.clone()).collect(),
+                enrolled: enrolled.clone(),
+            }),
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok(entries)
+}
+
+/// A gateway's log that was checked from its first entry to its last.
+struct MirrorLog {
+    origin: String,
+    folder: PathBuf,
+    size: u64,
+}
+
+impl MirrorLog {
+    fn held(&self) -> Held<'_> {
+        Held { origin: &self.origin, folder: &self.folder, size: self.size }
+    }
+}
+
+fn read_logs(
+    site: &Site,
+    entries: &[Written],
+    day: Option<u64>,
+    report: &mut MapReport,
+) -> Result<BTreeMap<String, MirrorLog>, FolderError> {
+    let mut logs = BTreeMap::new();
+    for enrolled in entries.iter().flat_map(|entry| &entry.enrolled) {
+        if logs.contains_key(&enrolled.origin) {
+            continue;
+        }
+        let ranges = final_ranges(entries, &enrolled.origin, day);
+        let log = site.open_log(enrolled)?;
+        let origin = enrolled.origin.escape_debug();
+        log.each(BUNDLE_BYTES_MAX, ENTRY_BYTES_MAX, |index, leaf| {
+            let Ok((header, _)) = Header::parse(leaf) else {
+                report.findings.push(format!(
+                    "finding[{}]: entry {index} of `{origin}` is refused",
+                    Rule::Header.code()
+                ));
+                return Ok::<_, FolderError>(());
+            };
+            // The search at the ends of a map believes that times go back a little only; this does not.
+            let day = header.time / DAY_SECONDS;
+            if ranges.get(&day).is_some_and(|(from, to)| !(*from..*to).contains(&index)) {
+                let (code, day) = (Rule::DayMapLate.code(), date(day));
+                let text = format!(
+                    "finding[{code}]: entry {index} of `{origin}` is of {day} and outside of its final map"
+                );
+                report.findings.push(text);
+            }
+            Ok(())
+        })?;
+        let size = log.checkpoint.size;
+        let mirrored = MirrorLog { origin: enrolled.origin.clone(), folder: site.folder_of(enrolled), size };
+        logs.insert(enrolled.origin.clone(), mirrored);
+    }
+    Ok(logs)
+}
+
+/// For each day with a final map, the range that it read of this log.
+fn final_ranges(entries: &[Written], origin: &str, day: Option<u64>) -> BTreeMap<u64, (u64, u64)> {
+    let finals =
+        entries.iter().filter(|entry| entry.map.is_final && day.is_none_or(|day| day == entry.map.day));
+    finals
+        .filter_map(|entry| {
+            let input = entry.map.inputs.iter().find(|input| input.origin == origin)?;
+            Some((entry.map.day, (input.from, input.to)))
+        })
+        .collect()
+}

@@ -1,0 +1,309 @@
+//! The site log read entry by entry: who is enrolled, whether every round tells the truth, and every day map.
+//!
+//! An entry is *checked* when all that it says has been compared with the entries that the mirror holds. A
+//! checkpoint of the site log is cosigned only when every entry that it counts is checked.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    bundle::split_leaves,
+    daymap::{self, DayMaps, PAIRS_HELD, Problem},
+    nodes::{NodeError, Nodes},
+    siteleaf::{DayMapEntry, Enrolled, Role, RoundLine, SITE_LEAF_BYTES_MAX, SiteBody, SiteLeaf},
+    tile::{Level, TILE_WIDTH, Tile},
+    tree::{ReadError, Tree, hex, hex_of},
+};
+
+/// Longer between two entries is a gap in the record (`docs/formats/site-log.md`).
+const GAP_SECONDS_MAX: u64 = 10;
+const BUNDLE_BYTES_MAX: u64 = TILE_WIDTH * (2 + SITE_LEAF_BYTES_MAX as u64);
+
+/// Where the reading stands.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Book {
+    /// Index of the next entry to check.
+    pub(crate) next: u64,
+    /// Root of the site log at size `next`, in hexadecimal digits: the book is of this log and no other.
+    root: String,
+    time: Option<u64>,
+    /// The enrolled logs by origin.
+    pub(crate) enrolled: BTreeMap<String, Member>,
+    /// What the newest round says of each log.
+    lines: BTreeMap<String, Line>,
+    /// Times between two entries that were too long.
+    pub(crate) gaps: u64,
+    /// The final day maps so far: what the calendar is made of.
+    finals: Vec<FinalMap>,
+    #[serde(skip)]
+    maps: DayMaps,
+}
+
+/// A record of the calendar.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FinalMap {
+    day: u64,
+    root: String,
+    tags: u64,
+    pairs: u64,
+}
+
+/// An enrolled log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Member {
+    pub(crate) vkey: String,
+    pub(crate) gateway: bool,
+    pub(crate) prefix: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    size: u64,
+    root: String,
+}
+
+impl FinalMap {
+    /// As much of the entry as the calendar needs.
+    fn entry(&self) -> DayMapEntry {
+        DayMapEntry {
+            day: self.day,
+            is_final: true,
+            root: hex(&self.root).unwrap_or_default(),
+            tags: self.tags,
+            pairs: self.pairs,
+            inputs: Vec::new(),
+            calendar_root: [0; 32],
+            calendar_records: 0,
+        }
+    }
+}
+
+/// Where reading stopped.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// All entries are checked.
+    Done,
+    /// The list of logs changed: go on when they are followed.
+    Enrolled,
+    /// A log is not held as far as an entry says.
+    Behind { origin: String, size: u64 },
+    /// The entry is checked, and what it says is wrong. Reading can go on.
+    Wrong(String),
+}
+
+/// The trees that the mirror holds, by origin.
+pub(crate) type Trees = BTreeMap<String, Held>;
+
+/// The tree of one log.
+pub(crate) struct Held {
+    pub(crate) folder: PathBuf,
+    pub(crate) tree: Tree,
+    pub(crate) size: u64,
+}
+
+/// Why the book cannot be read on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BookError {
+    #[error("the site log cannot be read: {0}")]
+    Unreadable(String),
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    #[error("a day map cannot be built: {0}")]
+    Map(Problem),
+}
+
+impl Book {
+    /// Takes up a book that was saved, if it is of this log. Else the log is read from its beginning.
+    pub(crate) fn resume(saved: Option<&[u8]>, site: &Tree, size: u64) -> Self {
+        let book = saved.and_then(|bytes| serde_json::from_slice::<Self>(bytes).ok());
+        let fits = |book: &Self| {
+            book.next <= size
+                && Nodes::new(site).root_at(book.next).is_ok_and(|root| hex(&book.root) == Some(root))
+        };
+        let mut book = book.filter(fits).unwrap_or_default();
+        for record in &book.finals {
+            book.maps.accept(&record.entry());
+        }
+        book
+    }
+
+    /// The book as it is saved.
+    pub(crate) fn save(&mut self, site: &Tree) -> Result<Vec<u8>, BookError> {
+        self.root = hex_of(&Nodes::new(site).root_at(self.next)?);
+        serde_json::to_vec(self).map_err(|error| BookError::Unreadable(error.to_string()))
+    }
+
+    /// Checks the entries from where it stands up to `size`, until something has to be done.
+    pub(crate) fn read(
+        &mut self,
+        site: &Tree,
+        size: u64,
+        trees: &Trees,
+        maps: bool,
+    ) -> Result<Stop, BookError> {
+        let mut reading = Reading { nodes: BTreeMap::new(), trees, maps };
+        while self.next < size {
+            let index = self.next / TILE_WIDTH;
+            let width = (size - index * TILE_WIDTH).min(TILE_WIDTH);
+            let mut bytes = Vec::new();
+            let tile = Tile { level: Level::Entries, index, width };
+            site.read_tile(&tile, BUNDLE_BYTES_MAX, &mut bytes).map_err(|error| unreadable(&tile, &error))?;
+            let leaves = split_leaves(&bytes, width, SITE_LEAF_BYTES_MAX).map_err(BookError::Unreadable)?;
+            let skip = usize::try_from(self.next % TILE_WIDTH).unwrap_or(usize::MAX);
+            for leaf in leaves.into_iter().skip(skip) {
+                let stop = self.entry(leaf, &mut reading)?;
+                if !matches!(stop, Some(Stop::Behind { .. })) {
+                    self.next += 1;
+                }
+                if let Some(stop) = stop {
+                    return Ok(stop);
+                }
+            }
+        }
+        Ok(Stop::Done)
+    }
+
+    /// Checks one entry; `None` if there is nothing to say.
+    fn entry(&mut self, leaf: &[u8], reading: &mut Reading<'_>) -> Result<Option<Stop>, BookError> {
+        // What is wrong with the leaf itself was found when it was taken in.
+        let Ok(leaf) = SiteLeaf::parse(leaf) else { return Ok(None) };
+        let first = self.next == 0;
+        let stop = match leaf.body {
+            SiteBody::Enrolment(list) => {
+                self.enrol(list);
+                Some(Stop::Enrolled)
+            }
+            _ if first => Some(Stop::Wrong("the first entry of the site log is no enrolment".into())),
+            SiteBody::Round(lines) => self.round(&lines, reading)?,
+            SiteBody::DayMap(map) => self.day_map(&map, leaf.time, reading)?,
+            SiteBody::Activation(_) | SiteBody::Override(_) | SiteBody::Sample(_) => None,
+        };
+        if !matches!(stop, Some(Stop::Behind { .. })) {
+            let late = |before: u64| leaf.time > before.saturating_add(GAP_SECONDS_MAX);
+            self.gaps += u64::from(self.time.is_some_and(late));
+            self.time = Some(leaf.time);
+        }
+        Ok(stop)
+    }
+
+    fn enrol(&mut self, list: Vec<Enrolled>) {
+        let member = |log: Enrolled| {
+            let gateway = log.role == Role::Gateway;
+            (log.origin, Member { vkey: log.vkey, gateway, prefix: log.prefix })
+        };
+        self.enrolled = list.into_iter().map(member).collect();
+    }
+
+    fn round(&mut self, lines: &[RoundLine], reading: &mut Reading<'_>) -> Result<Option<Stop>, BookError> {
+        let named = lines.iter().map(|line| &line.origin);
+        if !named.eq(self.enrolled.keys()) {
+            return Ok(Some(self.wrong("names other logs than those enrolled")));
+        }
+        // A log that is behind stops the reading before anything of the round is taken.
+        for line in lines {
+            if let Some(stop) = reading.behind(&line.origin, line.size) {
+                return Ok(Some(stop));
+            }
+        }
+        let mut wrong = None;
+        for line in lines {
+            let before = self.lines.get(&line.origin);
+            let root = hex_of(&line.root);
+            match before {
+                Some(before) if before.size == line.size && before.root == root => continue,
+                Some(before) if before.size > line.size => {
+                    wrong = Some(format!("lets the size of `{}` fall", line.origin.escape_debug()));
+                }
+                _ => {}
+            }
+            if reading.root_at(&line.origin, line.size)? != Some(line.root) {
+                let origin = line.origin.escape_debug();
+                wrong = Some(format!(
+                    "says a root of `{origin}` at size {} that is not that of its entries",
+                    line.size
+                ));
+            }
+            self.lines.insert(line.origin.clone(), Line { size: line.size, root });
+        }
+        Ok(wrong.map(|text| self.wrong(&text)))
+    }
+
+    fn day_map(
+        &mut self,
+        map: &DayMapEntry,
+        time: u64,
+        reading: &mut Reading<'_>,
+    ) -> Result<Option<Stop>, BookError> {
+        for input in &map.inputs {
+            if let Some(stop) = reading.behind(&input.origin, input.to) {
+                return Ok(Some(stop));
+            }
+        }
+        let gateways = self.enrolled.iter().filter(|(_, member)| member.gateway);
+        let held: Vec<_> = gateways.filter_map(|(origin, _)| reading.held(origin)).collect();
+        let checked =
+            if reading.maps { self.maps.check(map, time, &held, PAIRS_HELD).map(drop) } else { Ok(()) };
+        let wrong = match checked {
+            Ok(()) => None,
+            Err(problem) if problem.rule().is_none() => return Err(BookError::Map(problem)),
+            Err(problem) => {
+                // The site goes on from its own map, and what comes after is compared with that.
+                self.maps.accept(map);
+                Some(self.wrong(&problem.to_string()))
+            }
+        };
+        if map.is_final {
+            self.finals.push(FinalMap {
+                day: map.day,
+                root: hex_of(&map.root),
+                tags: map.tags,
+                pairs: map.pairs,
+            });
+        }
+        Ok(wrong)
+    }
+
+    fn wrong(&self, text: &str) -> Stop {
+        Stop::Wrong(format!("entry {}: {text}", self.next))
+    }
+}
+
+/// What entries are compared with.
+struct Reading<'t> {
+    nodes: BTreeMap<&'t str, Nodes<'t>>,
+    trees: &'t Trees,
+    maps: bool,
+}
+
+impl<'t> Reading<'t> {
+    /// Says if a log is held to less than `size`.
+    fn behind(&self, origin: &str, size: u64) -> Option<Stop> {
+        let held = self.trees.get(origin).is_some_and(|held| held.size >= size);
+        (!held).then(|| Stop::Behind { origin: origin.to_owned(), size })
+    }
+
+    fn held(&self, origin: &str) -> Option<daymap::Held<'t>> {
+        let (origin, held) = self.trees.get_key_value(origin)?;
+        Some(daymap::Held { origin, folder: &held.folder, size: held.size })
+    }
+
+    fn root_at(&mut self, origin: &str, size: u64) -> Result<Option<crate::hash::Hash>, BookError> {
+        let Some((origin, held)) = self.trees.get_key_value(origin) else { return Ok(None) };
+        let nodes = self.nodes.entry(origin).or_insert_with(|| Nodes::new(&held.tree));
+        Ok(Some(nodes.root_at(size)?))
+    }
+}
+
+fn unreadable(tile: &Tile, error: &ReadError) -> BookError {
+    let why = match error {
+        ReadError::Missing => "is missing".to_owned(),
+        ReadError::TooLong => "is longer than it may be".to_owned(),
+        ReadError::Unreadable(error) => format!("cannot be read: {error}"),
+    };
+    BookError::Unreadable(format!("`{tile}` {why}"))
+}
