@@ -22,7 +22,7 @@ use crate::support::{SUPPORT, Stage, entries, until};
 const NO_SIGNAL: &[&str] = &["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"];
 
 /// Runs `clover serve` where it must not serve. What it said, and its exit code.
-fn serve_in_vain(layout: &Layout) -> (Option<i32>, String) {
+pub(crate) fn serve_in_vain(layout: &Layout) -> (Option<i32>, String) {
     let mut command = Command::new(programs().unwrap().join("clover"));
     command.arg("--dir").arg(layout.root()).arg("serve").stdin(Stdio::null()).stdout(Stdio::null());
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();

@@ -17,3 +17,7 @@ mod story;
 #[cfg(test)]
 mod support;
 mod tidy;
+#[cfg(test)]
+mod verify_py;
+#[cfg(test)]
+mod witness;

@@ -1,11 +1,16 @@
 //! Arguments in, report and exit code out.
 
+mod evidence;
 mod history;
+mod incident;
 mod keygen;
 mod map;
 mod mirror;
 mod replay;
+mod report;
+mod sample;
 mod verify;
+mod watch;
 
 use std::{
     fs,
@@ -53,6 +58,18 @@ enum Command {
     Map(map::Map),
     /// Check a person's history: every crossing of a period that names them, and that there is no other.
     VerifyHistory(history::History),
+    /// Have the site open entries that nobody could foresee, and check what it gives.
+    Sample(sample::Sample),
+    /// Put entries and all that proves them into a file that a stranger checks offline.
+    Evidence(evidence::Evidence),
+    /// Check such a file.
+    VerifyEvidence(evidence::VerifyEvidence),
+    /// Say what is unusual as it comes, and open incidents for what is grave.
+    Watch(watch::Arguments),
+    /// Open, escalate, close and read incidents.
+    Incident(incident::Arguments),
+    /// Write the report on a period, as HTML and JSON.
+    Report(report::Arguments),
     /// Ask a mirror what it covers: exit code 0 if that is everything, 1 if not.
     Status(mirror::StatusArguments),
 }
@@ -91,6 +108,12 @@ pub(crate) fn run() -> ExitCode {
         Command::Mirror(arguments) => mirror::run(arguments),
         Command::Map(arguments) => map::run(arguments),
         Command::VerifyHistory(arguments) => history::run(arguments),
+        Command::Sample(arguments) => sample::run(arguments),
+        Command::Evidence(arguments) => evidence::run(arguments),
+        Command::VerifyEvidence(arguments) => evidence::run_verify(arguments),
+        Command::Watch(arguments) => watch::run(arguments),
+        Command::Incident(arguments) => incident::run(arguments),
+        Command::Report(arguments) => report::run(arguments),
         Command::Status(arguments) => mirror::run_status(arguments),
     };
     match result {

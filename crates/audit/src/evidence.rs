@@ -106,3 +106,18 @@ struct Named {
     /// Its files begin so, and end in `.entry`, `.proof` and `.link`.
     path: String,
 }
+
+/// A link as it is written after it was read.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn link_again(file: &[u8]) -> Option<Vec<u8>> {
+    proofs::Link::parse(file).map(|link| link.to_file())
+}
+
+/// Reads a pack: what is read is written again as it was.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn pack(file: &[u8]) {
+    if let Ok(files) = zip::read(file) {
+        assert!(zip::write(&files).is_ok_and(|again| again == file));
+    }
+    let _ = std::hint::black_box(verify_evidence(file, &EvidenceTrust::default()));
+}

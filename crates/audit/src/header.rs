@@ -264,8 +264,8 @@ impl Fields<'_> {
 }
 
 fn inline(field: &[u8; 64], count: u8) -> Result<Subjects, HeaderError> {
-    if count > 4 {
-        return Err(refused("tag count", "is more than 4"));
+    if !(1..=4).contains(&count) {
+        return Err(refused("tag count", "is not 1 to 4"));
     }
     let (all, _) = field.as_chunks::<16>();
     let tags: Vec<Tag> = all.iter().take(usize::from(count)).copied().collect();
@@ -365,5 +365,8 @@ mod tests {
         assert!(two(2, 1, 2).is_err());
         assert!(two(1, 1, 2).is_err());
         assert!(two(1, 2, 3).is_err());
+        // Mode 1 names somebody: nobody is mode 0.
+        let nobody = with(|header| header[156] = 1);
+        assert_eq!(nobody.unwrap_err().field, "tag count");
     }
 }

@@ -376,3 +376,9 @@ pub(crate) fn id_of(rule: &str, about: &str, now: Clock) -> String {
 fn refused(why: Rejected) -> IncidentError {
     IncidentError::Refused(why.to_string())
 }
+
+/// Whether a text is an action, whoever signed it.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn reads_action(text: &str) -> bool {
+    Action::parse(text).is_ok()
+}

@@ -24,9 +24,12 @@ mod evidence;
 mod facts;
 mod fetch;
 mod flows;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 mod hash;
 mod header;
 mod history;
+mod html;
 mod incident;
 mod invariants;
 mod keygen;
@@ -50,6 +53,7 @@ mod sitecheck;
 mod siteleaf;
 mod sitelog;
 mod streams;
+mod summary;
 mod tags;
 #[cfg(test)]
 mod testsite;
@@ -65,6 +69,7 @@ pub use evidence::{
     verify_evidence,
 };
 pub use history::{HistoryError, HistoryReport, Witnessed, day_of_date, verify_history};
+pub use html::report_page;
 pub use incident::{
     ActionKind, ActionLine, Clock, Incident, IncidentError, Incidents, Opening, Parties, PartiesError, Party,
     Reference, Severity, State,
@@ -83,5 +88,10 @@ pub use sample::{SampleError, SampleOptions, SampleReport, run_sample};
 pub use scan::Identifier;
 pub use sitecheck::{LogReport, SiteOptions, SiteReport, verify_site};
 pub use sitelog::FolderError;
+pub use summary::{
+    Crossings, PeriodCoverage, PeriodError, PeriodOptions, PeriodReport, Volume, report_period,
+};
 pub use verify::{AuditError, Options, verify};
-pub use watch::{Watch, WatchConfig, WatchConfigError, WatchError, WatchFinding, WatchOptions, WatchRule};
+pub use watch::{
+    Watch, WatchConfig, WatchConfigError, WatchError, WatchFinding, WatchOptions, WatchRule, newest_site_time,
+};

@@ -33,6 +33,8 @@ use std::{
 
 use tokio::{net::TcpListener, runtime::Runtime};
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::request::AddCheckpoint;
 use self::{
     config::SiteConfig, cosigner::Cosigner, evidence::Evidence, extras::Signers, follow::Surroundings,
     signed::Signed, site::Site,

@@ -310,3 +310,9 @@ fn word(kind: Identifier) -> &'static str {
         Identifier::Coordinates => "coordinates",
     }
 }
+
+/// Whether a detail record opens with a key that is no secret.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn opens(record: &[u8]) -> bool {
+    record.len() <= DETAIL_BYTES_MAX && open_actor(record, &[7; 16], &[7; 32]).is_ok()
+}

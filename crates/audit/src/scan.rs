@@ -34,8 +34,8 @@ pub(crate) fn scan(bytes: &[u8]) -> BTreeMap<Identifier, u64> {
     let text = String::from_utf8_lossy(bytes);
     let mut found = BTreeMap::new();
     let mut see = |kind| *found.entry(kind).or_insert(0) += 1;
-    for word in text.split(|c: char| !(c.is_ascii_alphanumeric() || "@._%+-:".contains(c))) {
-        let word = word.trim_matches(['.', ':', '-', '_', '+']);
+    for word in text.split(|c: char| !(c.is_ascii_alphanumeric() || "@._%+-".contains(c))) {
+        let word = word.trim_matches(['.', '-', '_', '+']);
         if is_email(word) {
             see(Identifier::Email);
         } else if word.parse::<Ipv4Addr>().is_ok() {
@@ -91,7 +91,8 @@ fn digits(chars: &[char], between: &str, most: usize) -> (Vec<u32>, Option<char>
                 gap = 0;
             }
             None if between.contains(*c) && gap < 2 && !digits.is_empty() => gap += 1,
-            None => return (digits, Some(*c)),
+            // What follows a gap does not end the number.
+            None => return (digits, (gap == 0).then_some(*c)),
         }
         if digits.len() > most {
             break;
@@ -119,7 +120,7 @@ fn is_card(chars: &[char]) -> bool {
         .enumerate()
         .map(|(place, digit)| if place % 2 == 0 { *digit } else { digit * 2 / 10 + digit * 2 % 10 })
         .sum();
-    sum % 10 == 0 && digits.iter().any(|digit| Some(digit) != digits.first())
+    sum.is_multiple_of(10) && digits.iter().any(|digit| Some(digit) != digits.first())
 }
 
 fn is_iban(chars: &[char]) -> bool {

@@ -131,7 +131,7 @@ pub fn verify_site(options: &SiteOptions) -> Result<SiteReport, AuditError> {
     let mut report = Report::default();
     let mut cosigners = None;
     if let Some(policy) = &policy {
-        cosigners = Some(check_quorum(policy, &note, &options.site, &mut report));
+        cosigners = Some(check_quorum(policy, &note, options, &mut report));
     }
     let mut outcome = SiteReport {
         logs: Vec::new(),
@@ -163,14 +163,21 @@ pub fn verify_site(options: &SiteOptions) -> Result<SiteReport, AuditError> {
     Ok(outcome)
 }
 
-fn check_quorum(policy: &Policy, note: &[u8], site: &VerifierKey, report: &mut Report) -> Vec<String> {
-    match policy.check(note, site) {
-        Ok(cosigners) => cosigners.into_iter().map(|Cosigner { name, .. }| name).collect(),
-        Err(error) => {
-            report.file(Rule::Quorum, "checkpoint", error.to_string());
-            Vec::new()
+/// The quorum may stand on the log's checkpoint, on the one that this mirror signed last, or on one that was given:
+/// that those are of the same history is checked apart.
+fn check_quorum(policy: &Policy, note: &[u8], options: &SiteOptions, report: &mut Report) -> Vec<String> {
+    let seen = seen_notes(options, options.site.name()).into_iter().filter_map(|(_, note)| note.ok());
+    let mut refused = None;
+    for note in std::iter::once(note.to_vec()).chain(seen) {
+        match policy.check(&note, &options.site) {
+            Ok(cosigners) => return cosigners.into_iter().map(|Cosigner { name, .. }| name).collect(),
+            Err(error) => drop(refused.get_or_insert(error)),
         }
     }
+    if let Some(error) = refused {
+        report.file(Rule::Quorum, "checkpoint", error.to_string());
+    }
+    Vec::new()
 }
 
 /// Checkpoints to compare with: those that were given, and the one that this mirror signed last.

@@ -189,6 +189,10 @@ fn read_body(kind: u8, reader: &mut Reader<'_>) -> Result<SiteBody> {
 fn read_day_map(mut body: Body<'_, '_>) -> Result<DayMapEntry> {
     body.key(0)?;
     let day = body.reader.unsigned()?;
+    // The record of the day has four bytes for it.
+    if u32::try_from(day).is_err() {
+        return Err(CborError::Value("day").into());
+    }
     body.key(1)?;
     let is_final = body.reader.boolean()?;
     body.key(2)?;

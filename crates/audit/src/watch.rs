@@ -14,6 +14,8 @@ mod entry;
 mod finding;
 mod follow;
 mod pairs;
+#[cfg(test)]
+pub(crate) mod tests;
 mod top;
 mod volume;
 
@@ -21,7 +23,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{File, TryLockError},
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -52,7 +54,7 @@ use crate::{
     note::VerifierKey,
     overrides::Order,
     rulebook::{Rulebook, Rulebooks},
-    siteleaf::{Enrolled, RoundLine, SiteBody, SiteLeaf},
+    siteleaf::{Enrolled, RoundLine, SiteBody, SiteLeaf, SiteLeafError},
     sitelog::FolderError,
     tree::Tree,
 };
@@ -124,6 +126,18 @@ pub enum WatchError {
     /// Incidents cannot be written.
     #[error("cannot keep incidents")]
     Incident(#[from] IncidentError),
+}
+
+/// The time of the newest entry of a mirror's site log, in Unix seconds; 0 if it is empty.
+///
+/// # Errors
+/// If the mirror cannot be read.
+pub fn newest_site_time(mirror: &Path, site: &VerifierKey) -> Result<u64, FolderError> {
+    let source = Source { mirror: mirror.to_owned(), site: site.clone() };
+    let mut log = source.site_log()?;
+    let Some(last) = log.size.checked_sub(1) else { return Ok(0) };
+    let refused = |error: SiteLeafError| FolderError::Leaf { index: last, why: error.to_string() };
+    Ok(SiteLeaf::parse(&log.leaf(last)?).map_err(refused)?.time)
 }
 
 /// A watch over one mirrored site.
@@ -245,12 +259,10 @@ impl Watch {
         Ok(new)
     }
 
-    /// Whether the mirror has no more than what was followed.
-    ///
-    /// # Errors
-    /// If the mirror cannot be read.
-    pub fn is_done(&self) -> Result<bool, WatchError> {
-        Ok(self.source.site_log()?.size <= self.state.position.site)
+    /// How many entries of the site log were followed.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.state.position.site
     }
 
     /// Saves where it stands.

@@ -163,7 +163,7 @@ fn a_rollback_or_a_replayed_checkpoint_is_caught_by_the_rounds() {
     // The gateway shows an older state, with the checkpoint that it signed then.
     let report = lie(
         |world| world.gateways[1].entries.truncate(2),
-        &[("site", Rule::Rollback), ("site", Rule::DayMap)],
+        &[("site", Rule::Rollback), ("site", Rule::DayMap), ("keys", Rule::Stray)],
     );
     assert!(report.to_string().contains("it counts 3 entries of `ledger.test/s/b`, and the log has fewer"));
     // Only the checkpoint is old: what lies beyond it has no place.
@@ -188,7 +188,7 @@ fn a_dropped_entry_is_caught_even_if_the_whole_site_joins_in() {
         |world| {
             world.gateways[0].entries.remove(index_of("public"));
         },
-        &[("a", Rule::Sequence), ("a", Rule::Stream), ("a", Rule::Orphan)],
+        &[("a", Rule::Sequence), ("a", Rule::Stream), ("a", Rule::Orphan), ("site", Rule::DayMap)],
     );
     // Renumbered, it is only the rounds that remember.
     let renumber = |world: &mut World| {
@@ -200,13 +200,13 @@ fn a_dropped_entry_is_caught_even_if_the_whole_site_joins_in() {
         renumber(&mut world);
         check_with(&world.publish(), |_| ())
     });
-    assert!(found.contains(&("site".into(), Rule::History.code())), "{found:?}");
+    assert!(found.contains(&("site".into(), Rule::Rollback.code())), "{found:?}");
     assert!(found.contains(&("keys".into(), Rule::Stray.code())), "its key release remembers too: {found:?}");
 }
 
 #[test]
 fn reordered_entries_are_caught() {
-    joint_lie(|world| world.gateways[0].entries.swap(3, 4), &[("a", Rule::Sequence)]);
+    joint_lie(|world| world.gateways[0].entries.swap(3, 4), &[("a", Rule::Sequence), ("site", Rule::DayMap)]);
     let renumbered = |world: &mut World| {
         let entries = &mut world.gateways[0].entries;
         entries.swap(13, 14);

@@ -208,6 +208,7 @@ pub fn activate(layout: &Layout) -> Result<()> {
         std::fs::copy(entry.path(), public.join(entry.file_name()))?;
     }
     let records = Arc::new(Records::open(&layout.vault())?);
+    site::activate(layout, &config, &active.rulebook.programme.name, digest)?;
     let log = open_log(layout, &config, &active.rulebook.programme.name, digest, records)?;
     let _receipt = log.submit_and_wait(crossing::inward::activation(flow_id()?, enclave::now().0, digest))?;
     log.close();
@@ -288,7 +289,9 @@ pub fn open(layout: &Layout) -> Result<Assembled> {
     let samples_bytes = config.samples_bytes;
     let parts = Parts { live, records, keys, control, log, key_log, metrics, border, samples_bytes };
     let enclave = Arc::new(Enclave::new(parts));
-    site::reconcile(&enclave)?;
+    // On a thread of its own: it waits for the disk, and this may run where nothing may wait.
+    let reconciled = std::thread::scope(|s| s.spawn(|| site::reconcile(&enclave)).join());
+    reconciled.map_err(|_| anyhow::anyhow!("the logs could not be held against one another"))??;
     Ok(Assembled { config, enclave, registry, keeper })
 }
 
@@ -434,7 +437,7 @@ const FIRST_QUORUM: Duration = Duration::from_secs(10);
 
 fn offered(layout: &Layout, enclave: &Arc<Enclave>, site: &Arc<Site>) -> Result<console::logs::Offered> {
     let mut logs: BTreeMap<_, _> =
-        site.members.iter().map(|m| (m.prefix.clone(), Arc::clone(&m.log))).collect();
+        site.members.iter().map(|m| (m.enrolled.prefix.clone(), Arc::clone(&m.log))).collect();
     logs.insert(site::PREFIX.to_owned(), Arc::clone(&site.log));
     let samples = Samples::new(Arc::clone(site), Arc::clone(enclave), verifier(layout, "auditor")?);
     let cosigned = Arc::clone(site);

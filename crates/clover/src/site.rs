@@ -40,14 +40,46 @@ pub const PREFIX: &str = "site";
 
 /// One of the site's logs.
 pub struct Member {
-    /// Its origin.
-    pub origin: String,
-    /// Where it lies under the base URL.
-    pub prefix: String,
-    role: Role,
-    vkey: String,
+    /// As it is enrolled.
+    pub enrolled: Enrolled,
     /// The log itself.
     pub log: Arc<Log>,
+}
+
+/// The logs of a site but its own, ascending by origin.
+fn list(layout: &Layout, config: &Config, programme: &Name) -> Result<Vec<Enrolled>> {
+    let vkey = |name| assemble::verifier(layout, name).map(|v| v.to_vkey());
+    let gateway = Enrolled {
+        origin: assemble::origin(programme, config),
+        vkey: vkey("log")?,
+        role: Role::Gateway,
+        prefix: config.gateway.to_string(),
+    };
+    let keys = Enrolled {
+        origin: keys_origin(programme, config),
+        vkey: vkey("keys")?,
+        role: Role::KeyService,
+        prefix: "keys".to_owned(),
+    };
+    let mut all = vec![gateway, keys];
+    all.sort();
+    Ok(all)
+}
+
+/// Records at a site that does not run that a rulebook is in force from here on.
+///
+/// # Errors
+/// When the site log cannot be opened or written.
+pub fn activate(layout: &Layout, config: &Config, programme: &Name, rulebook: Digest) -> Result<()> {
+    let log = assemble::open_site_log(layout, PREFIX, &origin(programme, config))?;
+    for entry in
+        [SiteEntry::Enrolment { logs: list(layout, config, programme)? }, SiteEntry::Activation { rulebook }]
+    {
+        let leaf = entry.encode(enclave::now().0)?;
+        let _ = log.submit_and_wait(Submission::leaf(leaf))?;
+    }
+    log.close();
+    Ok(())
 }
 
 /// A site's own log and what goes with it.
@@ -118,24 +150,16 @@ impl Site {
         let live = enclave.live();
         let programme = &live.road.rulebook().programme.name;
         let log = Arc::new(assemble::open_site_log(layout, "site", &origin(programme, config))?);
-        let vkey = |name| assemble::verifier(layout, name).map(|v| v.to_vkey());
-        let mut members = vec![
-            Member {
-                origin: assemble::origin(programme, config),
-                prefix: config.gateway.to_string(),
-                role: Role::Gateway,
-                vkey: vkey("log")?,
-                log: enclave.log_handle(),
-            },
-            Member {
-                origin: keys_origin(programme, config),
-                prefix: "keys".to_owned(),
-                role: Role::KeyService,
-                vkey: vkey("keys")?,
-                log: enclave.key_log_handle(),
-            },
-        ];
-        members.sort_by(|a, b| a.origin.cmp(&b.origin));
+        let members: Vec<Member> = list(layout, config, programme)?
+            .into_iter()
+            .map(|enrolled| {
+                let log = match enrolled.role {
+                    Role::Gateway => enclave.log_handle(),
+                    Role::KeyService => enclave.key_log_handle(),
+                };
+                Member { enrolled, log }
+            })
+            .collect();
         not_older(&log, &members)?;
         let days = Days::open(&layout.days(), &log)?;
         let site = Self {
@@ -165,13 +189,8 @@ impl Site {
     /// # Errors
     /// When the log cannot be written.
     pub fn enrol(&self, rulebook: Digest) -> Result<()> {
-        let logs = self.members.iter().map(|m| Enrolled {
-            origin: m.origin.clone(),
-            vkey: m.vkey.clone(),
-            role: m.role,
-            prefix: m.prefix.clone(),
-        });
-        let _ = self.record(&SiteEntry::Enrolment { logs: logs.collect() })?;
+        let logs = self.members.iter().map(|m| m.enrolled.clone()).collect();
+        let _ = self.record(&SiteEntry::Enrolment { logs })?;
         let _ = self.record(&SiteEntry::Activation { rulebook })?;
         Ok(())
     }
@@ -184,7 +203,7 @@ impl Site {
         let mut logs = Vec::new();
         for m in &self.members {
             let head = m.log.head()?.head;
-            logs.push(LogState { origin: m.origin.clone(), size: head.size, root: head.root });
+            logs.push(LogState { origin: m.enrolled.origin.clone(), size: head.size, root: head.root });
         }
         let receipt = self.record(&SiteEntry::Round { logs })?;
         self.keeper.committed(receipt.index() + 1);
@@ -274,7 +293,7 @@ fn not_older(log: &Log, members: &[Member]) -> Result<()> {
         }
     }
     for named in last.unwrap_or_default() {
-        let member = members.iter().find(|m| m.origin == named.origin);
+        let member = members.iter().find(|m| m.enrolled.origin == named.origin);
         let member =
             member.with_context(|| format!("the site log names `{}`, which is not here", named.origin))?;
         if member.log.size() < named.size {

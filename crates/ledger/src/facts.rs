@@ -15,6 +15,9 @@ pub enum FactsError {
     /// Not CBOR of the declared shape.
     #[error("facts: `{0}` is missing or of another type")]
     Shape(&'static str),
+    /// The items of a list do not ascend.
+    #[error("the teams, ladder or lists of the facts are not ascending and distinct")]
+    Order,
     /// The same facts have a shorter or differently ordered form.
     #[error("facts are not in deterministic form")]
     NotDeterministic,
@@ -154,7 +157,18 @@ pub fn decode(bytes: &[u8]) -> Result<Facts, FactsError> {
         ladder: list(m.get(10, "ladder")?, "ladder")?.iter().map(treatment).collect::<Result<_, _>>()?,
         groups: list(m.get(11, "groups")?, "groups")?.iter().map(group).collect::<Result<_, _>>()?,
     };
+    if !lists_ascend(&facts) {
+        return Err(FactsError::Order);
+    }
     if encode(&facts)? == bytes { Ok(facts) } else { Err(FactsError::NotDeterministic) }
+}
+
+/// Whether teams, ladder and the lists of each group ascend, as the page asks.
+fn lists_ascend(facts: &Facts) -> bool {
+    let ascend = |names: &[Name]| names.is_sorted_by(|a, b| a.as_str() < b.as_str());
+    ascend(&facts.principal.teams)
+        && facts.ladder.is_sorted_by(|a, b| a.code() < b.code())
+        && facts.groups.iter().all(|group| ascend(&group.lists))
 }
 
 /// A CBOR map with small unsigned keys.

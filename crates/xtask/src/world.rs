@@ -359,6 +359,46 @@ impl World {
         Ok((output.status.code(), String::from_utf8_lossy(&said).into_owned()))
     }
 
+    /// Runs the auditor on everything that the local mirror holds: all logs, and what they say of one another. Its
+    /// exit code and report.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn audit_site(&self) -> Result<(Option<i32>, String)> {
+        let held = self.layout.mirror().join("held").display().to_string();
+        self.audit_with(&[
+            "verify",
+            "--mirror",
+            &held,
+            "--site-vkey",
+            "site",
+            "--operator-vkey",
+            "operator",
+            "--auditor-vkey",
+            "auditor",
+        ])
+    }
+
+    /// Runs the auditor. A word behind an argument that ends in `-vkey` names a file of `trust/`.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn audit_with(&self, arguments: &[&str]) -> Result<(Option<i32>, String)> {
+        let mut command = Command::new(programs()?.join("clover-audit"));
+        let mut key = false;
+        for argument in arguments {
+            if key {
+                command.arg(self.layout.trust().join(format!("{argument}.vkey")));
+            } else {
+                command.arg(argument);
+            }
+            key = argument.ends_with("-vkey");
+        }
+        let output = command.stdin(Stdio::null()).output().context("cannot run `clover-audit`")?;
+        let said = [output.stdout, output.stderr].concat();
+        Ok((output.status.code(), String::from_utf8_lossy(&said).into_owned()))
+    }
+
     /// The public tree.
     #[must_use]
     pub fn ledger(&self) -> PathBuf {

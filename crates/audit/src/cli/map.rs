@@ -9,7 +9,7 @@ use anyhow::anyhow;
 use audit::{MapOptions, check_maps, day_of_date};
 use clap::Args;
 
-use super::{FINDINGS, Failure, NO_INPUT, NO_OUTPUT, USAGE, key};
+use super::{FINDINGS, Failure, NO_OUTPUT, USAGE, key, sample::folder_code};
 
 #[derive(Args)]
 pub(super) struct Map {
@@ -36,7 +36,7 @@ pub(super) fn run(arguments: &Map) -> Result<u8, Failure> {
         None => None,
     };
     let options = MapOptions { mirror: arguments.mirror.clone(), site: key(&arguments.site_vkey)?, day };
-    let report = check_maps(&options).map_err(|error| Failure(NO_INPUT, error.into()))?;
+    let report = check_maps(&options).map_err(|error| Failure(folder_code(&error), error.into()))?;
     let text = if arguments.json {
         let json = serde_json::to_string_pretty(&report).map_err(|error| Failure(NO_OUTPUT, error.into()))?;
         format!("{json}\n")

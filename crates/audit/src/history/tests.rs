@@ -161,7 +161,6 @@ fn every_lie_is_refused() {
     lie("another key", &|h| h["tag_key"] = HEXLOWER.encode(&[43; 32]).into());
     lie("another log set", &|h| h["log_set"] = "u".into());
     lie("an unknown member", &|h| h["more"] = 1.into());
-    lie("another format", &|h| h["format"] = "clover subject history v2".into());
     lie("an older anchor", &|h| {
         h["anchor"] = placed(&site.leaves, 2);
         h["calendar"] = BASE64.encode(&site.records[0]).into();
@@ -179,6 +178,13 @@ fn every_lie_is_refused() {
         let note = h["checkpoint"].as_str().unwrap().replace(SITE, ORIGINS[0]);
         h["checkpoint"] = note.into();
     });
+}
+
+#[test]
+fn another_format_is_refused() {
+    let mut history = history(&site());
+    history["format"] = "clover subject history v2".into();
+    assert!(matches!(check(&history), Err(HistoryError::Form(_))));
 }
 
 #[test]

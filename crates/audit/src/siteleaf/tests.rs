@@ -86,6 +86,9 @@ fn every_contradiction_is_refused() {
     let mut backwards = day_map();
     backwards.as_map_mut().unwrap()[5].1 = cbor!([["a", 9, 8, hash(2)]]).unwrap();
     assert!(check(3, Ok(backwards)).is_err());
+    let mut late = day_map();
+    late.as_map_mut().unwrap()[0].1 = Value::from(1_u64 << 32);
+    assert!(check(3, Ok(late)).is_err());
 }
 
 #[test]

@@ -28,11 +28,6 @@ impl SeenEntry<'_> {
         Reference { origin: self.origin.to_owned(), index: self.index }
     }
 
-    /// The most rows that the decision allows.
-    pub(super) fn rows_max(&self) -> u64 {
-        self.facts.map_or(0, |facts| facts.rows)
-    }
-
     /// What tells the fields of two requests apart.
     pub(super) fn fields(&self) -> Vec<u8> {
         let Some(facts) = self.facts else { return Vec::new() };

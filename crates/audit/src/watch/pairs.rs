@@ -180,7 +180,7 @@ fn needs_release(header: &Header) -> bool {
 #[serde(deny_unknown_fields)]
 pub(super) struct Clocks {
     last: BTreeMap<String, u64>,
-    /// The site log's time before this round, by which an entry that is new in it is late.
+    /// The newest time of the site log before this round: an entry that is new in it can be late by that.
     pub(super) before: u64,
 }
 
@@ -205,8 +205,8 @@ impl Clocks {
 
     /// An entry of the site log at `time`, when the one before was at `out.time`.
     pub(super) fn site(&mut self, origin: &str, index: u64, time: u64, out: &mut Out<'_>) {
-        let before = std::mem::replace(&mut self.before, out.time);
-        if before == 0 && out.time == 0 {
+        self.before = self.before.max(time);
+        if out.time == 0 {
             return;
         }
         let text = if out.time.saturating_sub(time) > out.limits.clock_back_seconds {

@@ -6,7 +6,6 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    config::Limits,
     entry::{Out, SeenEntry},
     finding::WatchRule,
     top::{Top, threshold},
@@ -114,13 +113,11 @@ pub(super) struct Volumes {
 impl Volumes {
     pub(super) fn entry(&mut self, entry: &SeenEntry<'_>, out: &mut Out<'_>) {
         match entry.header.kind {
-            Kind::Answer => {
+            // What a stream released is known when it is closed.
+            Kind::Answer | Kind::Close => {
                 self.released(entry, out);
                 self.export(entry, out);
             }
-            // What a stream released is known when it is closed; which fields, when it is opened.
-            Kind::Close => self.released(entry, out),
-            Kind::Open => self.export(entry, out),
             Kind::Refusal => self.refused(entry, out),
             _ => {}
         }
@@ -154,12 +151,12 @@ impl Volumes {
 
     fn export(&mut self, entry: &SeenEntry<'_>, out: &mut Out<'_>) {
         let header = entry.header;
-        // The rows of a stream are not known when it is opened: then the bound that its decision enforced.
-        let rows = if header.kind == Kind::Open { entry.rows_max() } else { u64::from(header.rows) };
-        if rows < out.limits.export_rows {
+        if u64::from(header.rows) < out.limits.export_rows {
             return;
         }
-        let mut name = [&header.lane[..], &header.actor, &header.destination].concat();
+        // The close of a stream has no facts: its fields are told apart by their classes and treatments only.
+        let codes = [header.classes, header.treatments];
+        let mut name = [&header.lane[..], &header.actor, &header.destination, &codes].concat();
         name.extend(entry.fields());
         let key: String = hex_of(&sha256(&name)).chars().take(32).collect();
         let (actor, lane) = (HEXLOWER.encode(&header.actor), HEXLOWER.encode(&header.lane));
@@ -219,12 +216,4 @@ fn counted(
     sum.told = true;
     let least = sum.most - sum.error;
     Some(if sum.error == 0 { sum.most.to_string() } else { format!("between {least} and {}", sum.most) })
-}
-
-impl Limits {
-    /// Thresholds of a test: everything is unusual at once.
-    #[cfg(test)]
-    pub(super) fn tiny() -> Self {
-        Self { actor_rows_per_hour: 10, exports_per_hour: 3, export_rows: 2, ..Self::default() }
-    }
 }

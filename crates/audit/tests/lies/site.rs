@@ -241,17 +241,17 @@ impl World {
     pub fn publish(&self) -> Files {
         let mut files = Files::new();
         for (number, log) in self.gateways.iter().enumerate() {
-            let leaves = self.leaves(GATEWAYS[number]).into_iter().map(|(_, bytes)| bytes).collect();
+            let leaves: Vec<_> = self.leaves(GATEWAYS[number]).into_iter().map(|(_, bytes)| bytes).collect();
             let mut tree = log.publish();
             tree.retain(|path, _| path.starts_with("tags/") || path.starts_with("rulebook/"));
             tree.extend(publish_log(GATEWAYS[number], &gateway_key(number), &leaves));
             let prefix = ["a", "b"][number];
             files.extend(tree.into_iter().map(|(path, bytes)| (format!("{prefix}/{path}"), bytes)));
         }
-        let keys = self.leaves(KEYS).into_iter().map(|(_, bytes)| bytes).collect();
+        let keys: Vec<_> = self.leaves(KEYS).into_iter().map(|(_, bytes)| bytes).collect();
         let keys = publish_log(KEYS, &keys_key(), &keys);
         files.extend(keys.into_iter().map(|(path, bytes)| (format!("keys/{path}"), bytes)));
-        let site = (0..).zip(&self.site).map(|(n, leaf)| leaf.encode(n)).collect();
+        let site: Vec<_> = (0..).zip(&self.site).map(|(n, leaf)| leaf.encode(n)).collect();
         let site = publish_log(SITE, &site_key(), &site);
         files.extend(site.into_iter().map(|(path, bytes)| (format!("site/{path}"), bytes)));
         files
@@ -327,7 +327,7 @@ fn stream(log: &mut Log) {
 }
 
 /// Checkpoint, tiles and bundles of fewer than 256 leaves.
-pub fn publish_log(origin: &str, signer: &Signer, leaves: &Vec<Vec<u8>>) -> Files {
+pub fn publish_log(origin: &str, signer: &Signer, leaves: &[Vec<u8>]) -> Files {
     assert!(leaves.len() < 256);
     let hashes: Vec<_> = leaves.iter().map(|bytes| leaf(bytes)).collect();
     let text = format!("{origin}\n{}\n{}\n", leaves.len(), BASE64.encode(&root(&hashes)));

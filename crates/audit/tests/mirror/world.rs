@@ -339,7 +339,7 @@ impl Home {
 /// A log that is only witnessed.
 pub fn stranger() -> TestLog {
     let mut log = TestLog::new("stranger.test/log", "stranger", 33);
-    log.leaves = (0..40_u8).map(|byte| vec![byte; 7]).collect();
+    log.leaves = (0..200_u8).map(|byte| vec![byte; 7]).collect();
     log
 }
 

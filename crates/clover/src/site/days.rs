@@ -182,7 +182,7 @@ fn tags_of(log: &Log, entry: &Entry) -> Result<Vec<Tag>> {
 
 fn build(site: &Site, day: u32) -> Result<Built> {
     let (mut pairs, mut inputs) = (Vec::new(), Vec::new());
-    for Member { origin, log, .. } in site.members.iter().filter(|m| m.role == Role::Gateway) {
+    for Member { enrolled, log } in site.members.iter().filter(|m| m.enrolled.role == Role::Gateway) {
         let head = log.head()?.head;
         let from = first_of(log, day, head.size)?;
         for leaf in log.entries(from..head.size)? {
@@ -196,7 +196,7 @@ fn build(site: &Site, day: u32) -> Result<Built> {
                 pairs.extend(tags_of(log, &entry)?.into_iter().map(|tag| (tag, pair)));
             }
         }
-        inputs.push(Input { origin: origin.clone(), from, to: head.size, root: head.root });
+        inputs.push(Input { origin: enrolled.origin.clone(), from, to: head.size, root: head.root });
     }
     Ok(Built { map: DayMap::build(pairs), inputs })
 }
@@ -266,7 +266,7 @@ pub(super) fn when_due(site: &Site) -> Result<()> {
 
 /// The day of the first entry of any gateway.
 fn first_day(site: &Site) -> Result<u32> {
-    let gateways = site.members.iter().filter(|m| m.role == Role::Gateway);
+    let gateways = site.members.iter().filter(|m| m.enrolled.role == Role::Gateway);
     let firsts: Result<Vec<u32>> = gateways.map(|m| Ok(time_of(&m.log, 0)?.day())).collect();
     firsts?.into_iter().min().context("the site has no gateway")
 }

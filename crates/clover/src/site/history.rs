@@ -48,7 +48,8 @@ fn maps(site: &Site, size: u64) -> Result<Maps> {
 }
 
 fn entry(site: &Site, wanted: &Wanted) -> Result<Proved> {
-    let member = site.members.iter().find(|m| m.origin == wanted.origin).context("a log is not here")?;
+    let member =
+        site.members.iter().find(|m| m.enrolled.origin == wanted.origin).context("a log is not here")?;
     let index = wanted.pair.index;
     let proof = member.log.prove_inclusion(index, wanted.log.size)?;
     Ok(Proved { index, leaf: member.log.entry(index)?, proof })

@@ -58,7 +58,7 @@ impl Samples {
 
     fn open(&self, request: &[u8]) -> Result<String, Refusal> {
         let wish = self.read(request)?;
-        let member = self.site.members.iter().find(|m| m.origin == wish.origin);
+        let member = self.site.members.iter().find(|m| m.enrolled.origin == wish.origin);
         // The key service's log has nothing to open.
         let member = member.filter(|m| Arc::ptr_eq(&m.log, &self.enclave.log_handle()));
         member.ok_or((404, "no such gateway"))?;

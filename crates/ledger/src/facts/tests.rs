@@ -103,3 +103,20 @@ fn no_cut_of_the_bytes_is_read_as_facts() {
         assert!(decode(&bytes[..n]).is_err(), "{n}");
     }
 }
+
+#[test]
+fn lists_that_do_not_ascend_are_refused() {
+    let n = |s| Name::parse(s).unwrap();
+    let with = |change: fn(&mut Facts)| {
+        let mut f = facts();
+        f.principal.teams = vec![n("a"), n("b")];
+        f.groups[0].lists = vec![n("a"), n("b")];
+        change(&mut f);
+        decode(&encode(&f).unwrap()).map(|_| ())
+    };
+    assert_eq!(with(|_| ()), Ok(()));
+    assert_eq!(with(|f| f.principal.teams.reverse()), Err(FactsError::Order));
+    assert_eq!(with(|f| f.ladder.reverse()), Err(FactsError::Order));
+    assert_eq!(with(|f| f.ladder = vec![Treatment::Plain; 2]), Err(FactsError::Order));
+    assert_eq!(with(|f| f.groups[0].lists.reverse()), Err(FactsError::Order));
+}

@@ -217,8 +217,6 @@ impl Publisher {
     fn tag(&mut self) {
         let Some(untagged) = &mut self.untagged else { return };
         if !untagged.is_empty() {
-            // In the index's order its neighbours are found faster.
-            untagged.sort_unstable();
             if let Err(e) = self.index.add(untagged) {
                 tracing::error!(error = %e, "people's own lists are behind; they will be complete after a restart");
                 return;

@@ -1,0 +1,19 @@
+//! The corpus of the fuzz target `border`, without a fuzzer: whatever once found a way goes it again.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up must fail")]
+
+use std::{fs, path::Path};
+
+#[path = "../../../fuzz/src/border.rs"]
+#[expect(unreachable_pub, reason = "the fuzz targets use it too")]
+mod border;
+
+#[test]
+fn no_file_of_the_corpus_panics() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/border");
+    let mut files = 0;
+    for found in fs::read_dir(folder).unwrap() {
+        border::inputs(&fs::read(found.unwrap().path()).unwrap());
+        files += 1;
+    }
+    assert!(files > 0, "the corpus is empty");
+}

@@ -1,0 +1,5 @@
+//! What the fuzz targets in `targets/` call. The auditor's half stands in its own crate, for its parsers are private.
+
+pub mod border;
+pub mod both;
+pub mod writer;
