@@ -110,16 +110,19 @@ fn site_leaf(leaf: &[u8]) {
     let Ok(read) = site::decode(leaf) else { return };
     // The sequencer writes the place into bytes 8 to 23.
     let again = read.entry.encode(read.time);
-    assert_eq!(again.map(|bytes| without(&bytes, &[8..24])), Ok(without(leaf, &[8..24])));
+    assert_eq!(again.map(|bytes| without(&bytes, PLACE)), Ok(without(leaf, PLACE)));
 }
 
 fn key_leaf(leaf: &[u8]) {
     let Ok(read) = keylog::decode(leaf) else { return };
     match (read.release.encode(), read.tag_root) {
-        (Some(again), None) => assert_eq!(without(&again, &[8..24]), without(leaf, &[8..24])),
+        (Some(again), None) => assert_eq!(without(&again, PLACE), without(leaf, PLACE)),
         (again, root) => assert!(again.is_none() && root.is_some()),
     }
 }
+
+/// Where a leaf's log and sequence stand.
+const PLACE: &[std::ops::Range<usize>] = std::slice::from_ref(&(8..24));
 
 /// The bytes outside these ranges.
 fn without(bytes: &[u8], holes: &[std::ops::Range<usize>]) -> Vec<u8> {

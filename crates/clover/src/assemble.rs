@@ -208,8 +208,12 @@ pub fn activate(layout: &Layout) -> Result<()> {
         std::fs::copy(entry.path(), public.join(entry.file_name()))?;
     }
     let records = Arc::new(Records::open(&layout.vault())?);
-    site::activate(layout, &config, &active.rulebook.programme.name, digest)?;
-    let log = open_log(layout, &config, &active.rulebook.programme.name, digest, records)?;
+    let programme = &active.rulebook.programme.name;
+    let log = open_log(layout, &config, programme, digest, records)?;
+    let site_log = open_site_log(layout, site::PREFIX, &site::origin(programme, &config))?;
+    site::not_older(&site_log, &[(origin(programme, &config), &log)])?;
+    site::activate(layout, &config, programme, digest, &site_log)?;
+    site_log.close();
     let _receipt = log.submit_and_wait(crossing::inward::activation(flow_id()?, enclave::now().0, digest))?;
     log.close();
     Ok(std::fs::write(layout.activated(), format!("{digest}\n"))?)
@@ -256,6 +260,8 @@ pub struct Assembled {
     pub registry: Registry,
     /// Its border.
     pub keeper: Arc<Keeper>,
+    /// The site's own log.
+    pub site_log: Arc<Log>,
 }
 
 /// Opens everything in an enclave's folder.
@@ -277,6 +283,12 @@ pub fn open(layout: &Layout) -> Result<Assembled> {
     let index: Arc<dyn TagIndex> = records.clone();
     let log = Arc::new(open_log(layout, &config, &programme.name, digest, index)?);
     let key_log = Arc::new(open_site_log(layout, "keys", &site::keys_origin(&programme.name, &config))?);
+    let site_log = Arc::new(open_site_log(layout, site::PREFIX, &site::origin(&programme.name, &config))?);
+    let known = [
+        (origin(&programme.name, &config), log.as_ref()),
+        (site::keys_origin(&programme.name, &config), key_log.as_ref()),
+    ];
+    site::not_older(&site_log, &known)?;
     let keeper = Arc::new(Keeper::new(&programme.border)?);
     let live = Live::new(Road::new(active, keys.pseudonym_root()))?;
     let control = Control::new(&layout.control(), verifier(layout, "operator")?);
@@ -292,7 +304,7 @@ pub fn open(layout: &Layout) -> Result<Assembled> {
     // On a thread of its own: it waits for the disk, and this may run where nothing may wait.
     let reconciled = std::thread::scope(|s| s.spawn(|| site::reconcile(&enclave)).join());
     reconciled.map_err(|_| anyhow::anyhow!("the logs could not be held against one another"))??;
-    Ok(Assembled { config, enclave, registry, keeper })
+    Ok(Assembled { config, enclave, registry, keeper, site_log })
 }
 
 fn upstreams(layout: &Layout, config: &Config) -> Result<HashMap<String, Upstream>> {
@@ -320,8 +332,8 @@ pub async fn serve(
     assembled: Assembled,
     ready: impl FnOnce(std::net::SocketAddr),
 ) -> Result<()> {
-    let Assembled { config, enclave, registry, keeper } = assembled;
-    let site = Site::open(layout, &config, &enclave, keeper)?;
+    let Assembled { config, enclave, registry, keeper, site_log } = assembled;
+    let site = Site::open(layout, &config, &enclave, keeper, site_log)?;
     let tls = authority::server_config(layout, &layout.tls().join("gateway"))?;
     let programme = enclave.live().road.rulebook().programme.name.to_string();
     let tokens = Tokens::new(&programme, verifier(layout, "operator")?);

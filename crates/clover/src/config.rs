@@ -191,6 +191,8 @@ pub fn starter(site: &str) -> String {
     )
 }
 
+const ADDRESS: &str = "use an address and a port, as 127.0.0.1:8443";
+
 impl Config {
     /// Reads a file.
     ///
@@ -219,7 +221,7 @@ impl Config {
         let Some(raw) = p.keep("enclave.toml", "compare with what `clover init` writes", raw) else {
             return Err(p);
         };
-        let address = "use an address and a port, as 127.0.0.1:8443";
+        let address = ADDRESS;
         let site = p.keep("enclave.toml: site", "name a site of the programme", Name::parse(&raw.site));
         let gateway =
             p.keep("enclave.toml: gateway.name", "choose another name", Name::parse(&raw.gateway.name));
@@ -243,19 +245,7 @@ impl Config {
                 p.add(format!("enclave.toml: {key}"), "not loopback, and not encrypted", "use 127.0.0.1");
             }
         }
-        let mut upstreams = BTreeMap::new();
-        for (name, text) in raw.upstreams {
-            if let Some(a) = p.keep(&format!("enclave.toml: upstreams.{name}"), address, text.parse()) {
-                upstreams.insert(name, a);
-            }
-        }
-        let mut destinations = BTreeMap::new();
-        for (name, d) in raw.destinations {
-            if let Some(a) = p.keep(&format!("enclave.toml: destinations.{name}"), address, d.address.parse())
-            {
-                destinations.insert(name, (a, d.name));
-            }
-        }
+        let (upstreams, destinations) = services(raw.upstreams, raw.destinations, &mut p);
         for (key, n) in [("workers", raw.gateway.workers), ("connections_max", raw.gateway.connections_max)] {
             if n == 0 {
                 p.add(format!("enclave.toml: gateway.{key}"), "nothing could be served", "use 1 or more");
@@ -289,6 +279,28 @@ impl Config {
             traces: raw.telemetry.otlp_endpoint,
         })
     }
+}
+
+/// Services inside, and destinations outside with the names on their certificates.
+type Services = (BTreeMap<String, SocketAddr>, BTreeMap<String, (SocketAddr, String)>);
+
+fn services(
+    inside: BTreeMap<String, String>,
+    outside: BTreeMap<String, RawDestination>,
+    p: &mut Problems,
+) -> Services {
+    let (mut upstreams, mut destinations) = (BTreeMap::new(), BTreeMap::new());
+    for (name, text) in inside {
+        if let Some(a) = p.keep(&format!("enclave.toml: upstreams.{name}"), ADDRESS, text.parse()) {
+            upstreams.insert(name, a);
+        }
+    }
+    for (name, d) in outside {
+        if let Some(a) = p.keep(&format!("enclave.toml: destinations.{name}"), ADDRESS, d.address.parse()) {
+            destinations.insert(name, (a, d.name));
+        }
+    }
+    (upstreams, destinations)
 }
 
 /// What is wrong, in one line with its place.

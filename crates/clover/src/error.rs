@@ -75,7 +75,7 @@ pub enum CommandError {
         who: String,
     },
     /// A log that is another than the one that was signed.
-    #[error("the log `{log}` is not the one that the witness `{who}` signed")]
+    #[error("the log `{log}` is not the one that {who} knows")]
     ForkedLog {
         /// Its origin.
         log: String,

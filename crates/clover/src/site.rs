@@ -14,9 +14,10 @@ pub mod witness;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use gateway::Enclave;
 use gateway::enclave;
+use ledger::merkle::{self, TreeHead};
 use ledger::policy::Policy;
 use ledger::site::{self, Enrolled, LogState, Role, SiteEntry};
 use ledger::{Receipt, Submission};
@@ -70,15 +71,18 @@ fn list(layout: &Layout, config: &Config, programme: &Name) -> Result<Vec<Enroll
 ///
 /// # Errors
 /// When the site log cannot be opened or written.
-pub fn activate(layout: &Layout, config: &Config, programme: &Name, rulebook: Digest) -> Result<()> {
-    let log = assemble::open_site_log(layout, PREFIX, &origin(programme, config))?;
-    for entry in
-        [SiteEntry::Enrolment { logs: list(layout, config, programme)? }, SiteEntry::Activation { rulebook }]
-    {
+pub fn activate(
+    layout: &Layout,
+    config: &Config,
+    programme: &Name,
+    rulebook: Digest,
+    log: &Log,
+) -> Result<()> {
+    let logs = list(layout, config, programme)?;
+    for entry in [SiteEntry::Enrolment { logs }, SiteEntry::Activation { rulebook }] {
         let leaf = entry.encode(enclave::now().0)?;
         let _ = log.submit_and_wait(Submission::leaf(leaf))?;
     }
-    log.close();
     Ok(())
 }
 
@@ -136,8 +140,7 @@ pub fn policy(layout: &Layout) -> Result<Policy> {
 }
 
 impl Site {
-    /// Opens the site's log beside the enclave's, and holds its last round against them: a log that is shorter
-    /// than the site recorded is an older copy.
+    /// Puts the site's log and the enclave's together.
     ///
     /// # Errors
     /// Anything in doubt.
@@ -146,10 +149,10 @@ impl Site {
         config: &Config,
         enclave: &Enclave,
         keeper: Arc<Keeper>,
+        log: Arc<Log>,
     ) -> Result<Arc<Self>> {
         let live = enclave.live();
         let programme = &live.road.rulebook().programme.name;
-        let log = Arc::new(assemble::open_site_log(layout, "site", &origin(programme, config))?);
         let members: Vec<Member> = list(layout, config, programme)?
             .into_iter()
             .map(|enrolled| {
@@ -160,7 +163,6 @@ impl Site {
                 Member { enrolled, log }
             })
             .collect();
-        not_older(&log, &members)?;
         let days = Days::open(&layout.days(), &log)?;
         let site = Self {
             origin: origin(programme, config),
@@ -281,28 +283,32 @@ impl Site {
     }
 }
 
-/// The sizes that the newest round names must be there.
-fn not_older(log: &Log, members: &[Member]) -> Result<()> {
-    let size = log.head()?.head.size;
+/// Holds the newest round of a site log against logs that it may name: one that is shorter, or another, is an older
+/// copy. INVARIANT: nothing is appended to a log before this, or its size would prove nothing.
+///
+/// # Errors
+/// [`CommandError::OlderLog`], [`CommandError::ForkedLog`].
+pub fn not_older(site_log: &Log, logs: &[(String, &Log)]) -> Result<()> {
+    let size = site_log.head()?.head.size;
     // A round is due each second, and little else is recorded: it is among the last.
     let from = size.saturating_sub(256);
-    let mut last = None;
-    for leaf in log.entries(from..size)? {
+    let mut last = Vec::new();
+    for leaf in site_log.entries(from..size)? {
         if let SiteEntry::Round { logs } = site::decode(&leaf?)?.entry {
-            last = Some(logs);
+            last = logs;
         }
     }
-    for named in last.unwrap_or_default() {
-        let member = members.iter().find(|m| m.enrolled.origin == named.origin);
-        let member =
-            member.with_context(|| format!("the site log names `{}`, which is not here", named.origin))?;
-        if member.log.size() < named.size {
-            bail!(CommandError::OlderLog {
-                log: named.origin,
-                found: member.log.size(),
-                known: named.size,
-                who: "the site log".to_owned(),
-            });
+    for named in last {
+        let Some((_, log)) = logs.iter().find(|(origin, _)| *origin == named.origin) else { continue };
+        let (found, known, who) = (log.head()?.head, named.size, "the site log".to_owned());
+        if found.size < known {
+            bail!(CommandError::OlderLog { log: named.origin, found: found.size, known, who });
+        }
+        if known > 0 {
+            let proof = log.prove_consistency(known, found.size)?;
+            let then = TreeHead { size: known, root: named.root };
+            merkle::verify_consistency(&proof, &then, &found)
+                .map_err(|_| CommandError::ForkedLog { log: named.origin.clone(), who })?;
         }
     }
     Ok(())

@@ -16,14 +16,17 @@ use vault::Log;
 /// Longest request for samples in bytes.
 const REQUEST_MAX: usize = 16 << 10;
 
+/// Opens a sample: a signed request in, a status and lines of JSON out.
+pub type Opener = Box<dyn Fn(&[u8]) -> (u16, String) + Send + Sync>;
+
 /// What is offered.
 pub struct Offered {
     /// The logs by their URL prefixes.
     pub logs: BTreeMap<String, Arc<Log>>,
     /// The newest cosigned checkpoint of the site log, if there is one.
     pub cosigned: Box<dyn Fn() -> Option<String> + Send + Sync>,
-    /// Opens a sample: a signed request in, a status and lines of JSON out.
-    pub samples: Box<dyn Fn(&[u8]) -> (u16, String) + Send + Sync>,
+    /// For the auditor.
+    pub samples: Opener,
 }
 
 /// The routes.

@@ -99,7 +99,8 @@ pub fn write(
     out: &Path,
 ) -> Result<usize> {
     let assembled = assemble::open(layout)?;
-    let site = Site::open(layout, &assembled.config, &assembled.enclave, assembled.keeper)?;
+    let site =
+        Site::open(layout, &assembled.config, &assembled.enclave, assembled.keeper, assembled.site_log)?;
     let enclave = &assembled.enclave;
     let keys = enclave.person(subject, gateway::enclave::now().0).map_err(|e| anyhow::anyhow!(e))?;
     let log_set = enclave.live().road.rulebook().programme.name.to_string();

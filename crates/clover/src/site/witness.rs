@@ -235,8 +235,10 @@ fn check(site: &Site, w: &Witness, known: &TreeHead) -> Result<()> {
     }
     if known.size > 0 {
         let proof = site.log.prove_consistency(known.size, own.size)?;
-        merkle::verify_consistency(&proof, known, &own)
-            .map_err(|_| CommandError::ForkedLog { log: site.origin.clone(), who: w.name().to_owned() })?;
+        merkle::verify_consistency(&proof, known, &own).map_err(|_| CommandError::ForkedLog {
+            log: site.origin.clone(),
+            who: format!("the witness `{}`", w.name()),
+        })?;
     }
     Ok(())
 }

@@ -332,7 +332,7 @@ fn processes_that_take_the_log_from_each_other_never_give_a_place_twice() {
     });
     let answered = answered.into_inner().unwrap();
     let by: BTreeSet<_> = answered.values().collect();
-    assert!(by.len() > 1 && answered.len() > 40, "{} answers to {by:?}", answered.len());
+    assert!(by.len() > 1 && answered.len() > 10, "{} answers to {by:?}", answered.len());
     let (opened, read) = open_from(place.journal().as_ref(), 0).unwrap();
     assert_eq!(opened.next, answered.len() as u64, "nothing was done without an answer");
     for (entry, (index, process)) in read.iter().zip(&answered) {
