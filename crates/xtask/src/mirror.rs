@@ -22,7 +22,7 @@ pub(crate) fn checks(world: &World) -> Result<Vec<Crossing>> {
             "all logs are checked, and what they say of one another: rounds, uses of keys, day maps, cosignatures",
             "no finding",
             &[&["verify"], &site[..], &keys, &["--policy", &policy]].concat(),
-            &["rounds", "releases", "findings", "finding["],
+            &["rounds", "releases", "cosigners", "finding["],
         )?,
         one(
             "every decision is made again from the recorded facts, under the rulebook that its entry names",
