@@ -380,6 +380,7 @@ pub async fn serve(
 struct Witnessing {
     logs: tokio::task::JoinHandle<()>,
     rounds: tokio::task::JoinHandle<()>,
+    maps: tokio::task::JoinHandle<()>,
     asking: tokio::task::JoinHandle<Witnesses>,
     mirror: Option<tokio::process::Child>,
 }
@@ -388,6 +389,7 @@ impl Witnessing {
     /// After the last round: the day's map as it is now, so that a person's history can be made while nothing runs.
     async fn end(self, site: &Arc<Site>) {
         let _ = self.rounds.await;
+        let _ = self.maps.await;
         let last = Arc::clone(site);
         let done = tokio::task::spawn_blocking(move || {
             last.round()?;
@@ -427,6 +429,7 @@ async fn witnessed(
     let enrolling = Arc::clone(site);
     tokio::task::spawn_blocking(move || enrolling.enrol(digest)).await??;
     let rounds = tokio::spawn(Arc::clone(site).rounds(stopped.clone()));
+    let maps = tokio::spawn(Arc::clone(site).maps(stopped.clone()));
     let asking = tokio::spawn(witnesses.run(Arc::clone(site), stopped.clone(), |e| {
         tracing::error!(error = %e, "a witness knows more of the log than is here; ending");
         std::process::exit(74);
@@ -441,7 +444,7 @@ async fn witnessed(
     if site.keeper.now() == crossing::Border::Red {
         tracing::error!("no quorum of witnesses has signed: the border is red");
     }
-    Ok(Witnessing { logs, rounds, asking, mirror })
+    Ok(Witnessing { logs, rounds, maps, asking, mirror })
 }
 
 /// Longest wait for the first quorum before the gateway listens with a red border.

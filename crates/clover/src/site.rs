@@ -259,8 +259,24 @@ impl Site {
         &self.layout
     }
 
-    /// Rounds until told to stop. Each works on a thread of its own kind, for it waits for the disk.
-    pub async fn rounds(self: Arc<Self>, mut stop: tokio::sync::watch::Receiver<bool>) {
+    /// Rounds until told to stop.
+    pub async fn rounds(self: Arc<Self>, stop: tokio::sync::watch::Receiver<bool>) {
+        let round = |site: &Self| site.round().and_then(|()| border::take_order(site));
+        self.each_second(stop, "the site log has no round for this second", round).await;
+    }
+
+    /// Day maps as they become due, until told to stop. Apart from the rounds, which do not wait for a large map.
+    pub async fn maps(self: Arc<Self>, stop: tokio::sync::watch::Receiver<bool>) {
+        self.each_second(stop, "a day map that is due was not recorded", days::when_due).await;
+    }
+
+    /// Runs something each second, where it may wait for the disk.
+    async fn each_second(
+        self: Arc<Self>,
+        mut stop: tokio::sync::watch::Receiver<bool>,
+        otherwise: &'static str,
+        run: impl Fn(&Self) -> Result<()> + Copy + Send + 'static,
+    ) {
         let mut tick = tokio::time::interval(ROUND);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -269,15 +285,10 @@ impl Site {
                 _ = stop.changed() => return,
             }
             let site = Arc::clone(&self);
-            let done = tokio::task::spawn_blocking(move || {
-                site.round()?;
-                border::take_order(&site)?;
-                days::when_due(&site)
-            });
-            match done.await {
+            match tokio::task::spawn_blocking(move || run(&site)).await {
                 Ok(Ok(())) => {}
-                Ok(Err(e)) => tracing::error!(error = %e, "the site log has no round for this second"),
-                Err(_) => tracing::error!("a round of the site log panicked"),
+                Ok(Err(e)) => tracing::error!(error = %e, "{otherwise}"),
+                Err(_) => tracing::error!("a thread of the site log panicked"),
             }
         }
     }
