@@ -9,6 +9,8 @@ mod bypass;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod differential;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod privacy;
