@@ -333,6 +333,10 @@ async fn a_second_request_on_a_connection_stands_on_its_own() {
     assert!(stage.names_anybody(&heard.text).is_none() && heard.receipts().len() == 1, "{heard:?}");
 }
 
+/// Issues a credential of ana in Dublin; the form comes behind.
+const ISSUE: [&str; 10] =
+    ["credential", "issue", "--kind", "employee", "--id", "ana", "--at", "IE", "--attested-device", "--mfa"];
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn neither_headers_nor_credentials_of_others_move_a_caller() {
     let stage = Stage::new(8).await;
@@ -358,20 +362,7 @@ async fn neither_headers_nor_credentials_of_others_move_a_caller() {
     }
     assert_eq!((refused, stage.size() - before), (21, 21));
     // A certificate decides who somebody is, whatever token is shown beside it.
-    let issue = [
-        "credential",
-        "issue",
-        "--kind",
-        "employee",
-        "--id",
-        "ana",
-        "--at",
-        "IE",
-        "--attested-device",
-        "--mfa",
-        "--token",
-    ];
-    let token = xtask::world::clover(&stage.world.layout, &issue).unwrap();
+    let token = xtask::world::clover(&stage.world.layout, &[&ISSUE[..], &["--token"]].concat()).unwrap();
     let bearer = format!("Bearer {}", token.trim());
     let stolen = stage
         .li()
@@ -418,19 +409,7 @@ async fn certificates_that_name_nobody_here_open_nothing() {
     let other = stage.beside("other");
     let layout = clover::layout::Layout::new(&other);
     xtask::world::clover(&layout, &["init"]).unwrap();
-    let issue = [
-        "credential",
-        "issue",
-        "--kind",
-        "employee",
-        "--id",
-        "ana",
-        "--at",
-        "IE",
-        "--attested-device",
-        "--mfa",
-        "--out",
-    ];
+    let issue = [&ISSUE[..], &["--out"]].concat();
     let (forged, ended) = (other.join("ana"), other.join("ended"));
     xtask::world::clover(&layout, &[&issue[..], &[&forged.display().to_string()]].concat()).unwrap();
     let ended_path = ended.display().to_string();

@@ -3,12 +3,9 @@
 use std::{fmt, fs, io, path::Path};
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
-use data_encoding::{BASE64, HEXLOWER, HEXLOWER_PERMISSIVE};
+use data_encoding::{BASE64, HEXLOWER};
 
-use crate::{
-    hash::sha256,
-    note::{KeyError, NoteError, open},
-};
+use crate::note::{KeyError, NoteError, key_id, open, read_key};
 
 /// A signer's signature over the text of a note.
 const TYPE_NOTE: u8 = 1;
@@ -151,20 +148,9 @@ pub(crate) struct CosignerKey {
 impl CosignerKey {
     /// Reads the C2SP text of a key; blanks around it are ignored.
     pub(crate) fn parse(text: &str) -> Result<Self, KeyError> {
-        let mut parts = text.trim().splitn(3, '+');
-        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(KeyError::Form);
-        };
-        let id = HEXLOWER_PERMISSIVE.decode(id.as_bytes()).map_err(|_| KeyError::Form)?;
-        let id: [u8; 4] = id.try_into().map_err(|_| KeyError::Form)?;
-        let key = BASE64.decode(key.as_bytes()).map_err(|_| KeyError::Form)?;
+        let (name, id, public) = read_key(text, TYPE_COSIGNATURE)?;
         if !name_is_good(name) {
             return Err(KeyError::Form);
-        }
-        let Some((&TYPE_COSIGNATURE, public)) = key.split_first() else { return Err(KeyError::Type) };
-        let public = <[u8; 32]>::try_from(public).map_err(|_| KeyError::Type)?;
-        if key_id(name, TYPE_COSIGNATURE, &public) != id {
-            return Err(KeyError::Id);
         }
         Ok(Self { name: name.to_owned(), id, public })
     }
@@ -219,14 +205,6 @@ impl CosignerKey {
 
 fn message(text: &str, time: u64) -> String {
     format!("cosignature/v1\ntime {time}\n{text}")
-}
-
-fn key_id(name: &str, code: u8, public: &[u8]) -> [u8; 4] {
-    let mut bytes = name.as_bytes().to_vec();
-    bytes.extend_from_slice(&[b'\n', code]);
-    bytes.extend_from_slice(public);
-    let [a, b, c, d, ..] = sha256(&bytes);
-    [a, b, c, d]
 }
 
 fn name_is_good(name: &str) -> bool {

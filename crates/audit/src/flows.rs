@@ -161,17 +161,7 @@ fn file(reports: &mut [&mut Report], one: &Use, rule: Rule, text: &str) {
 
 fn people_digest(subjects: &Subjects, count: u32, rulebook: &Hash, purpose: u16) -> [u8; 16] {
     let mut bytes = Vec::with_capacity(128);
-    match subjects {
-        Subjects::Inline(tags) => {
-            bytes.push(1);
-            tags.iter().for_each(|tag| bytes.extend_from_slice(tag));
-        }
-        Subjects::List(root) => {
-            bytes.push(2);
-            bytes.extend_from_slice(root);
-        }
-        Subjects::None | Subjects::Everyone => bytes.push(0),
-    }
+    subjects.append(&mut bytes);
     bytes.extend_from_slice(&count.to_be_bytes());
     bytes.extend_from_slice(rulebook);
     bytes.extend_from_slice(&purpose.to_be_bytes());

@@ -70,6 +70,24 @@ pub(crate) enum Subjects {
     Everyone,
 }
 
+impl Subjects {
+    /// Appends what tells one from another: a mark of the kind, and the tags or their root.
+    pub(crate) fn append(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::None => bytes.push(0),
+            Self::Inline(tags) => {
+                bytes.push(1);
+                tags.iter().for_each(|tag| bytes.extend_from_slice(tag));
+            }
+            Self::List(root) => {
+                bytes.push(2);
+                bytes.extend_from_slice(root);
+            }
+            Self::Everyone => bytes.push(3),
+        }
+    }
+}
+
 /// What a header says that it must not.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("the header's {field} {why}")]

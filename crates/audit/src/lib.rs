@@ -19,6 +19,7 @@ mod cosign;
 mod daymap;
 mod decide;
 mod declared;
+mod durable;
 mod entries;
 mod evidence;
 mod facts;

@@ -10,7 +10,6 @@
 mod book;
 mod config;
 mod cosigner;
-mod durable;
 mod evidence;
 mod extras;
 mod follow;

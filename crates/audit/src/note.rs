@@ -47,21 +47,7 @@ impl VerifierKey {
     /// # Errors
     /// If the form, the type or the id is not right.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
-        let mut parts = text.trim().splitn(3, '+');
-        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(KeyError::Form);
-        };
-        let id = HEXLOWER_PERMISSIVE.decode(id.as_bytes()).map_err(|_| KeyError::Form)?;
-        let id: [u8; 4] = id.try_into().map_err(|_| KeyError::Form)?;
-        let key = BASE64.decode(key.as_bytes()).map_err(|_| KeyError::Form)?;
-        if !name_is_good(name) {
-            return Err(KeyError::Form);
-        }
-        let Some((&ED25519_TYPE, public)) = key.split_first() else { return Err(KeyError::Type) };
-        let public = <[u8; 32]>::try_from(public).map_err(|_| KeyError::Type)?;
-        if key_id(name, &public) != id {
-            return Err(KeyError::Id);
-        }
+        let (name, id, public) = read_key(text, ED25519_TYPE)?;
         Ok(Self { name: name.to_owned(), id, public })
     }
 
@@ -84,9 +70,27 @@ impl VerifierKey {
     }
 }
 
-fn key_id(name: &str, public: &[u8; 32]) -> [u8; 4] {
+/// Reads the C2SP text of a key of this type: its name, id and public bytes. Blanks around it are ignored.
+pub(crate) fn read_key(text: &str, code: u8) -> Result<(&str, [u8; 4], [u8; 32]), KeyError> {
+    let mut parts = text.trim().splitn(3, '+');
+    let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(KeyError::Form);
+    };
+    let id = HEXLOWER_PERMISSIVE.decode(id.as_bytes()).map_err(|_| KeyError::Form)?;
+    let id: [u8; 4] = id.try_into().map_err(|_| KeyError::Form)?;
+    let key = BASE64.decode(key.as_bytes()).map_err(|_| KeyError::Form)?;
+    if !name_is_good(name) {
+        return Err(KeyError::Form);
+    }
+    let (_, public) = key.split_first().filter(|(found, _)| **found == code).ok_or(KeyError::Type)?;
+    let public = <[u8; 32]>::try_from(public).map_err(|_| KeyError::Type)?;
+    if key_id(name, code, &public) == id { Ok((name, id, public)) } else { Err(KeyError::Id) }
+}
+
+/// The id of a key: the first four bytes of a digest of its name, type and public bytes.
+pub(crate) fn key_id(name: &str, code: u8, public: &[u8]) -> [u8; 4] {
     let mut bytes = name.as_bytes().to_vec();
-    bytes.extend_from_slice(&[b'\n', ED25519_TYPE]);
+    bytes.extend_from_slice(&[b'\n', code]);
     bytes.extend_from_slice(public);
     let [a, b, c, d, ..] = sha256(&bytes);
     [a, b, c, d]

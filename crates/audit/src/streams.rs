@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use crate::{
     codes::Kind,
     hash::{Hash, sha256},
-    header::{Header, Outcome, Subjects},
+    header::{Header, Outcome},
     report::{Report, Rule},
 };
 
@@ -177,18 +177,7 @@ fn repeated(header: &Header) -> Hash {
     bytes.extend_from_slice(&header.actor);
     bytes.extend_from_slice(&header.count.to_be_bytes());
     bytes.extend_from_slice(&header.lane);
-    match &header.subjects {
-        Subjects::None => bytes.push(0),
-        Subjects::Inline(tags) => {
-            bytes.push(1);
-            tags.iter().for_each(|tag| bytes.extend_from_slice(tag));
-        }
-        Subjects::List(root) => {
-            bytes.push(2);
-            bytes.extend_from_slice(root);
-        }
-        Subjects::Everyone => bytes.push(3),
-    }
+    header.subjects.append(&mut bytes);
     sha256(&bytes)
 }
 
@@ -197,6 +186,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::header::Subjects;
 
     /// Kind, time, bytes, open, lease, outcome.
     type Step = (u8, u64, u64, u64, u64, u8);

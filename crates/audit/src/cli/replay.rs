@@ -7,25 +7,15 @@ use clap::Args;
 
 use super::{
     FINDINGS, Failure, USAGE, key,
-    verify::{What, failure, print, required, write_json},
+    verify::{Keys, What, failure, print, required, write_json},
 };
 
 #[derive(Args)]
 pub(super) struct Replay {
     #[command(flatten)]
     what: What,
-    /// Verifier key of the log.
-    #[arg(long, value_name = "FILE")]
-    log_vkey: Option<PathBuf>,
-    /// Verifier key of the site log.
-    #[arg(long, value_name = "FILE")]
-    site_vkey: Option<PathBuf>,
-    /// Verifier key of the operator.
-    #[arg(long, value_name = "FILE")]
-    operator_vkey: PathBuf,
-    /// Verifier key of the auditor.
-    #[arg(long, value_name = "FILE")]
-    auditor_vkey: PathBuf,
+    #[command(flatten)]
+    keys: Keys,
     /// From this entry of each log on.
     #[arg(long, value_name = "N", default_value_t = 0)]
     from: u64,
@@ -39,14 +29,14 @@ pub(super) struct Replay {
 
 pub(super) fn run(arguments: &Replay) -> Result<u8, Failure> {
     let what = match (&arguments.what.ledger, &arguments.what.mirror) {
-        (Some(ledger), _) => Replayed::Ledger(ledger.clone(), required(arguments.log_vkey.as_ref())?),
-        (_, Some(mirror)) => Replayed::Mirror(mirror.clone(), required(arguments.site_vkey.as_ref())?),
+        (Some(ledger), _) => Replayed::Ledger(ledger.clone(), required(arguments.keys.log_vkey.as_ref())?),
+        (_, Some(mirror)) => Replayed::Mirror(mirror.clone(), required(arguments.keys.site_vkey.as_ref())?),
         (None, None) => return Err(Failure(USAGE, anyhow::anyhow!("nothing to replay"))),
     };
     let options = ReplayOptions {
         what,
-        operator: key(&arguments.operator_vkey)?,
-        auditor: key(&arguments.auditor_vkey)?,
+        operator: key(&arguments.keys.operator_vkey)?,
+        auditor: key(&arguments.keys.auditor_vkey)?,
         from: arguments.from,
         to: arguments.to,
     };

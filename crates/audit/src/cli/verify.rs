@@ -20,22 +20,29 @@ pub(super) struct What {
     pub(super) mirror: Option<PathBuf>,
 }
 
+/// Whom to believe.
+#[derive(Args)]
+pub(super) struct Keys {
+    /// Verifier key of the log.
+    #[arg(long, value_name = "FILE")]
+    pub(super) log_vkey: Option<PathBuf>,
+    /// Verifier key of the site log.
+    #[arg(long, value_name = "FILE")]
+    pub(super) site_vkey: Option<PathBuf>,
+    /// Verifier key of the operator.
+    #[arg(long, value_name = "FILE")]
+    pub(super) operator_vkey: PathBuf,
+    /// Verifier key of the auditor.
+    #[arg(long, value_name = "FILE")]
+    pub(super) auditor_vkey: PathBuf,
+}
+
 #[derive(Args)]
 pub(super) struct Verify {
     #[command(flatten)]
     what: What,
-    /// Verifier key of the log.
-    #[arg(long, value_name = "FILE")]
-    log_vkey: Option<PathBuf>,
-    /// Verifier key of the site log.
-    #[arg(long, value_name = "FILE")]
-    site_vkey: Option<PathBuf>,
-    /// Verifier key of the operator.
-    #[arg(long, value_name = "FILE")]
-    operator_vkey: PathBuf,
-    /// Verifier key of the auditor.
-    #[arg(long, value_name = "FILE")]
-    auditor_vkey: PathBuf,
+    #[command(flatten)]
+    keys: Keys,
     /// C2SP tlog-policy: the site's checkpoint must be cosigned by its quorum.
     #[arg(long, value_name = "FILE", requires = "mirror")]
     policy: Option<PathBuf>,
@@ -64,9 +71,9 @@ pub(super) fn run(arguments: &Verify) -> Result<u8, Failure> {
 fn one(arguments: &Verify, ledger: PathBuf) -> Result<u8, Failure> {
     let options = Options {
         ledger,
-        log: required(arguments.log_vkey.as_ref())?,
-        operator: key(&arguments.operator_vkey)?,
-        auditor: key(&arguments.auditor_vkey)?,
+        log: required(arguments.keys.log_vkey.as_ref())?,
+        operator: key(&arguments.keys.operator_vkey)?,
+        auditor: key(&arguments.keys.auditor_vkey)?,
         redecide: !arguments.no_redecide,
     };
     let report = verify(&options).map_err(failure)?;
@@ -79,9 +86,9 @@ fn site(arguments: &Verify, folder: PathBuf) -> Result<u8, Failure> {
     let policy = arguments.policy.as_ref().map(|path| read(path)).transpose()?;
     let options = SiteOptions {
         folder,
-        site: required(arguments.site_vkey.as_ref())?,
-        operator: key(&arguments.operator_vkey)?,
-        auditor: key(&arguments.auditor_vkey)?,
+        site: required(arguments.keys.site_vkey.as_ref())?,
+        operator: key(&arguments.keys.operator_vkey)?,
+        auditor: key(&arguments.keys.auditor_vkey)?,
         policy: policy.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
         seen: arguments.seen.clone(),
         redecide: !arguments.no_redecide,

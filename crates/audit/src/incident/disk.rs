@@ -1,10 +1,12 @@
 //! Files that are whole after any crash.
 
 use std::{
-    fs::{self, File},
-    io::{self, Read as _, Write as _},
+    fs::File,
+    io::{self, Read as _},
     path::Path,
 };
+
+use crate::durable;
 
 /// Reads a file of at most `limit` bytes.
 pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
@@ -17,15 +19,7 @@ pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 ///
 /// The caller holds the lock of the folder `drafts`, which is on the same file system.
 pub(crate) fn replace(drafts: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let Some(folder) = path.parent() else { return Err(io::ErrorKind::InvalidInput.into()) };
-    let draft = drafts.join("draft");
-    let mut file = File::create(&draft)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&draft, path)?;
-    // The name is durable with its folder, and a new folder with the one above it.
-    for folder in [Some(folder), folder.parent()].into_iter().flatten() {
-        File::open(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })?.sync_all()?;
-    }
-    Ok(())
+    durable::replace(drafts, path, bytes)?;
+    // A new folder is durable with the one above it.
+    path.parent().and_then(Path::parent).map_or(Ok(()), durable::sync_folder)
 }

@@ -9,8 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::durable;
-use crate::{hash::sha256, tree::hex_of};
+use crate::{durable, hash::sha256, tree::hex_of};
 
 /// Beyond it nothing new is kept; what is there is bad enough.
 const PROBLEMS_MAX: usize = 1000;

@@ -6,8 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::durable;
 use crate::{
+    durable,
     hash::Hash,
     note::{NOTE_BYTES_MAX, VerifierKey, open},
     rulebook::{FILE_BYTES_MAX, MANIFEST, Rulebooks, named_files},

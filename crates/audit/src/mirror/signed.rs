@@ -8,10 +8,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{durable, request::AddCheckpoint, store::Head};
+use super::{request::AddCheckpoint, store::Head};
 use crate::{
     checkpoint::Checkpoint,
     cosign::{CosignerKey, SigningKey},
+    durable,
     hash::{Hash, sha256},
     note::{KeyError, open},
     tree::hex_of,

@@ -15,11 +15,10 @@ use tokio::{
 
 use super::{
     book::{Book, BookError, Held, Stop, Trees},
-    durable,
     follow::{FollowError, Followed, Surroundings, Target},
     structure::Kind,
 };
-use crate::{checkpoint::Checkpoint, note::VerifierKey, siteleaf::SITE_PREFIX, tree::Tree};
+use crate::{checkpoint::Checkpoint, durable, note::VerifierKey, siteleaf::SITE_PREFIX, tree::Tree};
 
 /// Between two looks at a checkpoint.
 const POLL: Duration = Duration::from_millis(250);

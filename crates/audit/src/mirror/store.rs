@@ -13,10 +13,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::durable;
 use crate::{
     bundle::split_leaves,
     checkpoint::Checkpoint,
+    durable,
     hash::{Frontier, Hash, leaf_hash, root_of, sha256},
     note::{NOTE_BYTES_MAX, open},
     tile::{Level, TILE_WIDTH, Tile},

@@ -25,7 +25,7 @@ pub(crate) fn replace(temporary: &Path, path: &Path, bytes: &[u8]) -> io::Result
 
 /// Makes the names in a folder durable.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+    File::open(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })?.sync_all()
 }
 
 /// Makes everything durable that was written to the file system of `folder`.
