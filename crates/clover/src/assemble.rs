@@ -117,19 +117,24 @@ fn open_log(
     rulebook: Digest,
     index: Arc<dyn TagIndex>,
 ) -> Result<Log> {
-    let origin = origin(programme, config);
-    let signer = signer(layout, &layout.keys().join("log.seed"), "log")?;
-    if signer.verifier().name() != origin {
-        let found = signer.verifier().name().to_owned();
-        return Err(CommandError::OtherLog { found, wanted: origin }.into());
-    }
     let reopening: Box<dyn FnMut() -> Submission + Send> = Box::new(move || {
         let flow = flow_id().unwrap_or(FlowId::new([0; 16]));
         crossing::inward::reopening(flow, enclave::now().0, rulebook)
     });
     let hooks = Hooks { reopening: Some(reopening), index, fatal: Box::new(fatal) };
     let options = Options { publish_every: config.publish_every, ..Options::default() };
-    Ok(Log::open(Arc::new(folder(layout.root())?), Identity { origin, signer }, options, hooks)?)
+    open_named(layout, "log", origin(programme, config), options, hooks)
+}
+
+/// Opens one of the site's logs with its key, which must be that of this origin.
+fn open_named(layout: &Layout, name: &str, origin: String, options: Options, hooks: Hooks) -> Result<Log> {
+    let signer = signer(layout, &layout.keys().join(format!("{name}.seed")), name)?;
+    if signer.verifier().name() != origin {
+        let found = signer.verifier().name().to_owned();
+        return Err(CommandError::OtherLog { found, wanted: origin }.into());
+    }
+    let disk = Arc::new(folder(&layout.log(name))?);
+    Ok(Log::open(disk, Identity { origin, signer }, options, hooks)?)
 }
 
 fn fatal(why: &str) {
@@ -164,17 +169,12 @@ impl TagIndex for NoTags {
 ///
 /// # Errors
 /// As for the gateway's log.
-pub fn open_site_log(layout: &Layout, name: &str, origin: &str) -> Result<Log> {
-    let identity = site::identity(layout, name)?;
-    if identity.origin != origin {
-        return Err(CommandError::OtherLog { found: identity.origin, wanted: origin.to_owned() }.into());
-    }
-    let place = if name == "site" { layout.site() } else { layout.key_log() };
+fn open_site_log(layout: &Layout, name: &str, origin: String) -> Result<Log> {
     // Rounds and uses of keys try by themselves whether the log can be written again.
     let hooks = Hooks { reopening: None, index: Arc::new(NoTags), fatal: Box::new(fatal) };
     let options =
         Options { publish_every: Duration::from_millis(50), segment_bytes: 1 << 20, ..Options::default() };
-    Ok(Log::open(Arc::new(folder(&place)?), identity, options, hooks)?)
+    open_named(layout, name, origin, options, hooks)
 }
 
 /// Derives again what can be derived of one of the site's logs: `log`, `keys` or `site`.
@@ -182,12 +182,11 @@ pub fn open_site_log(layout: &Layout, name: &str, origin: &str) -> Result<Log> {
 /// # Errors
 /// When the entries do not lead to the signed checkpoint, or a file cannot be used.
 pub fn rebuild(layout: &Layout, name: &str, from: Option<&Path>) -> Result<vault::log::Rebuilt> {
-    let (place, index): (_, Arc<dyn TagIndex>) = match name {
-        "site" => (layout.site(), Arc::new(NoTags)),
-        "keys" => (layout.key_log(), Arc::new(NoTags)),
-        _ => (layout.root().to_owned(), Arc::new(Records::open(&layout.vault())?)),
+    let index: Arc<dyn TagIndex> = match name {
+        "site" | "keys" => Arc::new(NoTags),
+        _ => Arc::new(Records::open(&layout.vault())?),
     };
-    let disk = folder(&place)?;
+    let disk = folder(&layout.log(name))?;
     let copy = from.map(folder).transpose()?;
     let copy = copy.as_ref().map(|c| c as &dyn vault::Disk);
     Ok(vault::log::rebuild(&disk, &verifier(layout, name)?, &Options::default(), &*index, copy)?)
@@ -210,7 +209,7 @@ pub fn activate(layout: &Layout) -> Result<()> {
     let records = Arc::new(Records::open(&layout.vault())?);
     let programme = &active.rulebook.programme.name;
     let log = open_log(layout, &config, programme, digest, records)?;
-    let site_log = open_site_log(layout, site::PREFIX, &site::origin(programme, &config))?;
+    let site_log = open_site_log(layout, site::PREFIX, site::origin(programme, &config))?;
     site::not_older(&site_log, &[(origin(programme, &config), &log)])?;
     site::activate(layout, &config, programme, digest, &site_log)?;
     site_log.close();
@@ -282,8 +281,8 @@ pub fn open(layout: &Layout) -> Result<Assembled> {
     let records = Arc::new(Records::open(&layout.vault())?);
     let index: Arc<dyn TagIndex> = records.clone();
     let log = Arc::new(open_log(layout, &config, &programme.name, digest, index)?);
-    let key_log = Arc::new(open_site_log(layout, "keys", &site::keys_origin(&programme.name, &config))?);
-    let site_log = Arc::new(open_site_log(layout, site::PREFIX, &site::origin(&programme.name, &config))?);
+    let key_log = Arc::new(open_site_log(layout, "keys", site::keys_origin(&programme.name, &config))?);
+    let site_log = Arc::new(open_site_log(layout, site::PREFIX, site::origin(&programme.name, &config))?);
     let known = [
         (origin(&programme.name, &config), log.as_ref()),
         (site::keys_origin(&programme.name, &config), key_log.as_ref()),

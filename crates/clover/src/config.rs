@@ -221,20 +221,19 @@ impl Config {
         let Some(raw) = p.keep("enclave.toml", "compare with what `clover init` writes", raw) else {
             return Err(p);
         };
-        let address = ADDRESS;
         let site = p.keep("enclave.toml: site", "name a site of the programme", Name::parse(&raw.site));
         let gateway =
             p.keep("enclave.toml: gateway.name", "choose another name", Name::parse(&raw.gateway.name));
         let listen =
-            p.keep("enclave.toml: gateway.listen", address, raw.gateway.listen.parse::<SocketAddr>());
+            p.keep("enclave.toml: gateway.listen", ADDRESS, raw.gateway.listen.parse::<SocketAddr>());
         let control =
-            p.keep("enclave.toml: control.listen", address, raw.control.listen.parse::<SocketAddr>());
+            p.keep("enclave.toml: control.listen", ADDRESS, raw.control.listen.parse::<SocketAddr>());
         let cleartext = raw.gateway.cleartext_listen.as_ref();
         let cleartext =
-            cleartext.map(|t| p.keep("enclave.toml: gateway.cleartext_listen", address, t.parse()));
-        let logs = p.keep("enclave.toml: site_logs.listen", address, raw.site_logs.listen.parse());
+            cleartext.map(|t| p.keep("enclave.toml: gateway.cleartext_listen", ADDRESS, t.parse()));
+        let logs = p.keep("enclave.toml: site_logs.listen", ADDRESS, raw.site_logs.listen.parse());
         let mirror = raw.mirror.as_ref();
-        let mirror = mirror.map(|m| p.keep("enclave.toml: mirror.listen", address, m.listen.parse()));
+        let mirror = mirror.map(|m| p.keep("enclave.toml: mirror.listen", ADDRESS, m.listen.parse()));
         for (key, local) in [
             ("gateway.cleartext_listen", cleartext.flatten()),
             ("control.listen", control),

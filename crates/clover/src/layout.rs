@@ -85,6 +85,16 @@ impl Layout {
         self.0.join("keylog")
     }
 
+    /// The folder of one of the site's logs, by the name of its key: `site`, `keys`, or the gateway's `log`.
+    #[must_use]
+    pub fn log(&self, name: &str) -> PathBuf {
+        match name {
+            "site" => self.site(),
+            "keys" => self.key_log(),
+            _ => self.0.clone(),
+        }
+    }
+
     /// Day maps, kept for proofs.
     #[must_use]
     pub fn days(&self) -> PathBuf {

@@ -11,19 +11,19 @@ mod reconcile;
 pub mod samples;
 pub mod witness;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use data_encoding::HEXLOWER;
 use gateway::Enclave;
 use gateway::enclave;
 use ledger::merkle::{self, TreeHead};
 use ledger::policy::Policy;
 use ledger::site::{self, Enrolled, LogState, Role, SiteEntry};
-use ledger::{Receipt, Submission};
-use model::{Digest, Name};
+use ledger::{Entry, Receipt, Submission};
+use model::{Digest, Name, Tag};
 use vault::Log;
-use vault::log::Identity;
 
 use crate::assemble;
 use crate::config::Config;
@@ -67,10 +67,22 @@ fn list(layout: &Layout, config: &Config, programme: &Name) -> Result<Vec<Enroll
     Ok(all)
 }
 
+/// Makes an entry of a site's own log durable. Blocks.
+fn append(log: &Log, entry: &SiteEntry) -> Result<Receipt> {
+    Ok(log.submit_and_wait(Submission::leaf(entry.encode(enclave::now().0)?))?)
+}
+
+/// Says which logs there are and which rulebook is in force from here on: at each activation and each start.
+fn enrol(log: &Log, logs: Vec<Enrolled>, rulebook: Digest) -> Result<()> {
+    let _ = append(log, &SiteEntry::Enrolment { logs })?;
+    let _ = append(log, &SiteEntry::Activation { rulebook })?;
+    Ok(())
+}
+
 /// Records at a site that does not run that a rulebook is in force from here on.
 ///
 /// # Errors
-/// When the site log cannot be opened or written.
+/// When the site log cannot be written.
 pub fn activate(
     layout: &Layout,
     config: &Config,
@@ -78,12 +90,7 @@ pub fn activate(
     rulebook: Digest,
     log: &Log,
 ) -> Result<()> {
-    let logs = list(layout, config, programme)?;
-    for entry in [SiteEntry::Enrolment { logs }, SiteEntry::Activation { rulebook }] {
-        let leaf = entry.encode(enclave::now().0)?;
-        let _ = log.submit_and_wait(Submission::leaf(leaf))?;
-    }
-    Ok(())
+    enrol(log, list(layout, config, programme)?, rulebook)
 }
 
 /// A site's own log and what goes with it.
@@ -113,15 +120,6 @@ pub fn origin(programme: &Name, config: &Config) -> String {
 #[must_use]
 pub fn keys_origin(programme: &Name, config: &Config) -> String {
     format!("keys.{programme}/{}", config.site)
-}
-
-/// The keys that the site's own logs are signed with.
-///
-/// # Errors
-/// When a file is not there or does not fit.
-pub fn identity(layout: &Layout, name: &str) -> Result<Identity> {
-    let signer = assemble::signer(layout, &layout.keys().join(format!("{name}.seed")), name)?;
-    Ok(Identity { origin: signer.verifier().name().to_owned(), signer })
 }
 
 /// Reads the policy of witnesses. One that asks for nobody is refused: there is no fail-open switch.
@@ -182,8 +180,7 @@ impl Site {
     /// # Errors
     /// When the log cannot be written.
     pub fn record(&self, entry: &SiteEntry) -> Result<Receipt> {
-        let leaf = entry.encode(enclave::now().0)?;
-        Ok(self.log.submit_and_wait(Submission::leaf(leaf))?)
+        append(&self.log, entry)
     }
 
     /// Says which logs there are and which rulebook is in force, at each start.
@@ -191,10 +188,7 @@ impl Site {
     /// # Errors
     /// When the log cannot be written.
     pub fn enrol(&self, rulebook: Digest) -> Result<()> {
-        let logs = self.members.iter().map(|m| m.enrolled.clone()).collect();
-        let _ = self.record(&SiteEntry::Enrolment { logs })?;
-        let _ = self.record(&SiteEntry::Activation { rulebook })?;
-        Ok(())
+        enrol(&self.log, self.members.iter().map(|m| m.enrolled.clone()).collect(), rulebook)
     }
 
     /// Records the published checkpoints of all logs.
@@ -248,15 +242,8 @@ impl Site {
     }
 
     /// The maps of the days.
-    #[must_use]
-    pub fn days(&self) -> &Mutex<Days> {
-        &self.days
-    }
-
-    /// Where this site's files lie.
-    #[must_use]
-    pub fn layout(&self) -> &Layout {
-        &self.layout
+    fn days(&self) -> Result<MutexGuard<'_, Days>> {
+        self.days.lock().map_err(|_| anyhow::anyhow!("the lock of the day maps is poisoned"))
     }
 
     /// Rounds until told to stop.
@@ -294,22 +281,33 @@ impl Site {
     }
 }
 
+/// The newest round among the first `size` entries of a site log; empty if there is none.
+fn newest_round(log: &Log, size: u64) -> Result<Vec<LogState>> {
+    // A round is due each second, and little else is recorded: it is among the last.
+    let mut last = Vec::new();
+    for leaf in log.entries(size.saturating_sub(256)..size)? {
+        if let SiteEntry::Round { logs } = site::decode(&leaf?)?.entry {
+            last = logs;
+        }
+    }
+    Ok(last)
+}
+
+/// The tags that an entry carries: its own, or those of its list.
+fn tags_of(log: &Log, entry: &Entry) -> Result<Vec<Tag>> {
+    let Some(root) = entry.tag_root else { return Ok(entry.draft.subjects.tags().to_vec()) };
+    let path = format!("tags/{}", HEXLOWER.encode(root.as_bytes()));
+    let list = log.public(&path)?.with_context(|| format!("`{path}` is missing"))?;
+    Ok(list.as_chunks::<16>().0.iter().map(|t| Tag::new(*t)).collect())
+}
+
 /// Holds the newest round of a site log against logs that it may name: one that is shorter, or another, is an older
 /// copy. INVARIANT: nothing is appended to a log before this, or its size would prove nothing.
 ///
 /// # Errors
 /// [`CommandError::OlderLog`], [`CommandError::ForkedLog`].
 pub fn not_older(site_log: &Log, logs: &[(String, &Log)]) -> Result<()> {
-    let size = site_log.head()?.head.size;
-    // A round is due each second, and little else is recorded: it is among the last.
-    let from = size.saturating_sub(256);
-    let mut last = Vec::new();
-    for leaf in site_log.entries(from..size)? {
-        if let SiteEntry::Round { logs } = site::decode(&leaf?)?.entry {
-            last = logs;
-        }
-    }
-    for named in last {
+    for named in newest_round(site_log, site_log.head()?.head.size)? {
         let Some((_, log)) = logs.iter().find(|(origin, _)| *origin == named.origin) else { continue };
         let (found, known, who) = (log.head()?.head, named.size, "the site log".to_owned());
         if found.size < known {

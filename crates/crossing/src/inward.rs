@@ -116,7 +116,8 @@ pub fn broken_off(
     Submission::new(&Draft { purpose, reason: Reason::Border, subjects, ..base }, Vec::new())
 }
 
-fn upkeep(kind: EntryKind, flow: FlowId, time: UnixSeconds, rulebook: Digest) -> Draft {
+/// An entry that says when, which crossing and under which rulebook, and nothing else: others are written over it.
+pub(crate) fn upkeep(kind: EntryKind, flow: FlowId, time: UnixSeconds, rulebook: Digest) -> Draft {
     Draft {
         kind,
         direction: Direction::None,

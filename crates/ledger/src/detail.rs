@@ -214,6 +214,16 @@ fn open(key: &SecretKey, aad: &Place, sealed: &Sealed<'_>) -> Result<Vec<u8>, De
     Ok(text)
 }
 
+/// A person's tag in the entries of a day, made with their tag key. Form: `docs/formats/detail.md`.
+#[must_use]
+pub fn subject_tag(key: &SecretKey, log_set: &str, day: u32) -> Tag {
+    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key.bytes()));
+    context.update(log_set.as_bytes());
+    context.update(&[0]);
+    context.update(&day.to_be_bytes());
+    Tag::new(context.sign().as_ref().first_chunk().copied().unwrap_or_default())
+}
+
 /// A detail record, read but not opened.
 pub struct Detail<'a> {
     epoch: u32,

@@ -5,12 +5,11 @@
 //! which entries to prove, and [`Entries::proved`] gives the file. Each step checks what it is given, so no
 //! history leaves here that a checker would refuse; [`History::check`] takes a file the same way again.
 
-use aws_lc_rs::hmac;
 use model::{Tag, UnixSeconds};
 
 use crate::checkpoint::Checkpoint;
 use crate::daymap::{Answer, AnswerError, Calendar, CalendarError, Pair};
-use crate::detail::SecretKey;
+use crate::detail::{self, SecretKey};
 use crate::entry::{Entry, EntryError, short_name};
 use crate::merkle::{self, Hash, ProofError, TreeHead};
 use crate::site::{self, DayMapEntry, SiteEntry, SiteError};
@@ -167,11 +166,7 @@ impl Period {
     /// The person's tag in entries of a day. Form: `docs/formats/detail.md`.
     #[must_use]
     pub fn tag(&self, day: u32) -> Tag {
-        let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, self.tag_key.bytes()));
-        context.update(self.log_set.as_bytes());
-        context.update(&[0]);
-        context.update(&day.to_be_bytes());
-        Tag::new(context.sign().as_ref().first_chunk().copied().unwrap_or_default())
+        detail::subject_tag(&self.tag_key, &self.log_set, day)
     }
 
     /// Begins a history. `note` is the cosigned checkpoint of the site log that the file will hold, and `site`
@@ -340,13 +335,14 @@ fn check_entry(wanted: &Wanted, proved: &Proved) -> Result<(), HistoryError> {
 
 /// `YYYY-MM-DD`.
 fn date(day: u32) -> String {
-    let mut text = UnixSeconds(u64::from(day) * 86_400).rfc3339();
+    let mut text = UnixSeconds::midnight(day).rfc3339();
     text.truncate(10);
     text
 }
 
-/// Reads `YYYY-MM-DD`.
-fn day_of(date: &str) -> Option<u32> {
+/// Reads `YYYY-MM-DD` as days since 1970-01-01 UTC; `None` for any other text.
+#[must_use]
+pub fn day_of(date: &str) -> Option<u32> {
     let day = UnixSeconds::parse(&format!("{date}T00:00:00Z")).ok()?.day();
     (self::date(day) == date).then_some(day)
 }

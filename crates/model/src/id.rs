@@ -220,6 +220,12 @@ impl UnixSeconds {
         u32::try_from(self.0 / 86_400).unwrap_or(u32::MAX)
     }
 
+    /// The first second of a day in UTC, the inverse of [`UnixSeconds::day`].
+    #[must_use]
+    pub const fn midnight(day: u32) -> Self {
+        Self(day as u64 * 86_400)
+    }
+
     /// Later by so many seconds.
     #[must_use]
     pub const fn plus(self, seconds: u64) -> Self {

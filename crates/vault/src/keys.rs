@@ -13,6 +13,7 @@ use aws_lc_rs::rsa::{OAEP_SHA256_MGF1SHA256, OaepPublicEncryptingKey, PublicEncr
 use aws_lc_rs::{hkdf, hmac};
 use data_encoding::{BASE64, HEXLOWER};
 use ledger::SecretKey;
+use ledger::detail::subject_tag;
 use model::{ActorId, Explain, Name, SubjectId, Tag, UnixSeconds};
 
 /// Why keys cannot be used. It names files, never keys.
@@ -72,14 +73,10 @@ impl std::fmt::Debug for TagKey {
 }
 
 impl TagKey {
-    /// The person's tag in entries of the day of this time. Form: `docs/formats/detail.md`.
+    /// The person's tag in entries of the day of this time.
     #[must_use]
     pub fn at(&self, time: UnixSeconds) -> Tag {
-        let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, self.key.bytes()));
-        context.update(self.log_set.as_bytes());
-        context.update(&[0]);
-        context.update(&time.day().to_be_bytes());
-        Tag::new(short(context.sign().as_ref()))
+        subject_tag(&self.key, &self.log_set, time.day())
     }
 
     /// The key itself, for the person's own hands.

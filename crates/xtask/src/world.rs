@@ -348,15 +348,9 @@ impl World {
     /// # Errors
     /// When it cannot be started.
     pub fn audit(&self, ledger: &Path) -> Result<(Option<i32>, String)> {
-        let trust = |name: &str| self.layout.trust().join(format!("{name}.vkey"));
-        let mut command = Command::new(programs()?.join("clover-audit"));
-        command.arg("verify").arg("--ledger").arg(ledger);
-        for name in ["log", "operator", "auditor"] {
-            command.arg(format!("--{name}-vkey")).arg(trust(name));
-        }
-        let output = command.stdin(Stdio::null()).output().context("cannot run `clover-audit`")?;
-        let said = [output.stdout, output.stderr].concat();
-        Ok((output.status.code(), String::from_utf8_lossy(&said).into_owned()))
+        let ledger = ledger.display().to_string();
+        let keys = ["--log-vkey", "log", "--operator-vkey", "operator", "--auditor-vkey", "auditor"];
+        self.audit_with(&[&["verify", "--ledger", &ledger], &keys[..]].concat())
     }
 
     /// Runs the auditor on everything that the local mirror holds: all logs, and what they say of one another. Its

@@ -8,16 +8,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use gateway::enclave;
+use ledger::Entry;
 use ledger::daymap::{Answer, Calendar, DayMap, Lookup, Pair, ReadAt, Record};
 use ledger::merkle::Hash;
 use ledger::site::{self, DayMapEntry, Input, Role, SiteEntry};
-use ledger::{Entry, Subjects};
 use model::{Tag, UnixSeconds};
 use vault::Log;
 
-use super::{Member, Site};
+use super::{Member, Site, tags_of};
 
-const DAY: u64 = 86_400;
 /// How far times in a log may go back.
 const BACK: u64 = 300;
 /// Seconds after midnight until the day before is taken for complete: longer than any crossing takes.
@@ -157,7 +156,7 @@ fn time_of(log: &Log, index: u64) -> Result<UnixSeconds> {
 
 /// An index before which no entry is of this day or later. Times go back a little, so it looks that much earlier.
 fn first_of(log: &Log, day: u32, size: u64) -> Result<u64> {
-    let wanted = (u64::from(day) * DAY).saturating_sub(BACK);
+    let wanted = UnixSeconds::midnight(day).0.saturating_sub(BACK);
     let (mut low, mut high) = (0, size);
     while low < high {
         let middle = low + (high - low) / 2;
@@ -170,16 +169,6 @@ fn first_of(log: &Log, day: u32, size: u64) -> Result<u64> {
     Ok(low)
 }
 
-fn tags_of(log: &Log, entry: &Entry) -> Result<Vec<Tag>> {
-    if let Subjects::Tags(tags) = &entry.draft.subjects {
-        return Ok(tags.clone());
-    }
-    let Some(root) = entry.tag_root else { return Ok(Vec::new()) };
-    let path = format!("tags/{}", data_encoding::HEXLOWER.encode(root.as_bytes()));
-    let list = log.public(&path)?.with_context(|| format!("`{path}` is missing"))?;
-    Ok(list.as_chunks::<16>().0.iter().map(|t| Tag::new(*t)).collect())
-}
-
 fn build(site: &Site, day: u32) -> Result<Built> {
     let (mut pairs, mut inputs) = (Vec::new(), Vec::new());
     for Member { enrolled, log } in site.members.iter().filter(|m| m.enrolled.role == Role::Gateway) {
@@ -188,7 +177,7 @@ fn build(site: &Site, day: u32) -> Result<Built> {
         for leaf in log.entries(from..head.size)? {
             let entry = Entry::decode(&leaf?)?;
             let found = entry.draft.time;
-            if found.0 >= (u64::from(day) + 1) * DAY + BACK {
+            if found.0 >= UnixSeconds::midnight(day.saturating_add(1)).0 + BACK {
                 break;
             }
             if found.day() == day {
@@ -204,7 +193,7 @@ fn build(site: &Site, day: u32) -> Result<Built> {
 /// Builds and records the map of a day.
 fn make(site: &Site, day: u32, is_final: bool) -> Result<()> {
     let Built { map, inputs } = build(site, day)?;
-    let mut days = site.days.lock().map_err(|_| anyhow::anyhow!("the lock of the day maps is poisoned"))?;
+    let mut days = site.days()?;
     let mut calendar = days.calendar.clone();
     if is_final {
         calendar.push(map.record(day))?;
@@ -248,14 +237,14 @@ pub fn interim(site: &Site) -> Result<()> {
 pub(super) fn when_due(site: &Site) -> Result<()> {
     let now = enclave::now().0;
     let (next, interim_at) = {
-        let days = site.days.lock().map_err(|_| anyhow::anyhow!("the lock of the day maps is poisoned"))?;
+        let days = site.days()?;
         (days.calendar.records().last().map(|r| r.day + 1), days.interim_at)
     };
     let day = match next {
         Some(day) => day,
         None => first_day(site)?,
     };
-    if now.0 >= (u64::from(day) + 1) * DAY + SETTLED {
+    if now.0 >= UnixSeconds::midnight(day.saturating_add(1)).0 + SETTLED {
         return make(site, day, true);
     }
     if now.0 >= interim_at + INTERIM {
@@ -285,7 +274,7 @@ impl ReadAt for Stored {
 /// # Errors
 /// When the map cannot be had, or is not the one on record.
 pub fn prove(site: &Site, day: u32, tag: &Tag) -> Result<Answer> {
-    let days = site.days.lock().map_err(|_| anyhow::anyhow!("the lock of the day maps is poisoned"))?;
+    let days = site.days()?;
     let (path, wanted): (PathBuf, Hash) = match (days.calendar.day(day), days.interim()) {
         (Some(record), _) => (days.path(day, true), record.root),
         (None, Some((_, entry))) if entry.day == day => (days.path(day, false), entry.root),

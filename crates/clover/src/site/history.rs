@@ -6,15 +6,12 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use ledger::SecretKey;
 use ledger::checkpoint::Opened;
-use ledger::history::{History, Maps, Period, Proved, Wanted};
+use ledger::history::{History, Maps, Period, Proved, Wanted, day_of};
 use model::SubjectId;
 
 use super::{Site, days};
 use crate::assemble;
 use crate::layout::Layout;
-
-/// Seconds of a day.
-const DAY: u64 = 86_400;
 
 /// The newest checkpoint that the quorum signed, kept beside the site log.
 fn cosigned(site: &Site) -> Result<(String, Opened)> {
@@ -33,7 +30,7 @@ fn proved(site: &Site, index: u64, size: u64) -> Result<Proved> {
 
 /// The maps that the cosigned checkpoint counts.
 fn maps(site: &Site, size: u64) -> Result<Maps> {
-    let days = site.days.lock().map_err(|_| anyhow::anyhow!("the lock of the day maps is poisoned"))?;
+    let days = site.days()?;
     let (anchor, interim) = (days.anchor(), days.interim().map(|(index, _)| index));
     let calendar = days.calendar().clone();
     drop(days);
@@ -70,7 +67,7 @@ pub fn history(
     let (note, opened) = cosigned(site)?;
     let maps = maps(site, opened.checkpoint().head().size)?;
     let today = {
-        let days = site.days.lock().map_err(|_| anyhow::anyhow!("the lock of the day maps is poisoned"))?;
+        let days = site.days()?;
         days.interim().filter(|_| maps.interim.is_some()).map(|(_, entry)| entry.day)
     };
     let first = maps.calendar.records().first().map(|r| r.day).or(today);
@@ -113,7 +110,6 @@ pub fn write(
 ///
 /// # Errors
 /// When the text is no such date.
-pub fn day(text: &str) -> Result<u32, String> {
-    let midnight = model::UnixSeconds::parse(&format!("{text}T00:00:00Z")).map_err(|_| "use YYYY-MM-DD")?;
-    u32::try_from(midnight.0 / DAY).map_err(|_| "use YYYY-MM-DD".to_owned())
+pub fn day(text: &str) -> Result<u32, &'static str> {
+    day_of(text).ok_or("use YYYY-MM-DD")
 }

@@ -4,12 +4,14 @@
 
 use std::collections::HashSet;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use gateway::{Enclave, enclave};
 use ledger::keylog::{self, Release};
 use ledger::{Draft, Entry, EntryKind, Subjects, Submission};
-use model::{FlowId, Tag};
+use model::FlowId;
 use vault::Log;
+
+use super::tags_of;
 
 /// As many crossings as a log's queue holds can be half recorded.
 const CANDIDATES: u64 = 16_384;
@@ -30,7 +32,7 @@ pub fn reconcile(enclave: &Enclave) -> Result<()> {
             flow: entry.draft.flow,
             rulebook: entry.draft.rulebook,
             purpose: entry.draft.purpose,
-            subjects: subjects(log, &entry.draft.subjects, entry.tag_root)?,
+            subjects: Subjects::of(tags_of(log, entry)?),
         };
         if let Some(leaf) = release.encode() {
             let _ = key_log.submit_and_wait(Submission::leaf(leaf))?;
@@ -69,11 +71,4 @@ fn last<T>(log: &Log, read: impl Fn(&[u8]) -> Result<T>) -> Result<Vec<T>> {
 fn newest<T>(all: &[T]) -> impl Iterator<Item = &T> {
     let skip = all.len().saturating_sub(usize::try_from(CANDIDATES).unwrap_or(usize::MAX));
     all.iter().skip(skip)
-}
-
-fn subjects(log: &Log, named: &Subjects, root: Option<ledger::merkle::Hash>) -> Result<Subjects> {
-    let Some(root) = root else { return Ok(named.clone()) };
-    let path = format!("tags/{}", data_encoding::HEXLOWER.encode(root.as_bytes()));
-    let list = log.public(&path)?.context("a tag list is missing")?;
-    Ok(Subjects::of(list.as_chunks::<16>().0.iter().map(|t| Tag::new(*t)).collect()))
 }

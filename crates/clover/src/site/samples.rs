@@ -10,10 +10,10 @@ use gateway::{Enclave, enclave};
 use ledger::detail::Detail;
 use ledger::merkle::{self, Hash, TreeHead};
 use ledger::note::{Note, Verifier};
-use ledger::site::{self, SiteEntry};
+use ledger::site::SiteEntry;
 use ledger::{Entry, sha256};
 
-use super::Site;
+use super::{Site, newest_round};
 
 /// Most entries of one request, and of one minute.
 const COUNT_MAX: u64 = 64;
@@ -99,15 +99,10 @@ impl Samples {
         let own = self.site.log.head()?.head;
         let proof = self.site.log.prove_consistency(wish.head.size, own.size)?;
         merkle::verify_consistency(&proof, &wish.head, &own)?;
-        let from = wish.head.size.saturating_sub(256);
-        for leaf in self.site.log.entries(from..wish.head.size)? {
-            if let SiteEntry::Round { logs } = site::decode(&leaf?)?.entry
-                && logs.iter().any(|l| l.origin == wish.origin && l.size >= wish.to)
-            {
-                return Ok(());
-            }
-        }
-        anyhow::bail!("no round counts the entries")
+        // Sizes never fall from round to round: the newest counts what any does.
+        let round = newest_round(&self.site.log, wish.head.size)?;
+        let counted = round.iter().any(|l| l.origin == wish.origin && l.size >= wish.to);
+        if counted { Ok(()) } else { anyhow::bail!("no round counts the entries") }
     }
 
     fn take(&self, count: u64) -> Result<(), Refusal> {

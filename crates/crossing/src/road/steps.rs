@@ -16,6 +16,7 @@ use transform::pseudonym::derive_key;
 
 use super::Road;
 use crate::identify::Who;
+use crate::inward::upkeep;
 use crate::seal::{Payload, PersonSeal, Recording, SealError, Sealed, SealedRefusal, Sealing, seal_detail};
 use crate::select::Selection;
 use crate::treat::{Keys, TOO_MANY_PEOPLE, Treater};
@@ -219,26 +220,14 @@ fn reason_of(error: &transform::json::JsonError) -> Reason {
 impl Outline {
     fn draft(&self, kind: EntryKind) -> Draft {
         Draft {
-            kind,
             direction: self.direction,
-            time: self.now,
-            flow: self.flow,
-            rulebook: self.rulebook,
             purpose: self.purpose,
             place: self.place,
             destination: self.destination,
-            classes: Vec::new(),
-            treatments: Vec::new(),
-            reason: Reason::None,
-            findings: 0,
-            bytes: 0,
-            rows: 0,
-            detail: Digest::new([0; 32]),
             actor: self.actor,
-            subjects: Subjects::None,
             lane: short_name(self.lane.as_str()),
-            stream: None,
             facts: self.facts.clone(),
+            ..upkeep(kind, self.flow, self.now, self.rulebook)
         }
     }
 

@@ -59,7 +59,7 @@ impl Context<'_> {
 fn history(enclave: &Enclave, keys: &PersonKey, now: UnixSeconds) -> Option<(Vec<u8>, u32)> {
     let listed = enclave.log().listed();
     let days = enclave.since()?.day()..=now.day();
-    let tags = days.rev().map(|day| keys.tags.at(UnixSeconds(u64::from(day) * 86_400)));
+    let tags = days.rev().map(|day| keys.tags.at(UnixSeconds::midnight(day)));
     let indices = enclave.records().entries_of(tags, SHOWN_MAX + 1).ok()?;
     let more = indices.len() > SHOWN_MAX;
     let mut list = Vec::new();
