@@ -20,7 +20,7 @@ use crate::{
     streams::Streams,
     tags::TagLists,
     tree::{Inventory, hex_of},
-    walk::{Follow, Look},
+    walk::{Follow, Look, check_place, readable},
 };
 
 /// How far a clock may be set back between two entries, and be wrong against the site's rounds.
@@ -176,12 +176,7 @@ impl<'s> Follower<'s> {
     }
 
     fn check_place(&mut self, index: u64, header: &Header, report: &mut Report) -> io::Result<()> {
-        if header.gateway != self.gateway {
-            report.entry(Rule::Sequence, index, "it belongs to another gateway");
-        }
-        if header.sequence != index {
-            report.entry(Rule::Sequence, index, format!("it says that it is number {}", header.sequence));
-        }
+        check_place(index, self.gateway, header.gateway, header.sequence, report);
         check_time(index, self.time, header.time, report);
         self.time = Some(header.time);
         self.newest = self.newest.max(header.time);
@@ -257,13 +252,7 @@ impl<'s> Follower<'s> {
 
 impl Follow<Seen> for Follower<'_> {
     fn follow(&mut self, index: u64, seen: Seen, report: &mut Report) -> io::Result<()> {
-        let header = match seen.header {
-            Ok(header) => header,
-            Err(error) => {
-                report.entry(Rule::Header, index, error.to_string());
-                return Ok(());
-            }
-        };
+        let Some(header) = readable(index, seen.header, report) else { return Ok(()) };
         report.refusals += u64::from(header.kind == Kind::Refusal);
         let seen = seen.behind;
         report.decisions += u64::from(seen.decided);

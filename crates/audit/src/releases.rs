@@ -6,8 +6,8 @@ use crate::{
     entries::{check_time, short_id},
     flows::Flows,
     keyleaf::{KEY_LEAF_BYTES, KeyLeaf, KeyLeafError},
-    report::{Report, Rule},
-    walk::{Follow, Look},
+    report::Report,
+    walk::{Follow, Look, check_place, readable},
 };
 
 /// Looks at each release alone.
@@ -45,19 +45,8 @@ impl Follow<Result<KeyLeaf, KeyLeafError>> for ReleaseFollower<'_> {
         seen: Result<KeyLeaf, KeyLeafError>,
         report: &mut Report,
     ) -> io::Result<()> {
-        let leaf = match seen {
-            Ok(leaf) => leaf,
-            Err(error) => {
-                report.entry(Rule::Header, index, error.to_string());
-                return Ok(());
-            }
-        };
-        if leaf.log != self.log {
-            report.entry(Rule::Sequence, index, "it belongs to another log");
-        }
-        if leaf.sequence != index {
-            report.entry(Rule::Sequence, index, format!("it says that it is number {}", leaf.sequence));
-        }
+        let Some(leaf) = readable(index, seen, report) else { return Ok(()) };
+        check_place(index, self.log, leaf.log, leaf.sequence, report);
         check_time(index, self.time, leaf.time, report);
         self.time = Some(leaf.time);
         self.flows.release(self.number, index, &leaf)

@@ -1,7 +1,7 @@
 //! The walk over all bundles of a log: reading, hashing and looking at entries on all processors, following
 //! them in their order on one. While one batch is followed the next is looked at.
 
-use std::{collections::BTreeSet, io, num::NonZeroUsize, ops::Range, thread};
+use std::{collections::BTreeSet, fmt::Display, io, num::NonZeroUsize, ops::Range, thread};
 
 use data_encoding::BASE64;
 
@@ -30,6 +30,21 @@ pub(crate) trait Look: Sync {
 /// What follows from the leaves before.
 pub(crate) trait Follow<S> {
     fn follow(&mut self, index: u64, seen: S, report: &mut Report) -> io::Result<()>;
+}
+
+/// What was seen of a leaf; one that cannot be read is reported and not followed.
+pub(crate) fn readable<T>(index: u64, seen: Result<T, impl Display>, report: &mut Report) -> Option<T> {
+    seen.map_err(|error| report.entry(Rule::Header, index, error.to_string())).ok()
+}
+
+/// Reports a leaf that says another log or another number than those of its place.
+pub(crate) fn check_place(index: u64, own: [u8; 8], log: [u8; 8], sequence: u64, report: &mut Report) {
+    if log != own {
+        report.entry(Rule::Sequence, index, "it belongs to another log");
+    }
+    if sequence != index {
+        report.entry(Rule::Sequence, index, format!("it says that it is number {sequence}"));
+    }
 }
 
 /// A tree to walk over.

@@ -630,6 +630,35 @@ fn tiles_that_are_held_are_served_and_no_other_file() {
 }
 
 #[test]
+fn a_log_cannot_be_enrolled_in_the_place_of_the_mirrors_or_the_watchs_own_files() {
+    for prefix in ["watch/a", "findings.ndjson", "signed"] {
+        let mut site = TestSite::new(12);
+        site.logs[1].prefix = prefix;
+        site.site.leaves.clear();
+        site.enrol();
+        site.round();
+        let server = Server::start(site.publish());
+        let home = Home::new(Some(&server.base()), "");
+        let mirror = home.start();
+        let taken = format!("its prefix `{prefix}` is taken");
+        until("red", || reasons(mirror.address()).contains(&taken));
+        assert!(!home.path("state").join(prefix).join("checkpoint").exists(), "{prefix}");
+    }
+}
+
+#[test]
+fn a_site_cannot_have_the_name_of_the_mirrors_or_the_watchs_own_files() {
+    let home = Home::new(Some("http://127.0.0.1:1"), "");
+    let path = home.path("mirror.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let ours = ["watch", "incidents", "signed", "evidence", "tmp", "site"].map(|name| (name, false));
+    for (name, good) in [("dublin", true)].into_iter().chain(ours) {
+        fs::write(&path, text.replace("[[site]]", &format!("[[site]]\nname = \"{name}\""))).unwrap();
+        assert_eq!(audit::MirrorConfig::read(&path).is_ok(), good, "{name}");
+    }
+}
+
+#[test]
 fn an_address_that_others_can_reach_must_be_said_twice() {
     let home = Home::new(None, STRANGER);
     let path = home.path("mirror.toml");

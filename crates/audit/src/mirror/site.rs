@@ -340,8 +340,9 @@ fn is_right(origin: &str, problems: Vec<String>) -> Result<()> {
     }
 }
 
-/// Names that the mirror itself uses beside the trees of a site.
+/// Names beside the trees of a site that the mirror itself uses, or the watch if its folder is the mirror's.
 pub(crate) fn is_ours(prefix: &str) -> bool {
     let first = prefix.split('/').next().unwrap_or_default();
-    matches!(first, "site" | "signed" | "evidence" | "tmp" | "lock" | "book.json" | "incidents")
+    let own = matches!(first, "site" | "signed" | "evidence" | "tmp" | "lock" | "book.json");
+    own || matches!(first, "incidents" | "watch" | "findings.ndjson")
 }

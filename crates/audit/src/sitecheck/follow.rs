@@ -9,7 +9,7 @@ use crate::{
     note::VerifierKey,
     report::{Place, Report, Rule},
     siteleaf::{DayMapEntry, Enrolled, RoundLine, SITE_LEAF_BYTES_MAX, SiteBody, SiteLeaf, SiteLeafError},
-    walk::{Follow, Look},
+    walk::{Follow, Look, check_place, readable},
 };
 
 /// A longer time without an entry is a gap in the record.
@@ -80,12 +80,7 @@ impl SiteFollower {
     }
 
     fn check_place(&mut self, index: u64, leaf: &SiteLeaf, report: &mut Report) {
-        if leaf.log != self.log {
-            report.entry(Rule::Sequence, index, "it belongs to another log");
-        }
-        if leaf.sequence != index {
-            report.entry(Rule::Sequence, index, format!("it says that it is number {}", leaf.sequence));
-        }
+        check_place(index, self.log, leaf.log, leaf.sequence, report);
         check_time(index, self.time, leaf.time, report);
         let gap = self.time.map_or(0, |before| leaf.time.saturating_sub(before));
         if gap > GAP_SECONDS_MAX {
@@ -169,13 +164,7 @@ impl Follow<Result<SiteLeaf, SiteLeafError>> for SiteFollower {
         seen: Result<SiteLeaf, SiteLeafError>,
         report: &mut Report,
     ) -> io::Result<()> {
-        let leaf = match seen {
-            Ok(leaf) => leaf,
-            Err(error) => {
-                report.entry(Rule::Header, index, error.to_string());
-                return Ok(());
-            }
-        };
+        let Some(leaf) = readable(index, seen, report) else { return Ok(()) };
         self.check_place(index, &leaf, report);
         let time = leaf.time;
         match leaf.body {
