@@ -3,6 +3,7 @@
 //! [`DayMaps::check`] is what a mirror asks before it signs a site log that counts a day-map entry. Memory is
 //! bounded: pairs beyond a number that the caller gives are sorted in files.
 
+mod ahead;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -11,12 +12,15 @@ use std::{io, ops::ControlFlow, path::Path};
 
 use aws_lc_rs::digest::{Context, SHA256};
 
+#[cfg(test)]
+pub(crate) use self::ahead::Work;
+pub(crate) use self::ahead::{Ahead, PAIRS_HELD_AHEAD};
 use self::read::Log;
 use crate::{
     hash::{Frontier, Hash, leaf_hash, root_of, sha256},
     nodes::{NodeError, Nodes},
     report::Rule,
-    runs::{Sorted, Sorter},
+    runs::Sorter,
     siteleaf::DayMapEntry,
     tile::TILE_WIDTH,
     tree::Tree,
@@ -147,6 +151,32 @@ impl DayMaps {
         logs: &[Held<'_>],
         pairs_held: usize,
     ) -> Result<Built, Problem> {
+        self.check_built(entry, time, logs, |sources| build(entry.day, sources, pairs_held))
+    }
+
+    /// Likewise, with what was read ahead.
+    pub(crate) fn check_ahead(
+        &mut self,
+        entry: &DayMapEntry,
+        time: u64,
+        logs: &[Held<'_>],
+        ahead: &mut Ahead,
+    ) -> Result<Built, Problem> {
+        self.check_built(entry, time, logs, |sources| ahead.build(entry.day, sources, PAIRS_HELD))
+    }
+
+    /// The day whose final map comes next.
+    pub(crate) fn next_day(&self, logs: &[Held<'_>]) -> Result<Option<u64>, Problem> {
+        self.next.map_or_else(|| first_day(logs), |day| Ok(Some(day)))
+    }
+
+    fn check_built(
+        &mut self,
+        entry: &DayMapEntry,
+        time: u64,
+        logs: &[Held<'_>],
+        build: impl FnOnce(&[Source<'_>]) -> Result<Built, Problem>,
+    ) -> Result<Built, Problem> {
         self.order(entry, time, logs)?;
         inputs(entry, logs)?;
         let sources: Vec<_> = entry
@@ -160,7 +190,7 @@ impl DayMaps {
                 to: input.to,
             })
             .collect();
-        let built = build(entry.day, &sources, pairs_held)?;
+        let built = build(&sources)?;
         same(entry, &built)?;
         for (source, log) in sources.iter().zip(logs) {
             let end = if entry.is_final { log.size } else { source.to };
@@ -244,19 +274,13 @@ fn same(entry: &DayMapEntry, built: &Built) -> Result<(), Problem> {
 /// Builds the map of `day` from the entries in the ranges of `sources`, with so many pairs in memory.
 pub(crate) fn build(day: u64, sources: &[Source<'_>], pairs_held: usize) -> Result<Built, Problem> {
     let mut sorter = Sorter::new(pairs_held);
-    let mut sentinels = 0;
     for source in sources {
         let log = Log::new(Tree::new(source.folder), source.origin);
         let gateway = log.gateway();
         log.each(source.from, source.to, |header, _| {
             if header.time / DAY_SECONDS == day {
                 log.tags(&header, |tag| {
-                    let tag = u128::from_be_bytes(tag);
-                    if tag == 0 || tag == u128::MAX {
-                        sentinels += 1;
-                        return Ok(());
-                    }
-                    let pair = Pair { tag, gateway, index: header.sequence };
+                    let pair = Pair { tag: u128::from_be_bytes(tag), gateway, index: header.sequence };
                     sorter.push(pair.to_bytes()).map_err(Problem::Sort)
                 })?;
             }
@@ -264,17 +288,16 @@ pub(crate) fn build(day: u64, sources: &[Source<'_>], pairs_held: usize) -> Resu
         })?;
     }
     let sorted = sorter.finish().map_err(Problem::Sort)?;
-    let built = fold(sorted).map_err(Problem::Sort)?;
-    Ok(Built { sentinels, ..built })
+    fold(sorted.map(|pair| pair.map(|pair| Pair::from_bytes(&pair)))).map_err(Problem::Sort)
 }
 
-/// The map of sorted pairs.
-fn fold(sorted: Sorted<PAIR_BYTES>) -> io::Result<Built> {
+/// The map of sorted pairs, one of which may stand there twice.
+fn fold(sorted: impl Iterator<Item = io::Result<Pair>>) -> io::Result<Built> {
     let mut map = Map::default();
     map.sentinel(0);
     let mut list: Option<List> = None;
     for pair in sorted {
-        let pair = Pair::from_bytes(&pair?);
+        let pair = pair?;
         match &mut list {
             Some(list) if list.tag == pair.tag => list.add(&pair),
             other => {
@@ -288,7 +311,7 @@ fn fold(sorted: Sorted<PAIR_BYTES>) -> io::Result<Built> {
         map.list(done)?;
     }
     map.sentinel(u128::MAX);
-    Ok(Built { root: map.frontier.root(), tags: map.tags, pairs: map.pairs, sentinels: 0 })
+    Ok(Built { root: map.frontier.root(), tags: map.tags, pairs: map.pairs, sentinels: map.sentinels })
 }
 
 const PAIR_BYTES: usize = 32;
@@ -324,6 +347,7 @@ struct Map {
     frontier: Frontier,
     tags: u64,
     pairs: u64,
+    sentinels: u64,
     scratch: Vec<u8>,
 }
 
@@ -334,6 +358,10 @@ impl Map {
     }
 
     fn list(&mut self, list: List) -> io::Result<()> {
+        if list.tag == 0 || list.tag == u128::MAX {
+            self.sentinels += list.pairs;
+            return Ok(());
+        }
         let count = u32::try_from(list.pairs)
             .map_err(|_| io::Error::other("a tag stands in more entries than a leaf can count"))?;
         let mut hash = [0; 32];

@@ -7,7 +7,9 @@ use std::{
     cmp::Reverse,
     collections::BinaryHeap,
     fs::File,
-    io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write},
+    io::{self, BufReader, BufWriter, Read, Write},
+    os::unix::fs::FileExt as _,
+    sync::Arc,
 };
 
 /// So many runs are merged into one before the next is begun.
@@ -18,7 +20,7 @@ const BUFFER_BYTES: usize = 1 << 16;
 pub(crate) struct Sorter<const N: usize> {
     records_max: usize,
     held: Vec<[u8; N]>,
-    runs: Vec<File>,
+    runs: Vec<Arc<File>>,
 }
 
 impl<const N: usize> Sorter<N> {
@@ -46,10 +48,19 @@ impl<const N: usize> Sorter<N> {
     pub(crate) fn finish(mut self) -> io::Result<Sorted<N>> {
         self.held.sort_unstable();
         let mut sources: Vec<Source<N>> = vec![Source::Memory(self.held.into_iter())];
-        for run in self.runs {
-            sources.push(Source::File(BufReader::with_capacity(BUFFER_BYTES, run)));
-        }
+        sources.extend(self.runs.into_iter().map(Source::of));
         Sorted::new(sources)
+    }
+
+    /// All records so far, ascending; more may be added later. What is in memory becomes a run.
+    ///
+    /// # Errors
+    /// If a run cannot be written or read.
+    pub(crate) fn sorted(&mut self) -> io::Result<Sorted<N>> {
+        if !self.held.is_empty() {
+            self.spill()?;
+        }
+        Sorted::new(self.runs.iter().cloned().map(Source::of).collect())
     }
 
     /// How many runs lie on the disk.
@@ -64,32 +75,45 @@ impl<const N: usize> Sorter<N> {
         self.runs.push(write_run(held)?);
         self.held.clear();
         if self.runs.len() >= FAN_IN {
-            let sources: Vec<Source<N>> = std::mem::take(&mut self.runs)
-                .into_iter()
-                .map(|run| Source::File(BufReader::with_capacity(BUFFER_BYTES, run)))
-                .collect();
-            self.runs.push(write_run(Sorted::new(sources)?)?);
+            let merged = write_run(Sorted::<N>::new(self.runs.iter().cloned().map(Source::of).collect())?)?;
+            self.runs = vec![merged];
         }
         Ok(())
     }
 }
 
-fn write_run<const N: usize>(records: impl Iterator<Item = io::Result<[u8; N]>>) -> io::Result<File> {
+fn write_run<const N: usize>(records: impl Iterator<Item = io::Result<[u8; N]>>) -> io::Result<Arc<File>> {
     let mut out = BufWriter::with_capacity(BUFFER_BYTES, tempfile::tempfile()?);
     for record in records {
         out.write_all(&record?)?;
     }
-    let mut file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
-    file.seek(SeekFrom::Start(0))?;
-    Ok(file)
+    Ok(Arc::new(out.into_inner().map_err(io::IntoInnerError::into_error)?))
+}
+
+/// A run from its beginning; others may read it at the same time.
+struct Run {
+    file: Arc<File>,
+    offset: u64,
+}
+
+impl Read for Run {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buffer, self.offset)?;
+        self.offset += read as u64;
+        Ok(read)
+    }
 }
 
 enum Source<const N: usize> {
     Memory(std::vec::IntoIter<[u8; N]>),
-    File(BufReader<File>),
+    File(BufReader<Run>),
 }
 
 impl<const N: usize> Source<N> {
+    fn of(file: Arc<File>) -> Self {
+        Self::File(BufReader::with_capacity(BUFFER_BYTES, Run { file, offset: 0 }))
+    }
+
     fn next(&mut self) -> io::Result<Option<[u8; N]>> {
         match self {
             Self::Memory(records) => Ok(records.next()),
@@ -157,6 +181,22 @@ mod tests {
             let sorted: Vec<_> = sorter.finish().unwrap().map(Result::unwrap).collect();
             records.sort_unstable();
             prop_assert_eq!(sorted, records);
+        }
+
+        #[test]
+        fn records_so_far_come_back_ascending_as_often_as_they_are_asked_for(
+            parts in prop::collection::vec(prop::collection::vec(any::<[u8; 3]>(), 0..20), 0..80), held in 0_usize..40,
+        ) {
+            let (mut sorter, mut all) = (Sorter::new(held), Vec::new());
+            for part in parts {
+                part.iter().for_each(|record| sorter.push(*record).unwrap());
+                all.extend(part);
+                all.sort_unstable();
+                let (first, second) = (sorter.sorted().unwrap(), sorter.sorted().unwrap());
+                prop_assert!(first.map(Result::unwrap).eq(all.iter().copied()));
+                prop_assert!(second.map(Result::unwrap).eq(all.iter().copied()));
+                prop_assert!(sorter.runs() < FAN_IN);
+            }
         }
     }
 }

@@ -14,20 +14,20 @@ fn by_the_page(day: u64, logs: &[(&str, &[Small], u64, u64)]) -> Built {
     Built { root: map.root(), tags: map.tags(), pairs: map.pairs(), sentinels: 0 }
 }
 
-struct Site {
+pub(super) struct Site {
     folder: TempDir,
     logs: [Vec<Small>; 2],
     roots: [Hash; 2],
 }
 
 impl Site {
-    fn new(logs: [Vec<Small>; 2]) -> Self {
+    pub(super) fn new(logs: [Vec<Small>; 2]) -> Self {
         let folder = TempDir::new().unwrap();
         let roots = [0, 1].map(|n| publish_gateway(&folder.path().join(n.to_string()), ORIGINS[n], &logs[n]));
         Self { folder, logs, roots }
     }
 
-    fn folders(&self) -> [PathBuf; 2] {
+    pub(super) fn folders(&self) -> [PathBuf; 2] {
         [0, 1].map(|n| self.folder.path().join(n.to_string()))
     }
 
@@ -42,17 +42,17 @@ impl Site {
         build(day, &sources, held_max)
     }
 
-    fn honest(&self, day: u64, ranges: [(u64, u64); 2]) -> Built {
+    pub(super) fn honest(&self, day: u64, ranges: [(u64, u64); 2]) -> Built {
         let log = |n: usize| (ORIGINS[n], &*self.logs[n], ranges[n].0, ranges[n].1);
         by_the_page(day, &[log(0), log(1)])
     }
 
-    fn all(&self) -> [(u64, u64); 2] {
+    pub(super) fn all(&self) -> [(u64, u64); 2] {
         [0, 1].map(|n| (0, self.logs[n].len() as u64))
     }
 
     /// An honest final entry over whole logs, after `before`.
-    fn entry(&self, day: u64, before: &DayMaps) -> DayMapEntry {
+    pub(super) fn entry(&self, day: u64, before: &DayMaps) -> DayMapEntry {
         let built = self.honest(day, self.all());
         let mut after = before.clone();
         let mut entry = DayMapEntry {

@@ -3,17 +3,21 @@
 //! An entry is *checked* when all that it says has been compared with the entries that the mirror holds. A
 //! checkpoint of the site log is cosigned only when every entry that it counts is checked.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     bundle::split_leaves,
-    daymap::{self, DayMaps, PAIRS_HELD, Problem},
-    nodes::{NodeError, Nodes},
+    daymap::{self, Ahead, DayMaps, Problem},
+    nodes::{NodeError, Nodes, read_tile},
     siteleaf::{DayMapEntry, Enrolled, Role, RoundLine, SITE_LEAF_BYTES_MAX, SiteBody, SiteLeaf},
     tile::{Level, TILE_WIDTH, Tile},
-    tree::{ReadError, Tree, hex, hex_of},
+    tree::{Tree, hex, hex_of},
 };
 
 /// Longer between two entries is a gap in the record (`docs/formats/site-log.md`).
@@ -138,24 +142,41 @@ impl Book {
         serde_json::to_vec(self).map_err(|error| BookError::Unreadable(error.to_string()))
     }
 
-    /// Checks the entries from where it stands up to `size`, until something has to be done.
+    /// The day whose final map comes next, and the gateways whose entries it counts.
+    pub(crate) fn coming<'t>(
+        &self,
+        trees: &'t Trees,
+    ) -> Result<Option<(u64, Vec<daymap::Held<'t>>)>, Problem> {
+        let held = self.gateways(trees);
+        Ok(self.maps.next_day(&held)?.map(|day| (day, held)))
+    }
+
+    fn gateways<'t>(&self, trees: &'t Trees) -> Vec<daymap::Held<'t>> {
+        let gateways = self.enrolled.iter().filter(|(_, member)| member.gateway);
+        let held = gateways.filter_map(|(origin, _)| trees.get_key_value(origin));
+        held.map(|(origin, held)| daymap::Held { origin, folder: &held.folder, size: held.size }).collect()
+    }
+
+    /// Checks the entries from where it stands up to `size`, until something has to be done. Day maps are built again
+    /// with what was read ahead, or not at all.
     pub(crate) fn read(
         &mut self,
         site: &Tree,
         size: u64,
         trees: &Trees,
-        maps: bool,
+        ahead: Option<&Mutex<Ahead>>,
     ) -> Result<Stop, BookError> {
-        let mut reading = Reading { nodes: BTreeMap::new(), trees, maps };
+        let mut reading = Reading { nodes: BTreeMap::new(), trees, ahead };
         while self.next < size {
             let index = self.next / TILE_WIDTH;
             let width = (size - index * TILE_WIDTH).min(TILE_WIDTH);
             let mut bytes = Vec::new();
             let tile = Tile { level: Level::Entries, index, width };
-            site.read_tile(&tile, BUNDLE_BYTES_MAX, &mut bytes).map_err(|error| unreadable(&tile, &error))?;
-            let leaves = split_leaves(&bytes, width, SITE_LEAF_BYTES_MAX).map_err(BookError::Unreadable)?;
-            let skip = usize::try_from(self.next % TILE_WIDTH).unwrap_or(usize::MAX);
-            for leaf in leaves.into_iter().skip(skip) {
+            // The log may be held further than it is checked now.
+            let held = read_tile(site, &tile, BUNDLE_BYTES_MAX, &mut bytes)?;
+            let leaves = split_leaves(&bytes, held, SITE_LEAF_BYTES_MAX).map_err(BookError::Unreadable)?;
+            let place = |index: u64| usize::try_from(index).unwrap_or(usize::MAX);
+            for leaf in leaves.into_iter().take(place(width)).skip(place(self.next % TILE_WIDTH)) {
                 let stop = self.entry(leaf, &mut reading)?;
                 if !matches!(stop, Some(Stop::Behind { .. })) {
                     self.next += 1;
@@ -244,10 +265,11 @@ impl Book {
                 return Ok(Some(stop));
             }
         }
-        let gateways = self.enrolled.iter().filter(|(_, member)| member.gateway);
-        let held: Vec<_> = gateways.filter_map(|(origin, _)| reading.held(origin)).collect();
-        let checked =
-            if reading.maps { self.maps.check(map, time, &held, PAIRS_HELD).map(drop) } else { Ok(()) };
+        let held = self.gateways(reading.trees);
+        let checked = reading.ahead.map_or(Ok(()), |ahead| {
+            let mut ahead = ahead.lock().unwrap_or_else(PoisonError::into_inner);
+            self.maps.check_ahead(map, time, &held, &mut ahead).map(drop)
+        });
         let wrong = match checked {
             Ok(()) => None,
             Err(problem) if problem.rule().is_none() => return Err(BookError::Map(problem)),
@@ -277,7 +299,7 @@ impl Book {
 struct Reading<'t> {
     nodes: BTreeMap<&'t str, Nodes<'t>>,
     trees: &'t Trees,
-    maps: bool,
+    ahead: Option<&'t Mutex<Ahead>>,
 }
 
 impl<'t> Reading<'t> {
@@ -287,23 +309,9 @@ impl<'t> Reading<'t> {
         (!held).then(|| Stop::Behind { origin: origin.to_owned(), size })
     }
 
-    fn held(&self, origin: &str) -> Option<daymap::Held<'t>> {
-        let (origin, held) = self.trees.get_key_value(origin)?;
-        Some(daymap::Held { origin, folder: &held.folder, size: held.size })
-    }
-
     fn root_at(&mut self, origin: &str, size: u64) -> Result<Option<crate::hash::Hash>, BookError> {
         let Some((origin, held)) = self.trees.get_key_value(origin) else { return Ok(None) };
         let nodes = self.nodes.entry(origin).or_insert_with(|| Nodes::new(&held.tree));
         Ok(Some(nodes.root_at(size)?))
     }
-}
-
-fn unreadable(tile: &Tile, error: &ReadError) -> BookError {
-    let why = match error {
-        ReadError::Missing => "is missing".to_owned(),
-        ReadError::TooLong => "is longer than it may be".to_owned(),
-        ReadError::Unreadable(error) => format!("cannot be read: {error}"),
-    };
-    BookError::Unreadable(format!("`{tile}` {why}"))
 }

@@ -18,12 +18,23 @@ use super::{
     follow::{FollowError, Followed, Surroundings, Target},
     structure::Kind,
 };
-use crate::{checkpoint::Checkpoint, durable, note::VerifierKey, siteleaf::SITE_PREFIX, tree::Tree};
+use crate::{
+    checkpoint::Checkpoint,
+    daymap::{Ahead, PAIRS_HELD_AHEAD, Problem},
+    durable,
+    note::VerifierKey,
+    siteleaf::SITE_PREFIX,
+    tree::Tree,
+};
 
 /// Between two looks at a checkpoint.
 const POLL: Duration = Duration::from_millis(250);
 /// Between two savings of the book.
 const SAVE: Duration = Duration::from_secs(5);
+/// Entries of each log that are read ahead in one go: about as long does a check of a day map wait.
+const AHEAD_ENTRIES: u64 = 1 << 16;
+/// So many entries of the site log are checked soon; with more to check no map is begun ahead, since many days may be among them.
+const SOON: u64 = 300;
 
 /// A site that the mirror follows.
 pub(crate) struct Site {
@@ -39,8 +50,8 @@ pub(crate) struct Site {
     reader: AsyncMutex<Reader>,
     /// What the book says, for those who do not want to wait for it.
     read: Mutex<Read>,
-    /// Whether day maps are built again.
-    pub(crate) maps: bool,
+    /// What was read ahead of the day map that comes next; absent if day maps are not built again.
+    ahead: Option<Mutex<Ahead>>,
 }
 
 /// How far the site log is checked, and who is enrolled.
@@ -98,13 +109,18 @@ impl Site {
             unchecked: Mutex::new(None),
             reader: AsyncMutex::new(Reader { book, saved: Instant::now() }),
             read: Mutex::new(Read::default()),
-            maps,
+            ahead: maps.then(|| Mutex::new(Ahead::new(PAIRS_HELD_AHEAD))),
         };
         if let Ok(reader) = site.reader.try_lock() {
             site.enrol(&reader.book)?;
             site.note(&reader.book, None);
         }
         Ok(site)
+    }
+
+    /// Whether day maps are built again.
+    pub(crate) fn maps(&self) -> bool {
+        self.ahead.is_some()
     }
 
     /// The logs that are followed now.
@@ -145,7 +161,11 @@ impl Site {
     /// that takes its time, holds up no other.
     pub(crate) async fn run(self: Arc<Self>) {
         let mut workers: BTreeMap<String, JoinHandle<()>> = BTreeMap::new();
+        let mut ahead = tokio::spawn(Arc::clone(&self).read_ahead());
         loop {
+            if ahead.is_finished() {
+                ahead = tokio::spawn(Arc::clone(&self).read_ahead());
+            }
             // One that fell over is a fault of ours, and the log is not left alone for it.
             workers.retain(|_, worker| !worker.is_finished());
             // A log that is enrolled no more may still have entries that rounds before it say.
@@ -157,6 +177,35 @@ impl Site {
             self.unchecked(Instant::now());
             sleep(POLL).await;
         }
+    }
+
+    /// Reads the entries of the day whose map comes next as they come, until the process ends.
+    async fn read_ahead(self: Arc<Self>) {
+        loop {
+            let busy = self.read_some_ahead().await;
+            // What is no good is found again, and told, by who checks the map.
+            if !busy.unwrap_or(false) {
+                sleep(POLL).await;
+            }
+        }
+    }
+
+    async fn read_some_ahead(self: &Arc<Self>) -> Result<bool> {
+        let soon = self.log.head().size.saturating_sub(self.read().checked) <= SOON;
+        if !soon || !self.maps() {
+            return Ok(false);
+        }
+        let (site, book) = (Arc::clone(self), self.reader.lock().await.book.clone());
+        let read = move || {
+            let trees = site.trees();
+            let Some(ahead) = &site.ahead else { return Ok(false) };
+            let Some((day, logs)) = book.coming(&trees)? else { return Ok(false) };
+            let mut ahead = ahead.lock().unwrap_or_else(PoisonError::into_inner);
+            ahead.collect(day, &logs, AHEAD_ENTRIES)
+        };
+        let read: std::result::Result<bool, Problem> =
+            spawn_blocking(read).await.map_err(|_| SiteError::Stopped)?;
+        Ok(read.map_err(BookError::Map)?)
     }
 
     /// Checks the site log as far as possible.
@@ -252,13 +301,16 @@ impl Site {
     }
 
     fn read_on(&self, book: &mut Book, size: u64) -> Result<Stop> {
+        let site = Tree::new(&self.log.folder);
+        Ok(book.read(&site, size.min(self.log.head().size), &self.trees(), self.ahead.as_ref())?)
+    }
+
+    fn trees(&self) -> Trees {
         let held = |log: &Arc<Followed>| {
             let (folder, size) = (log.folder.clone(), log.head().size);
             (log.origin.clone(), Held { tree: Tree::new(&folder), folder, size })
         };
-        let trees: Trees = self.members().iter().map(held).collect();
-        let site = Tree::new(&self.log.folder);
-        Ok(book.read(&site, size.min(self.log.head().size), &trees, self.maps)?)
+        self.members().iter().map(held).collect()
     }
 
     /// Small and rare enough to be written here; a lost one costs reading the site log again.
@@ -346,3 +398,6 @@ pub(crate) fn is_ours(prefix: &str) -> bool {
     let own = matches!(first, "site" | "signed" | "evidence" | "tmp" | "lock" | "book.json");
     own || matches!(first, "incidents" | "watch" | "findings.ndjson")
 }
+
+#[cfg(test)]
+mod tests;

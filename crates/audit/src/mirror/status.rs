@@ -120,7 +120,7 @@ pub(crate) fn of_site(site: &Site, now: Instant, reasons: &mut Vec<String>) -> S
         base: site.base.clone(),
         site: own,
         checked: read.checked,
-        maps_checked: site.maps,
+        maps_checked: site.maps(),
         gaps: read.gaps,
         round_seconds: age.map(|age| age.as_secs()),
         logs,
