@@ -3,19 +3,20 @@
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, fmt, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf, thread};
 
 use serde::Serialize;
 
 use crate::{
     bundle::{BUNDLE_BYTES_MAX, ENTRY_BYTES_MAX},
+    checkpoint::Checkpoint,
     daymap::{DAY_SECONDS, DayMaps, Held, PAIRS_HELD},
     header::Header,
     history::date,
     note::VerifierKey,
     report::Rule,
     siteleaf::{DayMapEntry, Enrolled, Role, SiteBody},
-    sitelog::{FolderError, Site},
+    sitelog::{FolderError, MirroredLog, Site},
 };
 
 /// What to check.
@@ -87,19 +88,29 @@ impl fmt::Display for MapReport {
 
 /// Builds every day map that the site log names from the mirrored entries, and compares.
 ///
-/// First every gateway's entries are checked to be those of its signed checkpoint.
+/// Every gateway's entries are checked to be those of its signed checkpoint, on another thread: if they are not, there is
+/// no report.
 ///
 /// # Errors
 /// If the mirror cannot be read, or its site log is not what the key signed.
 pub fn check_maps(options: &MapOptions) -> Result<MapReport, FolderError> {
     let site = Site::open(&options.mirror, &options.site)?;
     let entries = day_map_entries(&site)?;
-    let mut report = MapReport::default();
-    let logs = read_logs(&site, &entries, options.day, &mut report)?;
-    let mut maps = DayMaps::default();
-    for entry in &entries {
-        let wanted = options.day.is_none_or(|day| day == entry.map.day);
-        if !wanted {
+    let logs = open_logs(&site, &entries)?;
+    thread::scope(|scope| {
+        let check = || check_entries(&entries, &logs, options.day);
+        let maps = scope.spawn(check);
+        let findings = read_logs(&logs, &entries, options.day);
+        // A thread that dies leaves its work to this one.
+        let maps = maps.join().unwrap_or_else(|_| check());
+        Ok(MapReport { maps, findings: findings? })
+    })
+}
+
+fn check_entries(entries: &[Written], logs: &BTreeMap<String, MirrorLog>, day: Option<u64>) -> Vec<MapLine> {
+    let (mut lines, mut maps) = (Vec::new(), DayMaps::default());
+    for entry in entries {
+        if day.is_some_and(|day| day != entry.map.day) {
             maps.accept(&entry.map);
             continue;
         }
@@ -116,17 +127,17 @@ pub fn check_maps(options: &MapOptions) -> Result<MapReport, FolderError> {
         match maps.check(&entry.map, entry.time, &held.collect::<Vec<_>>(), PAIRS_HELD) {
             Ok(built) if built.sentinels > 0 => {
                 let text = format!("{} entries carry the tag of a sentinel", built.sentinels);
-                report.maps.push(line(Some(Rule::DayMap), Some(text)));
+                lines.push(line(Some(Rule::DayMap), Some(text)));
             }
-            Ok(_) => report.maps.push(line(None, None)),
+            Ok(_) => lines.push(line(None, None)),
             Err(problem) => {
-                report.maps.push(line(problem.rule(), Some(problem.to_string())));
+                lines.push(line(problem.rule(), Some(problem.to_string())));
                 // What follows is judged as if this had been right: one lie is one finding.
                 maps.accept(&entry.map);
             }
         }
     }
-    Ok(report)
+    lines
 }
 
 /// A day-map entry, and what held when it was written.
@@ -159,36 +170,43 @@ fn day_map_entries(site: &Site) -> Result<Vec<Written>, FolderError> {
     Ok(entries)
 }
 
-/// A gateway's log that was checked from its first entry to its last.
+/// A gateway's log under its checkpoint.
 struct MirrorLog {
-    origin: String,
     folder: PathBuf,
-    size: u64,
+    log: MirroredLog,
 }
 
 impl MirrorLog {
     fn held(&self) -> Held<'_> {
-        Held { origin: &self.origin, folder: &self.folder, size: self.size }
+        let Checkpoint { origin, size, .. } = &self.log.checkpoint;
+        Held { origin, folder: &self.folder, size: *size }
     }
 }
 
-fn read_logs(
-    site: &Site,
-    entries: &[Written],
-    day: Option<u64>,
-    report: &mut MapReport,
-) -> Result<BTreeMap<String, MirrorLog>, FolderError> {
+fn open_logs(site: &Site, entries: &[Written]) -> Result<BTreeMap<String, MirrorLog>, FolderError> {
     let mut logs = BTreeMap::new();
     for enrolled in entries.iter().flat_map(|entry| &entry.enrolled) {
-        if logs.contains_key(&enrolled.origin) {
-            continue;
+        if !logs.contains_key(&enrolled.origin) {
+            let log = MirrorLog { folder: site.folder_of(enrolled), log: site.open_log(enrolled)? };
+            logs.insert(enrolled.origin.clone(), log);
         }
-        let ranges = final_ranges(entries, &enrolled.origin, day);
-        let log = site.open_log(enrolled)?;
-        let origin = enrolled.origin.escape_debug();
-        log.each(BUNDLE_BYTES_MAX, ENTRY_BYTES_MAX, |index, leaf| {
+    }
+    Ok(logs)
+}
+
+/// Checks every log from its first entry to its last.
+fn read_logs(
+    logs: &BTreeMap<String, MirrorLog>,
+    entries: &[Written],
+    day: Option<u64>,
+) -> Result<Vec<String>, FolderError> {
+    let mut findings = Vec::new();
+    for (origin, log) in logs {
+        let ranges = final_ranges(entries, origin, day);
+        let origin = origin.escape_debug();
+        log.log.each(BUNDLE_BYTES_MAX, ENTRY_BYTES_MAX, |index, leaf| {
             let Ok((header, _)) = Header::parse(leaf) else {
-                report.findings.push(format!(
+                findings.push(format!(
                     "finding[{}]: entry {index} of `{origin}` is refused",
                     Rule::Header.code()
                 ));
@@ -201,15 +219,12 @@ fn read_logs(
                 let text = format!(
                     "finding[{code}]: entry {index} of `{origin}` is of {day} and outside of its final map"
                 );
-                report.findings.push(text);
+                findings.push(text);
             }
             Ok(())
         })?;
-        let size = log.checkpoint.size;
-        let mirrored = MirrorLog { origin: enrolled.origin.clone(), folder: site.folder_of(enrolled), size };
-        logs.insert(enrolled.origin.clone(), mirrored);
     }
-    Ok(logs)
+    Ok(findings)
 }
 
 /// For each day with a final map, the range that it read of this log.
