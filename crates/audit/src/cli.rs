@@ -20,7 +20,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use audit::{VerifierKey, verify_proof};
+use audit::{Parties, VerifierKey, verify_proof};
 use clap::{Args, Parser, Subcommand};
 
 /// Something does not hold.
@@ -152,5 +152,11 @@ fn key(path: &Path) -> Result<VerifierKey, Failure> {
     let text = String::from_utf8_lossy(&bytes);
     VerifierKey::parse(&text)
         .with_context(|| format!("cannot use the key in `{}`", path.display()))
+        .map_err(|error| Failure(CONFIG, error))
+}
+
+fn parties(path: &Path) -> Result<Parties, Failure> {
+    Parties::read(path)
+        .with_context(|| format!("cannot use `{}`", path.display()))
         .map_err(|error| Failure(CONFIG, error))
 }

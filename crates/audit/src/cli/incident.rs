@@ -7,12 +7,12 @@ use std::{
 
 use anyhow::anyhow;
 use audit::{
-    ActionKind, Clock, Incident, IncidentError, Incidents, KeyKind, Opening, Parties, Reference, Severity,
-    SigningKey, newest_site_time,
+    ActionKind, Clock, Incident, IncidentError, Incidents, KeyKind, Opening, Reference, Severity, SigningKey,
+    newest_site_time,
 };
 use clap::{Args, Subcommand};
 
-use super::{CONFIG, FINDINGS, Failure, NO_INPUT, NO_OUTPUT, USAGE, key, watch::wall};
+use super::{CONFIG, FINDINGS, Failure, NO_INPUT, NO_OUTPUT, USAGE, key, parties, watch::wall};
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -208,8 +208,7 @@ fn run_show(show: &Show) -> Result<u8, Failure> {
 
 impl Place {
     fn open(&self) -> Result<(Incidents, Clock), Failure> {
-        let parties = Parties::read(&self.parties).map_err(|error| Failure(CONFIG, error.into()))?;
-        let incidents = Incidents::at(&self.folder, parties).map_err(failure)?;
+        let incidents = Incidents::at(&self.folder, parties(&self.parties)?).map_err(failure)?;
         let ledger = match (&self.mirror, &self.site_vkey) {
             (Some(mirror), Some(vkey)) => Some(site_time(mirror, vkey)?),
             _ => None,

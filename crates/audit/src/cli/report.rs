@@ -7,10 +7,10 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
-use audit::{Parties, PeriodError, PeriodOptions, day_of_date, report_page, report_period};
+use audit::{PeriodError, PeriodOptions, day_of_date, report_page, report_period};
 use clap::Args;
 
-use super::{CONFIG, FINDINGS, Failure, NO_INPUT, NO_OUTPUT, USAGE, key};
+use super::{FINDINGS, Failure, NO_INPUT, NO_OUTPUT, USAGE, key, parties};
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -56,10 +56,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Failure> {
         _ => None,
     };
     let watch = match (&arguments.watch, &arguments.parties) {
-        (Some(folder), Some(parties)) => {
-            let parties = Parties::read(parties).map_err(|error| Failure(CONFIG, error.into()))?;
-            Some((folder.clone(), parties))
-        }
+        (Some(folder), Some(list)) => Some((folder.clone(), parties(list)?)),
         _ => None,
     };
     let options = PeriodOptions {
