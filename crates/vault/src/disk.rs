@@ -67,6 +67,21 @@ pub trait Disk: Send + Sync {
     fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
 }
 
+/// Replaces a file of its own, durably: afterwards it is the old one or the new one, whatever happens, and the new one
+/// once this has returned. Two of these on one file must not run at a time.
+///
+/// # Errors
+/// What the file system says; the old file may be there still.
+pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let part = path.with_extension("part");
+    let mut file = File::create(&part)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&part, path)?;
+    let folder = path.parent().filter(|f| !f.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
 /// A folder of the real file system, locked against a second process.
 #[derive(Debug)]
 pub struct Folder {

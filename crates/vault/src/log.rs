@@ -35,7 +35,7 @@ use tokio::sync::oneshot;
 use crate::disk::Disk;
 
 pub use journal::{Journal, Opened, Past};
-pub use postgres::{Postgres, PostgresError, Timeouts};
+pub use postgres::{Database, Postgres, PostgresError, Timeouts};
 pub use read::Published;
 pub use rebuild::{Rebuilt, rebuild};
 pub use segments::Segments;
@@ -209,7 +209,7 @@ impl Explain for LogError {
     fn fix(&self) -> &'static str {
         match self {
             Self::Database(_) => {
-                "see that the ledger's database answers, on this machine, and flushes what it confirms"
+                "see that [ledger.postgres] names the database of this log, that it answers, and that it flushes what it confirms"
             }
             _ => {
                 "restore the ledger folder from a copy that is not older than the last checkpoint; `clover init` makes a new one"
