@@ -59,6 +59,7 @@ mod tags;
 #[cfg(test)]
 mod testsite;
 mod tile;
+mod tls;
 mod tree;
 mod verify;
 mod walk;

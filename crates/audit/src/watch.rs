@@ -217,7 +217,7 @@ impl Watch {
     #[must_use]
     pub fn coverage(&self) -> Option<Vec<String>> {
         let base = self.config.status.as_ref()?;
-        Some(match mirror_status(base) {
+        Some(match mirror_status(base, self.config.status_ca.as_deref()) {
             Ok(status) if status.coverage == Coverage::Green => Vec::new(),
             Ok(status) => status.reasons,
             Err(error) => vec![format!("the mirror does not say its status: {error}")],

@@ -638,4 +638,58 @@ fn an_address_that_others_can_reach_must_be_said_twice() {
     assert!(matches!(audit::MirrorConfig::read(&path), Err(audit::ConfigError::Cleartext(_))));
     fs::write(&path, format!("cleartext = true\n{text}")).unwrap();
     assert!(audit::MirrorConfig::read(&path).is_ok());
+    // Over TLS anybody may reach it.
+    let home = Home::new(None, &format!("{STRANGER}{TLS}"));
+    shown(&home, "localhost");
+    let path = home.path("mirror.toml");
+    let text = fs::read_to_string(&path).unwrap().replace("127.0.0.1:0", "0.0.0.0:0");
+    fs::write(&path, &text).unwrap();
+    assert!(audit::MirrorConfig::read(&path).is_ok());
+    fs::remove_file(home.path("shown.key")).unwrap();
+    assert!(matches!(audit::MirrorConfig::read(&path), Err(audit::ConfigError::Certificate(..))));
+}
+
+const TLS: &str = "[tls]\ncertificate_file = \"shown.pem\"\nkey_file = \"shown.key\"\n";
+
+/// Gives the mirror a certificate for a name, and those who ask it its authority in `ca.pem`.
+fn shown(home: &Home, name: &str) {
+    let (key, mut params) = (rcgen::KeyPair::generate().unwrap(), rcgen::CertificateParams::default());
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    // Two authorities of one name would be told apart by their signatures only.
+    let authority = format!("authority {:?}", key.public_key_raw());
+    params.distinguished_name.push(rcgen::DnType::CommonName, authority);
+    let authority = params.self_signed(&key).unwrap();
+    let issuer = rcgen::Issuer::from_ca_cert_der(authority.der(), &key).unwrap();
+    let own = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
+    let certificate = params.signed_by(&own, &issuer).unwrap();
+    fs::write(home.path("ca.pem"), authority.pem()).unwrap();
+    fs::write(home.path("shown.pem"), certificate.pem()).unwrap();
+    fs::write(home.path("shown.key"), own.serialize_pem()).unwrap();
+}
+
+#[test]
+fn over_tls_only_the_mirror_with_the_right_name_and_authority_is_heard() {
+    let (home, other) = (Home::new(None, &format!("{STRANGER}{TLS}")), Home::new(None, STRANGER));
+    shown(&home, "localhost");
+    shown(&other, "localhost");
+    let mirror = home.start();
+    assert!(mirror.is_secure());
+    let port = mirror.address().port();
+    let ask = |base: &str, ca: Option<&std::path::Path>| {
+        audit::mirror_status(&format!("{base}:{port}"), ca).map(|_| ()).map_err(|error| error.to_string())
+    };
+    let ca = home.path("ca.pem");
+    ask("https://localhost", Some(&ca)).unwrap();
+    for (what, base, ca, why) in [
+        ("another authority", "https://localhost", Some(other.path("ca.pem")), "UnknownIssuer"),
+        ("another name", "https://127.0.0.1", Some(ca.clone()), "not valid for name"),
+        ("nobody to trust", "https://localhost", None, "needs a file of certificates"),
+        ("no certificate in the file", "https://localhost", Some(home.path("shown.key")), "no certificate"),
+        ("in the clear", "http://localhost", Some(ca.clone()), "broke off"),
+        ("in the clear, elsewhere", "http://192.0.2.1", Some(ca.clone()), "for this machine only"),
+    ] {
+        let said = ask(base, ca.as_deref()).unwrap_err();
+        assert!(said.contains(why), "{what}: {said}");
+    }
 }
