@@ -9,13 +9,19 @@ mod bypass;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod database;
+#[cfg(test)]
 mod differential;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod privacy;
 #[cfg(test)]
+mod remote;
+#[cfg(test)]
 mod story;
+#[cfg(test)]
+mod streams;
 #[cfg(test)]
 mod support;
 mod tidy;

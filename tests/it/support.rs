@@ -1,6 +1,7 @@
 //! A world for one test, callers of it, and what the tests read from its ledger.
 
 pub(crate) mod raw;
+pub(crate) mod secure;
 pub(crate) mod service;
 
 use std::fs::File;
@@ -29,6 +30,8 @@ const PROVOKED: &[&str] = &[
     "BORDER OVERRIDE",
     "a border override does not count",
     "the site log has no round for this second",
+    "no answer of the ledger's database",
+    "streams were left open and are closed",
 ];
 /// How long a condition may take to come true.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -11,13 +11,13 @@ use ledger::policy::Builder;
 use ledger::sha256;
 use model::Name;
 use model::rulebook::{Files, manifest};
+use vault::KeyService;
 use vault::log::Identity;
-use vault::{Folder, KeyService, Log};
 
 use crate::config::{self, Config};
 use crate::error::CommandError;
 use crate::layout::Layout;
-use crate::{assemble, authority, site};
+use crate::{assemble, authority, logs, site};
 
 /// The rulebook that a new programme starts with.
 pub const STARTER: &[(&str, &str)] = &[
@@ -29,11 +29,12 @@ pub const STARTER: &[(&str, &str)] = &[
     ("20-permits.cedar", include_str!("../../../policies/starter/20-permits.cedar")),
 ];
 
-/// Makes a programme in a folder that is not there or empty.
+/// Makes a programme in a folder that is not there or empty. A configuration may be given, which says where the logs'
+/// frames go.
 ///
 /// # Errors
-/// When the folder is in use, the rulebook has problems, or a file cannot be written.
-pub fn init(layout: &Layout, rulebook: Option<&Path>) -> Result<()> {
+/// When the folder is in use, rulebook or configuration have problems, or a file or a log cannot be made.
+pub fn init(layout: &Layout, rulebook: Option<&Path>, configuration: Option<&Path>) -> Result<()> {
     let root = layout.root();
     if root.exists() && std::fs::read_dir(root)?.next().is_some() {
         return Err(CommandError::NotEmpty(root.to_owned()).into());
@@ -47,8 +48,14 @@ pub fn init(layout: &Layout, rulebook: Option<&Path>) -> Result<()> {
     for folder in [root.to_owned(), layout.keys(), layout.trust(), layout.auditor(), layout.regulator()] {
         std::fs::create_dir_all(folder)?;
     }
-    std::fs::write(layout.config(), config::starter(site.name.as_str()))?;
+    let text = match configuration {
+        Some(file) => std::fs::read_to_string(file).map_err(CommandError::file(file))?,
+        None => config::starter(site.name.as_str()),
+    };
+    std::fs::write(layout.config(), text)?;
     let config = Config::load(&layout.config())?;
+    assemble::fits(&config, &book)?;
+    logs::check(layout, &config)?;
     KeyService::create(&layout.keys())?;
     regulator(layout)?;
     let operator =
@@ -75,13 +82,9 @@ pub fn init(layout: &Layout, rulebook: Option<&Path>) -> Result<()> {
     write_rulebook(layout, &files)?;
     sign_rulebook(layout, &[&operator, &auditor])?;
     authority::create(layout, book.programme.name.as_str())?;
-    let disk = Folder::open(root)?;
-    Log::create(&disk, &Identity { origin, signer: log })?;
-    drop(disk);
-    for (folder, signer) in [(layout.site(), site_log), (layout.key_log(), key_log)] {
-        std::fs::create_dir_all(&folder)?;
+    for (name, signer) in [("log", log), ("site", site_log), ("keys", key_log)] {
         let origin = signer.verifier().name().to_owned();
-        Log::create(&Folder::open(&folder)?, &Identity { origin, signer })?;
+        logs::create(layout, &config, name, &Identity { origin, signer })?;
     }
     assemble::activate(layout)
 }
@@ -106,7 +109,14 @@ fn local_mirror(layout: &Layout, programme: &Name) -> Result<Verifier> {
 /// A quorum of one mirror on this machine, which makes it run and proves nothing to anybody else.
 fn policy(layout: &Layout, config: &Config, site_log: &Verifier, mirror: &Verifier) -> Result<()> {
     let mut policy = Builder::default();
-    policy.log(site_log.clone(), Some(&format!("http://{}/{}", config.logs, site::PREFIX)))?;
+    let listeners = &config.logs;
+    let base = match (listeners.clear, listeners.tls, config.hosts.first()) {
+        (Some(address), ..) => Some(format!("http://{address}")),
+        (None, Some(address), Some(host)) => Some(format!("https://{host}:{}", address.port())),
+        _ => None,
+    };
+    let url = base.map(|base| format!("{base}/{}", site::PREFIX));
+    policy.log(site_log.clone(), url.as_deref())?;
     let url = config.mirror.map(|address| format!("http://{address}"));
     policy.witness(site::mirror::NAME, mirror.clone(), url.as_deref())?;
     let text = policy.build(site::mirror::NAME)?.to_string();

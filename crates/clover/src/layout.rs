@@ -19,6 +19,12 @@ impl Layout {
         &self.0
     }
 
+    /// A file that the configuration names: relative to the folder, unless it is absolute.
+    #[must_use]
+    pub fn file(&self, path: &Path) -> PathBuf {
+        self.0.join(path)
+    }
+
     /// Local configuration.
     #[must_use]
     pub fn config(&self) -> PathBuf {

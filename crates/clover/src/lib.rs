@@ -10,6 +10,7 @@ pub mod error;
 pub mod import;
 pub mod init;
 pub mod layout;
+pub mod logs;
 pub mod sample;
 pub mod site;
 

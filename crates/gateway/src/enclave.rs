@@ -98,6 +98,7 @@ pub struct Enclave {
     epoch: Mutex<Option<(u32, Arc<SecretKey>)>>,
     people: Mutex<HashMap<SubjectId, (UnixSeconds, PersonKey)>>,
     since: OnceLock<UnixSeconds>,
+    witnesses: OnceLock<String>,
 }
 
 /// Of a person's keys, what crossings need.
@@ -141,7 +142,20 @@ impl Enclave {
             epoch: Mutex::default(),
             people: Mutex::default(),
             since: OnceLock::new(),
+            witnesses: OnceLock::new(),
         }
+    }
+
+    /// Takes note of who witnesses the site, in words for people.
+    pub fn witnessed(&self, by: String) {
+        // The first word stands: the policy is read once, at the start.
+        let _ = self.witnesses.set(by);
+    }
+
+    /// Who witnesses the site, in words for people.
+    #[must_use]
+    pub fn witnesses(&self) -> &str {
+        self.witnesses.get().map_or("not independently witnessed", String::as_str)
     }
 
     /// How open the border is now.

@@ -133,10 +133,24 @@ impl World {
     ///
     /// # Errors
     /// When a step fails.
-    pub fn prepare(folder: &Path, people: u64, seed: u64, mut step: impl FnMut(&str)) -> Result<()> {
+    pub fn prepare(folder: &Path, people: u64, seed: u64, step: impl FnMut(&str)) -> Result<()> {
+        Self::prepare_with(folder, people, seed, &[], step)
+    }
+
+    /// The same, with arguments of `clover init`.
+    ///
+    /// # Errors
+    /// When a step fails.
+    pub fn prepare_with(
+        folder: &Path,
+        people: u64,
+        seed: u64,
+        init: &[&str],
+        mut step: impl FnMut(&str),
+    ) -> Result<()> {
         let layout = Layout::new(folder);
         step("creating the programme: region, site, keys, rulebook signed by operator and auditor");
-        clover(&layout, &["init"])?;
+        clover(&layout, &[&["init"], init].concat())?;
         step("writing a sample of people from the region's countries");
         let sample = folder.join("sample");
         let (count, number) = (people.to_string(), seed.to_string());

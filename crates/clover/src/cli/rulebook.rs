@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::output::Output;
 use crate::layout::Layout;
-use crate::{assemble, config, init};
+use crate::{assemble, config, init, logs, site};
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum Role {
@@ -106,6 +106,8 @@ impl Config {
         let config = config::Config::load(&layout.config())?;
         let book = assemble::rulebook(layout)?.rulebook;
         assemble::fits(&config, &book)?;
+        logs::check(layout, &config)?;
+        site::policy(layout)?;
         output.data("no problem", &json!({ "problems": [] }));
         Ok(())
     }

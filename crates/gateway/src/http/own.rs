@@ -71,7 +71,7 @@ fn history(enclave: &Enclave, keys: &PersonKey, now: UnixSeconds) -> Option<(Vec
         "crossings": list,
         "older_ones_not_shown": more,
         "covers_entries_before": listed,
-        "witnesses": "not independently witnessed",
+        "witnesses": enclave.witnesses(),
     });
     Some((body.to_string().into_bytes(), rows))
 }
