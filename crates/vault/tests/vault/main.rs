@@ -19,6 +19,7 @@ mod packs;
 mod rebuild;
 mod records;
 mod recycle;
+mod tags;
 
 use std::path::Path;
 use std::sync::Arc;
