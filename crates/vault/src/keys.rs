@@ -5,7 +5,7 @@
 //! so destroying the wrapped form turns everything under it into noise.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
@@ -64,6 +64,8 @@ pub fn random(bytes: &mut [u8]) -> Result<(), KeyError> {
 pub struct TagKey {
     key: SecretKey,
     log_set: Arc<str>,
+    /// The tag of the day that was asked for first: mostly it is today, and asked for again.
+    kept: Arc<OnceLock<(u32, Tag)>>,
 }
 
 impl std::fmt::Debug for TagKey {
@@ -76,7 +78,12 @@ impl TagKey {
     /// The person's tag in entries of the day of this time.
     #[must_use]
     pub fn at(&self, time: UnixSeconds) -> Tag {
-        subject_tag(&self.key, &self.log_set, time.day())
+        let day = time.day();
+        let make = || subject_tag(&self.key, &self.log_set, day);
+        match self.kept.get_or_init(|| (day, make())) {
+            (kept, tag) if *kept == day => *tag,
+            _ => make(),
+        }
     }
 
     /// The key itself, for the person's own hands.
@@ -192,7 +199,8 @@ impl KeyService {
     /// What is derived from a person's key.
     #[must_use]
     pub fn person(&self, key: &SecretKey) -> PersonKeys {
-        let tags = TagKey { key: derive(key, b"subject tags"), log_set: Arc::clone(&self.log_set) };
+        let (tag_key, log_set) = (derive(key, b"subject tags"), Arc::clone(&self.log_set));
+        let tags = TagKey { key: tag_key, log_set, kept: Arc::default() };
         PersonKeys { tags, detail: derive(key, b"details"), records: derive(key, b"records") }
     }
 
@@ -361,6 +369,19 @@ mod tests {
         KeyService::create(dir.path()).unwrap();
         KeyService::open(dir.path(), "set").unwrap();
         assert!(!dir.path().join("region.part").exists());
+    }
+
+    #[test]
+    fn a_tag_is_that_of_its_day_whatever_was_asked_before() {
+        let dir = tempfile::tempdir().unwrap();
+        KeyService::create(dir.path()).unwrap();
+        let keys = KeyService::open(dir.path(), "set").unwrap();
+        let (key, _) = keys.new_person(&[1; 16]).unwrap();
+        let tags = keys.person(&key).tags;
+        for day in [7, 7, 8, 6, 7] {
+            let tag = tags.clone().at(UnixSeconds::midnight(day));
+            assert_eq!(tag, subject_tag(tags.secret(), "set", day));
+        }
     }
 
     #[test]
