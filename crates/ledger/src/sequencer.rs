@@ -70,6 +70,7 @@ impl Receipt {
 }
 
 /// An entry on its way to the sequencer, with the detail and the tag list that become durable with it.
+#[derive(Clone)]
 pub struct Submission {
     entry: Digest,
     logged: Logged,

@@ -9,6 +9,7 @@
 
 mod committer;
 mod files;
+mod groups;
 mod journal;
 mod packs;
 mod postgres;
@@ -364,6 +365,8 @@ impl Log {
         rebuild::refuse_unfinished(disk.as_ref())?;
         let verifier = identity.verifier();
         let mut recovered = recover::recover(disk.as_ref(), journal, &verifier)?;
+        let (flushed, size) = (recovered.publisher.size(), recovered.tree.size());
+        groups::remove_unmarked(disk.as_ref(), options.pack_tiles, flushed, size)?;
         let shared = Arc::new(Shared::new(&recovered, options));
         let Opened { storage, past, .. } = recovered.journal;
         let storage = journal::Appending(storage);
