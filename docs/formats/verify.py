@@ -14,7 +14,7 @@ One line per check, `ok ..`, or `FOUND: ..` per finding. Status 0 without findin
 """
 import sys
 sys.dont_write_bytecode = True
-import argparse, collections, json, pathlib, re, struct
+import argparse, collections, pathlib, re, struct
 from history import history
 from standards import FOUND, Log, cbor, checkpoint, done, need, quorum, root_of, sha, short
 
@@ -170,8 +170,9 @@ def main():
     args = parser.parse_args()
     vkey = args.site_vkey.read_text()
     if args.history:
-        note = json.loads(args.history.read_text())["checkpoint"]
-        history(json.loads(args.history.read_text()), vkey)
+        told = cbor(args.history.read_bytes())
+        note = told[5]
+        history(told, vkey)
     else:
         log = site(args.site, vkey)
         witnessed = args.site / "signed" / sha(log.origin.encode()).hex()

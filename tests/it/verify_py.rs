@@ -146,20 +146,25 @@ async fn the_verifier_of_the_pages_passes_an_honest_site_and_names_every_lie() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_verifier_of_the_pages_checks_a_persons_history() {
     let stage = played().await;
-    let file = stage.beside("history").join("history.json");
+    let file = stage.beside("history").join("history.cbor");
     let (subject, out) = (stage.world.subject(0).unwrap(), file.display().to_string());
     clover(&stage.world.layout, &["subject", "history", "--subject", subject, "--out", &out]).unwrap();
     let (code, said) = verify(&stage, &[Path::new("--history"), &file]);
     assert!(code == Some(0) && said.contains("history: "), "{said}");
-    let honest = std::fs::read_to_string(&file).unwrap();
-    // The key to the tags, the list of a day, an entry, a day that is not covered.
-    for member in ["\"tag_key\":\"", "\"list\":\"", "\"leaf\":\"Q0xWMQ", "\"day\":\""] {
-        let at = honest.find(member).unwrap() + member.len();
-        let other = if honest[at..].starts_with('1') { "2" } else { "1" };
-        std::fs::write(&file, format!("{}{other}{}", &honest[..at], &honest[at + 1..])).unwrap();
+    let honest = std::fs::read(&file).unwrap();
+    // The key to the tags, an entry, the last hash of all; then one byte in each of 40 parts of what follows the
+    // checkpoint, in which a stranger's signature may change.
+    let behind = |what: &[u8]| honest.windows(what.len()).position(|w| w == what).unwrap() + what.len();
+    let (places, after) = ([behind(&[2, 0x58, 32]), behind(b"CLV1"), honest.len() - 1], behind(b"CLVS"));
+    for at in places.into_iter().chain((0..40).map(|n| after + n * (honest.len() - after) / 40)) {
+        let mut changed = honest.clone();
+        *changed.get_mut(at).unwrap() ^= 1;
+        std::fs::write(&file, changed).unwrap();
         let (code, said) = verify(&stage, &[Path::new("--history"), &file]);
-        assert!(code == Some(1) && said.contains("FOUND: "), "{member}: {said}");
+        assert!(code == Some(1) && said.contains("FOUND: ") && !said.contains("Traceback"), "{at}: {said}");
     }
+    std::fs::write(&file, &honest[..honest.len() - 32]).unwrap();
+    assert_eq!(verify(&stage, &[Path::new("--history"), &file]).0, Some(1), "truncated");
 }
 
 #[test]

@@ -49,7 +49,7 @@ pub fn create(layout: &Layout, programme: &str) -> Result<()> {
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     lasting(&mut params, Duration::days(AUTHORITY_DAYS));
     let certificate = params.self_signed(&key)?;
-    vault::keys::write_secret(&folder.join("ca.key"), &key.serialize_pem())?;
+    vault::keys::write_secret(&folder.join("ca.key"), key.serialize_pem())?;
     std::fs::write(folder.join("ca.pem"), certificate.pem())?;
     listener(layout, &folder.join("gateway"), &["localhost", "clover.local"])
 }
@@ -79,7 +79,7 @@ fn write_pair(stem: &Path, certificate: &str, key: &KeyPair) -> Result<()> {
     let key_path = file(stem, "key");
     // A credential is issued anew under its name; the old key is of no use to anyone.
     let _ = std::fs::remove_file(&key_path);
-    vault::keys::write_secret(&key_path, &key.serialize_pem())?;
+    vault::keys::write_secret(&key_path, key.serialize_pem())?;
     let pem = file(stem, "pem");
     Ok(std::fs::write(&pem, certificate).map_err(CommandError::file(&pem))?)
 }

@@ -120,7 +120,7 @@ fn policy(layout: &Layout, config: &Config, site_log: &Verifier, mirror: &Verifi
 pub fn seed(path: &Path) -> Result<[u8; 32]> {
     let mut seed = [0; 32];
     vault::keys::random(&mut seed)?;
-    vault::keys::write_secret(path, &format!("{}\n", HEXLOWER.encode(&seed)))?;
+    vault::keys::write_secret(path, format!("{}\n", HEXLOWER.encode(&seed)))?;
     Ok(seed)
 }
 
@@ -135,7 +135,7 @@ fn regulator(layout: &Layout) -> Result<()> {
     let private = PrivateDecryptingKey::generate(KeySize::Rsa3072).map_err(broken)?;
     let der: Pkcs8V1Der<'_> = private.as_der().map_err(broken)?;
     let text = data_encoding::BASE64.encode(der.as_ref());
-    vault::keys::write_secret(&layout.regulator().join("regulator.pk8.b64"), &format!("{text}\n"))?;
+    vault::keys::write_secret(&layout.regulator().join("regulator.pk8.b64"), format!("{text}\n"))?;
     let public: PublicKeyX509Der<'_> = private.public_key().as_der().map_err(broken)?;
     std::fs::write(layout.keys().join("regulator.der"), public.as_ref())?;
     Ok(())

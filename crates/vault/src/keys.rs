@@ -121,7 +121,7 @@ impl KeyService {
     pub fn create(folder: &Path) -> Result<(), KeyError> {
         let mut key = [0; 32];
         random(&mut key)?;
-        write_secret(&folder.join("region.key"), &format!("{}\n", HEXLOWER.encode(&key)))
+        write_secret(&folder.join("region.key"), format!("{}\n", HEXLOWER.encode(&key)))
     }
 
     /// Opens the keys of a region. `log_set` names the programme whose logs the tags belong to.
@@ -247,7 +247,7 @@ impl KeyService {
             std::fs::create_dir_all(parent)
                 .map_err(|source| KeyError::File { path: parent.to_owned(), source })?;
         }
-        write_secret(path, &text)?;
+        write_secret(path, text)?;
         Ok(SecretKey::new(key))
     }
 
@@ -319,14 +319,14 @@ pub fn read_seed(path: &Path) -> Result<[u8; 32], KeyError> {
 ///
 /// # Errors
 /// What the file system says.
-pub fn write_secret(path: &Path, text: &str) -> Result<(), KeyError> {
+pub fn write_secret(path: &Path, secret: impl AsRef<[u8]>) -> Result<(), KeyError> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let file = |source| KeyError::File { path: path.to_owned(), source };
     let part = path.with_extension("part");
     let mut options = std::fs::OpenOptions::new();
     let mut f = options.write(true).create(true).truncate(true).mode(0o600).open(&part).map_err(file)?;
-    f.write_all(text.as_bytes()).and_then(|()| f.sync_all()).map_err(file)?;
+    f.write_all(secret.as_ref()).and_then(|()| f.sync_all()).map_err(file)?;
     // Unlike a rename, a link never replaces what is there.
     let linked = std::fs::hard_link(&part, path);
     let removed = std::fs::remove_file(&part);
