@@ -91,7 +91,8 @@ rules! {
     Lease = "AUD-30",
     /// A stream is closed at the latest 60 s after its lease.
     Orphan = "AUD-31",
-    /// The site log begins with the list of its logs, and a log keeps its key and its place.
+    /// The site log begins with the list of its logs; a log keeps its key and its place, leaves the list by a retirement
+    /// only, and then never grows or comes back.
     Enrolment = "AUD-32",
     /// A round names all enrolled logs and no other.
     Round = "AUD-33",

@@ -41,6 +41,8 @@ pub(crate) enum SiteBody {
     /// The signed order (`docs/formats/override.md`).
     Override(String),
     Sample(SampleEntry),
+    /// The last that is said of a log: it ends so, and is enrolled no more.
+    Retirement(RoundLine),
 }
 
 /// The checkpoint of one log in a round.
@@ -181,6 +183,15 @@ fn read_body(kind: u8, reader: &mut Reader<'_>) -> Result<SiteBody> {
             let indices = body.list(|reader| Ok(reader.unsigned()?))?;
             body.ascending(&indices, |index| index)?;
             SiteBody::Sample(body.close(SampleEntry { origin, size, indices })?)
+        }
+        7 => {
+            body.key(0)?;
+            let origin = text(body.reader)?;
+            body.key(1)?;
+            let size = body.reader.unsigned()?;
+            body.key(2)?;
+            let root = body.reader.bytes()?;
+            SiteBody::Retirement(body.close(RoundLine { origin, size, root })?)
         }
         _ => return Err(SiteLeafError::Fixed("kind is unknown")),
     })

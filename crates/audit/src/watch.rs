@@ -330,6 +330,11 @@ impl Watch {
         self.state.position.time = before.max(leaf.time);
         match leaf.body {
             SiteBody::Enrolment(logs) => self.enrol(logs),
+            SiteBody::Retirement(line) => {
+                if let Some(member) = self.state.position.logs.get_mut(&line.origin) {
+                    member.enrolled = false;
+                }
+            }
             SiteBody::Override(note) => {
                 let text = match Order::parse(&note, origin) {
                     Ok(order) => format!(

@@ -337,6 +337,69 @@ fn a_gateway_that_is_left_out_of_rounds_is_red_for_good() {
     assert!(reasons(mirror.address()).contains("names other logs"));
 }
 
+/// Takes the last gateway off the list.
+fn retire(site: &mut TestSite) {
+    let line = site.lines().pop().unwrap().into_array().unwrap();
+    let body = (0..).zip(line).map(|(key, value): (u64, Value)| (key.into(), value)).collect();
+    site.add(7, &Value::Map(body));
+    round_without(site);
+}
+
+fn round_without(site: &mut TestSite) {
+    let mut lines = site.lines();
+    lines.pop();
+    site.add(1, &cbor!({ 0 => lines }).unwrap());
+}
+
+#[test]
+fn a_retired_gateway_is_followed_and_must_not_grow() {
+    let mut site = TestSite::new(300);
+    let server = Server::start(site.publish());
+    let home = Home::new(Some(&server.base()), "");
+    let mirror = home.start();
+    green(mirror.address());
+    retire(&mut site);
+    server.set(site.publish());
+    let answer = ask(mirror.address(), &site.ask(0));
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let size = site.site.leaves.len();
+    // It goes on writing.
+    fill(site.logs.last_mut().unwrap(), 310);
+    until("red", || {
+        round_without(&mut site);
+        server.set(site.publish());
+        reasons(mirror.address()).contains("was retired with 300 entries, and it has more")
+    });
+    assert_eq!(ask(mirror.address(), &site.ask(size)).status, 503);
+}
+
+#[test]
+fn a_gateway_that_leaves_the_list_without_a_retirement_is_not_cosigned() {
+    lie(
+        |site, server| {
+            let gone = site.logs.pop().unwrap();
+            site.enrol();
+            site.logs.push(gone);
+            round_without(site);
+            server.set(site.publish());
+        },
+        "leaves out `ledger.test/one/b`, which was not retired",
+    );
+}
+
+#[test]
+fn a_gateway_that_comes_back_after_its_retirement_is_not_cosigned() {
+    lie(
+        |site, server| {
+            retire(site);
+            site.enrol();
+            site.round();
+            server.set(site.publish());
+        },
+        "which was retired",
+    );
+}
+
 #[test]
 fn a_round_with_a_wrong_root_is_not_cosigned() {
     lie(

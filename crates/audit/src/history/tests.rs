@@ -8,8 +8,8 @@ use super::*;
 use crate::{
     cosign::{KeyKind, SigningKey},
     testsite::{
-        DAY, ORIGINS, PageMap, SITE, Small, TestSite, checkpoint, entry, key as log_key, leaf, several,
-        small_logs, vkey,
+        DAY, ORIGINS, PageMap, SITE, Small, TestSite, checkpoint, enrolment_of, entry, key as log_key, leaf,
+        several, small_logs, vkey,
     },
 };
 
@@ -314,6 +314,29 @@ fn a_first_day_needs_an_interim_map_only() {
     history[3] = Some((DAY - 1).into());
     array(&mut history, 9, &[]).insert(0, Value::Array(Vec::new()));
     assert!(check(&history).is_err());
+}
+
+#[test]
+fn the_entries_of_a_gateway_that_was_retired_are_shown() {
+    let mut site = site();
+    site.leaves.truncate(4);
+    let gone = Value::Map(vec![
+        (0.into(), ORIGINS[1].into()),
+        (1.into(), (site.logs[1].len() as u64).into()),
+        (2.into(), bytes(site.root(1, site.logs[1].len()))),
+    ]);
+    site.push(7, (DAY + 2) * DAY_SECONDS, &gone);
+    site.push(2, (DAY + 2) * DAY_SECONDS, &enrolment_of(&ORIGINS[..1]));
+    site.push_map(DAY + 2, false);
+    let mut members = history(&site);
+    members[8] = Some(placed(&site.leaves, 6));
+    let report = check(&members).unwrap();
+    assert_eq!(report.entries(), 5);
+    assert!(report.to_string().contains("entry 610 of ledger.t/s/b"), "{report}");
+    // And the map that names it among its inputs is the one that the list of all gateways gives.
+    let options = crate::MapOptions { mirror: site.folder.path().into(), site: vkey(SITE), day: None };
+    let maps = crate::check_maps(&options).unwrap();
+    assert!(maps.is_clean() && maps.maps.len() == 3, "{maps}");
 }
 
 proptest! {

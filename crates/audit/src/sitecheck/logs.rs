@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, io, path::Path};
 
 use super::{
     LogReport, SiteOptions,
-    follow::{MapEntry, OverrideEntry, SiteFollower},
+    follow::{MapEntry, OverrideEntry, RetiredLog, SiteFollower},
 };
 use crate::{
     checkpoint::Checkpoint,
@@ -37,6 +37,7 @@ pub(super) struct Logs {
     activations: Vec<(u64, u64, Hash)>,
     maps: Vec<MapEntry>,
     overrides: Vec<OverrideEntry>,
+    retired: Vec<RetiredLog>,
 }
 
 struct Log {
@@ -57,10 +58,11 @@ impl Logs {
         site: Report,
     ) -> Result<Self, AuditError> {
         let memo = Memo::new();
-        let SiteFollower { newest, known, activations, maps, overrides, .. } = follower;
+        let SiteFollower { newest, known, activations, maps, overrides, retired, .. } = follower;
         let origin = origin.to_owned();
         let tree = Tree::new(&options.folder.join(SITE_PREFIX));
-        let mut all = Self { site, tree, origin, newest, logs: Vec::new(), activations, maps, overrides };
+        let logs = Vec::new();
+        let mut all = Self { site, tree, origin, newest, logs, activations, maps, overrides, retired };
         for (number, known) in (1_u16..=u16::MAX).zip(known.into_values()) {
             let tree = Tree::new(&options.folder.join(&known.enrolled.prefix));
             let report = Report { redecided: options.redecide, ..Report::default() };
@@ -90,12 +92,25 @@ impl Logs {
         let mut reports: Vec<&mut Report> =
             std::iter::once(&mut self.site).chain(self.logs.iter_mut().map(|log| &mut log.report)).collect();
         flows.finish(&mut reports, releases, self.newest)?;
+        self.check_retired();
         self.check_activations();
         self.check_overrides([&options.operator, &options.auditor]);
         if options.maps {
             self.check_maps(&options.folder, options.records_max.min(PAIRS_HELD));
         }
         Ok(())
+    }
+
+    /// A log that was retired has grown no more. That it is no shorter, its last claim shows.
+    fn check_retired(&mut self) {
+        for RetiredLog { index, origin, size } in &self.retired {
+            let log = self.logs.iter().find(|log| log.enrolled.origin == *origin);
+            if let Some(found) = log.map(|log| log.report.size).filter(|found| found > size) {
+                let origin = origin.escape_debug();
+                let text = format!("`{origin}` was retired with {size} entries, and has {found}");
+                self.site.entry(Rule::Enrolment, *index, text);
+            }
+        }
     }
 
     /// What a gateway activates is in force at its site within five minutes.
@@ -137,7 +152,7 @@ impl Logs {
     fn check_maps(&mut self, folder: &Path, pairs_held: usize) {
         let mut days = DayMaps::default();
         for map in &self.maps {
-            let gateways = map.enrolled.iter().filter(|log| log.role == Role::Gateway);
+            let gateways = map.gateways.iter();
             let folders: Vec<_> =
                 gateways.map(|log| (log.origin.as_str(), folder.join(&log.prefix))).collect();
             let size = |origin: &str| {

@@ -257,6 +257,23 @@ impl World {
         files
     }
 
+    /// Takes a gateway off the list after the round of this time, as an honest site would.
+    pub fn retire(&mut self, number: usize, time: u64) {
+        let (origin, place) = (GATEWAYS[number], self.round_at(time) + 1);
+        let (size, root) = state(&self.leaves(origin), u64::MAX);
+        let body = cbor!({ 0 => origin, 1 => size, 2 => bytes(&root) }).unwrap();
+        self.site.insert(place, SiteLeaf { kind: 7, time, body });
+        self.site.insert(place + 1, SiteLeaf { kind: 2, time, body: enrolment(2) });
+        for leaf in self.site[place + 1..].iter_mut().filter(|leaf| matches!(leaf.kind, 1 | 2)) {
+            lines(&mut leaf.body).retain(|line| line.as_array().unwrap()[0] != origin.into());
+        }
+    }
+
+    /// The index of the first leaf of this kind.
+    pub fn first_of(&self, kind: u8) -> usize {
+        self.site.iter().position(|leaf| leaf.kind == kind).unwrap()
+    }
+
     /// The index of the round of this time.
     pub fn round_at(&self, time: u64) -> usize {
         self.site.iter().position(|leaf| leaf.kind == 1 && leaf.time == time).unwrap()

@@ -10,6 +10,8 @@ use crate::site::Input;
 use crate::{Draft, Subjects};
 
 const ORIGIN: &str = "ledger.example/sg/gw1";
+/// A gateway that was retired after the first day.
+const OLD: &str = "ledger.example/sg/gw0";
 const SITE: &str = "site.example/sg";
 /// First day of the record.
 const DAY: u32 = 20_717;
@@ -22,10 +24,18 @@ fn period(from: u32, to: u32) -> Period {
     Period { log_set: "example".to_owned(), tag_key: key(), from, to }
 }
 
+fn entry(origin: &str, index: u64, day: u32, tags: Vec<Tag>) -> Vec<u8> {
+    let time = UnixSeconds(u64::from(day) * 86_400 + 40_000);
+    let entry = Draft { time, subjects: Subjects::of(tags), ..draft() };
+    entry.encode(short_name(origin), index)
+}
+
 /// A site with one gateway: the person is named on some days, somebody else on every day.
 struct Site {
     leaves: Vec<Vec<u8>>,
     tree: MemoryTree,
+    /// The log of the retired gateway, which names the person in each entry.
+    old: Vec<Vec<u8>>,
     days: Vec<DayMap>,
     calendar: Calendar,
     site: MemoryTree,
@@ -36,7 +46,13 @@ struct Site {
 impl Site {
     /// `days` final days and, if `interim`, one that is not over.
     fn new(days: u32, interim: bool) -> Self {
+        Self::with_old(0, days, interim)
+    }
+
+    /// As many entries in the log of a gateway that was retired after the first day.
+    fn with_old(old: u64, days: u32, interim: bool) -> Self {
         let mut site = Self {
+            old: (0..old).map(|index| entry(OLD, index, DAY, vec![period(DAY, DAY).tag(DAY)])).collect(),
             leaves: Vec::new(),
             tree: MemoryTree::new(),
             days: Vec::new(),
@@ -64,9 +80,7 @@ impl Site {
     }
 
     fn write(&mut self, day: u32, tags: Vec<Tag>) {
-        let time = UnixSeconds(u64::from(day) * 86_400 + 40_000);
-        let entry = Draft { time, subjects: Subjects::of(tags), ..draft() };
-        let leaf = entry.encode(short_name(ORIGIN), self.tree.size());
+        let leaf = entry(ORIGIN, self.tree.size(), day, tags);
         self.tree.push(leaf_hash(&leaf));
         self.leaves.push(leaf);
     }
@@ -80,19 +94,27 @@ impl Site {
             let tags = if entry.tag_root.is_some() { &list_tags } else { entry.draft.subjects.tags() };
             pairs.extend(tags.iter().map(|t| (*t, Pair { gateway: entry.gateway, index })));
         }
+        if day == DAY {
+            let pair = |index| Pair { gateway: short_name(OLD), index };
+            pairs.extend((0..self.old.len() as u64).map(|index| (period(day, day).tag(day), pair(index))));
+        }
         let map = DayMap::build(pairs);
         if is_final {
             self.calendar.push(map.record(day)).unwrap();
         }
         let (calendar, log) = (self.calendar.head(), self.tree.head());
-        let input = Input { origin: ORIGIN.to_owned(), from, to: log.size, root: log.root };
+        let mut inputs = vec![Input { origin: ORIGIN.to_owned(), from, to: log.size, root: log.root }];
+        if !self.old.is_empty() {
+            let TreeHead { size: to, root } = self.old_tree().head();
+            inputs.push(Input { origin: OLD.to_owned(), from: 0, to, root });
+        }
         let entry = SiteEntry::DayMap(DayMapEntry {
             day,
             is_final,
             root: map.root(),
             tags: map.tags(),
             pairs: map.pairs(),
-            inputs: vec![input],
+            inputs,
             calendar_root: calendar.root,
             calendar_size: calendar.size,
         });
@@ -129,9 +151,18 @@ impl Site {
     }
 
     fn prove(&self, wanted: &Wanted) -> Leaves {
-        let leaf = |index: &u64| self.leaves[usize::try_from(*index).unwrap()].clone();
+        let (all, tree) = if wanted.origin == OLD {
+            (&self.old, self.old_tree())
+        } else {
+            (&self.leaves, self.tree.clone())
+        };
+        let leaf = |index: &u64| all[usize::try_from(*index).unwrap()].clone();
         let leaves = wanted.indices.iter().map(leaf).collect();
-        Leaves { leaves, proof: self.tree.prove_several(&wanted.indices, wanted.log.size).unwrap() }
+        Leaves { leaves, proof: tree.prove_several(&wanted.indices, wanted.log.size).unwrap() }
+    }
+
+    fn old_tree(&self) -> MemoryTree {
+        self.old.iter().map(|leaf| leaf_hash(leaf)).collect()
     }
 
     fn history(&self, from: u32, to: u32) -> Result<History, HistoryError> {
@@ -155,6 +186,28 @@ fn a_history_shows_every_entry_of_its_period_and_reads_back() {
         let read = History::from_bytes(&bytes).unwrap();
         assert_eq!(read.to_bytes().unwrap(), bytes);
         read.check(&checkpoint).unwrap();
+    }
+}
+
+#[test]
+fn the_entries_of_a_gateway_that_is_retired_are_proved_for_ever() {
+    for interim in [false, true] {
+        let site = Site::with_old(3, 8, interim);
+        let history = site.history(DAY, DAY + 7).unwrap();
+        assert_eq!(history.entries(), 6 + 3);
+        let bytes = history.to_bytes().unwrap();
+        History::from_bytes(&bytes).unwrap().check(&site.checkpoint().1).unwrap();
+        // A site whose newest map does not name the log any more cannot make the history.
+        let questions = site.questions(DAY, DAY + 7).unwrap();
+        let answers = site.answers(&questions);
+        let forgotten = |mut asked: Questions| {
+            asked.newest.iter_mut().for_each(|map| map.inputs.retain(|input| input.origin != OLD));
+            asked.answered(answers).map(|_| ())
+        };
+        assert_eq!(forgotten(questions), Err(HistoryError::Input));
+        // Nor do entries beyond the end of the log hold.
+        let longer = Site::with_old(4, 8, interim);
+        assert!(History::from_bytes(&bytes).unwrap().check(&longer.checkpoint().1).is_err());
     }
 }
 

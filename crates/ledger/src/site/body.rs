@@ -29,6 +29,9 @@ pub(super) fn write(entry: &SiteEntry, out: &mut Vec<u8>) -> Read<()> {
             let indices = indices.into_iter().map(Value::from).collect();
             vec![text(origin)?, Value::from(*size), Value::Array(indices)]
         }
+        SiteEntry::Retirement(LogState { origin, size, root }) => {
+            vec![text(origin)?, Value::from(*size), hash(root)]
+        }
     };
     let map = Value::Map((0u8..).map(Value::from).zip(values).collect());
     ciborium::into_writer(&map, out).map_err(|_| SiteError::Field("body"))
@@ -123,7 +126,12 @@ pub(super) fn read(kind: u8, bytes: &[u8]) -> Read<SiteEntry> {
             size: uint(size)?,
             indices: list(indices, uint)?,
         }),
-        (1..=6, _) => Err(SiteError::Field("body")),
+        (7, [origin, size, root]) => Ok(SiteEntry::Retirement(LogState {
+            origin: string(origin)?,
+            size: uint(size)?,
+            root: read_hash(root)?,
+        })),
+        (1..=7, _) => Err(SiteError::Field("body")),
         _ => Err(SiteError::Field("kind")),
     }
 }

@@ -40,6 +40,7 @@ fn one_of_each() -> Vec<SiteEntry> {
         SiteEntry::Activation { rulebook: Digest::new([7; 32]) },
         SiteEntry::Override { note: "clover border override v1\n".repeat(40) },
         SiteEntry::Sample { origin: "a".to_owned(), size: 77, indices: vec![1, 24, 4000] },
+        SiteEntry::Retirement(state("a", 300)),
     ]
 }
 
@@ -84,6 +85,10 @@ fn the_bytes_are_those_of_the_page() {
         (
             SiteEntry::Sample { origin: "a".to_owned(), size: 77, indices: vec![24, 1, 4000] },
             format!("0600{}a300616101184d0283011818190fa0", place()),
+        ),
+        (
+            SiteEntry::Retirement(state("a", 300)),
+            format!("0700{}a30061610119012c025820{}", place(), "01".repeat(32)),
         ),
     ];
     for (entry, hex) in vectors {
@@ -178,7 +183,7 @@ fn a_fixed_part_of_another_version_is_refused() {
         other[at] ^= 0x40;
         assert!(decode(&other).is_err(), "byte {at}");
     }
-    for kind in [0, 7] {
+    for kind in [0, 8] {
         let mut other = leaf.clone();
         other[5] = kind;
         assert_eq!(decode(&other), Err(SiteError::Field("kind")));
