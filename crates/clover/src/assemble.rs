@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use crossing::credential::Tokens;
 use crossing::{ActiveRulebook, Road};
 use gateway::enclave::{self, Enclave, Live, Parts};
 use gateway::http::{Gateway, ServeError, Settings, Upstream};
 use gateway::metrics::Metrics;
-use gateway::token::Tokens;
 use ledger::Submission;
 use ledger::note::{Signer, Verifier};
 use model::lanes::Way;
@@ -20,7 +20,7 @@ use model::{Digest, FlowId, Name, Problems};
 use prometheus_client::registry::Registry;
 use rustls::pki_types::ServerName;
 use vault::log::{Hooks, Identity, Options, TagIndex};
-use vault::{Control, Folder, KeyService, Log, Records};
+use vault::{Control, EndedSessions, Folder, KeyService, Log, Records};
 
 use crate::authority;
 use crate::config::Config;
@@ -298,7 +298,9 @@ pub fn open(layout: &Layout) -> Result<Assembled> {
         Box::new(move || keeper.now())
     };
     let samples_bytes = config.samples_bytes;
-    let parts = Parts { live, records, keys, control, log, key_log, metrics, border, samples_bytes };
+    let elsewhere: enclave::Elsewhere = Box::new(|_| None);
+    let parts =
+        Parts { live, records, keys, control, log, key_log, metrics, border, elsewhere, samples_bytes };
     let enclave = Arc::new(Enclave::new(parts));
     // On a thread of its own: it waits for the disk, and this may run where nothing may wait.
     let reconciled = std::thread::scope(|s| s.spawn(|| site::reconcile(&enclave)).join());
@@ -335,7 +337,10 @@ pub async fn serve(
     let site = Site::open(layout, &config, &enclave, keeper, site_log)?;
     let tls = authority::server_config(layout, &layout.tls().join("gateway"))?;
     let programme = enclave.live().road.rulebook().programme.name.to_string();
-    let tokens = Tokens::new(&programme, verifier(layout, "operator")?);
+    let ended = EndedSessions::open(&layout.control(), enclave::now().0)
+        .map_err(CommandError::file(layout.control()))?;
+    let (operator, sessions) = (verifier(layout, "operator")?, verifier(layout, "sessions")?);
+    let tokens = Arc::new(Tokens::new(&programme, operator, sessions, ended.registry()));
     let settings = Settings {
         listen: config.listen,
         cleartext: config.cleartext,

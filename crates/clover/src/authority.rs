@@ -114,7 +114,7 @@ pub fn credential(
 ) -> Result<()> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::default();
-    let uri = gateway::spiffe::write(programme, session);
+    let uri = crossing::credential::spiffe::write(programme, session);
     params.subject_alt_names = vec![SanType::URI(Ia5String::try_from(uri)?)];
     params.distinguished_name = named("clover credential");
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];

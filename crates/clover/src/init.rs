@@ -60,12 +60,15 @@ pub fn init(layout: &Layout, rulebook: Option<&Path>) -> Result<()> {
     let site_log = signer(&layout.keys().join("site.seed"), &site::origin(&book.programme.name, &config))?;
     let key_log =
         signer(&layout.keys().join("keys.seed"), &site::keys_origin(&book.programme.name, &config))?;
+    let sessions =
+        signer(&layout.keys().join("sessions.seed"), &format!("{}/sessions", book.programme.name))?;
     let signers = [
         ("operator", &operator),
         ("auditor", &auditor),
         ("log", &log),
         ("site", &site_log),
         ("keys", &key_log),
+        ("sessions", &sessions),
     ];
     for (name, key) in signers {
         write_vkey(layout, name, key.verifier())?;

@@ -130,6 +130,7 @@ fn caller(active: &ActiveRulebook) -> VerifiedActor {
     let session = Session {
         who: identify::Who::Service(id),
         country: Some(us),
+        device_country: None,
         network: Some(us),
         device_managed: false,
         device_attested: false,

@@ -90,6 +90,7 @@ fn actor(kind: ActorKind, employer: &str, country: Country) -> VerifiedActor {
     let session = Session {
         who,
         country: Some(country),
+        device_country: None,
         network: Some(country),
         device_managed: true,
         device_attested: true,

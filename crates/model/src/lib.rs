@@ -19,5 +19,5 @@ pub use border::Border;
 pub use codes::{Basis, CaseKind, DataClass, Direction, Purpose, Reason, Treatment};
 pub use explain::Explain;
 pub use facts::Facts;
-pub use id::{ActorId, Country, Digest, FlowId, Name, SubjectId, Tag, UnixSeconds};
+pub use id::{ActorId, Country, Digest, FlowId, Name, SessionId, SubjectId, Tag, UnixSeconds};
 pub use problem::{Problem, Problems};

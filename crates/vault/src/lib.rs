@@ -9,9 +9,11 @@ pub mod export;
 pub mod keys;
 pub mod log;
 pub mod records;
+pub mod sessions;
 
 pub use control::Control;
 pub use disk::{Disk, Folder};
 pub use keys::{KeyService, PersonKeys};
 pub use log::{Border, BorderClosed, Log};
 pub use records::Records;
+pub use sessions::EndedSessions;

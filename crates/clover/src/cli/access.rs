@@ -283,6 +283,7 @@ impl IssueCredential {
         let session = Session {
             who,
             country: self.at.as_deref().map(Country::parse).transpose()?,
+            device_country: None,
             network: None,
             device_managed: self.attested_device,
             device_attested: self.attested_device,
@@ -291,8 +292,12 @@ impl IssueCredential {
         let programme = assemble::rulebook(layout)?.rulebook.programme.name;
         if self.token {
             let not_after = enclave::now().0.plus(u64::from(self.hours) * 3600);
-            let token =
-                gateway::token::issue(programme.as_str(), &session, not_after, &assemble::operator(layout)?)?;
+            let token = crossing::credential::token::issue(
+                programme.as_str(),
+                &session,
+                not_after,
+                &assemble::operator(layout)?,
+            )?;
             output.data(&token, &json!({ "token": token, "until": not_after.rfc3339() }));
         } else if let Some(out) = &self.out {
             authority::credential(layout, programme.as_str(), &session, self.hours, out)?;

@@ -53,7 +53,7 @@ impl Context<'_> {
             return self.refuse_early(name, Reason::Upstream).await;
         };
         // Where the bytes will really go, by the programme's table: it must be where the flow is registered to.
-        let network = programme.country_of(address.ip());
+        let network = enclave.network_of(address.ip());
         let receiver =
             record.ok().and_then(|r| identify::receiver(&r, programme, tag, flow.destination, network).ok());
         let Some(receiver) = receiver else {
