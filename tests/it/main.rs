@@ -15,6 +15,8 @@ mod faults;
 #[cfg(test)]
 mod privacy;
 #[cfg(test)]
+mod signin;
+#[cfg(test)]
 mod story;
 #[cfg(test)]
 mod support;

@@ -29,6 +29,8 @@ const PROVOKED: &[&str] = &[
     "BORDER OVERRIDE",
     "a border override does not count",
     "the site log has no round for this second",
+    "a sign-in is refused",
+    "the identity provider does not say what it is",
 ];
 /// How long a condition may take to come true.
 const PATIENCE: Duration = Duration::from_secs(30);

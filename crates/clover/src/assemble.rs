@@ -30,6 +30,7 @@ use crate::site::border::Keeper;
 use crate::site::samples::Samples;
 use crate::site::witness::Witnesses;
 use crate::site::{self, Site};
+use crate::{location, people};
 
 /// The file that carries a rulebook's signatures.
 pub const MANIFEST: &str = "manifest.note";
@@ -298,7 +299,8 @@ pub fn open(layout: &Layout) -> Result<Assembled> {
         Box::new(move || keeper.now())
     };
     let samples_bytes = config.samples_bytes;
-    let elsewhere: enclave::Elsewhere = Box::new(|_| None);
+    let table = config.mmdb.as_ref().map(|path| layout.root().join(path));
+    let elsewhere = location::open(table.as_deref())?;
     let parts =
         Parts { live, records, keys, control, log, key_log, metrics, border, elsewhere, samples_bytes };
     let enclave = Arc::new(Enclave::new(parts));
@@ -350,10 +352,11 @@ pub async fn serve(
         upstream_timeout: config.upstream_timeout,
     };
     let upstreams = upstreams(layout, &config)?;
-    let gateway = Arc::new(Gateway::new(Arc::clone(&enclave), upstreams, tokens, settings));
+    let gateway = Arc::new(Gateway::new(Arc::clone(&enclave), upstreams, Arc::clone(&tokens), settings));
     let listener = tokio::net::TcpListener::bind(config.control).await;
     let listener = listener.map_err(|source| ServeError::Bind { address: config.control, source })?;
     let (stop, stopped) = tokio::sync::watch::channel(false);
+    let people = people::serve(layout, &config, &enclave, tokens, ended, stopped.clone()).await?;
     let control = tokio::spawn(control(listener, Arc::clone(&enclave), Arc::clone(&site), registry));
     let stopping = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stopping);
@@ -365,6 +368,9 @@ pub async fn serve(
     let witnessing = witnessed(layout, &config, &enclave, &site, &stopped).await?;
     let served = gateway::http::serve(gateway, tls, stopped, ready).await;
     control.abort();
+    if let Some(people) = people {
+        let _ = people.await;
+    }
     witnessing.end(&site).await;
     enclave.log().close();
     enclave.key_log_handle().close();

@@ -7,6 +7,7 @@ mod ledger;
 mod output;
 mod rulebook;
 mod serve;
+mod signin;
 mod telemetry;
 
 use std::io::Write;
@@ -67,6 +68,12 @@ enum Command {
     /// Lift a red border, for minutes and inside the region.
     #[command(subcommand)]
     Border(border::Border),
+    /// Sign in to a console: through its identity provider, or with a local account.
+    Signin(signin::Signin),
+    /// End the session, everywhere at once.
+    Signout,
+    /// Show whose session is held, and the evidence of the place.
+    Session,
     /// Serve: gateway, vault, ledger and control API in one process.
     Serve,
     /// Show whether the border is open and what is on the ledger.
@@ -116,6 +123,9 @@ fn dispatch(command: &Command, layout: &Layout, output: &Output) -> anyhow::Resu
         Command::Config(c) => c.run(layout, output),
         Command::Ledger(c) => c.run(layout, output),
         Command::Border(c) => c.run(layout, output),
+        Command::Signin(c) => c.run(layout, output),
+        Command::Signout => signin::sign_out(output),
+        Command::Session => signin::show(output),
         Command::Serve => serve::serve(layout, output),
         Command::Status => return serve::status(layout, output),
         Command::Completions { shell } => {

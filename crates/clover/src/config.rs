@@ -1,11 +1,15 @@
 //! `enclave.toml`: where things listen and how much they take. No rule stands here: those are in the rulebook.
 
+mod people;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use model::{Name, Problems};
+
+pub use people::{Console, Signin};
 
 /// A checked configuration.
 #[derive(Debug, Clone)]
@@ -38,6 +42,10 @@ pub struct Config {
     pub samples_bytes: usize,
     /// Where a local mirror listens that `clover serve` starts; `None` when others witness.
     pub mirror: Option<SocketAddr>,
+    /// What people use in a browser; `None` when nobody signs in here.
+    pub console: Option<Console>,
+    /// A table of the countries of networks (MaxMind's format), for addresses that the programme does not declare.
+    pub mmdb: Option<PathBuf>,
     /// Services inside, by the names that lanes use.
     pub upstreams: BTreeMap<String, SocketAddr>,
     /// Destinations outside, by the names that lanes use: address and certificate name.
@@ -56,6 +64,10 @@ struct Raw {
     ledger: RawLedger,
     site_logs: RawLogs,
     mirror: Option<RawMirror>,
+    console: Option<people::RawConsole>,
+    signin: Option<people::RawSignin>,
+    #[serde(default)]
+    location: people::RawLocation,
     #[serde(default)]
     upstreams: BTreeMap<String, String>,
     #[serde(default)]
@@ -176,6 +188,12 @@ pub fn starter(site: &str) -> String {
          # A mirror on this machine proves nothing to anybody else. Remove it when trust/policy names others.\n\
          [mirror]\n\
          listen = \"127.0.0.1:8446\"\n\n\
+         # What people use, over TLS: they sign in here, with local accounts or through [signin] (docs/signin.md).\n\
+         [console]\n\
+         listen = \"127.0.0.1:8447\"\n\
+         hosts = {:?}\n\
+         session_hours = 8\n\
+         local_accounts = true\n\n\
          [upstreams]\n\
          video-service = \"127.0.0.1:7001\"\n\n\
          [destinations.us-safety-desk]\n\
@@ -187,7 +205,8 @@ pub fn starter(site: &str) -> String {
         head_timeout_ms(),
         upstream_timeout_ms(),
         publish_every_ms(),
-        samples_bytes()
+        samples_bytes(),
+        hosts()
     )
 }
 
@@ -244,6 +263,7 @@ impl Config {
                 p.add(format!("enclave.toml: {key}"), "not loopback, and not encrypted", "use 127.0.0.1");
             }
         }
+        let console = people::check(raw.console, raw.signin, &mut p);
         let (upstreams, destinations) = services(raw.upstreams, raw.destinations, &mut p);
         for (key, n) in [("workers", raw.gateway.workers), ("connections_max", raw.gateway.connections_max)] {
             if n == 0 {
@@ -273,6 +293,8 @@ impl Config {
             logs,
             samples_bytes: raw.site_logs.samples_bytes,
             mirror: mirror.flatten(),
+            console,
+            mmdb: raw.location.mmdb_file,
             upstreams,
             destinations,
             traces: raw.telemetry.otlp_endpoint,

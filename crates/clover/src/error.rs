@@ -46,6 +46,33 @@ pub enum CommandError {
         /// Why.
         source: io::Error,
     },
+    /// No console answers.
+    #[error("no console answers on `{address}`")]
+    NoConsole {
+        /// Where.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A sign-in that the console refuses.
+    #[error("the console refuses ({status}): {why}")]
+    SignIn {
+        /// The status of its answer.
+        status: u16,
+        /// Its public words.
+        why: String,
+    },
+    /// Nobody has signed in.
+    #[error("nobody has signed in here")]
+    NoSession,
+    /// A table of countries that cannot be used.
+    #[error("the table of countries `{path}` cannot be used: {why}")]
+    Location {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        why: &'static str,
+    },
     /// Key files that do not fit one another.
     #[error("`{seed}` does not belong to `trust/{vkey}.vkey`")]
     OtherKey {
@@ -113,6 +140,8 @@ impl Explain for CommandError {
             Self::NotEmpty(_) | Self::InUse(_) | Self::File { .. } => FILE.0,
             Self::NotActivated => "CLV-0102",
             Self::NoAnswer { .. } => "CLV-0604",
+            Self::NoConsole { .. } | Self::SignIn { .. } | Self::NoSession => "CLV-0706",
+            Self::Location { .. } => "CLV-0705",
             Self::OtherKey { .. } | Self::OtherLog { .. } => "CLV-0605",
             Self::OlderLog { .. } | Self::ForkedLog { .. } => "CLV-0203",
             Self::Policy { .. } | Self::Mirror { .. } => "CLV-0606",
@@ -126,6 +155,14 @@ impl Explain for CommandError {
             Self::File { .. } => FILE.1,
             Self::NotActivated => "run `clover rulebook activate`",
             Self::NoAnswer { .. } => "start the enclave with `clover serve`, or name its folder with --dir",
+            Self::NoConsole { .. } => {
+                "name the console with --console and its roots with --ca; see docs/signin.md"
+            }
+            Self::SignIn { .. } => "the console's log says why; see docs/signin.md",
+            Self::NoSession => "run `clover signin`",
+            Self::Location { .. } => {
+                "name a whole table of countries in MaxMind's format under [location], or remove it"
+            }
             Self::OtherKey { .. } | Self::OtherLog { .. } => {
                 "put back the files of this enclave; keys of one are of no use to another"
             }

@@ -1,8 +1,10 @@
 //! What a site shows: status for people and probes, metrics for Prometheus and the logs for auditors, on loopback and never
-//! a person ([`api`], [`logs`]); and what people use with a session, over TLS ([`web`]).
+//! a person ([`api`], [`logs`]); and what people use over TLS, who sign in ([`signin`]) and
+//! have a session ([`web`]).
 //!
 //! Start reading at [`api::router`] and [`web::serve`].
 
 pub mod api;
 pub mod logs;
+pub mod signin;
 pub mod web;

@@ -182,21 +182,26 @@ impl Served {
     }
 
     async fn answer(&self, peer: Peer, request: Request<Incoming>) -> Response {
-        let (mut parts, body) = request.into_parts();
-        let mut answer = match head::check(&parts, &self.hosts) {
-            Err((status, why)) => refusal(status, why),
-            Ok(host) => match caller::identify(&self.door, &peer, &parts, &host) {
-                Err(why) => refusal(StatusCode::FORBIDDEN, why),
-                Ok(caller) => {
-                    parts.extensions.insert(caller::Identified(caller));
-                    parts.extensions.insert(peer);
-                    let body = Body::new(Limited::new(body, self.door.limits.body_bytes));
-                    self.routed(Request::from_parts(parts, body)).await
-                }
-            },
+        let (parts, body) = request.into_parts();
+        let (mut answer, host) = match head::check(&parts, &self.hosts) {
+            Err((status, why)) => (refusal(status, why), None),
+            Ok(host) => (self.asked(peer, parts, body, &host).await, Some(host)),
         };
-        head::harden(answer.headers_mut());
+        head::harden(answer.headers_mut(), host.as_deref());
         answer
+    }
+
+    /// A request that asks us, by whoever it is.
+    async fn asked(&self, peer: Peer, mut parts: Parts, body: Incoming, host: &str) -> Response {
+        match caller::identify(&self.door, &peer, &parts, host) {
+            Err(why) => refusal(StatusCode::FORBIDDEN, why),
+            Ok(caller) => {
+                parts.extensions.insert(caller::Identified(caller));
+                parts.extensions.insert(peer);
+                let body = Body::new(Limited::new(body, self.door.limits.body_bytes));
+                self.routed(Request::from_parts(parts, body)).await
+            }
+        }
     }
 
     async fn routed(&self, request: Request<Body>) -> Response {

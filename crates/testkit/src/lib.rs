@@ -7,6 +7,7 @@ pub mod dice;
 pub mod disk;
 pub mod faulty;
 pub mod index;
+pub mod mmdb;
 pub mod postgres;
 
 pub use dice::Dice;

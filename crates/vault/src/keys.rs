@@ -169,6 +169,11 @@ impl KeyService {
         derive(&self.region, b"pseudonyms")
     }
 
+    /// The key that seals local accounts.
+    pub(crate) fn accounts(&self) -> SecretKey {
+        derive(&self.region, b"local accounts")
+    }
+
     /// A new key for a person, and its wrapped form bound to their handle.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //!
 //! Start reading at [`log`] for the ledger, [`records`] for people, [`keys`] for keys.
 
+pub mod accounts;
 pub mod control;
 pub mod disk;
 pub mod export;
@@ -11,6 +12,7 @@ pub mod log;
 pub mod records;
 pub mod sessions;
 
+pub use accounts::Accounts;
 pub use control::Control;
 pub use disk::{Disk, Folder};
 pub use keys::{KeyService, PersonKeys};

@@ -110,7 +110,7 @@ impl Client {
             tokio::spawn(connection);
             sender.send_request(request).await?.into_parts()
         } else {
-            request.headers_mut().insert(HOST, HeaderValue::from_static("localhost"));
+            request.headers_mut().entry(HOST).or_insert(HeaderValue::from_static("localhost"));
             let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await?;
             tokio::spawn(connection);
             sender.send_request(request).await?.into_parts()

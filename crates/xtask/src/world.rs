@@ -47,6 +47,8 @@ pub struct World {
     pub logs: SocketAddr,
     /// The local mirror.
     pub mirror: SocketAddr,
+    /// The console, for people with a session.
+    pub console: SocketAddr,
     /// The video service, for those who try to reach it directly.
     pub video: SocketAddr,
     /// What reached the safety desk.
@@ -158,12 +160,13 @@ impl World {
         let video = services::video_service(Arc::clone(&people)).await?;
         let (desk, arrived) = services::safety_desk(&layout, layout.tls().join("desk")).await?;
         let (gateway, control) = (free_port()?, free_port()?);
-        let (logs, mirror) = (free_port()?, free_port()?);
+        let (logs, mirror, console) = (free_port()?, free_port()?, free_port()?);
         let config = std::fs::read_to_string(layout.config())?
             .replace("127.0.0.1:8443", &gateway.to_string())
             .replace("127.0.0.1:8444", &control.to_string())
             .replace("127.0.0.1:8445", &logs.to_string())
             .replace("127.0.0.1:8446", &mirror.to_string())
+            .replace("127.0.0.1:8447", &console.to_string())
             .replace("127.0.0.1:7001", &video.to_string())
             .replace("127.0.0.1:7002", &desk.to_string());
         std::fs::write(layout.config(), config)?;
@@ -178,6 +181,7 @@ impl World {
             control,
             logs,
             mirror,
+            console,
             video,
             arrived,
             people,

@@ -9,6 +9,7 @@ use crossing::identify::{Session, Who};
 use gateway::enclave;
 use model::{ActorId, CaseKind, Country, Name, Purpose, SubjectId, UnixSeconds};
 use serde_json::json;
+use vault::accounts::state::Attested;
 use vault::control;
 
 use super::output::Output;
@@ -45,11 +46,27 @@ pub(super) enum Actor {
         #[arg(long)]
         team: Vec<String>,
     },
+    /// Give an employee a local account: prints a code with which they take it, once and within a day.
+    Enrol {
+        /// Their name.
+        id: String,
+        /// The country in which they work.
+        #[arg(long)]
+        at: Option<String>,
+        /// Their device is managed and attested.
+        #[arg(long)]
+        attested_device: bool,
+    },
 }
 
 impl Actor {
     pub(super) fn run(&self, layout: &Layout, output: &Output) -> Result<()> {
-        let Self::Add { id, kind, employer, qualified, team } = self;
+        let (id, kind, employer, qualified, team) = match self {
+            Self::Add { id, kind, employer, qualified, team } => (id, kind, employer, qualified, team),
+            Self::Enrol { id, at, attested_device } => {
+                return enrol(layout, output, id, at.as_deref(), *attested_device);
+            }
+        };
         let programme = assemble::rulebook(layout)?.rulebook.programme;
         let employer = Name::parse(employer)?;
         if !programme.employers.contains_key(&employer) {
@@ -67,6 +84,25 @@ impl Actor {
         output.data(&format!("`{id}` is on record"), &json!({ "actor": id }));
         Ok(())
     }
+}
+
+fn enrol(layout: &Layout, output: &Output, id: &str, at: Option<&str>, device: bool) -> Result<()> {
+    let actor = ActorId::parse(id)?;
+    let (now, _) = enclave::now();
+    let on_record = control::Control::new(&layout.control(), assemble::verifier(layout, "operator")?);
+    if on_record.actor(&actor, now)?.kind != ActorKind::Employee {
+        return Err(CommandError::Rule("accounts are for employees; services show certificates").into());
+    }
+    let programme = assemble::rulebook(layout)?.rulebook.programme.name;
+    let keys = vault::KeyService::open(&layout.keys(), programme.as_str())?;
+    let accounts = vault::Accounts::new(&layout.control(), &keys, programme.as_str());
+    let country = at.map(Country::parse).transpose()?.map(|c| c.to_string());
+    let code = accounts.enrol(&actor, Attested { country, device }, now)?;
+    output.data(
+        &format!("give `{id}` this code, once and in person; it serves for a day: {code}"),
+        &json!({ "actor": id, "code": code }),
+    );
+    Ok(())
 }
 
 #[derive(Debug, Subcommand)]

@@ -64,9 +64,14 @@ const HARDENING: [(HeaderName, &str); 8] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
-pub(super) fn harden(headers: &mut HeaderMap) {
+/// `host` is the name that was asked, if it is ours.
+pub(super) fn harden(headers: &mut HeaderMap, host: Option<&str>) {
     for (name, value) in HARDENING {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    // A browser would hold every other service of its own machine to TLS for a year.
+    if host.is_none_or(|h| h == "localhost" || h.starts_with("localhost:")) {
+        headers.remove(header::STRICT_TRANSPORT_SECURITY);
     }
 }
 
@@ -95,5 +100,20 @@ mod tests {
             assert_eq!(ask("/", names), Err(421), "{names:?}");
         }
         assert_eq!(ask(&format!("/{}", "a".repeat(5000)), &["console.example"]), Err(414));
+    }
+
+    #[test]
+    fn every_answer_tells_browsers_to_load_nothing_from_elsewhere() {
+        let mut headers = HeaderMap::new();
+        harden(&mut headers, Some("console.example"));
+        assert!(headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap().starts_with("default-src 'none'"));
+        assert!(headers.contains_key(header::STRICT_TRANSPORT_SECURITY));
+        for host in [None, Some("localhost"), Some("localhost:8447")] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=5"));
+            harden(&mut headers, host);
+            assert!(!headers.contains_key(header::STRICT_TRANSPORT_SECURITY), "{host:?}");
+            assert_eq!(headers[header::CACHE_CONTROL], "max-age=5", "a handler's own stays");
+        }
     }
 }

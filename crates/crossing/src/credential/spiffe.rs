@@ -111,4 +111,15 @@ mod tests {
             assert_eq!(read("demo", bad), Err(NotOurs), "{bad}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_read_is_what_would_be_written(
+            text in "(spiffe://demo/)?((employee|service|subject|at|device-at|device|auth|mfa|managed|SG|[a-z.%]{0,4})/?){0,9}"
+        ) {
+            if let Ok(session) = read("demo", &text) {
+                proptest::prop_assert_eq!(write("demo", &session), text);
+            }
+        }
+    }
 }
