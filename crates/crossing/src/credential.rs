@@ -59,6 +59,22 @@ impl Shown {
         };
         Some(Self { session, not_after: self.not_after.min(token.not_after), signed_in: token.signed_in })
     }
+
+    /// The same actor, of whom nothing else is believed: something was shown beside that does not fit. They are known,
+    /// so what they try is recorded; they are nowhere, so nothing is released.
+    #[must_use]
+    pub fn doubted(self) -> Self {
+        let session = Session {
+            country: None,
+            device_country: None,
+            network: None,
+            device_managed: false,
+            device_attested: false,
+            strong: false,
+            who: self.session.who,
+        };
+        Self { session, ..self }
+    }
 }
 
 #[cfg(test)]
@@ -91,5 +107,9 @@ mod tests {
         let other = device().with_token(other).unwrap();
         assert_eq!(at("SG", &other), Country::UNKNOWN);
         assert!(device().with_token(shown("spiffe://demo/employee/ana/at/SG", 100)).is_none());
+        let doubted = device().doubted();
+        assert_eq!(doubted.session.who, device().session.who);
+        assert_eq!(at("SG", &doubted), Country::UNKNOWN);
+        assert!(!doubted.session.device_managed && !doubted.session.device_attested);
     }
 }

@@ -256,18 +256,33 @@ async fn answer_one(
 /// asked at each request.
 fn shown(gateway: &Gateway, certificate: Option<Shown>, request: &Request<Incoming>) -> Option<Session> {
     let now = enclave::now().0;
-    let mut values = request.headers().get_all(AUTHORIZATION).iter();
-    let token = match (values.next(), values.next()) {
-        (None, _) => None,
-        (Some(value), None) => {
-            let token = value.to_str().ok()?.strip_prefix("Bearer ")?;
-            Some(gateway.tokens.shown(token, now).ok()?)
+    let certificate = certificate.filter(|c| now < c.not_after);
+    let shown = match (certificate, bearer(gateway, request)) {
+        (certificate, Bearer::None) => certificate?,
+        (None, Bearer::Good(token)) => token,
+        (None, Bearer::Bad) => return None,
+        (Some(certificate), Bearer::Good(token)) => {
+            certificate.clone().with_token(token).unwrap_or_else(|| certificate.doubted())
         }
-        _ => return None,
+        (Some(certificate), Bearer::Bad) => certificate.doubted(),
     };
-    let shown = match (certificate, token) {
-        (Some(certificate), Some(token)) => certificate.with_token(token)?,
-        (certificate, token) => certificate.or(token)?,
+    Some(shown.session)
+}
+
+enum Bearer {
+    None,
+    Bad,
+    Good(Shown),
+}
+
+fn bearer(gateway: &Gateway, request: &Request<Incoming>) -> Bearer {
+    let mut values = request.headers().get_all(AUTHORIZATION).iter();
+    let value = match (values.next(), values.next()) {
+        (None, _) => return Bearer::None,
+        (Some(value), None) => value,
+        _ => return Bearer::Bad,
     };
-    (now < shown.not_after).then_some(shown.session)
+    let token = value.to_str().ok().and_then(|v| v.strip_prefix("Bearer "));
+    let shown = token.and_then(|t| gateway.tokens.shown(t, enclave::now().0).ok());
+    shown.map_or(Bearer::Bad, Bearer::Good)
 }
