@@ -212,9 +212,9 @@ async fn no_forged_id_token_signs_anybody_in() {
 async fn a_code_or_state_serves_once_and_only_in_the_browser_that_began() {
     let scene = Scene::new().await;
     let mut browser = scene.browser(at::SINGAPORE);
-    let back = browser.to_callback("mei").await;
+    let back = browser.until_callback("mei").await;
     let mut other = scene.browser(at::SINGAPORE);
-    let begun = other.to_callback("aoife").await;
+    let begun = other.until_callback("aoife").await;
     // One browser cannot finish the sign-in of another: nobody is signed in as somebody else by a link.
     assert_eq!(browser.get(&begun).await.status, 400);
     assert!(browser.cookie(SESSION).is_none());
@@ -224,7 +224,7 @@ async fn a_code_or_state_serves_once_and_only_in_the_browser_that_began() {
     // Replayed, and the same code under a state of its own.
     browser.forget();
     assert_eq!(browser.get(&back).await.status, 400);
-    let fresh = browser.to_callback("mei").await;
+    let fresh = browser.until_callback("mei").await;
     let part = |path: &str, name: &str| {
         let (_, query) = path.split_once('?').unwrap();
         query.split('&').find_map(|p| p.strip_prefix(&format!("{name}="))).unwrap().to_owned()
@@ -232,10 +232,10 @@ async fn a_code_or_state_serves_once_and_only_in_the_browser_that_began() {
     let replayed = fresh.path.replace(&part(&fresh.path, "code"), &part(&back.path, "code"));
     assert_eq!(browser.get(&console(&replayed)).await.status, 403);
     // A code from a provider that is another one (RFC 9207), a refusal, and nothing at all.
-    let fresh = browser.to_callback("mei").await;
+    let fresh = browser.until_callback("mei").await;
     let mixed = fresh.path.replace(&part(&fresh.path, "iss"), "https%3A%2F%2Fid.example");
     assert_eq!(browser.get(&console(&mixed)).await.status, 403);
-    let fresh = browser.to_callback("mei").await;
+    let fresh = browser.until_callback("mei").await;
     let refused = format!("/signin/callback?state={}&error=access_denied", part(&fresh.path, "state"));
     assert_eq!(browser.get(&console(&refused)).await.status, 403);
     for nothing in ["/signin/callback", "/signin/callback?state=x&code=y"] {

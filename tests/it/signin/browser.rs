@@ -143,7 +143,7 @@ impl Browser {
     }
 
     /// Begins at the console, signs in as somebody at the provider, and stops where it would go back.
-    pub(super) async fn to_callback(&mut self, who: &str) -> Place {
+    pub(super) async fn until_callback(&mut self, who: &str) -> Place {
         let begin = console("/signin");
         let answer = self.get(&begin).await;
         assert_eq!(answer.status, 303, "{}", answer.text());
@@ -166,7 +166,7 @@ impl Browser {
 
     /// Signs in as somebody, back at the console and all.
     pub(super) async fn sign_in(&mut self, who: &str) -> Answer {
-        let back = self.to_callback(who).await;
+        let back = self.until_callback(who).await;
         self.get(&back).await
     }
 }
