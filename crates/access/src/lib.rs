@@ -12,7 +12,7 @@ pub mod registry;
 pub mod request;
 pub mod text;
 
-pub use budget::{Budget, Spent};
+pub use budget::{Budget, Reserved, Share, Spent, Taken};
 pub use evidence::{Approval, Case, Grant, NotUsable};
 pub use request::{Act, NotAllowed, Person, Request, State, Wanted};
 pub use registry::{Actor, ActorKind};
