@@ -96,9 +96,17 @@ impl Postgres {
     /// # Errors
     /// What the server says.
     pub fn sql(&self, statements: &str) -> Result<Vec<String>> {
+        self.sql_in(NAME, statements)
+    }
+
+    /// Like [`Postgres::sql`], in another database of the cluster.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn sql_in(&self, database: &str, statements: &str) -> Result<Vec<String>> {
         let told = Command::new(self.programs.join("psql"))
             .args(["-h", &self.host(), "-p", PORT, "-U", NAME, "-XqAt", "-v", "ON_ERROR_STOP=1"])
-            .args(["-c", statements, NAME])
+            .args(["-c", statements, database])
             .output()?;
         if told.status.success() {
             Ok(String::from_utf8_lossy(&told.stdout).lines().map(str::to_owned).collect())
