@@ -16,6 +16,8 @@ use ledger::SecretKey;
 use ledger::detail::subject_tag;
 use model::{ActorId, Explain, Name, SubjectId, Tag, UnixSeconds};
 
+use crate::control::store::ControlKeys;
+
 /// Why keys cannot be used. It names files, never keys.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -167,6 +169,12 @@ impl KeyService {
     #[must_use]
     pub fn pseudonym_root(&self) -> SecretKey {
         derive(&self.region, b"pseudonyms")
+    }
+
+    /// The keys of the control store's rows.
+    #[must_use]
+    pub fn control(&self) -> ControlKeys {
+        ControlKeys::new(derive(&self.region, b"control rows"), &derive(&self.region, b"control names"))
     }
 
     /// A new key for a person, and its wrapped form bound to their handle.

@@ -11,7 +11,7 @@ mod committer;
 mod files;
 mod journal;
 mod packs;
-mod postgres;
+pub(crate) mod postgres;
 mod public;
 mod publisher;
 mod read;

@@ -6,7 +6,7 @@
 //! configuration: with `synchronous_standby_names` a quorum of sites confirms it. What a careless server
 //! confirms is refused at the start. Specified in `docs/formats/wal.md`.
 
-mod connection;
+pub(crate) mod connection;
 
 use std::io;
 

@@ -74,7 +74,7 @@ impl Place for Row<'_> {
 
     fn forgetful(&self) -> (Box<dyn Journal>, Box<dyn FnOnce()>) {
         let server = self.server.server.lock().unwrap();
-        let (folder, cut) = forgetful_socket(server.socket());
+        let (folder, cut) = forgetful_socket(server.socket(), |_| true);
         let journal = journal(&server.address_by(folder.path()), &self.origin);
         let lose = move || {
             cut.store(true, Ordering::SeqCst);
@@ -88,8 +88,11 @@ impl Place for Row<'_> {
     }
 }
 
-/// A socket that leads to the server's, and what makes it break off in place of the next answer.
-fn forgetful_socket(server: PathBuf) -> (tempfile::TempDir, Arc<AtomicBool>) {
+/// A socket that leads to the server's, and what makes it break off in place of the next such answer.
+pub(crate) fn forgetful_socket(
+    server: PathBuf,
+    answer: fn(&[u8]) -> bool,
+) -> (tempfile::TempDir, Arc<AtomicBool>) {
     let folder = tempfile::tempdir_in("/tmp").unwrap();
     let listener = UnixListener::bind(folder.path().join(server.file_name().unwrap())).unwrap();
     let cut = Arc::new(AtomicBool::new(false));
@@ -98,18 +101,19 @@ fn forgetful_socket(server: PathBuf) -> (tempfile::TempDir, Arc<AtomicBool>) {
         for client in listener.incoming().map_while(Result::ok) {
             let behind = UnixStream::connect(&server).unwrap();
             let (asks, reaches) = (client.try_clone().unwrap(), behind.try_clone().unwrap());
-            std::thread::spawn(move || pump(asks, reaches, || false));
+            std::thread::spawn(move || pump(asks, reaches, |_| false));
             let told = Arc::clone(&told);
-            std::thread::spawn(move || pump(behind, client, || told.load(Ordering::SeqCst)));
+            let cut = move |bytes: &[u8]| told.load(Ordering::SeqCst) && answer(bytes);
+            std::thread::spawn(move || pump(behind, client, cut));
         }
     });
     (folder, cut)
 }
 
-fn pump(mut from: UnixStream, mut to: UnixStream, cut: impl Fn() -> bool) {
+fn pump(mut from: UnixStream, mut to: UnixStream, cut: impl Fn(&[u8]) -> bool) {
     let mut bytes = [0; 8192];
     while let Ok(n @ 1..) = from.read(&mut bytes) {
-        if cut() || to.write_all(&bytes[..n]).is_err() {
+        if cut(&bytes[..n]) || to.write_all(&bytes[..n]).is_err() {
             break;
         }
     }

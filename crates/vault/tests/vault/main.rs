@@ -9,6 +9,9 @@
     reason = "helpers of tests, which fail by panicking"
 )]
 
+mod control;
+mod control_claims;
+mod control_postgres;
 mod damage;
 mod faults;
 mod full;

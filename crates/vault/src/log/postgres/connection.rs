@@ -81,13 +81,13 @@ impl PostgresError {
 
 /// One server on this machine.
 #[derive(Clone)]
-pub(super) struct Address {
+pub(crate) struct Address {
     config: Config,
     timeouts: Timeouts,
 }
 
 impl Address {
-    pub(super) fn parse(server: &str, timeouts: Timeouts) -> Result<Self, PostgresError> {
+    pub(crate) fn parse(server: &str, timeouts: Timeouts) -> Result<Self, PostgresError> {
         let mut config: Config = server.parse().map_err(PostgresError::Address)?;
         let (hosts, addresses) = (config.get_hosts(), config.get_hostaddrs());
         if hosts.len().max(addresses.len()) != 1 {
@@ -113,15 +113,15 @@ impl Address {
 ///
 /// A thread of its own drives it until the value is dropped, so that whoever waits for an answer needs no
 /// runtime, and may be on a thread of one.
-pub(super) struct Connection {
-    pub(super) client: Client,
+pub(crate) struct Connection {
+    pub(crate) client: Client,
     /// The server said something with the weight of a warning.
     warned: Arc<AtomicBool>,
     wait: Duration,
 }
 
 impl Connection {
-    pub(super) fn open(address: &Address) -> Result<Self, PostgresError> {
+    pub(crate) fn open(address: &Address) -> Result<Self, PostgresError> {
         let warned = Arc::new(AtomicBool::new(false));
         let (sender, receiver) = mpsc::sync_channel(1);
         let (address, note, wait) = (address.clone(), Arc::clone(&warned), address.timeouts.statement);
@@ -137,7 +137,7 @@ impl Connection {
     }
 
     /// Runs statements until the server is ready for the next one, or the time is over.
-    pub(super) fn run<T>(
+    pub(crate) fn run<T>(
         &self,
         statements: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, PostgresError> {
@@ -156,7 +156,7 @@ impl Connection {
     }
 
     /// That the server did not warn while the last statements ran.
-    pub(super) fn unwarned(&self) -> Result<(), PostgresError> {
+    pub(crate) fn unwarned(&self) -> Result<(), PostgresError> {
         if self.warned.load(Ordering::SeqCst) { Err(PostgresError::Warned) } else { Ok(()) }
     }
 
