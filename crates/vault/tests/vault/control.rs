@@ -142,7 +142,7 @@ pub(crate) fn all_after(store: &dyn Store, mut after: u64, limit: usize) -> Vec<
     }
 }
 
-type Claim = fn(&dyn Place);
+pub(crate) type Claim = fn(&dyn Place);
 
 /// All claims, one after the other.
 pub(crate) fn conformance(world: &dyn World) {

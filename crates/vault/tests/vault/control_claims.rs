@@ -14,7 +14,7 @@ use vault::Control;
 use vault::control::store::{Changed, Edit, Row, Store, Table};
 use vault::control::{ChangeError, ControlError, Incident, LEASE_MS, StoreError, TakeError, Ticket};
 
-use super::control::{Place, World};
+use super::control::{Claim, Place, World};
 
 pub(crate) const NOW: UnixSeconds = UnixSeconds(1_790_000_000);
 const AMOUNT: Amount = Amount { rows: 100, bytes: 6400, subjects: 4 };
@@ -188,7 +188,7 @@ fn not_allowed<T>(result: Result<T, ControlError>, why: NotAllowed) {
 
 /// All claims, one after the other.
 pub(crate) fn claims(world: &dyn World) {
-    let claims: &[(&str, fn(&dyn Place))] = &[
+    let claims: &[(&str, Claim)] = &[
         ("a request that is granted is evidence, everywhere, until it ends", evidence),
         ("what was not recorded was not done", unrecorded),
         ("two approvals racing a denial have one outcome, and no act is lost", races),
