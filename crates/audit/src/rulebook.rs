@@ -24,6 +24,8 @@ use crate::{
 /// No file of a rulebook comes near it.
 pub(crate) const FILE_BYTES_MAX: u64 = 16 << 20;
 pub(crate) const MANIFEST: &str = "manifest.note";
+/// What the operator proves of the policies. It is signed with them and decides nothing.
+const PROPERTIES: &str = "properties.cedar";
 const FIRST_LINE: &str = "clover-rulebook/v1";
 
 /// A rulebook that both have signed and that can be read.
@@ -83,7 +85,7 @@ impl<'t> Rulebooks<'t> {
             Lanes::parse(text("lanes.toml")?).map_err(|error| problem("lanes.toml", error.to_string()))?;
         let schema = text("clover.cedarschema")?;
         let mut policies = String::new();
-        for name in files.keys().filter(|name| name.ends_with(".cedar")) {
+        for name in files.keys().filter(|name| name.ends_with(".cedar") && *name != PROPERTIES) {
             policies.push_str(text(name)?);
             policies.push('\n');
         }

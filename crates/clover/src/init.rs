@@ -27,6 +27,14 @@ pub const STARTER: &[(&str, &str)] = &[
     ("clover.cedarschema", include_str!("../../../policies/starter/clover.cedarschema")),
     ("10-guardrails.cedar", include_str!("../../../policies/starter/10-guardrails.cedar")),
     ("20-permits.cedar", include_str!("../../../policies/starter/20-permits.cedar")),
+    ("properties.cedar", include_str!("../../../policies/starter/properties.cedar")),
+];
+
+/// The stories of the starter rulebook, for `clover rulebook test`.
+const STORIES: &[(&str, &str)] = &[
+    ("grants.toml", include_str!("../../../policies/tests/grants.toml")),
+    ("support-case.toml", include_str!("../../../policies/tests/support-case.toml")),
+    ("transfers.toml", include_str!("../../../policies/tests/transfers.toml")),
 ];
 
 /// Makes a programme in a folder that is not there or empty.
@@ -73,6 +81,12 @@ pub fn init(layout: &Layout, rulebook: Option<&Path>) -> Result<()> {
     let mirror = local_mirror(layout, &book.programme.name)?;
     policy(layout, &config, site_log.verifier(), &mirror)?;
     write_rulebook(layout, &files)?;
+    if rulebook.is_none() {
+        std::fs::create_dir_all(layout.stories())?;
+        for (name, text) in STORIES {
+            std::fs::write(layout.stories().join(name), text)?;
+        }
+    }
     sign_rulebook(layout, &[&operator, &auditor])?;
     authority::create(layout, book.programme.name.as_str())?;
     let disk = Folder::open(root)?;

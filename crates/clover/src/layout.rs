@@ -31,6 +31,12 @@ impl Layout {
         self.0.join("rulebook")
     }
 
+    /// Stories that are told of the rulebook.
+    #[must_use]
+    pub fn stories(&self) -> PathBuf {
+        self.0.join("tests")
+    }
+
     /// The digest of the activated rulebook.
     #[must_use]
     pub fn activated(&self) -> PathBuf {

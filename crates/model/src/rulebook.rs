@@ -11,8 +11,11 @@ use crate::programme::Programme;
 /// The files of a bundle, by name.
 pub type Files = BTreeMap<String, String>;
 
-/// The files that every bundle has. Policies are every other file that ends in `.cedar`.
+/// The files that every bundle has. Policies are every file that ends in `.cedar` but [`PROPERTIES`].
 pub const REQUIRED: [&str; 4] = ["programme.toml", "catalogue.toml", "lanes.toml", "clover.cedarschema"];
+
+/// What is proved of the policies: signed with them, and never one of them.
+pub const PROPERTIES: &str = "properties.cedar";
 
 /// First line of a manifest.
 pub const MANIFEST: &str = "clover-rulebook/v1";
@@ -32,6 +35,8 @@ pub struct Rulebook {
     pub schema: String,
     /// The Cedar policies, all files in the order of their names.
     pub policies: String,
+    /// The properties to prove of them; empty if the bundle has no such file.
+    pub properties: String,
 }
 
 /// The canonical text that is signed: a first line, then `<sha256> <name>` for each file in the order
@@ -63,7 +68,9 @@ impl Rulebook {
         let lanes =
             catalogue.as_ref().and_then(|c| gather(Lanes::parse(text("lanes.toml"), c), &mut problems));
         let mut policies = String::new();
-        for (_, content) in files.iter().filter(|(name, _)| name.ends_with(".cedar")) {
+        // INVARIANT: a property is written as a permit, and permits nothing.
+        let policy = |name: &str| name.ends_with(".cedar") && name != PROPERTIES;
+        for (_, content) in files.iter().filter(|(name, _)| policy(name)) {
             policies.push_str(content);
             policies.push('\n');
         }
@@ -74,7 +81,8 @@ impl Rulebook {
         match (programme, catalogue, lanes) {
             (Some(programme), Some(catalogue), Some(lanes)) => {
                 let schema = text("clover.cedarschema").to_owned();
-                problems.or(Self { digest, programme, catalogue, lanes, schema, policies })
+                let properties = text(PROPERTIES).to_owned();
+                problems.or(Self { digest, programme, catalogue, lanes, schema, policies, properties })
             }
             _ => Err(problems),
         }

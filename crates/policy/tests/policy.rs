@@ -17,6 +17,8 @@ mod decided;
 mod loading;
 #[path = "policy/matrix.rs"]
 mod matrix;
+#[path = "policy/promises.rs"]
+mod promises;
 #[path = "policy/properties.rs"]
 mod properties;
 #[path = "policy/stories.rs"]

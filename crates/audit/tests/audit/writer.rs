@@ -220,6 +220,10 @@ pub fn tag(byte: u8) -> Value {
     Value::Bytes(vec![byte; 16])
 }
 
+/// Read as a policy it would permit everything, and no lie about a decision would be found.
+const PROPERTIES: &str =
+    "@id(\"T\") @prove(\"only\") @says(\"anything\") permit (principal, action, resource);\n";
+
 /// A rulebook folder, before it is signed.
 #[derive(Clone)]
 pub struct Rulebook {
@@ -239,6 +243,7 @@ impl Rulebook {
             ("clover.cedarschema".into(), text(include_str!("rulebook/clover.cedarschema"))),
             ("lanes.toml".into(), text(include_str!("rulebook/lanes.toml"))),
             ("programme.toml".into(), text(&programme)),
+            ("properties.cedar".into(), text(PROPERTIES)),
         ]);
         Self { files, note: None }
     }
