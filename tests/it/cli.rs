@@ -198,6 +198,7 @@ fn every_command_that_prints_data_prints_json_when_asked() {
         format!("credential listener --host x.example --out {out}/x"),
         "rulebook check".to_owned(),
         "rulebook show".to_owned(),
+        "rulebook test".to_owned(),
         "rulebook sign --as operator".to_owned(),
         "rulebook activate".to_owned(),
         "config check".to_owned(),
@@ -213,6 +214,34 @@ fn every_command_that_prints_data_prints_json_when_asked() {
     let made = Layout::new(&folder.path().join("new"));
     let value: Value = serde_json::from_slice(&run(&made, "--json init").stdout).unwrap();
     assert_eq!(value["programme"], "clover-demo");
+}
+
+#[test]
+fn stories_and_proofs_run_from_the_command_line_and_fail_by_exit_code() {
+    let (_folder, layout) = Stage::folder(8);
+    let output = run(&layout, "rulebook test");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && text.ends_with("stories end as told\n"), "{text}{}", stderr(&output));
+    let story = layout.stories().join("grants.toml");
+    let other =
+        |t: &str| t.replace("outcome = \"pseudonymised\", by = [\"P1", "outcome = \"plain\", by = [\"P1");
+    let output = changed(&story, other, || run(&layout, "rulebook test"));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(
+        text.contains("expected plain by P1-") && text.contains("got      pseudonymised by P1-"),
+        "{text}"
+    );
+    let output = changed(&story, |t| t.replace("who = ", "whom = "), || run(&layout, "rulebook test"));
+    assert!(
+        output.status.code() == Some(78) && stderr(&output).contains("grants.toml"),
+        "{}",
+        stderr(&output)
+    );
+    let output = run(&layout, "rulebook prove --solver /nowhere/cvc5");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(2), "nothing is proved without a solver: {}", stderr(&output));
+    assert!(text.contains("T19-no-standing-access") && text.contains("NOT PROVED"), "{text}");
 }
 
 #[test]

@@ -55,7 +55,7 @@ enum Command {
     /// Issue credentials: certificates and tokens.
     #[command(subcommand)]
     Credential(access::Credential),
-    /// Check, sign, activate and show the rulebook.
+    /// Check, test, prove, sign, activate and show the rulebook.
     #[command(subcommand)]
     Rulebook(rulebook::Rulebook),
     /// Check the configuration without starting.
@@ -112,7 +112,7 @@ fn dispatch(command: &Command, layout: &Layout, output: &Output) -> anyhow::Resu
         Command::Grant(c) => c.run(layout, output),
         Command::Case(c) => c.run(layout, output),
         Command::Credential(c) => c.run(layout, output),
-        Command::Rulebook(c) => c.run(layout, output),
+        Command::Rulebook(c) => return c.run(layout, output),
         Command::Config(c) => c.run(layout, output),
         Command::Ledger(c) => c.run(layout, output),
         Command::Border(c) => c.run(layout, output),

@@ -90,6 +90,9 @@ pub enum CommandError {
         /// Why.
         why: String,
     },
+    /// No prover beside this program.
+    #[error("there is no `clover-prove` beside this program")]
+    NoProver,
     /// A mirror on this machine that does not run.
     #[error("the local mirror cannot be started: {why}")]
     Mirror {
@@ -116,6 +119,7 @@ impl Explain for CommandError {
             Self::OtherKey { .. } | Self::OtherLog { .. } => "CLV-0605",
             Self::OlderLog { .. } | Self::ForkedLog { .. } => "CLV-0203",
             Self::Policy { .. } | Self::Mirror { .. } => "CLV-0606",
+            Self::NoProver => "CLV-0607",
         }
     }
     fn fix(&self) -> &'static str {
@@ -133,6 +137,7 @@ impl Explain for CommandError {
                 "restore the newest copy of the whole folder, or the entries from a mirror (`clover ledger rebuild --from`)"
             }
             Self::Policy { .. } => "see docs/formats/witness.md; a quorum of at least one witness is needed",
+            Self::NoProver => "install `clover-prove` beside `clover`; nothing is proved without it",
             Self::Mirror { .. } => {
                 "install `clover-audit` beside `clover`, or remove [mirror] and name other witnesses in trust/policy"
             }

@@ -95,7 +95,7 @@ const CRYPTO_NAMES: &[&str] = &[
     "x25519",
 ];
 
-/// Name and version of every package that the shipped binaries, `clover` and `clover-audit`, are linked from.
+/// Name and version of every package that the shipped binaries, `clover`, `clover-audit` and `clover-prove`, are linked from.
 fn shipped() -> BTreeSet<(String, String)> {
     let listed = tree::cargo(&[
         "tree",
@@ -103,6 +103,8 @@ fn shipped() -> BTreeSet<(String, String)> {
         "clover",
         "-p",
         "clover-audit",
+        "-p",
+        "clover-prove",
         "-e",
         "normal",
         "--prefix",
