@@ -15,8 +15,23 @@ def paired(rows, kind, to, group):
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})" if ratios else ""
 
 
+def lasting(rows):
+    if rows:
+        print("\n| what | seconds | records/s | until all is published | p50 us | p99 us | p99.9 us | most us | refused | CPU us each |")
+        print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+    for kind in sorted({r["kind"] for r in rows}):
+        of = lambda key: [r[key] for r in rows if r["kind"] == kind]
+        whole = f"{statistics.median(of('whole_s')):,.0f} ({min(of('whole_s')):,}-{max(of('whole_s')):,})"
+        times = " | ".join(f"{statistics.median(of(k)):,.0f}" for k in ("p50_us", "p99_us", "p999_us", "max_us", "refused"))
+        print(f"| {kind} | {of('seconds')[0]} | {statistics.median(of('recs_s')):,.0f} | {whole} | {times} | {statistics.median(of('cpu_us')):.1f} |")
+    print()
+
+
 def main():
     rows = [json.loads(line) for line in open(sys.argv[1])]
+    short = min((r["seconds"] for r in rows if "seconds" in r), default=0)
+    long = [r for r in rows if r.get("seconds", short) > short]
+    rows = [r for r in rows if r not in long]
     middle = lambda rs, key: statistics.median(r[key] for r in rs)
     print("| group | what | records/s | by bare | entries a flush | p50 us | p99 us | p99.9 us | left to publish |")
     print("|---:|---|---:|---|---:|---:|---:|---:|---:|")
@@ -34,7 +49,8 @@ def main():
     if made:
         print(f"\nTo make and seal one entry: {statistics.median(made):,.0f} ns on one core.")
     print(f"64 callers with 60 us of work, recorded by unrecorded: {paired(rows, 'callers', 'unrecorded', 64)}.")
-    loads = [r["load"] for r in rows]
+    lasting(long)
+    loads = [r["load"] for r in rows + long]
     print(f"Load average before the runs: median {statistics.median(loads):.1f}, most {max(loads):.1f}.")
 
 

@@ -1,51 +1,62 @@
 """A person's history, as day-map.md describes it; run it with `verify.py --history FILE --site-vkey FILE`."""
 import datetime, hmac, struct
-from standards import cbor, checkpoint, done, included, need, root_of, sha, short, unbase
+from standards import cbor, checkpoint, done, included, need, root_of, sha, short
+
+def chunks(length, data):
+    return [chunk for chunk, in struct.iter_unpack(f"{length}s", data)]
 
 def history(h, vkey):
-    origin, size, root = checkpoint(h["checkpoint"], vkey)
-    need(h["format"] == "clover subject history v1", "history: another format")
+    origin, size, root = checkpoint(h[5], vkey)
+    need(h[0] == "clover subject history v1" and set(h) <= set(range(11)), "history: another format")
     maps, known, carried = {}, {}, {}
-    for name in {"anchor", "interim"} & set(h):
-        leaf, maps[name] = unbase(h[name]["leaf"]), cbor(unbase(h[name]["leaf"])[32:])
-        form = b"CLVS\1\3\0\0" + short(origin) + h[name]["index"].to_bytes(8, "big")
-        right = leaf[:24] == form and maps[name][1] == (name == "anchor")
-        need(right and included(leaf, h[name], root, size), f"history: {name}")
-    records = [record for record, in struct.iter_unpack("52s", unbase(h.get("calendar", "")))]
-    counts = maps.get("anchor") or maps["interim"]
-    need((root_of(records), len(records)) == (counts[6], counts[7]), "history: calendar")
+    for key, name in ((6, "anchor"), (8, "interim")):
+        if key in h:
+            index, leaf, proof = h[key]
+            maps[name] = cbor(leaf[32:])
+            form = b"CLVS\1\3\0\0" + short(origin) + index.to_bytes(8, "big")
+            right = leaf[:24] == form and maps[name][1] == (name == "anchor")
+            need(right and included({index: leaf}, proof, root, size), f"history: {name}")
+    anchor, newest = maps.get("anchor"), maps.get("interim")
+    records = chunks(52, h.get(7, b""))
+    counts = anchor or newest
+    need((root_of(records), len(records), 7 in h) == (counts[6], counts[7], 6 in h), "history: calendar")
     for day, map_root, tags, _ in map(struct.Struct(">I32sQQ").unpack, records):
         need(not known or day == max(known) + 1, "history: the calendar has a gap")
         known[day] = map_root, tags + 2
-    if newest := maps.get("interim"):
+    need(not anchor or known[max(known)] == (anchor[2], anchor[3] + 2), "history: the calendar ends with another day")
+    if newest:
         need(not known or newest[0] > max(known), "history: interim")
+        same = newest[7] <= len(records) and root_of(records[:newest[7]]) == newest[6]
+        need(same, "history: calendar of the interim entry")
         known[newest[0]] = newest[2], newest[3] + 2
-    zero = datetime.date(1970, 1, 1)
-    start, end = ((datetime.date.fromisoformat(h[name]) - zero).days for name in ("from", "to"))
-    dates = [str(zero + datetime.timedelta(day)) for day in range(start, end + 1)]
-    need(dates and [d["day"] for d in h["days"]] == dates, "history: days are missing")
-    for day, d in enumerate(h["days"], start):
-        context = h["log_set"].encode() + struct.pack(">BI", 0, day)
-        tag = hmac.digest(bytes.fromhex(h["tag_key"]), context, "sha256")[:16]
-        if present := d.get("present"):
-            pairs = [pair for pair, in struct.iter_unpack("16s", unbase(present["list"]))]
+    start, end = h[3], h[4]
+    need(0 <= end - start < 3660 and len(h[9]) == end - start + 1, "history: days are missing")
+    for day, d in enumerate(h[9], start):
+        tag = hmac.digest(h[2], h[1].encode() + struct.pack(">BI", 0, day), "sha256")[:16]
+        if len(d) == 3:
+            index, pairs, proof = d[0], chunks(16, d[1]), d[2]
             leaf = tag + struct.pack(">I", len(pairs)) + sha(*pairs)
-            holds = pairs == sorted(set(pairs)) != [] and included(leaf, present, *known[day])
+            holds = pairs == sorted(set(pairs)) != [] and included({index: leaf}, proof, *known[day])
             carried |= {pair: (day, tag) for pair in pairs}
-        elif absent := d.get("absent"):
-            low, high = (unbase(absent[side]["leaf"]) for side in ("low", "high"))
-            proven = all(included(unbase(side["leaf"]), side, *known[day]) for side in absent.values())
-            neighbours = absent["low"]["index"] + 1 == absent["high"]["index"]
-            holds = set(absent) == {"low", "high"} and proven and neighbours and low[:16] < tag < high[:16]
+        elif d:
+            index, low, high, proof = d
+            proven = included({index: low, index + 1: high}, proof, *known[day])
+            holds = proven and len(low) == len(high) == 52 and low[:16] < tag < high[:16]
         else:
-            holds = d.get("outside") is True and records and day < min(known)
-        need(holds, f"history: {d['day']}")
-    inputs = {line[0]: line[2:] for line in (newest or maps["anchor"])[5]}
-    pairs = [short(e["origin"]) + e["index"].to_bytes(8, "big") for e in h["entries"]]
-    need(pairs == sorted(carried), "history: the entries are not those of the lists")
-    for pair, e in zip(pairs, h["entries"]):
-        leaf, (to, log_root), (day, tag) = unbase(e["leaf"]), inputs[e["origin"]], carried[pair]
-        right = leaf[:5] == b"CLV1\1" and leaf[8:24] == pair and int.from_bytes(leaf[24:32], "big") // 86400 == day
-        named = leaf[156] == 2 or tag in [leaf[n:n + 16] for n in range(160, 160 + 16 * leaf[157], 16)]
-        need(included(leaf, e, log_root, to) and right and named, f"history: entry {e['index']}")
-    done(f"history: {len(dates)} days, {len(pairs)} entries")
+            holds = records and day < min(known)
+        need(holds, f"history: {datetime.date(1970, 1, 1) + datetime.timedelta(day)}")
+    inputs = {line[0]: line[2:] for line in (newest or anchor)[5]}
+    logs = [short(log[0]) for log in h[10]]
+    need(logs == sorted({pair[:8] for pair in carried}), "history: the logs are not those of the lists")
+    for (name, leaves, proof), log in zip(h[10], logs):
+        pairs, (to, log_root) = sorted(pair for pair in carried if pair[:8] == log), inputs[name]
+        placed = {int.from_bytes(pair[8:], "big"): leaf for pair, leaf in zip(pairs, leaves)}
+        proven = len(leaves) == len(pairs) and included(placed, proof, log_root, to)
+        need(proven, f"history: the entries of `{name}`")
+        for pair, leaf in zip(pairs, leaves):
+            day, tag = carried[pair]
+            index, time = (int.from_bytes(part, "big") for part in (pair[8:], leaf[24:32]))
+            right = leaf[:5] == b"CLV1\1" and leaf[8:24] == pair and time // 86400 == day
+            inline = chunks(16, leaf[160:160 + 16 * leaf[157]]) if leaf[156] == 1 else []
+            need(right and (leaf[156] == 2 or tag in inline), f"history: entry {index} of `{name}`")
+    done(f"history: {len(h[9])} days, {len(carried)} entries")

@@ -1,5 +1,6 @@
 """What verify.py takes from published standards: Ed25519 (RFC 8032), deterministic CBOR (RFC 8949), Merkle trees
-(RFC 6962), signed notes, checkpoints, cosignatures, policies and tiles (C2SP). Only packs (ledger-tree.md) are ours.
+(RFC 6962), signed notes, checkpoints, cosignatures, policies and tiles (C2SP). Ours are only packs
+(ledger-tree.md) and proofs of several leaves (day-map.md).
 """
 import base64, functools, hashlib, re, struct
 
@@ -140,13 +141,16 @@ def roots(hashes):
 def root_of(leaves):
     return list(roots([leaf_hash(leaf) for leaf in leaves]))[-1]
 
-def included(leaf, proof, root, size):
-    node, index, last = leaf_hash(leaf), proof["index"], size - 1
-    for step in map(unbase, proof["proof"]):
-        while index == last and index and not index & 1:
-            index, last = index >> 1, last >> 1
-        node, index, last = node_hash(step, node) if index & 1 else node_hash(node, step), index >> 1, last >> 1
-    return 0 <= proof["index"] < size and last == 0 and node == root
+def included(leaves, proof, root, size):  # a proof of several leaves (day-map.md), which are given by index
+    hashes = [proof[n:n + 32] for n in range(0, len(proof), 32)][::-1]
+    def within(lo, hi):
+        if not any(lo <= index < hi for index in leaves):
+            return hashes.pop()
+        if hi - lo == 1:
+            return leaf_hash(leaves[lo])
+        middle = lo + (1 << (hi - lo - 1).bit_length() - 1)
+        return node_hash(within(lo, middle), within(middle, hi))
+    return leaves and max(leaves) < size and within(0, size) == root and not hashes
 
 # The files of a log. In every kind of leaf the log stands at 8, the index at 16 and the time at 24.
 def stored(folder, level):  # every tile of a level, single or packed: number, width, bytes

@@ -4,7 +4,7 @@
     verify.py SITE_DIR --site-vkey FILE [--policy FILE]    SITE_DIR holds `site/` and the folder of each enrolled log
     verify.py --history FILE --site-vkey FILE [--policy FILE]
 
-Here stand the rules of our own formats; standards.py has what C2SP and the RFCs say, history.py a history. Checked:
+Our own formats stand here, what C2SP and the RFCs say in standards.py, histories in history.py, requests in acts.py. Checked:
 - every log: signature of the checkpoint, its root against the entries, every hash tile that is there (ledger-tree.md);
 - the site log: leaves, enrolments, rounds, day maps and calendar built again (site-log.md, day-map.md);
 - entries: header, facts, flow ids, streams, tag lists (entry.md), key releases against entries (key-releases.md);
@@ -14,8 +14,8 @@ One line per check, `ok ..`, or `FOUND: ..` per finding. Status 0 without findin
 """
 import sys
 sys.dont_write_bytecode = True
-import argparse, collections, json, pathlib, re, struct
-from history import history
+import argparse, collections, pathlib, re, struct
+import acts, history
 from standards import FOUND, Log, cbor, checkpoint, done, need, quorum, root_of, sha, short
 
 EDGES = (bytes(16), b"\xff" * 16)  # the tags of a day map's sentinels
@@ -80,8 +80,7 @@ def releases(log, flows, now):
     seen = set()
     for i, (leaf, time) in enumerate(zip(log.entries, log.times)):
         where, flow = f"{log.name}: release {i}", leaf[32:48]
-        form = len(leaf) == 160 and leaf[:6] == b"CLVK\1\1" and leaf[82:84] + leaf[152:] == bytes(10)
-        need(form, f"{where}: form")
+        need(len(leaf) == 160 and leaf[:6] == b"CLVK\1\1" and leaf[82:84] + leaf[152:] == bytes(10), f"{where}: form")
         need(flow not in seen, f"{where}: a second one for its flow")
         seen.add(flow)
         if need(flow in flows or time >= now - 60, f"{where}: no entry says for what") and flow in flows:
@@ -95,18 +94,20 @@ def releases(log, flows, now):
     done(f"{log.name}: each release has its entry, and each entry that names people its release")
 
 # The site log (site-log.md).
-KEYS = {1: 1, 2: 1, 3: 8, 4: 1, 5: 1, 6: 3}  # keys of a body, by kind
+KEYS = {1: 1, 2: 1, 3: 8, 4: 1, 5: 1, 6: 3, 7: 3, 9: 12}  # keys of a body, by kind
 
 def site(base, vkey):
-    log, logs, roles, counted, enrolled, bodies = Log(base / "site", vkey), {}, {}, {}, [], []
+    log, logs, roles, counted, enrolled, bodies, ended = Log(base / "site", vkey), {}, {}, {}, [], [], {}
     for i, (leaf, time) in enumerate(zip(log.entries, log.times)):
         where, kind, body = f"site: entry {i}", leaf[5], cbor(leaf[32:])
         need(leaf[:5] + leaf[6:8] == b"CLVS\1\0\0" and list(body) == list(range(KEYS.get(kind, 0))), f"{where}: form")
         need(i > 0 or kind == 2, f"{where}: the first is no enrolment")
         bodies.append((where, kind, body))
         if kind == 2:
-            enrolled = [line[0] for line in body[0]]
+            before, enrolled = enrolled, [line[0] for line in body[0]]
             need(enrolled == sorted(set(enrolled)), f"{where}: order")
+            kept = set(before) <= set(enrolled) and not ended.keys() & enrolled
+            need(kept, f"{where}: a log is left out that is not retired, or there that is")
             for origin, key, role, prefix in body[0]:
                 same = roles.setdefault(origin, (key, role, prefix)) == (key, role, prefix)
                 need(same, f"{where}: `{origin}` changed")
@@ -115,16 +116,22 @@ def site(base, vkey):
                     if not named or role not in (1, 2):
                         raise ValueError(f"{where}: role or prefix of `{origin}`")
                     logs[origin] = Log(base / prefix, key)
-        if kind == 1:
-            need([line[0] for line in body[0]] == enrolled, f"{where}: not a round of the enrolled logs")
-            for origin, size, root in body[0]:
+        if kind in (1, 7):
+            lines = body[0] if kind == 1 else [list(body.values())]
+            fits = lines[0][0] in enrolled if kind == 7 else [line[0] for line in lines] == enrolled
+            need(fits, f"{where}: not of the enrolled logs")
+            for origin, size, root in lines:
                 before, since = counted.get(origin, (0, 0))
                 need(before <= size and logs[origin].roots.get(size) == root, f"{where}: size or root of `{origin}`")
                 near = all(since - 300 <= t <= time + 300 for t in logs[origin].times[before:size])
                 need(near, f"{where}: times of `{origin}`")
                 counted[origin] = size, time
+            if kind == 7:
+                ended[body[0]], enrolled = body[1], [origin for origin in enrolled if origin != body[0]]
+    need(all(len(logs[origin].entries) == size for origin, size in ended.items()), "site: a retired log has grown")
     gaps = sum(after - before > 10 for before, after in zip(log.times, log.times[1:]))
     done(f"site: leaves, enrolments, rounds ({gaps} gaps of more than 10 s)")
+    acts.check(bodies)
     flows, days = {}, collections.defaultdict(list)
     for origin in (origin for origin in logs if roles[origin][1] == 1):
         gateway(logs[origin], flows, days, max(log.times))
@@ -142,13 +149,13 @@ def day_map(pairs):  # of tag and pair: root, number of tags, number of pairs
     return root_of(leaves), len(lists) - 2, len(set(pairs))
 
 def day_maps(bodies, logs, days):
-    calendar, enrolled = [], []
+    calendar, enrolled = [], set()
     for where, kind, body in bodies:
         if kind == 2:
-            enrolled = [line[0] for line in body[0] if line[2] == 1]
+            enrolled |= {line[0] for line in body[0] if line[2] == 1}
         if kind == 3:
             day, final, inputs = body[0], body[1], {line[0]: line[1:] for line in body[5]}
-            need([line[0] for line in body[5]] == enrolled, f"{where}: inputs")
+            need([line[0] for line in body[5]] == sorted(enrolled), f"{where}: inputs")
             rooted = all(a <= b and logs[origin].roots.get(b) == root for origin, (a, b, root) in inputs.items())
             need(rooted, f"{where}: ranges or roots of the inputs")
             wanted = [p for p in days[day] if p[0] in inputs and (final or p[1] < inputs[p[0]][1])]
@@ -170,8 +177,9 @@ def main():
     args = parser.parse_args()
     vkey = args.site_vkey.read_text()
     if args.history:
-        note = json.loads(args.history.read_text())["checkpoint"]
-        history(json.loads(args.history.read_text()), vkey)
+        told = cbor(args.history.read_bytes())
+        note = told[5]
+        history.history(told, vkey)
     else:
         log = site(args.site, vkey)
         witnessed = args.site / "signed" / sha(log.origin.encode()).hex()

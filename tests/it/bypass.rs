@@ -361,7 +361,7 @@ async fn neither_headers_nor_credentials_of_others_move_a_caller() {
         }
     }
     assert_eq!((refused, stage.size() - before), (21, 21));
-    // A certificate decides who somebody is, whatever token is shown beside it.
+    // A certificate decides who somebody is, whatever token is shown beside it; one that does not fit takes their place away.
     let token = xtask::world::clover(&stage.world.layout, &[&ISSUE[..], &["--token"]].concat()).unwrap();
     let bearer = format!("Bearer {}", token.trim());
     let stolen = stage
@@ -479,8 +479,9 @@ fn listening(pid: u32) -> BTreeSet<(String, u16)> {
 async fn an_enclave_listens_where_its_configuration_says_and_nowhere_else() {
     let stage = Stage::new(8).await;
     let found = listening(stage.world.pid().unwrap());
+    let world = &stage.world;
     let wanted =
-        [stage.world.gateway, stage.world.control, stage.world.logs].map(|a| ("tcp".to_owned(), a.port()));
+        [world.gateway, world.control, world.logs, world.console].map(|a| ("tcp".to_owned(), a.port()));
     assert_eq!(found, BTreeSet::from(wanted), "the vault, the keys and the ledger have no port");
     // What the control port tells is counted, not named.
     for path in ["/status", "/metrics", "/healthz", "/", "/ledger/checkpoint", "/../keys/region.key"] {

@@ -48,23 +48,20 @@ fn told(layout: &Layout, what: &str, line: &str, output: &Output) -> String {
 
 /// Lines that cannot be carried out, each with a label.
 fn wrong_lines() -> Vec<(&'static str, String)> {
-    let grant = "grant issue --id g --holder ana --approver aoife --approver-country IE --purpose support --dataset export";
-    let case = "case issue --id c --engineer mei --approver aoife --approver-country IE --kind videoNotShown --subject abc --fields video-status";
     vec![
         ("a folder that is in use", "init".to_owned()),
         ("an unknown command", "frobnicate".to_owned()),
         ("a missing value", "credential issue --kind employee --id ana".to_owned()),
         ("a name that is none", "actor add --id A*B --kind employee --employer acme-eu".to_owned()),
         ("an unknown employer", "actor add --id bo --kind employee --employer acme-xx".to_owned()),
-        ("an unknown purpose", grant.replace("support", "curiosity")),
-        ("a purpose that no grant has", grant.replace("support", "migration")),
-        ("a country that is none", grant.replace("IE", "Ireland")),
-        ("an unknown dataset", grant.replace("--dataset export", "--dataset exprot")),
-        ("a grant for too long", format!("{grant} --hours 721")),
-        ("a grant to oneself", grant.replace("aoife", "ana")),
-        ("a case for oneself", case.replace("aoife", "mei")),
-        ("an unknown kind of case", case.replace("videoNotShown", "other")),
-        ("a case of tomorrow", format!("{case} --approved-at 2999-01-01T00:00:00Z")),
+        (
+            "an unknown ground",
+            "access request --ground favour --purpose support --case c --dataset export".to_owned(),
+        ),
+        (
+            "a deputy who cannot be",
+            "actor add --id bo --kind employee --employer acme-eu --deputy A*B".to_owned(),
+        ),
         (
             "a place where nothing can be written",
             "credential issue --kind employee --id ana --out /proc/none/ana".to_owned(),
@@ -145,7 +142,7 @@ fn operators_are_told_what_is_wrong_and_what_to_do() {
     }
     all.push_str(&wrong_files(&layout));
     // What clap says about a line that is none has neither; what became of each file is a result.
-    for block in all.split("\n# ").skip(1).filter(|b| !b.contains("Usage:") && !b.contains("nothing.json")) {
+    for block in all.split("\n# ").skip(1).filter(|b| !b.contains("--help") && !b.contains("nothing.json")) {
         assert!(block.contains("error[CLV-") && block.contains("  fix: "), "no code or no fix:\n{block}");
     }
     if std::env::var_os("CLOVER_BLESS").is_some() {
@@ -166,7 +163,7 @@ fn exit_codes_tell_usage_from_configuration() {
         "",
         "frobnicate",
         "init --frob",
-        "grant issue --id x",
+        "access request --purpose support",
         "actor add --id A*B --kind employee --employer acme-eu",
         "sample --people many --out x",
     ] {
@@ -191,13 +188,12 @@ fn every_command_that_prints_data_prints_json_when_asked() {
         format!("import {out}"),
         "subject id --user-name somebody".to_owned(),
         "actor add --id bo --kind employee --employer acme-eu".to_owned(),
-        "grant issue --id g --holder bo --approver ana --approver-country IE --purpose support --dataset export".to_owned(),
-        "case issue --id c --engineer bo --approver ana --approver-country IE --kind videoNotShown --subject abcdefghijklmnopqrstuvwxyz --fields video-status".to_owned(),
         "credential issue --kind employee --id bo --token".to_owned(),
         format!("credential issue --kind employee --id bo --out {out}/bo"),
         format!("credential listener --host x.example --out {out}/x"),
         "rulebook check".to_owned(),
         "rulebook show".to_owned(),
+        "rulebook test".to_owned(),
         "rulebook sign --as operator".to_owned(),
         "rulebook activate".to_owned(),
         "config check".to_owned(),
@@ -213,6 +209,34 @@ fn every_command_that_prints_data_prints_json_when_asked() {
     let made = Layout::new(&folder.path().join("new"));
     let value: Value = serde_json::from_slice(&run(&made, "--json init").stdout).unwrap();
     assert_eq!(value["programme"], "clover-demo");
+}
+
+#[test]
+fn stories_and_proofs_run_from_the_command_line_and_fail_by_exit_code() {
+    let (_folder, layout) = Stage::folder(8);
+    let output = run(&layout, "rulebook test");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && text.ends_with("stories end as told\n"), "{text}{}", stderr(&output));
+    let story = layout.stories().join("grants.toml");
+    let other =
+        |t: &str| t.replace("outcome = \"pseudonymised\", by = [\"P1", "outcome = \"plain\", by = [\"P1");
+    let output = changed(&story, other, || run(&layout, "rulebook test"));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(
+        text.contains("expected plain by P1-") && text.contains("got      pseudonymised by P1-"),
+        "{text}"
+    );
+    let output = changed(&story, |t| t.replace("who = ", "whom = "), || run(&layout, "rulebook test"));
+    assert!(
+        output.status.code() == Some(78) && stderr(&output).contains("grants.toml"),
+        "{}",
+        stderr(&output)
+    );
+    let output = run(&layout, "rulebook prove --solver /nowhere/cvc5");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(2), "nothing is proved without a solver: {}", stderr(&output));
+    assert!(text.contains("T19-no-standing-access") && text.contains("NOT PROVED"), "{text}");
 }
 
 #[test]

@@ -3,11 +3,15 @@
 //! Each test of the enclave has its own world (`support::Stage`), with its own folder and ports.
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod bypass;
 #[cfg(test)]
 mod cli;
+#[cfg(test)]
+mod database;
 #[cfg(test)]
 mod differential;
 #[cfg(test)]
@@ -15,7 +19,13 @@ mod faults;
 #[cfg(test)]
 mod privacy;
 #[cfg(test)]
+mod remote;
+#[cfg(test)]
+mod signin;
+#[cfg(test)]
 mod story;
+#[cfg(test)]
+mod streams;
 #[cfg(test)]
 mod support;
 mod tidy;

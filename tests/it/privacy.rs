@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use xtask::client::Client;
+use xtask::story;
 use xtask::world::{World, at, clover, clover_raw};
 
 use crate::support::{SUPPORT, Stage, files, secrets};
@@ -77,20 +78,10 @@ async fn busy(stage: &Stage) {
     let add =
         ["actor", "add", "--id", LONG_NAME, "--kind", "employee", "--employer", "acme-eu", "--qualified"];
     clover(layout, &add).unwrap();
-    let grant = [
-        "grant",
-        "issue",
-        "--id",
-        "G-7",
-        "--holder",
-        LONG_NAME,
-        "--approver",
-        "aoife",
-        "--approver-country",
-        "IE",
-    ];
-    let rest = ["--purpose", "support", "--dataset", "export", "--subject", stage.world.subject(1).unwrap()];
-    clover(layout, &[&grant[..], &rest].concat()).unwrap();
+    let asker = stage.world.colleague(LONG_NAME, "IE", at::DUBLIN).unwrap();
+    let aoife = stage.world.colleague("aoife", "IE", at::DUBLIN).unwrap();
+    let wanted = story::grant_wanted("G-7", stage.world.subject(1).unwrap());
+    story::granted(&asker, &wanted, &[&aoife]).await.unwrap();
     let named = stage.world.caller("employee", LONG_NAME, Some("IE"), at::DUBLIN).unwrap();
     let headers = [SUPPORT[0], ("clover-grant", "G-7")];
     let read = named.post("/v1/read", &headers, &stage.email_of(1)).await.unwrap();

@@ -1,6 +1,7 @@
 //! A world for one test, callers of it, and what the tests read from its ledger.
 
 pub(crate) mod raw;
+pub(crate) mod secure;
 pub(crate) mod service;
 
 use std::fs::File;
@@ -27,8 +28,13 @@ const PROVOKED: &[&str] = &[
     "a witness was not asked",
     "a witness did not sign",
     "BORDER OVERRIDE",
+    "BREAK-GLASS",
     "a border override does not count",
     "the site log has no round for this second",
+    "no answer of the ledger's database",
+    "streams were left open and are closed",
+    "a sign-in is refused",
+    "the identity provider does not say what it is",
 ];
 /// How long a condition may take to come true.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -45,7 +51,7 @@ impl Stage {
     pub(crate) async fn new(people: u64) -> Self {
         let (folder, layout) = Self::folder(people);
         let world = World::open(layout.root(), people, SEED, |_| {}).await.unwrap();
-        story::approvals(&world).unwrap();
+        story::approvals(&world).await.unwrap();
         Self { world, folder }
     }
 

@@ -7,7 +7,9 @@ use std::process::Command;
 use ledger::checkpoint::Checkpoint;
 use ledger::merkle::{Hash, MemoryTree, leaf_hash};
 use ledger::note::Signer;
+use ledger::site::{self, LogState, Role, SiteEntry};
 use ledger::tile::{append_entry, split_bundle};
+use model::UnixSeconds;
 use xtask::world::clover;
 
 use crate::support::{SUPPORT, Stage, copy, files};
@@ -94,7 +96,71 @@ const LIES: &[Lie] = &[
     ("gw-1", "log", |leaves| leaves.swap(2, 3), "gw-1: entry 2: log or sequence"),
     ("gw-1", "log", |leaves| leaves.iter_mut().for_each(|l| l[32..48].fill(7)), "flow id used twice"),
     ("gw-1", "log", |leaves| drop(leaves.pop()), "size or root of `ledger."),
+    ("site", "site", |leaves| retire(leaves, 1), "size or root of `ledger."),
+    (
+        "site",
+        "site",
+        |leaves| append(leaves, |all| enrolled(all, false)),
+        "a log is left out that is not retired",
+    ),
+    (
+        "site",
+        "site",
+        |leaves| {
+            retire(leaves, 0);
+            append(leaves, |all| enrolled(all, true));
+        },
+        "a log is left out that is not retired, or there that is",
+    ),
+    (
+        "site",
+        "site",
+        |leaves| {
+            retire(leaves, 0);
+            append(leaves, |all| SiteEntry::Round { logs: newest_round(all) });
+        },
+        "not of the enrolled logs",
+    ),
 ];
+
+/// Writes an entry behind the last of the site log.
+fn append(leaves: &mut Vec<Vec<u8>>, entry: impl FnOnce(&[Vec<u8>]) -> SiteEntry) {
+    let entry = entry(leaves);
+    let last = leaves.last().unwrap();
+    let (log, time) = (last[8..16].to_vec(), u64::from_be_bytes(last[24..32].try_into().unwrap()));
+    let mut leaf = entry.encode(UnixSeconds(time)).unwrap();
+    leaf[8..16].copy_from_slice(&log);
+    leaf[16..24].copy_from_slice(&(leaves.len() as u64).to_be_bytes());
+    leaves.push(leaf);
+}
+
+fn newest_round(leaves: &[Vec<u8>]) -> Vec<LogState> {
+    let round = |leaf: &Vec<u8>| match site::decode(leaf).unwrap().entry {
+        SiteEntry::Round { logs } => Some(logs),
+        _ => None,
+    };
+    leaves.iter().rev().find_map(round).unwrap()
+}
+
+/// Retires the gateway as it stands, but for bits of its root.
+fn retire(leaves: &mut Vec<Vec<u8>>, bits: u8) {
+    let mut last = newest_round(leaves).into_iter().find(|log| log.origin.starts_with("ledger.")).unwrap();
+    let mut root = *last.root.as_bytes();
+    root[0] ^= bits;
+    last.root = Hash::from_bytes(root);
+    append(leaves, |_| SiteEntry::Retirement(last));
+}
+
+/// The newest enrolment, with the gateway or without it.
+fn enrolled(leaves: &[Vec<u8>], gateway: bool) -> SiteEntry {
+    let list = |leaf: &Vec<u8>| match site::decode(leaf).unwrap().entry {
+        SiteEntry::Enrolment { logs } => Some(logs),
+        _ => None,
+    };
+    let mut logs = leaves.iter().rev().find_map(list).unwrap();
+    logs.retain(|log| gateway || log.role != Role::Gateway);
+    SiteEntry::Enrolment { logs }
+}
 
 /// A site that answered one person's reading and refused another.
 async fn played() -> Stage {
@@ -138,6 +204,10 @@ async fn the_verifier_of_the_pages_passes_an_honest_site_and_names_every_lie() {
         let (code, said) = verify(&stage, &[&folder]);
         assert!(code == Some(1) && said.contains(named), "{log}, {named}: {said}");
     }
+    let folder = copied(150);
+    rewrite(&stage, &folder.join("site"), "site", |leaves| retire(leaves, 0));
+    let (code, said) = verify(&stage, &[&folder]);
+    assert_eq!(code, Some(0), "a gateway that is retired: {said}");
     let folder = copied(200);
     std::fs::remove_file(folder.join("keys/checkpoint")).unwrap();
     assert_eq!(verify(&stage, &[&folder]).0, Some(2), "what cannot be read is no finding");
@@ -146,25 +216,30 @@ async fn the_verifier_of_the_pages_passes_an_honest_site_and_names_every_lie() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_verifier_of_the_pages_checks_a_persons_history() {
     let stage = played().await;
-    let file = stage.beside("history").join("history.json");
+    let file = stage.beside("history").join("history.cbor");
     let (subject, out) = (stage.world.subject(0).unwrap(), file.display().to_string());
     clover(&stage.world.layout, &["subject", "history", "--subject", subject, "--out", &out]).unwrap();
     let (code, said) = verify(&stage, &[Path::new("--history"), &file]);
     assert!(code == Some(0) && said.contains("history: "), "{said}");
-    let honest = std::fs::read_to_string(&file).unwrap();
-    // The key to the tags, the list of a day, an entry, a day that is not covered.
-    for member in ["\"tag_key\":\"", "\"list\":\"", "\"leaf\":\"Q0xWMQ", "\"day\":\""] {
-        let at = honest.find(member).unwrap() + member.len();
-        let other = if honest[at..].starts_with('1') { "2" } else { "1" };
-        std::fs::write(&file, format!("{}{other}{}", &honest[..at], &honest[at + 1..])).unwrap();
+    let honest = std::fs::read(&file).unwrap();
+    // The key to the tags, an entry, the last hash of all; then one byte in each of 40 parts of what follows the
+    // checkpoint, in which a stranger's signature may change.
+    let behind = |what: &[u8]| honest.windows(what.len()).position(|w| w == what).unwrap() + what.len();
+    let (places, after) = ([behind(&[2, 0x58, 32]), behind(b"CLV1"), honest.len() - 1], behind(b"CLVS"));
+    for at in places.into_iter().chain((0..40).map(|n| after + n * (honest.len() - after) / 40)) {
+        let mut changed = honest.clone();
+        *changed.get_mut(at).unwrap() ^= 1;
+        std::fs::write(&file, changed).unwrap();
         let (code, said) = verify(&stage, &[Path::new("--history"), &file]);
-        assert!(code == Some(1) && said.contains("FOUND: "), "{member}: {said}");
+        assert!(code == Some(1) && said.contains("FOUND: ") && !said.contains("Traceback"), "{at}: {said}");
     }
+    std::fs::write(&file, &honest[..honest.len() - 32]).unwrap();
+    assert_eq!(verify(&stage, &[Path::new("--history"), &file]).0, Some(1), "truncated");
 }
 
 #[test]
 fn the_verifier_of_the_pages_stays_a_page() {
-    for name in ["verify.py", "history.py", "standards.py"] {
+    for name in ["verify.py", "acts.py", "history.py", "standards.py"] {
         let lines = std::fs::read_to_string(pages().join(name)).unwrap().lines().count();
         assert!(lines <= LINES_MAX, "`{name}` has {lines} lines");
     }

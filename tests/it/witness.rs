@@ -53,7 +53,7 @@ fn key(layout: &Layout, name: &str) -> (PathBuf, String) {
 
 async fn opened(folder: &Layout) -> World {
     let world = World::open(folder.root(), PEOPLE, SEED, |_| {}).await.unwrap();
-    story::approvals(&world).unwrap();
+    story::approvals(&world).await.unwrap();
     world
 }
 
@@ -230,27 +230,27 @@ async fn a_person_gets_the_proof_of_every_crossing_and_of_none() {
         let check = ["verify-history", "--history", &path(file), "--site-vkey", &path("trust/site.vkey")];
         audit(&[&check[..], &["--policy", &path("trust/policy")]].concat())
     };
-    let named = history(0, "named.json");
+    let named = history(0, "named.cbor");
     let said = String::from_utf8_lossy(&named.stdout).into_owned();
     assert!(named.status.success(), "{said}{}", String::from_utf8_lossy(&named.stderr));
     assert!(said.contains(&format!("entry {}", answer.receipt().unwrap())), "{said}");
     // Somebody who was imported and never looked at: their import, and nothing else.
-    let quiet = history(5, "quiet.json");
+    let quiet = history(5, "quiet.cbor");
     let said = String::from_utf8_lossy(&quiet.stdout).into_owned();
     assert!(quiet.status.success() && said.contains("1 entries in all"), "{said}");
     // A stranger's handle has a history too: that there is nothing.
     let subject = model::SubjectId::from_index(&[7; 16]);
-    let line = ["subject", "history", "--subject", subject.as_str(), "--out", &path("none.json")];
+    let line = ["subject", "history", "--subject", subject.as_str(), "--out", &path("none.cbor")];
     clover(&layout, &line).unwrap();
-    let check = ["verify-history", "--history", &path("none.json"), "--site-vkey", &path("trust/site.vkey")];
+    let check = ["verify-history", "--history", &path("none.cbor"), "--site-vkey", &path("trust/site.vkey")];
     assert!(String::from_utf8_lossy(&audit(&check).stdout).contains("0 entries in all"));
     // One changed byte, and the file proves nothing.
-    let text = std::fs::read_to_string(path("named.json")).unwrap();
-    let at = text.find("\"leaf\"").unwrap() + 20;
-    let flipped = if text.as_bytes()[at] == b'A' { "B" } else { "A" };
-    std::fs::write(path("changed.json"), format!("{}{flipped}{}", &text[..at], &text[at + 1..])).unwrap();
+    let mut bytes = std::fs::read(path("named.cbor")).unwrap();
+    let at = bytes.windows(4).position(|w| w == b"CLV1").unwrap() + 40;
+    *bytes.get_mut(at).unwrap() ^= 1;
+    std::fs::write(path("changed.cbor"), bytes).unwrap();
     let check =
-        ["verify-history", "--history", &path("changed.json"), "--site-vkey", &path("trust/site.vkey")];
+        ["verify-history", "--history", &path("changed.cbor"), "--site-vkey", &path("trust/site.vkey")];
     assert!(!audit(&check).status.success());
     stage.must_audit_clean();
 }

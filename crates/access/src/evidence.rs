@@ -1,17 +1,24 @@
 //! Grants and support cases: what was approved, by whom, for whom, until when.
 
-use model::facts::{CaseFacts, GrantFacts};
+use model::facts::{Approver, CaseFacts, GrantFacts};
+use model::procedures::Amount;
 use model::{ActorId, CaseKind, Country, Name, Purpose, SubjectId, Tag, UnixSeconds};
+use serde::{Deserialize, Serialize};
 
-use crate::text::{Lines, TextError, flag, or_dash, yes_no};
-
-/// First line of a grant's text.
-pub const GRANT: &str = "clover-grant/v1";
-/// First line of a case's text.
-pub const CASE: &str = "clover-case/v1";
 /// How long a support case serves after its approval, in seconds: two hours. Policy holds the same bound
 /// (`G11`), this one lets the gateway name the reason.
 pub const CASE_SECONDS: u64 = 2 * 60 * 60;
+
+/// One approval that counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// Whose.
+    pub by: ActorId,
+    /// Their employer.
+    pub employer: Name,
+    /// Where they were.
+    pub country: Country,
+}
 
 /// A permission to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,10 +27,10 @@ pub struct Grant {
     pub id: Name,
     /// Who may use it.
     pub holder: ActorId,
-    /// Who approved it.
-    pub approver: ActorId,
-    /// Where the approver was.
-    pub approver_country: Country,
+    /// Who approved it, in order; never nobody.
+    pub approvals: Vec<Approval>,
+    /// The open incident, for break-glass.
+    pub incident: Option<Name>,
     /// For what.
     pub purpose: Purpose,
     /// On which dataset.
@@ -36,6 +43,8 @@ pub struct Grant {
     pub not_before: UnixSeconds,
     /// Until when, exclusive.
     pub not_after: UnixSeconds,
+    /// How much may cross in all.
+    pub amount: Amount,
 }
 
 /// A person's complaint that someone may look into.
@@ -45,10 +54,8 @@ pub struct Case {
     pub id: Name,
     /// Who works on it.
     pub engineer: ActorId,
-    /// Who approved it.
-    pub approver: ActorId,
-    /// Where the approver was.
-    pub approver_country: Country,
+    /// Who approved it, in order; never nobody.
+    pub approvals: Vec<Approval>,
     /// What kind.
     pub kind: CaseKind,
     /// Whose.
@@ -57,8 +64,10 @@ pub struct Case {
     pub fields: Name,
     /// When it was approved.
     pub approved_at: UnixSeconds,
-    /// Whether it is open.
-    pub open: bool,
+    /// Until when it serves, exclusive: two hours later at most.
+    pub not_after: UnixSeconds,
+    /// How much may cross in all.
+    pub amount: Amount,
 }
 
 /// Why evidence does not serve this caller now. Nothing personal.
@@ -70,83 +79,62 @@ pub enum NotUsable {
     /// Too early or too late.
     #[error("it is not valid now")]
     Time,
-    /// The approver is the holder.
+    /// Nobody approved it, or the holder did.
     #[error("nobody approves their own")]
     OwnApproval,
-    /// Closed.
-    #[error("the case is closed")]
-    Closed,
+}
+
+fn usable(
+    holder: &ActorId,
+    approvals: &[Approval],
+    (from, until): (UnixSeconds, UnixSeconds),
+    by: &ActorId,
+    now: UnixSeconds,
+) -> Result<(), NotUsable> {
+    if holder != by {
+        return Err(NotUsable::Holder);
+    }
+    if approvals.is_empty() || approvals.iter().any(|a| a.by == *holder) {
+        return Err(NotUsable::OwnApproval);
+    }
+    if now < from || now >= until { Err(NotUsable::Time) } else { Ok(()) }
+}
+
+/// Of several approvals policy sees two: the first, and the first of another employer, or else the next.
+fn approvers(approvals: &[Approval], tag: impl Fn(&ActorId) -> Tag) -> Option<(Approver, Option<Approver>)> {
+    let seen = |a: &Approval| Approver { tag: tag(&a.by), country: a.country, employer: a.employer.clone() };
+    let (first, rest) = approvals.split_first()?;
+    let second = rest.iter().find(|a| a.employer != first.employer).or_else(|| rest.first());
+    Some((seen(first), second.map(seen)))
 }
 
 impl Grant {
-    /// The text that the control store signs.
-    #[must_use]
-    pub fn text(&self) -> String {
-        format!(
-            "{GRANT}\nid {}\nholder {}\napprover {}\napprover-country {}\npurpose {}\ndataset {}\nfields {}\nsubject {}\n\
-             not-before {}\nnot-after {}\n",
-            self.id,
-            self.holder.as_str(),
-            self.approver.as_str(),
-            self.approver_country,
-            self.purpose,
-            self.dataset,
-            or_dash(self.fields.as_ref(), Name::as_str),
-            or_dash(self.subject.as_ref(), SubjectId::as_str),
-            self.not_before.rfc3339(),
-            self.not_after.rfc3339()
-        )
-    }
-
-    /// Reads a text whose signature was verified.
-    ///
-    /// # Errors
-    /// [`TextError`] for any other text.
-    pub fn parse(text: &str) -> Result<Self, TextError> {
-        let mut l = Lines::parse(text, GRANT)?;
-        let grant = Self {
-            id: l.take("id", Name::parse)?,
-            holder: l.take("holder", ActorId::parse)?,
-            approver: l.take("approver", ActorId::parse)?,
-            approver_country: l.take("approver-country", Country::parse)?,
-            purpose: l.take("purpose", Purpose::parse)?,
-            dataset: l.take("dataset", Name::parse)?,
-            fields: l.take_option("fields", Name::parse)?,
-            subject: l.take_option("subject", SubjectId::parse)?,
-            not_before: l.take("not-before", UnixSeconds::parse)?,
-            not_after: l.take("not-after", UnixSeconds::parse)?,
-        };
-        l.end()?;
-        Ok(grant)
-    }
-
     /// Whether it serves this caller now. Policy decides again over the facts; this names the reason.
     ///
     /// # Errors
     /// [`NotUsable`] with the first reason against it.
     pub fn usable(&self, by: &ActorId, now: UnixSeconds) -> Result<(), NotUsable> {
-        if self.holder != *by {
-            return Err(NotUsable::Holder);
-        }
-        if self.approver == self.holder {
-            return Err(NotUsable::OwnApproval);
-        }
-        if now < self.not_before || now >= self.not_after { Err(NotUsable::Time) } else { Ok(()) }
+        usable(&self.holder, &self.approvals, (self.not_before, self.not_after), by, now)
     }
 
-    /// What policy sees of it. `tag` makes the pseudonyms of actors, `subject` those of people.
+    /// What policy sees of it; nothing without an approval. `tag` makes the pseudonyms of actors, `name` those of
+    /// grants and incidents, `subject` those of people.
     #[must_use]
     pub fn facts(
         &self,
-        id: Tag,
+        name: impl Fn(&Name) -> Tag,
         tag: impl Fn(&ActorId) -> Tag,
         subject: impl Fn(&SubjectId) -> Option<Tag>,
-    ) -> GrantFacts {
-        GrantFacts {
-            id,
-            holder: tag(&self.holder),
-            approver: tag(&self.approver),
-            approver_country: self.approver_country,
+    ) -> Option<GrantFacts> {
+        let holder = tag(&self.holder);
+        let (approver, second) = approvers(&self.approvals, tag)?;
+        Some(GrantFacts {
+            id: name(&self.id),
+            holder,
+            approver,
+            second,
+            incident: self.incident.as_ref().map(&name),
+            amount: self.amount,
             purpose: self.purpose,
             dataset: self.dataset.clone(),
             fields: self.fields.clone(),
@@ -154,81 +142,42 @@ impl Grant {
             subject: self.subject.as_ref().map(|s| subject(s).unwrap_or(Tag::new([0; 16]))),
             not_before: self.not_before,
             not_after: self.not_after,
-        }
+        })
     }
 }
 
 impl Case {
-    /// The text that the control store signs.
-    #[must_use]
-    pub fn text(&self) -> String {
-        format!(
-            "{CASE}\nid {}\nengineer {}\napprover {}\napprover-country {}\nkind {}\nsubject {}\nfields {}\napproved-at {}\nopen {}\n",
-            self.id,
-            self.engineer.as_str(),
-            self.approver.as_str(),
-            self.approver_country,
-            self.kind,
-            self.subject.as_str(),
-            self.fields,
-            self.approved_at.rfc3339(),
-            yes_no(self.open)
-        )
-    }
-
-    /// Reads a text whose signature was verified.
-    ///
-    /// # Errors
-    /// [`TextError`] for any other text.
-    pub fn parse(text: &str) -> Result<Self, TextError> {
-        let mut l = Lines::parse(text, CASE)?;
-        let case = Self {
-            id: l.take("id", Name::parse)?,
-            engineer: l.take("engineer", ActorId::parse)?,
-            approver: l.take("approver", ActorId::parse)?,
-            approver_country: l.take("approver-country", Country::parse)?,
-            kind: l.take("kind", CaseKind::parse)?,
-            subject: l.take("subject", SubjectId::parse)?,
-            fields: l.take("fields", Name::parse)?,
-            approved_at: l.take("approved-at", UnixSeconds::parse)?,
-            open: l.take("open", flag)?,
-        };
-        l.end()?;
-        Ok(case)
-    }
-
     /// Whether it serves this caller now. Policy decides again over the facts; this names the reason.
     ///
     /// # Errors
     /// [`NotUsable`] with the first reason against it.
     pub fn usable(&self, by: &ActorId, now: UnixSeconds) -> Result<(), NotUsable> {
-        if self.engineer != *by {
-            return Err(NotUsable::Holder);
-        }
-        if self.approver == self.engineer {
-            return Err(NotUsable::OwnApproval);
-        }
-        if !self.open {
-            return Err(NotUsable::Closed);
-        }
-        let late = now.0.saturating_sub(self.approved_at.0) > CASE_SECONDS;
-        if now < self.approved_at || late { Err(NotUsable::Time) } else { Ok(()) }
+        usable(&self.engineer, &self.approvals, (self.approved_at, self.not_after), by, now)
     }
 
-    /// What policy sees of it. `tag` makes the pseudonyms of actors; `subject` is the person's.
+    /// What policy sees of it; nothing without an approval. `tag` makes the pseudonyms of actors, `name` that of the
+    /// case; `subject` is the person's.
     #[must_use]
-    pub fn facts(&self, id: Tag, tag: impl Fn(&ActorId) -> Tag, subject: Tag) -> CaseFacts {
-        CaseFacts {
-            id,
-            engineer: tag(&self.engineer),
-            approver: tag(&self.approver),
-            approver_country: self.approver_country,
+    pub fn facts(
+        &self,
+        name: impl Fn(&Name) -> Tag,
+        tag: impl Fn(&ActorId) -> Tag,
+        subject: Tag,
+        now: UnixSeconds,
+    ) -> Option<CaseFacts> {
+        let engineer = tag(&self.engineer);
+        let (approver, _) = approvers(&self.approvals, tag)?;
+        Some(CaseFacts {
+            id: name(&self.id),
+            engineer,
+            approver,
+            amount: self.amount,
             kind: self.kind,
             subject,
             fields: self.fields.clone(),
             approved_at: self.approved_at,
-            open: self.open,
-        }
+            open: now < self.not_after,
+        })
     }
 }
 
@@ -236,59 +185,82 @@ impl Case {
 mod tests {
     use super::*;
 
+    const AT: UnixSeconds = UnixSeconds(1_790_000_000);
+    const AMOUNT: Amount = Amount { rows: 200, bytes: 1_000_000, subjects: 1 };
+
+    fn id(text: &str) -> ActorId {
+        ActorId::parse(text).unwrap()
+    }
+
+    fn name(text: &str) -> Name {
+        Name::parse(text).unwrap()
+    }
+
+    fn by(who: &str, employer: &str) -> Approval {
+        Approval { by: id(who), employer: name(employer), country: Country::parse("IE").unwrap() }
+    }
+
     fn case() -> Case {
-        let id = |s| ActorId::parse(s).unwrap();
         Case {
-            id: Name::parse("C-1").unwrap(),
+            id: name("C-1"),
             engineer: id("mei"),
-            approver: id("aoife"),
-            approver_country: Country::parse("IE").unwrap(),
+            approvals: vec![by("aoife", "acme-eu")],
             kind: CaseKind::VideoNotShown,
             subject: SubjectId::from_index(&[1; 16]),
-            fields: Name::parse("video-status").unwrap(),
-            approved_at: UnixSeconds(1_790_000_000),
-            open: true,
+            fields: name("video-status"),
+            approved_at: AT,
+            not_after: AT.plus(CASE_SECONDS),
+            amount: AMOUNT,
+        }
+    }
+
+    fn grant(approvals: Vec<Approval>) -> Grant {
+        Grant {
+            id: name("g-1"),
+            holder: id("ana"),
+            approvals,
+            incident: None,
+            purpose: Purpose::Support,
+            dataset: name("export"),
+            fields: None,
+            subject: None,
+            not_before: UnixSeconds(100),
+            not_after: UnixSeconds(200),
+            amount: AMOUNT,
         }
     }
 
     #[test]
     fn a_case_serves_its_engineer_for_two_hours_and_not_a_second_longer() {
-        let (c, mei) = (case(), ActorId::parse("mei").unwrap());
-        assert_eq!(c.usable(&mei, c.approved_at), Ok(()));
-        assert_eq!(c.usable(&mei, c.approved_at.plus(7200)), Ok(()));
-        assert_eq!(c.usable(&mei, c.approved_at.plus(7201)), Err(NotUsable::Time));
-        assert_eq!(c.usable(&ActorId::parse("bob").unwrap(), c.approved_at), Err(NotUsable::Holder));
-        assert_eq!(Case { open: false, ..case() }.usable(&mei, c.approved_at), Err(NotUsable::Closed));
+        let (c, mei) = (case(), id("mei"));
+        assert_eq!(c.usable(&mei, AT), Ok(()));
+        assert_eq!(c.usable(&mei, AT.plus(7199)), Ok(()));
+        assert_eq!(c.usable(&mei, AT.plus(7200)), Err(NotUsable::Time));
+        assert_eq!(c.usable(&id("bob"), AT), Err(NotUsable::Holder));
     }
 
     #[test]
-    fn texts_read_back_and_refuse_a_line_too_many_or_too_few() {
-        let c = case();
-        assert_eq!(Case::parse(&c.text()).unwrap(), c);
-        assert!(Case::parse(&format!("{}also yes\n", c.text())).is_err());
-        assert!(Case::parse(&c.text().replace("open yes\n", "")).is_err());
-        assert!(Case::parse(&c.text().replace("open yes", "open maybe")).is_err());
-    }
-
-    #[test]
-    fn a_grant_ends_at_its_expiry_and_is_never_self_approved() {
-        let holder = ActorId::parse("ana").unwrap();
-        let grant = Grant {
-            id: Name::parse("g-1").unwrap(),
-            holder: holder.clone(),
-            approver: ActorId::parse("ben").unwrap(),
-            approver_country: Country::parse("IE").unwrap(),
-            purpose: Purpose::Support,
-            dataset: Name::parse("export").unwrap(),
-            fields: None,
-            subject: None,
-            not_before: UnixSeconds(100),
-            not_after: UnixSeconds(200),
-        };
-        assert_eq!(Grant::parse(&grant.text()).unwrap(), grant);
-        assert_eq!(grant.usable(&holder, UnixSeconds(199)), Ok(()));
-        assert_eq!(grant.usable(&holder, UnixSeconds(200)), Err(NotUsable::Time));
-        let own = Grant { approver: holder.clone(), ..grant };
+    fn a_grant_ends_at_its_expiry_and_is_never_self_approved_or_approved_by_nobody() {
+        let holder = id("ana");
+        let good = grant(vec![by("ben", "acme-eu")]);
+        assert_eq!(good.usable(&holder, UnixSeconds(199)), Ok(()));
+        assert_eq!(good.usable(&holder, UnixSeconds(200)), Err(NotUsable::Time));
+        let own = grant(vec![by("ben", "acme-eu"), by("ana", "acme-eu")]);
         assert_eq!(own.usable(&holder, UnixSeconds(150)), Err(NotUsable::OwnApproval));
+        assert_eq!(grant(vec![]).usable(&holder, UnixSeconds(150)), Err(NotUsable::OwnApproval));
+        assert!(grant(vec![]).facts(|_| Tag::new([0; 16]), |_| Tag::new([0; 16]), |_| None).is_none());
+    }
+
+    #[test]
+    fn policy_sees_a_second_approver_of_another_employer_where_there_is_one() {
+        let tag = |who: &ActorId| Tag::new([who.as_str().as_bytes()[0]; 16]);
+        let seen = |approvals| {
+            let facts = grant(approvals).facts(|_| Tag::new([0; 16]), tag, |_| None).unwrap();
+            facts.second.map(|s| s.employer.to_string())
+        };
+        let (ben, cian) = (by("ben", "acme-eu"), by("cian", "acme-eu"));
+        assert_eq!(seen(vec![ben.clone()]), None);
+        assert_eq!(seen(vec![ben.clone(), cian.clone()]), Some("acme-eu".into()));
+        assert_eq!(seen(vec![ben, cian, by("dora", "auditor-eu")]), Some("auditor-eu".into()));
     }
 }

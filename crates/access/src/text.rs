@@ -71,7 +71,3 @@ pub(crate) fn flag(text: &str) -> Result<bool, ()> {
 pub(crate) fn yes_no(flag: bool) -> &'static str {
     if flag { "yes" } else { "no" }
 }
-
-pub(crate) fn or_dash<T>(value: Option<&T>, text: impl Fn(&T) -> &str) -> &str {
-    value.map_or("-", text)
-}

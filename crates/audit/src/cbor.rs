@@ -1,4 +1,4 @@
-//! The deterministic part of CBOR that facts use (RFC 8949 §4.2.1).
+//! The deterministic part of CBOR that the formats use (RFC 8949 §4.2.1).
 //!
 //! The reader takes only what an encoder of that section would have written, so that "decode, encode again
 //! and compare" needs no second pass: shortest integers and lengths, definite lengths, ascending keys.
@@ -77,6 +77,13 @@ impl<'a> Reader<'a> {
     pub(crate) fn bytes<const N: usize>(&mut self) -> Result<[u8; N]> {
         let length = self.head(BYTES)?;
         self.take(length)?.try_into().map_err(|_| CborError::Type)
+    }
+
+    /// A byte string of at most `longest` bytes.
+    pub(crate) fn byte_string(&mut self, longest: usize) -> Result<&'a [u8]> {
+        let length = self.head(BYTES)?;
+        let bytes = self.take(length)?;
+        if bytes.len() > longest { Err(CborError::Value("length of a byte string")) } else { Ok(bytes) }
     }
 
     pub(crate) fn array(&mut self) -> Result<u64> {

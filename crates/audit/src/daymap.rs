@@ -75,7 +75,7 @@ pub(crate) enum Problem {
     Node(#[from] NodeError),
     #[error("entry `{index}` of `{}` cannot be read: {what}", .origin.escape_debug())]
     Entry { origin: String, index: u64, what: String },
-    #[error("its inputs are not just the enrolled gateways")]
+    #[error("its inputs are not just the gateways that are or were enrolled")]
     Inputs,
     #[error("it reads `{}` up to `{to}`, and only `{size}` entries are held", .origin.escape_debug())]
     NotHeld { origin: String, to: u64, size: u64 },
@@ -142,8 +142,8 @@ impl DayMaps {
         }
     }
 
-    /// Builds the map of `entry`, which the site log wrote at `time`, from the logs of all gateways that were
-    /// enrolled then, and accepts it if everything holds.
+    /// Builds the map of `entry`, which the site log wrote at `time`, from the logs of all gateways that
+    /// were enrolled then or before, and accepts it if everything holds.
     pub(crate) fn check(
         &mut self,
         entry: &DayMapEntry,

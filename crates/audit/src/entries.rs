@@ -11,6 +11,7 @@ use crate::{
     declared,
     facts::{Evidence, Facts, PrincipalKind},
     flows::Flows,
+    grants::{Grants, Taken, Totals},
     hash::{Hash, sha256},
     header::{Header, HeaderError, Subjects},
     invariants,
@@ -38,6 +39,8 @@ pub(crate) struct Looker<'t> {
     pub(crate) tags: &'t TagLists<'t>,
     pub(crate) memo: &'t Memo,
     pub(crate) redecide: bool,
+    /// What the site log has of requests; absent where there is no site log.
+    pub(crate) grants: Option<&'t Grants>,
 }
 
 /// What is known of an entry from itself alone.
@@ -53,6 +56,8 @@ struct Behind {
     rulebook: Option<(String, String)>,
     problems: Vec<Problem>,
     rows_max: Option<u64>,
+    /// What a released crossing takes of its grant's amount.
+    taken: Option<Taken>,
     decided: bool,
 }
 
@@ -90,6 +95,11 @@ impl Looker<'_> {
         seen.problems.extend(declared::check(&rulebook, header, &facts));
         if header.kind.is_release() {
             seen.problems.extend(invariants::check(&rulebook.programme, &facts));
+            seen.taken = Taken::of(header, &facts);
+            if let Some(grants) = self.grants {
+                let procedures = Some(&rulebook.procedures);
+                grants.check(header, &facts, &rulebook.programme, procedures, &mut seen.problems);
+            }
         }
         if let Some(question) = question(header).filter(|_| self.redecide) {
             seen.decided = true;
@@ -137,6 +147,7 @@ pub(crate) struct Follower<'s> {
     named: BTreeSet<Hash>,
     tag_lists: Sorter<32>,
     pub(crate) streams: Streams,
+    totals: &'s mut Totals,
     timeline: Option<Timeline>,
 }
 
@@ -146,6 +157,7 @@ impl<'s> Follower<'s> {
         origin: &str,
         log: u16,
         flows: &'s mut Flows,
+        totals: &'s mut Totals,
         rounds: Option<ClaimReader>,
         records_max: usize,
     ) -> Self {
@@ -161,6 +173,7 @@ impl<'s> Follower<'s> {
             named: BTreeSet::new(),
             tag_lists: Sorter::new(records_max),
             streams: Streams::default(),
+            totals,
             timeline: rounds.map(|claims| Timeline { claims, before: None }),
         }
     }
@@ -260,6 +273,9 @@ impl Follow<Seen> for Follower<'_> {
         self.check_rulebook(index, &header, seen.rulebook, report);
         for (rule, text) in seen.problems {
             report.entry(rule, index, text);
+        }
+        if let Some(taken) = &seen.taken {
+            self.totals.add(index, taken, report);
         }
         self.streams.follow(index, &header, seen.rows_max, report);
         Ok(())

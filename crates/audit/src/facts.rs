@@ -4,7 +4,7 @@ mod evidence;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use evidence::{Case, Evidence, Flow, Grant};
+pub(crate) use evidence::{Amount, Approver, Case, Evidence, Flow, Grant};
 
 use crate::{
     cbor::{CborError, Reader},

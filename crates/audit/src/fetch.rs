@@ -2,8 +2,9 @@
 
 use std::{
     io,
+    net::IpAddr,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -12,16 +13,15 @@ use http::{Method, Request, StatusCode, Uri, header, uri::Scheme};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
-};
+use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     time::timeout,
 };
 use tokio_rustls::TlsConnector;
+
+use crate::tls;
 
 /// From the first byte of a request to the last of its answer.
 const EXCHANGE_MAX: Duration = Duration::from_secs(10);
@@ -31,6 +31,8 @@ const IDLE_MAX: usize = 16;
 
 /// Asks one server, below one base URL.
 pub(crate) struct Fetcher {
+    /// The host as the URL has it, with brackets if it has some.
+    authority: String,
     host: String,
     port: u16,
     /// Path of the base URL, without the last `/`.
@@ -46,6 +48,8 @@ type Connection = http1::SendRequest<Full<Bytes>>;
 pub(crate) enum FetchError {
     #[error("the base URL is refused: {0}")]
     Base(&'static str),
+    #[error("the base URL is refused: `http` is for this machine only, use `https`")]
+    Cleartext,
     #[error("the file of certificates is refused: {0}")]
     Certificates(String),
     #[error("cannot connect: {0}")]
@@ -70,11 +74,19 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
+impl std::fmt::Debug for Fetcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Fetcher({}:{})", self.authority, self.port)
+    }
+}
+
 impl Fetcher {
-    /// Reads the base URL. `https` needs a file of PEM certificates to trust, and trusts no other.
-    pub(crate) fn new(base: &str, certificates: Option<&Path>) -> Result<Self, FetchError> {
+    /// Reads the base URL. `https` needs a file of PEM certificates to trust, and trusts no other. `http` leads to this
+    /// machine only, unless the network is said to be safe by other means (`cleartext`).
+    pub(crate) fn new(base: &str, certificates: Option<&Path>, cleartext: bool) -> Result<Self, FetchError> {
         let uri: Uri = base.parse().map_err(|_| FetchError::Base("it is not a URL"))?;
-        let host = uri.host().ok_or(FetchError::Base("it names no host"))?.to_owned();
+        let authority = uri.host().ok_or(FetchError::Base("it names no host"))?.to_owned();
+        let host = authority.trim_matches(['[', ']']).to_owned();
         if uri.query().is_some() {
             return Err(FetchError::Base("it has a query"));
         }
@@ -85,12 +97,13 @@ impl Fetcher {
         };
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
         let tls = match (secure, certificates) {
+            (false, _) if !cleartext && !is_local(&host) => return Err(FetchError::Cleartext),
             (false, _) => None,
-            (true, None) => return Err(FetchError::Base("`https` needs the file of certificates `ca`")),
+            (true, None) => return Err(FetchError::Base("`https` needs a file of certificates to trust")),
             (true, Some(file)) => Some(tls(&host, file)?),
         };
         let path = uri.path().trim_end_matches('/').to_owned();
-        Ok(Self { host, port, path, tls, idle: Mutex::new(Vec::new()) })
+        Ok(Self { authority, host, port, path, tls, idle: Mutex::new(Vec::new()) })
     }
 
     /// The body at `path` below the base, of at most `limit` bytes.
@@ -123,9 +136,9 @@ impl Fetcher {
         limit: usize,
     ) -> Result<Answer, FetchError> {
         let authority = if self.port == if self.tls.is_some() { 443 } else { 80 } {
-            self.host.clone()
+            self.authority.clone()
         } else {
-            format!("{}:{}", self.host, self.port)
+            format!("{}:{}", self.authority, self.port)
         };
         let again = method == Method::GET;
         let mut request = Request::builder()
@@ -182,8 +195,8 @@ impl Fetcher {
     }
 
     async fn connect(&self) -> Result<Connection, FetchError> {
-        let host = self.host.trim_matches(['[', ']']);
-        let stream = TcpStream::connect((host, self.port)).await.map_err(FetchError::Connect)?;
+        let stream =
+            TcpStream::connect((self.host.as_str(), self.port)).await.map_err(FetchError::Connect)?;
         stream.set_nodelay(true).map_err(FetchError::Connect)?;
         match &self.tls {
             None => handshake(stream).await,
@@ -217,25 +230,15 @@ async fn read(body: Incoming, limit: usize) -> Result<Vec<u8>, FetchError> {
     }
 }
 
+/// Whether a host is this machine, by its name or its address.
+fn is_local(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 fn tls(host: &str, file: &Path) -> Result<(TlsConnector, ServerName<'static>), FetchError> {
-    let refused = |why: String| FetchError::Certificates(why);
-    let mut roots = RootCertStore::empty();
-    let certificates = CertificateDer::pem_file_iter(file).map_err(|error| refused(error.to_string()))?;
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| refused(error.to_string()))?;
-        roots.add(certificate).map_err(|error| refused(error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(refused("there is no certificate in it".into()));
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| refused(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let config = tls::client(file).map_err(FetchError::Certificates)?;
     let name = ServerName::try_from(host.to_owned()).map_err(|_| FetchError::Base("the host has no name"))?;
-    Ok((TlsConnector::from(Arc::new(config)), name))
+    Ok((TlsConnector::from(config), name))
 }
 
 #[cfg(test)]
@@ -244,10 +247,22 @@ mod tests {
 
     #[test]
     fn a_base_that_cannot_be_asked_is_refused() {
-        for base in ["", "host", "/path", "ftp://host/", "https://host", "http://host/?q=1", "http://"] {
-            assert!(Fetcher::new(base, None).is_err(), "{base}");
+        for base in ["", "host", "/path", "ftp://host/", "https://host", "http://localhost/?q=1", "http://"] {
+            assert!(Fetcher::new(base, None, false).is_err(), "{base}");
         }
-        let fetcher = Fetcher::new("http://127.0.0.1:8405/ledger/", None).unwrap();
+        let fetcher = Fetcher::new("http://127.0.0.1:8405/ledger/", None, false).unwrap();
         assert_eq!((fetcher.port, fetcher.path.as_str()), (8405, "/ledger"));
+    }
+
+    #[test]
+    fn nobody_is_asked_in_the_clear_over_a_network_unless_it_is_said_to_be_safe() {
+        for far in ["http://site.example", "http://10.0.0.1:8405", "http://127.0.0.1.example/"] {
+            let refused = Fetcher::new(far, None, false).err();
+            assert!(matches!(refused, Some(FetchError::Cleartext)), "{far}: {refused:?}");
+            assert!(Fetcher::new(far, None, true).is_ok(), "{far}");
+        }
+        for near in ["http://localhost:1", "http://[::1]:1", "http://127.9.9.9"] {
+            assert!(Fetcher::new(near, None, false).is_ok(), "{near}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! RFC 6962 hashing, and inclusion as in RFC 9162 §2.1.3.2.
+//! RFC 6962 hashing, inclusion as in RFC 9162 §2.1.3.2, and of several leaves as in `docs/formats/day-map.md`.
 
 use aws_lc_rs::digest::{SHA256, digest};
 
@@ -91,6 +91,47 @@ pub(crate) fn root_from_proof(leaf: Hash, index: u64, size: u64, proof: &[Hash])
     (last == 0).then_some(root)
 }
 
+/// The root that `proof` leads to from `leaves`, by ascending index, of a tree of `size`; `None` if it is no proof of
+/// just these.
+pub(crate) fn root_from_several(leaves: &[(u64, Hash)], size: u64, proof: &[Hash]) -> Option<Hash> {
+    let ascending = leaves.is_sorted_by(|left, right| left.0 < right.0);
+    if leaves.is_empty() || !ascending {
+        return None;
+    }
+    let mut walk = Several { leaves, proof };
+    let root = walk.range(0, size)?;
+    // A leaf that is left over stands outside of the tree.
+    (walk.leaves.is_empty() && walk.proof.is_empty()).then_some(root)
+}
+
+/// What is not used yet of the leaves and of the proof.
+struct Several<'p> {
+    leaves: &'p [(u64, Hash)],
+    proof: &'p [Hash],
+}
+
+impl Several<'_> {
+    /// The root over the leaves `from` ≤ index < `to`. It calls itself once for each row of the tree.
+    fn range(&mut self, from: u64, to: u64) -> Option<Hash> {
+        let within = self.leaves.split_first().filter(|((index, _), _)| *index < to);
+        let Some(((_, leaf), others)) = within else {
+            let (hash, rest) = self.proof.split_first()?;
+            self.proof = rest;
+            return Some(*hash);
+        };
+        let length = to - from;
+        if length == 1 {
+            self.leaves = others;
+            return Some(*leaf);
+        }
+        // The largest power of two below the length.
+        let half = 1 << (63 - (length - 1).leading_zeros());
+        let left = self.range(from, from + half)?;
+        let right = self.range(from + half, to)?;
+        Some(node_hash(&left, &right))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +163,64 @@ mod tests {
         };
         proof.push(naive(other));
         proof
+    }
+
+    /// The page as it is written.
+    fn prove_several(set: &[u64], from: u64, hashes: &[Hash]) -> Vec<Hash> {
+        let to = from + hashes.len() as u64;
+        if !set.iter().any(|index| (from..to).contains(index)) {
+            return vec![naive(hashes)];
+        }
+        if hashes.len() == 1 {
+            return Vec::new();
+        }
+        let (left, right) = hashes.split_at(hashes.len().next_power_of_two() / 2);
+        [prove_several(set, from, left), prove_several(set, from + left.len() as u64, right)].concat()
+    }
+
+    #[test]
+    fn a_proof_of_several_leaves_leads_to_the_root_and_any_other_does_not() {
+        for size in 1..9_u64 {
+            let hashes = leaves(size);
+            let root = Some(naive(&hashes));
+            for bits in 1..1_u64 << size {
+                let set: Vec<u64> = (0..size).filter(|index| bits >> index & 1 == 1).collect();
+                let chosen: Vec<_> = set.iter().map(|index| (*index, hashes[*index as usize])).collect();
+                let proof = prove_several(&set, 0, &hashes);
+                assert_eq!(root_from_several(&chosen, size, &proof), root, "{set:?} of {size}");
+                for place in 0..proof.len() {
+                    let mut other = proof.clone();
+                    let hash = other.remove(place);
+                    assert_eq!(root_from_several(&chosen, size, &other), None, "truncated");
+                    other.insert(place, [7; 32]);
+                    assert_ne!(root_from_several(&chosen, size, &other), root, "another");
+                    other.insert(place, hash);
+                    assert_eq!(root_from_several(&chosen, size, &other), None, "surplus");
+                    for earlier in 0..place {
+                        let mut other = proof.clone();
+                        other.swap(place, earlier);
+                        assert_ne!(root_from_several(&chosen, size, &other), root, "reordered");
+                    }
+                }
+                for place in 0..chosen.len() {
+                    let mut other = chosen.clone();
+                    other[place].1 = [7; 32];
+                    assert_ne!(root_from_several(&other, size, &proof), root, "another leaf");
+                    other[place].0 = size;
+                    assert_eq!(
+                        root_from_several(&other, size, &proof),
+                        None,
+                        "a leaf outside, or out of order"
+                    );
+                }
+            }
+        }
+        let leaf = leaves(1)[0];
+        assert_eq!(root_from_several(&[], 1, &[leaf]), None);
+        assert_eq!(root_from_several(&[(0, leaf), (0, leaf)], 2, &[]), None);
+        assert_eq!(root_from_several(&[(0, leaf)], 0, &[]), None);
+        assert_eq!(root_from_several(&[(u64::MAX, leaf)], u64::MAX, &[leaf; 70]), None);
+        assert!(root_from_several(&[(0, leaf)], u64::MAX, &[leaf; 64]).is_some());
     }
 
     #[test]

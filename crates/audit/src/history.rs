@@ -19,13 +19,13 @@ pub use self::{
     report::{HistoryReport, Witnessed},
 };
 use self::{
-    file::{Absence, DayProof, EntryProof, History, Placed, Presence},
+    file::{Absence, DayProof, History, LogProof, Placed, Presence},
     words::Told,
 };
 use crate::{
     checkpoint::Checkpoint,
     daymap::{DAY_SECONDS, LEAF_BYTES, map_leaf, record},
-    hash::{Hash, leaf_hash, root_from_proof, root_of, sha256},
+    hash::{Hash, leaf_hash, root_from_several, root_of, sha256},
     header::{Header, Subjects, Tag},
     note::VerifierKey,
     quorum::Policy,
@@ -42,6 +42,14 @@ pub enum HistoryError {
     /// The file is not of the form of the page.
     #[error("not a history: {0}")]
     Form(String),
+    /// The entries of a log are not proved, or not those that the days name.
+    #[error("the log at place `{place}` of the file {why}")]
+    Log {
+        /// Counted from 0.
+        place: usize,
+        /// What is wrong.
+        why: &'static str,
+    },
     /// The checkpoint is not signed by the site, or not cosigned by the quorum.
     #[error("the checkpoint is refused: {0}")]
     Checkpoint(String),
@@ -56,7 +64,7 @@ pub enum HistoryError {
         /// What is wrong.
         why: &'static str,
     },
-    /// An entry is not proved, or not one that the days name.
+    /// An entry is not the one that the days name.
     #[error("the entry at place `{place}` of the file {why}")]
     Entry {
         /// Counted from 0.
@@ -82,7 +90,7 @@ type Result<T> = std::result::Result<T, HistoryError>;
 pub fn verify_history(file: &[u8], site: &VerifierKey, policy: Option<&str>) -> Result<HistoryReport> {
     let policy = policy.map(Policy::parse).transpose();
     let policy = policy.map_err(|error| HistoryError::Policy(error.to_string()))?;
-    let history = History::parse(file)?;
+    let history = History::parse(file).map_err(|error| HistoryError::Form(error.to_string()))?;
     let refused = |error: String| HistoryError::Checkpoint(error);
     let note = history.checkpoint.as_bytes();
     let checkpoint = Checkpoint::open(note, site).map_err(|error| refused(error.to_string()))?;
@@ -201,8 +209,8 @@ fn day_map(
     is_final: bool,
 ) -> Result<DayMapEntry> {
     let wrong = |why: &str| HistoryError::Site(what, why.to_owned());
-    let hash = leaf_hash(&placed.leaf, &mut Vec::new());
-    if root_from_proof(hash, placed.index, checkpoint.size, &placed.proof) != Some(checkpoint.root) {
+    let leaves = [(placed.index, leaf_hash(&placed.leaf, &mut Vec::new()))];
+    if root_from_several(&leaves, checkpoint.size, &placed.proof) != Some(checkpoint.root) {
         return Err(wrong("is not proved to be in the site log"));
     }
     let leaf = SiteLeaf::parse(&placed.leaf).map_err(|error| wrong(&format!("is refused: {error}")))?;
@@ -225,10 +233,9 @@ type Named = BTreeMap<Pair, u64>;
 fn check_days(history: &History, maps: &Maps) -> Result<Named> {
     let key = hmac::Key::new(hmac::HMAC_SHA256, &history.tag_key);
     let mut named = Named::new();
-    let mut days = history.days.iter();
-    for day in history.from..=history.to {
+    for found in &history.days {
+        let day = found.day;
         let wrong = |why| HistoryError::Day { day: file::date(day), why };
-        let found = days.next().filter(|found| found.day == day).ok_or_else(|| wrong("is left out"))?;
         let tag = tag_of(&key, &history.log_set, day).ok_or_else(|| wrong("is out of range"))?;
         let map = maps.of_day(day);
         let pairs: &[Pair] = match (&found.proof, map) {
@@ -252,9 +259,6 @@ fn check_days(history: &History, maps: &Maps) -> Result<Named> {
             }
         }
     }
-    if days.next().is_some() {
-        return Err(HistoryError::Form("it has days after the last of the period".into()));
-    }
     Ok(named)
 }
 
@@ -272,8 +276,8 @@ fn present(presence: &Presence, tag: Tag, root: &Hash, size: u64) -> std::result
     }
     let count = u32::try_from(presence.list.len()).map_err(|_| "has a list that is too long")?;
     let leaf = map_leaf(u128::from_be_bytes(tag), count, &sha256(presence.list.as_flattened()));
-    let hash = leaf_hash(&leaf, &mut Vec::new());
-    if root_from_proof(hash, presence.index, size, &presence.proof) == Some(*root) {
+    let leaves = [(presence.index, leaf_hash(&leaf, &mut Vec::new()))];
+    if root_from_several(&leaves, size, &presence.proof) == Some(*root) {
         return Ok(());
     }
     Err("has a list that is not the one of the map")
@@ -281,66 +285,79 @@ fn present(presence: &Presence, tag: Tag, root: &Hash, size: u64) -> std::result
 
 fn absent(absence: &Absence, tag: Tag, root: &Hash, size: u64) -> std::result::Result<(), &'static str> {
     let (low, high) = (&absence.low, &absence.high);
-    if low.index.checked_add(1) != Some(high.index) {
-        return Err("has neighbours that are not neighbours");
-    }
-    let tag_in = |placed: &Placed| placed.leaf.first_chunk::<16>().copied().unwrap_or_default();
+    let tag_in = |leaf: &[u8; LEAF_BYTES]| leaf.first_chunk::<16>().copied().unwrap_or_default();
     if !(tag_in(low) < tag && tag < tag_in(high)) {
         return Err("has neighbours that do not enclose the tag");
     }
-    for placed in [low, high] {
-        let hash = leaf_hash(&placed.leaf, &mut Vec::new());
-        let good = placed.leaf.len() == LEAF_BYTES
-            && root_from_proof(hash, placed.index, size, &placed.proof) == Some(*root);
-        if !good {
-            return Err("has a neighbour that is not in the map");
-        }
+    let next = absence.index.checked_add(1).ok_or("has a neighbour that is in no map")?;
+    let leaves = [(absence.index, low), (next, high)];
+    let leaves = leaves.map(|(index, leaf)| (index, leaf_hash(leaf, &mut Vec::new())));
+    if root_from_several(&leaves, size, &absence.proof) == Some(*root) {
+        return Ok(());
     }
-    Ok(())
+    Err("has neighbours that are not those of the map")
 }
 
 /// Every named entry is there once, and is what it is said to be.
 fn check_entries(history: &History, maps: &Maps, named: &Named) -> Result<Vec<Told>> {
     let key = hmac::Key::new(hmac::HMAC_SHA256, &history.tag_key);
-    let mut told = Vec::new();
-    let mut expected = named.iter();
-    for (place, entry) in history.entries.iter().enumerate() {
-        let wrong = |why| HistoryError::Entry { place, why };
-        let Some((pair, day)) = expected.next() else { return Err(wrong("is named by no day")) };
-        if entry.pair() != *pair {
-            return Err(wrong("is not the next that the days name"));
+    let mut told: Vec<Told> = Vec::new();
+    let mut expected = named.iter().peekable();
+    for (place, log) in history.logs.iter().enumerate() {
+        let wrong = |why| HistoryError::Log { place, why };
+        let id = sha256(log.origin.as_bytes()).first_chunk::<8>().copied().unwrap_or_default();
+        let mut indices = Vec::new();
+        while let Some((pair, day)) = expected.next_if(|(pair, _)| pair.starts_with(&id)) {
+            indices.push((pair.last_chunk().map_or(0, |index| u64::from_be_bytes(*index)), *day));
         }
-        let header = check_entry(entry, maps).map_err(wrong)?;
-        if header.time / DAY_SECONDS != *day {
-            return Err(wrong("is of another day than the map that names it"));
+        if indices.is_empty() || indices.len() != log.leaves.len() {
+            return Err(wrong("is not the next of which the days name entries, or has not as many"));
         }
-        let tag = tag_of(&key, &history.log_set, *day).ok_or_else(|| wrong("is out of range"))?;
-        let names = match &header.subjects {
-            Subjects::Inline(tags) => tags.contains(&tag),
-            // The tags of the list are in the map; its root says no more here.
-            Subjects::List(_) => true,
-            Subjects::None | Subjects::Everyone => false,
-        };
-        if !names {
-            return Err(wrong("does not name the person"));
+        in_log(log, &indices, maps).map_err(wrong)?;
+        for ((index, day), leaf) in indices.iter().zip(&log.leaves) {
+            let wrong = |why| HistoryError::Entry { place: told.len(), why };
+            let header = entry(leaf, id, *index).map_err(wrong)?;
+            if header.time / DAY_SECONDS != *day {
+                return Err(wrong("is of another day than the map that names it"));
+            }
+            let tag =
+                tag_of(&key, &history.log_set, *day).ok_or_else(|| wrong("is of a day out of range"))?;
+            let names = match &header.subjects {
+                Subjects::Inline(tags) => tags.contains(&tag),
+                // The tags of the list are in the map; its root says no more here.
+                Subjects::List(_) => true,
+                Subjects::None | Subjects::Everyone => false,
+            };
+            if !names {
+                return Err(wrong("does not name the person"));
+            }
+            told.push(Told::new(&log.origin, &header));
         }
-        told.push(Told::new(&entry.origin, &header));
     }
     if expected.next().is_some() {
-        return Err(HistoryError::Form("an entry that a day names is left out".into()));
+        return Err(HistoryError::Form("a log of which a day names an entry is left out".into()));
     }
     told.sort_by(|left, right| left.time.cmp(&right.time));
     Ok(told)
 }
 
-fn check_entry(entry: &EntryProof, maps: &Maps) -> std::result::Result<Header, &'static str> {
-    let (size, root) = maps.log(&entry.origin).ok_or("is of a log that the map does not read")?;
-    let hash = leaf_hash(&entry.placed.leaf, &mut Vec::new());
-    if root_from_proof(hash, entry.placed.index, size, &entry.placed.proof) != Some(root) {
-        return Err("is not proved to be in its log");
+/// The leaves stand at these indices of the log that the map reads.
+fn in_log(log: &LogProof, indices: &[(u64, u64)], maps: &Maps) -> std::result::Result<(), &'static str> {
+    let (size, root) = maps.log(&log.origin).ok_or("is not one that the map reads")?;
+    let leaves: Vec<(u64, Hash)> = indices
+        .iter()
+        .zip(&log.leaves)
+        .map(|((index, _), leaf)| (*index, leaf_hash(leaf, &mut Vec::new())))
+        .collect();
+    if root_from_several(&leaves, size, &log.proof) == Some(root) {
+        return Ok(());
     }
-    let (header, _) = Header::parse(&entry.placed.leaf).map_err(|_| "has a header that is refused")?;
-    if header.sequence != entry.placed.index || entry.pair().first_chunk() != Some(&header.gateway) {
+    Err("has entries that are not proved to be in it")
+}
+
+fn entry(leaf: &[u8], gateway: [u8; 8], index: u64) -> std::result::Result<Header, &'static str> {
+    let (header, _) = Header::parse(leaf).map_err(|_| "has a header that is refused")?;
+    if header.sequence != index || header.gateway != gateway {
         return Err("is of another log or place than its header says");
     }
     Ok(header)

@@ -63,16 +63,22 @@ fn countries<'f>(facts: &'f Facts<'_>) -> impl Iterator<Item = &'f str> {
 }
 
 fn check_evidence(facts: &Facts<'_>, found: &mut impl FnMut(Rule, String)) {
-    let (user, approver) = match &facts.evidence {
-        Some(Evidence::Grant(grant)) => (grant.holder, grant.approver),
-        Some(Evidence::Case(case)) => (case.engineer, case.approver),
+    let (user, approvers) = match &facts.evidence {
+        Some(Evidence::Grant(grant)) => (grant.holder, [Some(grant.approver), grant.second]),
+        Some(Evidence::Case(case)) => (case.engineer, [Some(case.approver), None]),
         Some(Evidence::Flow(_)) | None => return,
     };
-    if user == approver {
+    if approvers.iter().flatten().any(|approver| approver.tag == user) {
         found(Rule::Approval, "its evidence was approved by the one who uses it".into());
     }
     if user != facts.principal.tag {
         found(Rule::Approval, "its evidence belongs to somebody else".into());
+    }
+    if let Some(Evidence::Grant(grant)) = &facts.evidence
+        && grant.incident.is_some()
+        && grant.second.is_none_or(|s| s.tag == grant.approver.tag || s.employer == grant.approver.employer)
+    {
+        found(Rule::Approval, "break-glass was not approved by two people of different employers".into());
     }
     if let Some(Evidence::Case(case)) = &facts.evidence {
         match facts.now.checked_sub(case.approved_at) {

@@ -27,6 +27,7 @@ mod fetch;
 mod flows;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;
+mod grants;
 mod hash;
 mod header;
 mod history;
@@ -59,6 +60,7 @@ mod tags;
 #[cfg(test)]
 mod testsite;
 mod tile;
+mod tls;
 mod tree;
 mod verify;
 mod walk;

@@ -123,7 +123,7 @@ fn check_entries(entries: &[Written], logs: &BTreeMap<String, MirrorLog>, day: O
             rule,
             finding,
         };
-        let held = entry.gateways.iter().filter_map(|origin| logs.get(origin)).map(MirrorLog::held);
+        let held = entry.gateways.iter().filter_map(|log| logs.get(&log.origin)).map(MirrorLog::held);
         match maps.check(&entry.map, entry.time, &held.collect::<Vec<_>>(), PAIRS_HELD) {
             Ok(built) if built.sentinels > 0 => {
                 let text = format!("{} entries carry the tag of a sentinel", built.sentinels);
@@ -140,28 +140,27 @@ fn check_entries(entries: &[Written], logs: &BTreeMap<String, MirrorLog>, day: O
     lines
 }
 
-/// A day-map entry, and what held when it was written.
+/// A day-map entry, and the gateways that had been enrolled by then.
 struct Written {
     index: u64,
     time: u64,
     map: DayMapEntry,
-    gateways: Vec<String>,
-    enrolled: Vec<Enrolled>,
+    gateways: Vec<Enrolled>,
 }
 
 fn day_map_entries(site: &Site) -> Result<Vec<Written>, FolderError> {
-    let (mut entries, mut enrolled): (Vec<Written>, Vec<Enrolled>) = (Vec::new(), Vec::new());
+    let (mut entries, mut known): (Vec<Written>, BTreeMap<String, Enrolled>) = Default::default();
     site.each(|leaf| {
         match leaf.body {
             SiteBody::Enrolment(logs) => {
-                enrolled = logs.into_iter().filter(|log| log.role == Role::Gateway).collect();
+                let gateways = logs.into_iter().filter(|log| log.role == Role::Gateway);
+                known.extend(gateways.map(|log| (log.origin.clone(), log)));
             }
             SiteBody::DayMap(map) => entries.push(Written {
                 index: leaf.sequence,
                 time: leaf.time,
                 map,
-                gateways: enrolled.iter().map(|log| log.origin.clone()).collect(),
-                enrolled: enrolled.clone(),
+                gateways: known.values().cloned().collect(),
             }),
             _ => {}
         }
@@ -185,7 +184,7 @@ impl MirrorLog {
 
 fn open_logs(site: &Site, entries: &[Written]) -> Result<BTreeMap<String, MirrorLog>, FolderError> {
     let mut logs = BTreeMap::new();
-    for enrolled in entries.iter().flat_map(|entry| &entry.enrolled) {
+    for enrolled in entries.iter().flat_map(|entry| &entry.gateways) {
         if !logs.contains_key(&enrolled.origin) {
             let log = MirrorLog { folder: site.folder_of(enrolled), log: site.open_log(enrolled)? };
             logs.insert(enrolled.origin.clone(), log);

@@ -55,6 +55,7 @@ const STATUS_BYTES_MAX: usize = 4 << 20;
 pub struct Mirror {
     runtime: Option<Runtime>,
     address: SocketAddr,
+    secure: bool,
     /// Held as long as it works: two mirrors in one folder could sign two trees.
     _lock: File,
 }
@@ -117,7 +118,7 @@ impl Mirror {
         let signed = Signed::open(&root.join("signed"), &temporary, &keys)?;
         let mut sites = Vec::new();
         for site in config.sites {
-            sites.push(Arc::new(open_site(&root, &temporary, &evidence, site)?));
+            sites.push(Arc::new(open_site(&root, &temporary, &evidence, site, config.cleartext)?));
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -132,14 +133,21 @@ impl Mirror {
         }
         let (mirror, witness, strangers) = (config.mirror, config.witness, config.strangers);
         let cosigner = Cosigner { mirror, witness, sites, strangers, signed, evidence };
-        runtime.spawn(serve::serve(listener, Arc::new(cosigner)));
-        Ok(Self { runtime: Some(runtime), address, _lock: lock })
+        let secure = config.tls.is_some();
+        runtime.spawn(serve::serve(listener, config.tls, Arc::new(cosigner)));
+        Ok(Self { runtime: Some(runtime), address, secure, _lock: lock })
     }
 
     /// Where it answers.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Whether it answers over TLS.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.secure
     }
 
     /// Works until the process is told to end (SIGINT or SIGTERM).
@@ -169,13 +177,13 @@ impl Drop for Mirror {
     }
 }
 
-/// Asks a mirror for its status.
+/// Asks a mirror for its status. One that answers over TLS needs a file of certificates to trust.
 ///
 /// # Errors
 /// If there is no answer that can be read.
-pub fn mirror_status(base: &str) -> Result<Status, StartError> {
+pub fn mirror_status(base: &str, certificates: Option<&Path>) -> Result<Status, StartError> {
     let failed = |why: String| StartError::Site { base: base.to_owned(), why };
-    let fetcher = Fetcher::new(base, None).map_err(|error| failed(error.to_string()))?;
+    let fetcher = Fetcher::new(base, certificates, false).map_err(|error| failed(error.to_string()))?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Runtime)?;
     let body = runtime.block_on(fetcher.get("status", STATUS_BYTES_MAX));
@@ -188,10 +196,11 @@ fn open_site(
     temporary: &Path,
     evidence: &Arc<Evidence>,
     config: SiteConfig,
+    cleartext: bool,
 ) -> Result<Site, StartError> {
     let base = config.base.clone();
     let failed = |why: String| StartError::Site { base: base.clone(), why };
-    let fetcher = Fetcher::new(&config.base, config.certificates.as_deref());
+    let fetcher = Fetcher::new(&config.base, config.certificates.as_deref(), cleartext);
     let fetcher = Arc::new(fetcher.map_err(|error| failed(error.to_string()))?);
     let folder = config.name.as_ref().map_or_else(|| root.to_owned(), |name| root.join(name));
     fs::create_dir_all(&folder).map_err(|error| failed(error.to_string()))?;

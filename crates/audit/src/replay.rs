@@ -122,8 +122,9 @@ pub fn replay(options: &ReplayOptions) -> Result<ReplayReport, AuditError> {
         Replayed::Ledger(folder, key) => logs.push(replay_log(options, &memo, folder, key, None)?),
         Replayed::Mirror(folder, key) => {
             let site = Site::open(folder, key).map_err(site_error)?;
-            let gateways = site.state().map_err(site_error)?.enrolled;
-            for log in gateways.iter().filter(|log| log.role == Role::Gateway) {
+            let state = site.state().map_err(site_error)?;
+            let logs_ever = state.enrolled.iter().chain(&state.retired);
+            for log in logs_ever.filter(|log| log.role == Role::Gateway) {
                 let key = VerifierKey::parse(&log.vkey);
                 let key = key.map_err(|_| AuditError::Site(format!("the key of `{}`", log.origin)))?;
                 logs.push(replay_log(options, &memo, &site.folder_of(log), &key, Some(&log.origin))?);

@@ -91,7 +91,8 @@ rules! {
     Lease = "AUD-30",
     /// A stream is closed at the latest 60 s after its lease.
     Orphan = "AUD-31",
-    /// The site log begins with the list of its logs, and a log keeps its key and its place.
+    /// The site log begins with the list of its logs; a log keeps its key and its place, leaves the list by a retirement
+    /// only, and then never grows or comes back.
     Enrolment = "AUD-32",
     /// A round names all enrolled logs and no other.
     Round = "AUD-33",
@@ -113,6 +114,10 @@ rules! {
     Stray = "AUD-41",
     /// The site's checkpoint is cosigned by the quorum of the policy.
     Quorum = "AUD-42",
+    /// A grant or case was asked for and approved on the site log, and serves; acts on a request follow one another.
+    Grant = "AUD-60",
+    /// All crossings under a grant or case together stay within its amount.
+    Amount = "AUD-61",
     /// A day map of the site log is the one that the entries give.
     DayMap = "AUD-50",
     /// No entry of a day stands outside of the day's final map.

@@ -1,5 +1,6 @@
 //! Rulebooks: a folder of text files and a manifest that operator and auditor signed.
 
+mod access;
 mod catalogue;
 mod lanes;
 mod programme;
@@ -10,6 +11,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+pub(crate) use access::Procedures;
 pub(crate) use catalogue::Catalogue;
 pub(crate) use lanes::{Lanes, ShortName};
 pub(crate) use programme::{Holder, Programme};
@@ -24,6 +26,8 @@ use crate::{
 /// No file of a rulebook comes near it.
 pub(crate) const FILE_BYTES_MAX: u64 = 16 << 20;
 pub(crate) const MANIFEST: &str = "manifest.note";
+/// What the operator proves of the policies. It is signed with them and decides nothing.
+const PROPERTIES: &str = "properties.cedar";
 const FIRST_LINE: &str = "clover-rulebook/v1";
 
 /// A rulebook that both have signed and that can be read.
@@ -31,6 +35,8 @@ pub(crate) struct Rulebook {
     pub(crate) programme: Programme,
     pub(crate) catalogue: Catalogue,
     pub(crate) lanes: Lanes,
+    /// Who approves what.
+    pub(crate) procedures: Procedures,
     /// Absent when nothing is to be decided again.
     pub(crate) judge: Option<Judge>,
 }
@@ -81,9 +87,11 @@ impl<'t> Rulebooks<'t> {
             .map_err(|error| problem("catalogue.toml", error.to_string()))?;
         let lanes =
             Lanes::parse(text("lanes.toml")?).map_err(|error| problem("lanes.toml", error.to_string()))?;
+        let procedures = Procedures::parse(text("access.toml")?)
+            .map_err(|error| problem("access.toml", error.to_string()))?;
         let schema = text("clover.cedarschema")?;
         let mut policies = String::new();
-        for name in files.keys().filter(|name| name.ends_with(".cedar")) {
+        for name in files.keys().filter(|name| name.ends_with(".cedar") && *name != PROPERTIES) {
             policies.push_str(text(name)?);
             policies.push('\n');
         }
@@ -92,7 +100,7 @@ impl<'t> Rulebooks<'t> {
         } else {
             None
         };
-        Ok(Rulebook { programme, catalogue, lanes, judge })
+        Ok(Rulebook { programme, catalogue, lanes, procedures, judge })
     }
 
     /// Reads the files that the signed manifest names, and refuses any that is missing, altered or extra.

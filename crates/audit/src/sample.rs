@@ -115,7 +115,7 @@ pub fn run_sample(options: &SampleOptions, auditor: &SigningKey) -> Result<Vec<S
     let site = Site::open(&options.mirror, &options.site)?;
     let state = site.state()?;
     let ask = |error: crate::fetch::FetchError| SampleError::Ask(error.to_string());
-    let fetcher = Fetcher::new(&options.base, options.certificates.as_deref()).map_err(ask)?;
+    let fetcher = Fetcher::new(&options.base, options.certificates.as_deref(), false).map_err(ask)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(SampleError::Start)?;
     let mut reports = Vec::new();

@@ -2,7 +2,9 @@
 
 use crate::{
     cbor::{CborError, Reader},
+    codes::{is_country, purpose_word},
     hash::Hash,
+    header::Tag,
 };
 
 /// The fixed part of a leaf.
@@ -41,6 +43,10 @@ pub(crate) enum SiteBody {
     /// The signed order (`docs/formats/override.md`).
     Override(String),
     Sample(SampleEntry),
+    /// The last that is said of a log: it ends so, and is enrolled no more.
+    Retirement(RoundLine),
+    /// Something was done to a request for access.
+    Access(Box<AccessEntry>),
 }
 
 /// The checkpoint of one log in a round.
@@ -102,6 +108,36 @@ pub(crate) struct SampleEntry {
     pub(crate) size: u64,
     /// Ascending.
     pub(crate) indices: Vec<u64>,
+}
+
+/// Keyed pseudonym, employer and country of whoever acted.
+pub(crate) type By = (Tag, String, String);
+
+/// One act on a request for access.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AccessEntry {
+    /// 1 ask, 2 approve, 3 deny, 4 withdraw, 5 revoke, 6 time-out, 7 escalate, 8 review.
+    pub(crate) act: u64,
+    pub(crate) request: Tag,
+    pub(crate) number: u64,
+    /// 1 waiting, 2 granted, 3 denied, 4 timed out, 5 withdrawn, 6 revoked.
+    pub(crate) state: u64,
+    pub(crate) by: Option<By>,
+    pub(crate) requester: Tag,
+    pub(crate) step: u64,
+    /// 1 grant, 2 case, 3 break-glass.
+    pub(crate) ground: u64,
+    pub(crate) purpose: u16,
+    pub(crate) dataset: String,
+    pub(crate) procedure: String,
+    /// Rows, bytes, people.
+    pub(crate) amount: [u64; 3],
+    pub(crate) asked_at: u64,
+    pub(crate) step_began: u64,
+    /// From when and until when it serves; zeros unless granted.
+    pub(crate) serves: (u64, u64),
+    pub(crate) decoy: bool,
+    pub(crate) rulebook: Hash,
 }
 
 /// Why bytes are no leaf of a site log.
@@ -182,8 +218,109 @@ fn read_body(kind: u8, reader: &mut Reader<'_>) -> Result<SiteBody> {
             body.ascending(&indices, |index| index)?;
             SiteBody::Sample(body.close(SampleEntry { origin, size, indices })?)
         }
+        7 => {
+            body.key(0)?;
+            let origin = text(body.reader)?;
+            body.key(1)?;
+            let size = body.reader.unsigned()?;
+            body.key(2)?;
+            let root = body.reader.bytes()?;
+            SiteBody::Retirement(body.close(RoundLine { origin, size, root })?)
+        }
+        9 => SiteBody::Access(Box::new(read_access(body)?)),
         _ => return Err(SiteLeafError::Fixed("kind is unknown")),
     })
+}
+
+/// The highest act, state, ground and step, and the most acts of a request.
+const ACTS: u64 = 8;
+const STATES: u64 = 6;
+const GROUNDS: u64 = 3;
+const STEPS: u64 = 8;
+const ACTS_OF_ONE: u64 = 64;
+
+fn read_access(mut body: Body<'_, '_>) -> Result<AccessEntry> {
+    body.key(0)?;
+    let act = body.reader.unsigned()?;
+    body.key(1)?;
+    let request = body.reader.bytes()?;
+    body.key(2)?;
+    let number = body.reader.unsigned()?;
+    body.key(3)?;
+    let state = body.reader.unsigned()?;
+    body.key(4)?;
+    let by = match body.reader.array()? {
+        0 => None,
+        3 => Some((body.reader.bytes()?, name(body.reader)?, country(body.reader)?)),
+        _ => return Err(CborError::Type.into()),
+    };
+    body.key(5)?;
+    let requester = body.reader.bytes()?;
+    body.key(6)?;
+    let step = body.reader.unsigned()?;
+    body.key(7)?;
+    tuple(body.reader, 4)?;
+    let (ground, purpose) = (body.reader.unsigned()?, body.reader.unsigned()?);
+    let (dataset, procedure) = (name(body.reader)?, name(body.reader)?);
+    body.key(8)?;
+    tuple(body.reader, 3)?;
+    let amount = [body.reader.unsigned()?, body.reader.unsigned()?, body.reader.unsigned()?];
+    body.key(9)?;
+    tuple(body.reader, 4)?;
+    let (asked_at, step_began) = (body.reader.unsigned()?, body.reader.unsigned()?);
+    let serves = (body.reader.unsigned()?, body.reader.unsigned()?);
+    body.key(10)?;
+    let decoy = body.reader.boolean()?;
+    body.key(11)?;
+    let rulebook = body.reader.bytes()?;
+    let known = u16::try_from(purpose).ok().filter(|code| purpose_word(*code).is_some());
+    let Some(purpose) = known else { return Err(CborError::Value("purpose").into()) };
+    let in_range = (1..=ACTS).contains(&act)
+        && (1..=STATES).contains(&state)
+        && (1..=GROUNDS).contains(&ground)
+        && step < STEPS
+        && number < ACTS_OF_ONE;
+    // Time alone times out and escalates, and does nothing else; what does not serve has no times.
+    let by_time = matches!(act, 6 | 7) == by.is_none();
+    let times = if state == 2 { serves.0 < serves.1 } else { serves == (0, 0) };
+    if !in_range || !by_time || !times {
+        return Err(CborError::Value("act on a request").into());
+    }
+    let entry = AccessEntry {
+        act,
+        request,
+        number,
+        state,
+        by,
+        requester,
+        step,
+        ground,
+        purpose,
+        dataset,
+        procedure,
+        amount,
+        asked_at,
+        step_began,
+        serves,
+        decoy,
+        rulebook,
+    };
+    body.close(entry)
+}
+
+/// 1 to 64 of `A-Z a-z 0-9 - _ .`, beginning with a letter or digit.
+fn name(reader: &mut Reader<'_>) -> Result<String> {
+    let text = reader.text()?;
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    let good = text.len() <= 64
+        && text.bytes().all(plain)
+        && text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+    if good { Ok(text.to_owned()) } else { Err(CborError::Value("name").into()) }
+}
+
+fn country(reader: &mut Reader<'_>) -> Result<String> {
+    let text = reader.text()?;
+    if is_country(text.as_bytes()) { Ok(text.to_owned()) } else { Err(CborError::Value("country").into()) }
 }
 
 fn read_day_map(mut body: Body<'_, '_>) -> Result<DayMapEntry> {

@@ -188,8 +188,10 @@ impl Site {
 /// What stands at the end of a site log.
 #[derive(Default)]
 pub(crate) struct State {
-    /// The logs of the newest enrolment, ascending by origin.
+    /// The logs of the newest enrolment that are not retired, ascending by origin.
     pub(crate) enrolled: Vec<Enrolled>,
+    /// The logs that were retired.
+    pub(crate) retired: Vec<Enrolled>,
     /// The index of the newest round, and its lines.
     pub(crate) round: Option<(u64, Vec<RoundLine>)>,
     /// Where the newest enrolment stands.
@@ -202,6 +204,10 @@ impl State {
             SiteBody::Enrolment(logs) => {
                 self.enrolled = logs;
                 self.enrolment = leaf.sequence;
+            }
+            SiteBody::Retirement(line) => {
+                let gone = |log: &mut Enrolled| log.origin == line.origin;
+                self.retired.extend(self.enrolled.extract_if(.., gone));
             }
             SiteBody::Round(lines) => self.round = Some((leaf.sequence, lines)),
             _ => {}

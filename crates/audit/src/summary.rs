@@ -30,7 +30,7 @@ use crate::{
 const GAP_SECONDS_MAX: u64 = 10;
 /// Findings that the report lists; all are counted.
 const FINDINGS_MAX: usize = 200;
-const REASONS: [&str; 13] = [
+const REASONS: [&str; 14] = [
     "none",
     "policy",
     "evaluation",
@@ -44,6 +44,7 @@ const REASONS: [&str; 13] = [
     "subject",
     "threshold",
     "border",
+    "budget",
 ];
 
 /// What to report on.

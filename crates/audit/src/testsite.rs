@@ -70,18 +70,20 @@ fn list_root(tags: &[Tag]) -> Hash {
     root_of(&tags.iter().map(|tag| leaf(tag)).collect::<Vec<_>>())
 }
 
-/// RFC 6962 §2.1.1, as it is written.
-pub(crate) fn path(index: usize, hashes: &[Hash]) -> Vec<Hash> {
-    if hashes.len() < 2 {
+/// The proof of several leaves, as the page of the day map says it.
+pub(crate) fn several(set: &[usize], hashes: &[Hash]) -> Vec<u8> {
+    several_from(set, 0, hashes).concat()
+}
+
+fn several_from(set: &[usize], from: usize, hashes: &[Hash]) -> Vec<Hash> {
+    if !set.iter().any(|index| (from..from + hashes.len()).contains(index)) {
+        return vec![root(hashes)];
+    }
+    if hashes.len() == 1 {
         return Vec::new();
     }
     let (left, right) = hashes.split_at(hashes.len().next_power_of_two() / 2);
-    let (mut proof, other) = match index.checked_sub(left.len()) {
-        None => (path(index, left), right),
-        Some(rest) => (path(rest, right), left),
-    };
-    proof.push(root(other));
-    proof
+    [several_from(set, from, left), several_from(set, from + left.len(), right)].concat()
 }
 
 fn root(hashes: &[Hash]) -> Hash {

@@ -13,6 +13,7 @@ use crate::{
     decide::Memo,
     entries::{Activated, Follower, Looker},
     flows::Flows,
+    grants::{Grants, Totals},
     levels::{Levels, Wrong},
     note::{NOTE_BYTES_MAX, VerifierKey},
     report::{Report, Rule},
@@ -113,8 +114,9 @@ pub(crate) fn verify_with(options: &Options, records_max: usize) -> Result<Repor
         origin: None,
         number: 0,
         newest: 0,
+        grants: None,
     };
-    log.check(&note, None, &mut flows, &mut report)?;
+    log.check(&note, None, &mut flows, &mut Totals::default(), &mut report)?;
     flows.finish(&mut [&mut report], false, 0)?;
     (report.decisions_distinct, report.decisions_nanos) = memo.fresh();
     Ok(report)
@@ -134,6 +136,8 @@ pub(crate) struct GatewayLog<'a> {
     pub(crate) number: u16,
     /// The newest time that is known from elsewhere.
     pub(crate) newest: u64,
+    /// What the site log has of requests.
+    pub(crate) grants: Option<&'a Grants>,
 }
 
 /// What a log tells of itself beyond its report.
@@ -150,6 +154,7 @@ impl GatewayLog<'_> {
         note: &[u8],
         rounds: Option<[ClaimReader; 2]>,
         flows: &mut Flows,
+        totals: &mut Totals,
         report: &mut Report,
     ) -> Result<Told, AuditError> {
         let Some((checkpoint, inventory)) =
@@ -159,9 +164,11 @@ impl GatewayLog<'_> {
         };
         let (rulebooks, tags) =
             (Rulebooks::new(self.tree, self.signers, self.redecide), TagLists::new(self.tree));
-        let look = Looker { rulebooks: &rulebooks, tags: &tags, memo: self.memo, redecide: self.redecide };
+        let (memo, redecide, grants) = (self.memo, self.redecide, self.grants);
+        let look = Looker { rulebooks: &rulebooks, tags: &tags, memo, redecide, grants };
         let (claims, timeline) = rounds.map_or((None, None), |[one, other]| (Some(one), Some(other)));
-        let mut follower = Follower::new(&checkpoint.origin, self.number, flows, timeline, self.records_max);
+        let mut follower =
+            Follower::new(&checkpoint.origin, self.number, flows, totals, timeline, self.records_max);
         let levels = Levels::new(self.tree, &inventory.packs, claims);
         let walk = Walk { tree: self.tree, inventory: &inventory, levels, look: &look, only: None };
         let wrong = walk.run(&checkpoint, &mut follower, report)?;

@@ -217,7 +217,7 @@ impl Watch {
     #[must_use]
     pub fn coverage(&self) -> Option<Vec<String>> {
         let base = self.config.status.as_ref()?;
-        Some(match mirror_status(base) {
+        Some(match mirror_status(base, self.config.status_ca.as_deref()) {
             Ok(status) if status.coverage == Coverage::Green => Vec::new(),
             Ok(status) => status.reasons,
             Err(error) => vec![format!("the mirror does not say its status: {error}")],
@@ -330,6 +330,11 @@ impl Watch {
         self.state.position.time = before.max(leaf.time);
         match leaf.body {
             SiteBody::Enrolment(logs) => self.enrol(logs),
+            SiteBody::Retirement(line) => {
+                if let Some(member) = self.state.position.logs.get_mut(&line.origin) {
+                    member.enrolled = false;
+                }
+            }
             SiteBody::Override(note) => {
                 let text = match Order::parse(&note, origin) {
                     Ok(order) => format!(

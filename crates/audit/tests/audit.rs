@@ -362,7 +362,7 @@ fn operator_and_auditor_cannot_be_one() {
 
 #[test]
 fn a_rulebook_that_cannot_be_read_is_found() {
-    let changes: [(&str, &[u8]); 12] = [
+    let changes: [(&str, &[u8]); 14] = [
         ("programme.toml", b"aggregate_k = 50\n"),
         ("programme.toml", b"aggregate_k = 9\n[region]\nname = \"r\"\nflags = { a = [\"IE\"] }\n"),
         ("programme.toml", b"aggregate_k = 50\n[region]\nname = \"r\"\nflags = { a = [\"ie\"] }\n"),
@@ -375,6 +375,8 @@ fn a_rulebook_that_cannot_be_read_is_found() {
         ("lanes.toml", b"[[lane]]\nname = \"a\"\n"),
         ("lanes.toml", b"[[flow]]\nname = \"a\"\n"),
         ("lanes.toml", b"lane = 1"),
+        ("access.toml", b"procedure = 1"),
+        ("access.toml", b"[[procedure]]\nname = \"a\"\nstep = []\n"),
     ];
     for (name, content) in changes {
         let mut log = Log::honest(1);

@@ -90,6 +90,51 @@ fn an_honest_site_has_no_findings() {
     assert_eq!(report.logs[2].report.streams, 1, "{report}");
 }
 
+/// The acts on the grant, as the honest site log has them.
+fn acts(world: &World) -> Vec<usize> {
+    (0..world.site.len()).filter(|n| world.site[*n].kind == 9).collect()
+}
+
+#[test]
+fn a_grant_that_nobody_asked_for_is_caught() {
+    lie(
+        |world| {
+            let first = acts(world)[0];
+            world.site.drain(first..first + 2);
+        },
+        &[("a", Rule::Grant), ("b", Rule::Grant)],
+    );
+}
+
+#[test]
+fn a_grant_that_its_requester_approved_is_caught() {
+    let report = lie(
+        |world| {
+            let approve = acts(world)[1];
+            let digest = world.gateways[0].rulebooks[0].digest();
+            world.site[approve] =
+                site::act([2, 1, 2], 0x90, 0x11, Some(0x11), 1, [START - 1000, START + 100_000], &digest);
+        },
+        &[("site", Rule::Grant), ("a", Rule::Grant), ("b", Rule::Grant)],
+    );
+    assert!(report.to_string().contains("its requester approved it"), "{report}");
+}
+
+#[test]
+fn the_use_of_a_revoked_grant_is_caught() {
+    let report = lie(
+        |world| {
+            let place = acts(world)[1] + 1;
+            let digest = world.gateways[0].rulebooks[0].digest();
+            let mut revoke = site::act([5, 2, 6], 0x90, 0x11, Some(0x80), 1, [0, 0], &digest);
+            revoke.time = START - 20;
+            world.site.insert(place, revoke);
+        },
+        &[("a", Rule::Grant), ("b", Rule::Grant)],
+    );
+    assert!(report.to_string().contains("was revoked before"), "{report}");
+}
+
 #[test]
 fn a_small_memory_finds_the_same() {
     let honest = World::honest().publish();
@@ -301,6 +346,87 @@ fn a_log_that_is_not_enrolled_and_a_log_of_another_key_are_caught() {
     world.site.insert(5, again);
     expect_files(&world.publish(), &[("site", Rule::Enrolment)]);
     lie(|world| world.site.swap(0, 1), &[("site", Rule::Enrolment)]);
+}
+
+/// A site whose second gateway is retired in the middle of the day.
+fn retired() -> World {
+    let mut world = World::honest();
+    world.retire(1, START + 9);
+    world
+}
+
+#[test]
+fn a_gateway_that_was_retired_is_no_finding_and_stays_in_the_maps() {
+    let report = check_with(&retired().publish(), |options| options.redecide = true);
+    assert!(report.is_clean(), "{report}");
+    assert_eq!((report.logs.len(), report.rounds, report.maps), (4, 15, 1));
+    let lie = |change: fn(&mut World), expected: &[(&str, Rule)]| {
+        let mut world = retired();
+        change(&mut world);
+        expect_files(&world.publish(), expected);
+    };
+    // The map of its last day is made after it went.
+    let left_out = |world: &mut World| {
+        let map = world.first_of(3);
+        let inputs = &mut world.site[map].body.as_map_mut().unwrap()[5].1;
+        inputs.as_array_mut().unwrap().pop();
+    };
+    lie(left_out, &[("site", Rule::DayMap)]);
+}
+
+#[test]
+fn a_log_that_leaves_the_list_without_a_retirement_is_caught() {
+    let mut world = retired();
+    world.site.remove(world.first_of(7));
+    let report = expect_files(&world.publish(), &[("site", Rule::Enrolment)]);
+    assert!(report.to_string().contains("`ledger.test/s/b` is left out and was not retired"), "{report}");
+}
+
+#[test]
+fn a_retired_log_that_grows_or_comes_back_is_caught() {
+    let find = |change: &dyn Fn(&mut World), rule: Rule, text: &str| {
+        let mut world = retired();
+        change(&mut world);
+        let report = check_with(&world.publish(), |_| ());
+        assert!(rules(&report).contains(&("site".into(), rule.code())), "{text}: {report}");
+        assert!(report.to_string().contains(text), "{text}: {report}");
+    };
+    let grown = |world: &mut World| {
+        let mut entry = world.gateways[1].entries[1].clone();
+        (entry.sequence, entry.flow) = (3, [0x77; 16]);
+        entry.set_time(START + 11);
+        world.gateways[1].entries.push(entry);
+    };
+    find(&grown, Rule::Enrolment, "`ledger.test/s/b` was retired with 3 entries, and has 4");
+    let back = |world: &mut World| {
+        let (first, round) = (world.site[0].clone(), world.round_at(START + 11));
+        world.site.insert(round, site::SiteLeaf { time: START + 11, ..first });
+    };
+    find(&back, Rule::Enrolment, "`ledger.test/s/b` was retired, and is enrolled again");
+    let named = |world: &mut World| {
+        let first = world.first_of(1);
+        let line = world.line(first, site::GATEWAYS[1]).clone();
+        let round = world.round_at(START + 11);
+        site::lines(&mut world.site[round].body).push(Value::Array(line));
+    };
+    find(&named, Rule::Round, "names `ledger.test/s/b`, which is not enrolled");
+    let part = |world: &mut World, key: usize, value: Value| {
+        let retirement = world.first_of(7);
+        world.site[retirement].body.as_map_mut().unwrap()[key].1 = value;
+    };
+    find(&|w| part(w, 2, Value::Bytes(vec![7; 32])), Rule::History, "`ledger.test/s/b` had another root");
+    find(&|w| part(w, 1, 2.into()), Rule::Rollback, "`ledger.test/s/b` had 3 entries before, and has 2 now");
+    find(&|w| part(w, 1, 4.into()), Rule::Rollback, "counts 4 entries of `ledger.test/s/b`");
+    find(
+        &|w| part(w, 0, "ledger.test/s/c".into()),
+        Rule::Enrolment,
+        "retires `ledger.test/s/c`, which is not",
+    );
+    let twice = |world: &mut World| {
+        let retirement = world.first_of(7);
+        world.site.insert(retirement, world.site[retirement].clone());
+    };
+    find(&twice, Rule::Enrolment, "retires `ledger.test/s/b`, which is not enrolled");
 }
 
 #[test]

@@ -337,6 +337,69 @@ fn a_gateway_that_is_left_out_of_rounds_is_red_for_good() {
     assert!(reasons(mirror.address()).contains("names other logs"));
 }
 
+/// Takes the last gateway off the list.
+fn retire(site: &mut TestSite) {
+    let line = site.lines().pop().unwrap().into_array().unwrap();
+    let body = (0..).zip(line).map(|(key, value): (u64, Value)| (key.into(), value)).collect();
+    site.add(7, &Value::Map(body));
+    round_without(site);
+}
+
+fn round_without(site: &mut TestSite) {
+    let mut lines = site.lines();
+    lines.pop();
+    site.add(1, &cbor!({ 0 => lines }).unwrap());
+}
+
+#[test]
+fn a_retired_gateway_is_followed_and_must_not_grow() {
+    let mut site = TestSite::new(300);
+    let server = Server::start(site.publish());
+    let home = Home::new(Some(&server.base()), "");
+    let mirror = home.start();
+    green(mirror.address());
+    retire(&mut site);
+    server.set(site.publish());
+    let answer = ask(mirror.address(), &site.ask(0));
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let size = site.site.leaves.len();
+    // It goes on writing.
+    fill(site.logs.last_mut().unwrap(), 310);
+    until("red", || {
+        round_without(&mut site);
+        server.set(site.publish());
+        reasons(mirror.address()).contains("was retired with 300 entries, and it has more")
+    });
+    assert_eq!(ask(mirror.address(), &site.ask(size)).status, 503);
+}
+
+#[test]
+fn a_gateway_that_leaves_the_list_without_a_retirement_is_not_cosigned() {
+    lie(
+        |site, server| {
+            let gone = site.logs.pop().unwrap();
+            site.enrol();
+            site.logs.push(gone);
+            round_without(site);
+            server.set(site.publish());
+        },
+        "leaves out `ledger.test/one/b`, which was not retired",
+    );
+}
+
+#[test]
+fn a_gateway_that_comes_back_after_its_retirement_is_not_cosigned() {
+    lie(
+        |site, server| {
+            retire(site);
+            site.enrol();
+            site.round();
+            server.set(site.publish());
+        },
+        "which was retired",
+    );
+}
+
 #[test]
 fn a_round_with_a_wrong_root_is_not_cosigned() {
     lie(
@@ -455,9 +518,9 @@ fn a_tag_list_that_does_not_hash_is_not_held_until_it_does() {
 fn a_rulebook_that_was_altered_is_not_held() {
     let site = TestSite::new(300);
     let mut files = site.publish();
-    let book = files.keys().find(|path| path.starts_with("gw/b/rulebook/") && path.ends_with("lanes.toml"));
-    let book = book.unwrap().clone();
-    files.get_mut(&book).unwrap().push(b'\n');
+    // Whichever of them the entries name.
+    let of_b = |path: &str| path.starts_with("gw/b/rulebook/") && path.ends_with("lanes.toml");
+    files.iter_mut().filter(|(path, _)| of_b(path)).for_each(|(_, file)| file.push(b'\n'));
     let server = Server::start(files);
     let home = Home::new(Some(&server.base()), "");
     let mirror = home.start();
@@ -667,4 +730,58 @@ fn an_address_that_others_can_reach_must_be_said_twice() {
     assert!(matches!(audit::MirrorConfig::read(&path), Err(audit::ConfigError::Cleartext(_))));
     fs::write(&path, format!("cleartext = true\n{text}")).unwrap();
     assert!(audit::MirrorConfig::read(&path).is_ok());
+    // Over TLS anybody may reach it.
+    let home = Home::new(None, &format!("{STRANGER}{TLS}"));
+    shown(&home, "localhost");
+    let path = home.path("mirror.toml");
+    let text = fs::read_to_string(&path).unwrap().replace("127.0.0.1:0", "0.0.0.0:0");
+    fs::write(&path, &text).unwrap();
+    assert!(audit::MirrorConfig::read(&path).is_ok());
+    fs::remove_file(home.path("shown.key")).unwrap();
+    assert!(matches!(audit::MirrorConfig::read(&path), Err(audit::ConfigError::Certificate(..))));
+}
+
+const TLS: &str = "[tls]\ncertificate_file = \"shown.pem\"\nkey_file = \"shown.key\"\n";
+
+/// Gives the mirror a certificate for a name, and those who ask it its authority in `ca.pem`.
+fn shown(home: &Home, name: &str) {
+    let (key, mut params) = (rcgen::KeyPair::generate().unwrap(), rcgen::CertificateParams::default());
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    // Two authorities of one name would be told apart by their signatures only.
+    let authority = format!("authority {:?}", key.public_key_raw());
+    params.distinguished_name.push(rcgen::DnType::CommonName, authority);
+    let authority = params.self_signed(&key).unwrap();
+    let issuer = rcgen::Issuer::from_ca_cert_der(authority.der(), &key).unwrap();
+    let own = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
+    let certificate = params.signed_by(&own, &issuer).unwrap();
+    fs::write(home.path("ca.pem"), authority.pem()).unwrap();
+    fs::write(home.path("shown.pem"), certificate.pem()).unwrap();
+    fs::write(home.path("shown.key"), own.serialize_pem()).unwrap();
+}
+
+#[test]
+fn over_tls_only_the_mirror_with_the_right_name_and_authority_is_heard() {
+    let (home, other) = (Home::new(None, &format!("{STRANGER}{TLS}")), Home::new(None, STRANGER));
+    shown(&home, "localhost");
+    shown(&other, "localhost");
+    let mirror = home.start();
+    assert!(mirror.is_secure());
+    let port = mirror.address().port();
+    let ask = |base: &str, ca: Option<&std::path::Path>| {
+        audit::mirror_status(&format!("{base}:{port}"), ca).map(|_| ()).map_err(|error| error.to_string())
+    };
+    let ca = home.path("ca.pem");
+    ask("https://localhost", Some(&ca)).unwrap();
+    for (what, base, ca, why) in [
+        ("another authority", "https://localhost", Some(other.path("ca.pem")), "UnknownIssuer"),
+        ("another name", "https://127.0.0.1", Some(ca.clone()), "not valid for name"),
+        ("nobody to trust", "https://localhost", None, "needs a file of certificates"),
+        ("no certificate in the file", "https://localhost", Some(home.path("shown.key")), "no certificate"),
+        ("in the clear", "http://localhost", Some(ca.clone()), "broke off"),
+        ("in the clear, elsewhere", "http://192.0.2.1", Some(ca.clone()), "for this machine only"),
+    ] {
+        let said = ask(base, ca.as_deref()).unwrap_err();
+        assert!(said.contains(why), "{what}: {said}");
+    }
 }

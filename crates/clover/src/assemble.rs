@@ -1,35 +1,32 @@
 //! The parts of an enclave put together from its folder, each checked before it counts.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
+use crossing::credential::Tokens;
 use crossing::{ActiveRulebook, Road};
 use gateway::enclave::{self, Enclave, Live, Parts};
 use gateway::http::{Gateway, ServeError, Settings, Upstream};
 use gateway::metrics::Metrics;
-use gateway::token::Tokens;
-use ledger::Submission;
 use ledger::note::{Signer, Verifier};
 use model::lanes::Way;
 use model::rulebook::{Files, Rulebook};
-use model::{Digest, FlowId, Name, Problems};
+use model::{Name, Problems};
 use prometheus_client::registry::Registry;
 use rustls::pki_types::ServerName;
-use vault::log::{Hooks, Identity, Options, TagIndex};
-use vault::{Control, Folder, KeyService, Log, Records};
+use vault::disk::replace_file;
+use vault::log::TagIndex;
+use vault::{EndedSessions, KeyService, Log, Records};
 
-use crate::authority;
 use crate::config::Config;
 use crate::error::CommandError;
 use crate::layout::Layout;
 use crate::site::border::Keeper;
-use crate::site::samples::Samples;
-use crate::site::witness::Witnesses;
-use crate::site::{self, Site};
+use crate::site::{self, Running, Site};
+use crate::{authority, location, logs, office, people};
 
 /// The file that carries a rulebook's signatures.
 pub const MANIFEST: &str = "manifest.note";
@@ -100,98 +97,6 @@ pub fn rulebook(layout: &Layout) -> Result<ActiveRulebook> {
     Ok(ActiveRulebook::open(&files, &note, &verifier(layout, "operator")?, &verifier(layout, "auditor")?)?)
 }
 
-/// A random name for a crossing.
-///
-/// # Errors
-/// When the system gives no random bytes.
-pub fn flow_id() -> Result<FlowId> {
-    let mut id = [0; 16];
-    vault::keys::random(&mut id)?;
-    Ok(FlowId::new(id))
-}
-
-fn open_log(
-    layout: &Layout,
-    config: &Config,
-    programme: &Name,
-    rulebook: Digest,
-    index: Arc<dyn TagIndex>,
-) -> Result<Log> {
-    let reopening: Box<dyn FnMut() -> Submission + Send> = Box::new(move || {
-        let flow = flow_id().unwrap_or(FlowId::new([0; 16]));
-        crossing::inward::reopening(flow, enclave::now().0, rulebook)
-    });
-    let hooks = Hooks { reopening: Some(reopening), index, fatal: Box::new(fatal) };
-    let options = Options { publish_every: config.publish_every, ..Options::default() };
-    open_named(layout, "log", origin(programme, config), options, hooks)
-}
-
-/// Opens one of the site's logs with its key, which must be that of this origin.
-fn open_named(layout: &Layout, name: &str, origin: String, options: Options, hooks: Hooks) -> Result<Log> {
-    let signer = signer(layout, &layout.keys().join(format!("{name}.seed")), name)?;
-    if signer.verifier().name() != origin {
-        let found = signer.verifier().name().to_owned();
-        return Err(CommandError::OtherLog { found, wanted: origin }.into());
-    }
-    let disk = Arc::new(folder(&layout.log(name))?);
-    Ok(Log::open(disk, Identity { origin, signer }, options, hooks)?)
-}
-
-fn fatal(why: &str) {
-    tracing::error!(why, "nobody can say what is on the ledger's disk; ending");
-    std::process::exit(74);
-}
-
-/// A log's folder, held by this process alone.
-fn folder(path: &Path) -> Result<Folder> {
-    Ok(Folder::open(path).map_err(|e| match e.kind() {
-        std::io::ErrorKind::WouldBlock => CommandError::InUse(path.to_owned()),
-        _ => CommandError::File { path: path.to_owned(), source: e },
-    })?)
-}
-
-/// Takes no note of tags: the site's own logs have no list of their own.
-struct NoTags;
-
-impl TagIndex for NoTags {
-    fn clear(&self) -> Result<(), String> {
-        Ok(())
-    }
-    fn add(&self, _: &[(model::Tag, u64)]) -> Result<(), String> {
-        Ok(())
-    }
-    fn flush(&self) -> Result<(), String> {
-        Ok(())
-    }
-}
-
-/// Opens the site's own log (`site`) or the key service's (`keys`). They are small and published at once.
-///
-/// # Errors
-/// As for the gateway's log.
-fn open_site_log(layout: &Layout, name: &str, origin: String) -> Result<Log> {
-    // Rounds and uses of keys try by themselves whether the log can be written again.
-    let hooks = Hooks { reopening: None, index: Arc::new(NoTags), fatal: Box::new(fatal) };
-    let options =
-        Options { publish_every: Duration::from_millis(50), segment_bytes: 1 << 20, ..Options::default() };
-    open_named(layout, name, origin, options, hooks)
-}
-
-/// Derives again what can be derived of one of the site's logs: `log`, `keys` or `site`.
-///
-/// # Errors
-/// When the entries do not lead to the signed checkpoint, or a file cannot be used.
-pub fn rebuild(layout: &Layout, name: &str, from: Option<&Path>) -> Result<vault::log::Rebuilt> {
-    let index: Arc<dyn TagIndex> = match name {
-        "site" | "keys" => Arc::new(NoTags),
-        _ => Arc::new(Records::open(&layout.vault())?),
-    };
-    let disk = folder(&layout.log(name))?;
-    let copy = from.map(folder).transpose()?;
-    let copy = copy.as_ref().map(|c| c as &dyn vault::Disk);
-    Ok(vault::log::rebuild(&disk, &verifier(layout, name)?, &Options::default(), &*index, copy)?)
-}
-
 /// Activates the signed rulebook: an entry, and a public copy of the files.
 ///
 /// # Errors
@@ -208,14 +113,16 @@ pub fn activate(layout: &Layout) -> Result<()> {
     }
     let records = Arc::new(Records::open(&layout.vault())?);
     let programme = &active.rulebook.programme.name;
-    let log = open_log(layout, &config, programme, digest, records)?;
-    let site_log = open_site_log(layout, site::PREFIX, site::origin(programme, &config))?;
+    let log = logs::open(layout, &config, programme, digest, records)?;
+    let site_log = logs::open_site(layout, &config, site::PREFIX, site::origin(programme, &config))?;
     site::not_older(&site_log, &[(origin(programme, &config), &log)])?;
+    site::orphans::close(&log, enclave::now().0)?;
     site::activate(layout, &config, programme, digest, &site_log)?;
     site_log.close();
-    let _receipt = log.submit_and_wait(crossing::inward::activation(flow_id()?, enclave::now().0, digest))?;
+    let _receipt =
+        log.submit_and_wait(crossing::inward::activation(logs::flow_id()?, enclave::now().0, digest))?;
     log.close();
-    Ok(std::fs::write(layout.activated(), format!("{digest}\n"))?)
+    Ok(replace_file(&layout.activated(), format!("{digest}\n").as_bytes())?)
 }
 
 /// Checks that configuration and rulebook fit one another.
@@ -280,9 +187,11 @@ pub fn open(layout: &Layout) -> Result<Assembled> {
     let keys = Arc::new(KeyService::open(&layout.keys(), programme.name.as_str())?);
     let records = Arc::new(Records::open(&layout.vault())?);
     let index: Arc<dyn TagIndex> = records.clone();
-    let log = Arc::new(open_log(layout, &config, &programme.name, digest, index)?);
-    let key_log = Arc::new(open_site_log(layout, "keys", site::keys_origin(&programme.name, &config))?);
-    let site_log = Arc::new(open_site_log(layout, site::PREFIX, site::origin(&programme.name, &config))?);
+    let log = Arc::new(logs::open(layout, &config, &programme.name, digest, index)?);
+    let key_log =
+        Arc::new(logs::open_site(layout, &config, "keys", site::keys_origin(&programme.name, &config))?);
+    let site_log =
+        Arc::new(logs::open_site(layout, &config, site::PREFIX, site::origin(&programme.name, &config))?);
     let known = [
         (origin(&programme.name, &config), log.as_ref()),
         (site::keys_origin(&programme.name, &config), key_log.as_ref()),
@@ -290,7 +199,7 @@ pub fn open(layout: &Layout) -> Result<Assembled> {
     site::not_older(&site_log, &known)?;
     let keeper = Arc::new(Keeper::new(&programme.border)?);
     let live = Live::new(Road::new(active, keys.pseudonym_root()))?;
-    let control = Control::new(&layout.control(), verifier(layout, "operator")?);
+    let control = office::control(layout, verifier(layout, "operator")?, &keys)?;
     let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry);
     let border = {
@@ -298,10 +207,15 @@ pub fn open(layout: &Layout) -> Result<Assembled> {
         Box::new(move || keeper.now())
     };
     let samples_bytes = config.samples_bytes;
-    let parts = Parts { live, records, keys, control, log, key_log, metrics, border, samples_bytes };
+    let table = config.mmdb.as_ref().map(|path| layout.root().join(path));
+    let elsewhere = location::open(table.as_deref())?;
+    let parts =
+        Parts { live, records, keys, control, log, key_log, metrics, border, elsewhere, samples_bytes };
     let enclave = Arc::new(Enclave::new(parts));
     // On a thread of its own: it waits for the disk, and this may run where nothing may wait.
-    let reconciled = std::thread::scope(|s| s.spawn(|| site::reconcile(&enclave)).join());
+    let halves =
+        || site::orphans::close(enclave.log(), enclave::now().0).and_then(|_| site::reconcile(&enclave));
+    let reconciled = std::thread::scope(|s| s.spawn(halves).join());
     reconciled.map_err(|_| anyhow::anyhow!("the logs could not be held against one another"))??;
     Ok(Assembled { config, enclave, registry, keeper, site_log })
 }
@@ -322,20 +236,23 @@ fn upstreams(layout: &Layout, config: &Config) -> Result<HashMap<String, Upstrea
     Ok(all)
 }
 
-/// Serves until the process is told to stop. Calls `ready` with the gateway's address.
+/// Serves until the process is told to stop. Calls `ready` with the gateway's address and the names of the witnesses.
 ///
 /// # Errors
 /// When a listener or the rulebook's parts cannot be used.
 pub async fn serve(
     layout: &Layout,
     assembled: Assembled,
-    ready: impl FnOnce(std::net::SocketAddr),
+    ready: impl FnOnce(std::net::SocketAddr, &str),
 ) -> Result<()> {
     let Assembled { config, enclave, registry, keeper, site_log } = assembled;
     let site = Site::open(layout, &config, &enclave, keeper, site_log)?;
     let tls = authority::server_config(layout, &layout.tls().join("gateway"))?;
     let programme = enclave.live().road.rulebook().programme.name.to_string();
-    let tokens = Tokens::new(&programme, verifier(layout, "operator")?);
+    let ended = EndedSessions::open(&layout.control(), enclave::now().0)
+        .map_err(CommandError::file(layout.control()))?;
+    let (operator, sessions) = (verifier(layout, "operator")?, verifier(layout, "sessions")?);
+    let tokens = Arc::new(Tokens::new(&programme, operator, sessions, ended.registry()));
     let settings = Settings {
         listen: config.listen,
         cleartext: config.cleartext,
@@ -345,10 +262,13 @@ pub async fn serve(
         upstream_timeout: config.upstream_timeout,
     };
     let upstreams = upstreams(layout, &config)?;
-    let gateway = Arc::new(Gateway::new(Arc::clone(&enclave), upstreams, tokens, settings));
+    let gateway = Arc::new(Gateway::new(Arc::clone(&enclave), upstreams, Arc::clone(&tokens), settings));
     let listener = tokio::net::TcpListener::bind(config.control).await;
     let listener = listener.map_err(|source| ServeError::Bind { address: config.control, source })?;
     let (stop, stopped) = tokio::sync::watch::channel(false);
+    let office = office::open(&enclave, &site.log);
+    let follower = office::follow(Arc::clone(&office))?;
+    let people = people::serve(layout, &config, &enclave, office, tokens, ended, stopped.clone()).await?;
     let control = tokio::spawn(control(listener, Arc::clone(&enclave), Arc::clone(&site), registry));
     let stopping = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stopping);
@@ -357,10 +277,16 @@ pub async fn serve(
         flag.store(true, Ordering::Release);
         let _ = stop.send(true);
     });
-    let witnessing = witnessed(layout, &config, &enclave, &site, &stopped).await?;
-    let served = gateway::http::serve(gateway, tls, stopped, ready).await;
+    let running = Running::start(layout, &config, &enclave, &site, &stopped).await?;
+    let words = site.shown().words();
+    enclave.witnessed(words.clone());
+    let served = gateway::http::serve(gateway, tls, stopped, |address| ready(address, &words)).await;
     control.abort();
-    witnessing.end(&site).await;
+    if let Some(people) = people {
+        let _ = people.await;
+    }
+    follower.end();
+    running.end(&site).await;
     enclave.log().close();
     enclave.key_log_handle().close();
     site.log.close();
@@ -373,99 +299,6 @@ pub async fn serve(
         );
     }
     Ok(served?)
-}
-
-/// What runs beside the gateway so that witnesses can sign.
-struct Witnessing {
-    logs: tokio::task::JoinHandle<()>,
-    rounds: tokio::task::JoinHandle<()>,
-    maps: tokio::task::JoinHandle<()>,
-    asking: tokio::task::JoinHandle<Witnesses>,
-    mirror: Option<tokio::process::Child>,
-}
-
-impl Witnessing {
-    /// After the last round: the day's map as it is now, so that a person's history can be made while nothing runs.
-    async fn end(self, site: &Arc<Site>) {
-        let _ = self.rounds.await;
-        let _ = self.maps.await;
-        let last = Arc::clone(site);
-        let done = tokio::task::spawn_blocking(move || {
-            last.round()?;
-            site::days::interim(&last)
-        });
-        if let Ok(Err(e)) = done.await {
-            tracing::error!(error = %e, "the map of this day was not recorded");
-        }
-        if let Ok(mut witnesses) = self.asking.await {
-            witnesses.last(site).await;
-        }
-        self.logs.abort();
-        if let Some(mut mirror) = self.mirror {
-            // Its standard input closes, and it ends in order.
-            drop(mirror.stdin.take());
-            let _ = tokio::time::timeout(Duration::from_secs(5), mirror.wait()).await;
-        }
-    }
-}
-
-/// Offers the logs, starts the local mirror, asks the witnesses what they remember, and begins the rounds. Waits a
-/// while for the first quorum, so that the gateway does not begin with refusals.
-async fn witnessed(
-    layout: &Layout,
-    config: &Config,
-    enclave: &Arc<Enclave>,
-    site: &Arc<Site>,
-    stopped: &tokio::sync::watch::Receiver<bool>,
-) -> Result<Witnessing> {
-    let listener = tokio::net::TcpListener::bind(config.logs).await;
-    let listener = listener.map_err(|source| ServeError::Bind { address: config.logs, source })?;
-    let logs = tokio::spawn(logs(listener, offered(layout, enclave, site)?));
-    let mirror = site::mirror::start(layout, config).await?;
-    let mut witnesses = Witnesses::default();
-    witnesses.remember(site).await?;
-    let digest = enclave.live().road.rulebook().digest;
-    let enrolling = Arc::clone(site);
-    tokio::task::spawn_blocking(move || enrolling.enrol(digest)).await??;
-    let rounds = tokio::spawn(Arc::clone(site).rounds(stopped.clone()));
-    let maps = tokio::spawn(Arc::clone(site).maps(stopped.clone()));
-    let asking = tokio::spawn(witnesses.run(Arc::clone(site), stopped.clone(), |e| {
-        tracing::error!(error = %e, "a witness knows more of the log than is here; ending");
-        std::process::exit(74);
-    }));
-    let until = tokio::time::Instant::now() + FIRST_QUORUM;
-    while site.keeper.now() == crossing::Border::Red
-        && tokio::time::Instant::now() < until
-        && !*stopped.borrow()
-    {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    if site.keeper.now() == crossing::Border::Red {
-        tracing::error!("no quorum of witnesses has signed: the border is red");
-    }
-    Ok(Witnessing { logs, rounds, maps, asking, mirror })
-}
-
-/// Longest wait for the first quorum before the gateway listens with a red border.
-const FIRST_QUORUM: Duration = Duration::from_secs(10);
-
-fn offered(layout: &Layout, enclave: &Arc<Enclave>, site: &Arc<Site>) -> Result<console::logs::Offered> {
-    let mut logs: BTreeMap<_, _> =
-        site.members.iter().map(|m| (m.enrolled.prefix.clone(), Arc::clone(&m.log))).collect();
-    logs.insert(site::PREFIX.to_owned(), Arc::clone(&site.log));
-    let samples = Samples::new(Arc::clone(site), Arc::clone(enclave), verifier(layout, "auditor")?);
-    let cosigned = Arc::clone(site);
-    Ok(console::logs::Offered {
-        logs,
-        cosigned: Box::new(move || cosigned.cosigned()),
-        samples: Box::new(move |request| samples.answer(request)),
-    })
-}
-
-async fn logs(listener: tokio::net::TcpListener, offered: console::logs::Offered) {
-    if let Err(e) = console::logs::serve(listener, offered).await {
-        tracing::error!(error = %e, "the site's logs are not offered any more");
-    }
 }
 
 async fn control(

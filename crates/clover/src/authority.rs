@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use crossing::identify::Session;
 use rcgen::string::Ia5String;
 use rcgen::{
@@ -49,7 +49,7 @@ pub fn create(layout: &Layout, programme: &str) -> Result<()> {
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     lasting(&mut params, Duration::days(AUTHORITY_DAYS));
     let certificate = params.self_signed(&key)?;
-    vault::keys::write_secret(&folder.join("ca.key"), &key.serialize_pem())?;
+    vault::keys::write_secret(&folder.join("ca.key"), key.serialize_pem())?;
     std::fs::write(folder.join("ca.pem"), certificate.pem())?;
     listener(layout, &folder.join("gateway"), &["localhost", "clover.local"])
 }
@@ -79,7 +79,7 @@ fn write_pair(stem: &Path, certificate: &str, key: &KeyPair) -> Result<()> {
     let key_path = file(stem, "key");
     // A credential is issued anew under its name; the old key is of no use to anyone.
     let _ = std::fs::remove_file(&key_path);
-    vault::keys::write_secret(&key_path, &key.serialize_pem())?;
+    vault::keys::write_secret(&key_path, key.serialize_pem())?;
     let pem = file(stem, "pem");
     Ok(std::fs::write(&pem, certificate).map_err(CommandError::file(&pem))?)
 }
@@ -114,7 +114,7 @@ pub fn credential(
 ) -> Result<()> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::default();
-    let uri = gateway::spiffe::write(programme, session);
+    let uri = crossing::credential::spiffe::write(programme, session);
     params.subject_alt_names = vec![SanType::URI(Ia5String::try_from(uri)?)];
     params.distinguished_name = named("clover credential");
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
@@ -123,12 +123,17 @@ pub fn credential(
     write_pair(stem, &certificate.pem(), &key)
 }
 
-fn pair(stem: &Path) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
-    let (pem, key) = (file(stem, "pem"), file(stem, "key"));
-    let chain = CertificateDer::pem_file_iter(&pem).and_then(Iterator::collect);
+type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+fn pair(stem: &Path) -> Result<Pair> {
+    read_pair(&file(stem, "pem"), &file(stem, "key"))
+}
+
+fn read_pair(pem: &Path, key: &Path) -> Result<Pair> {
+    let chain = CertificateDer::pem_file_iter(pem).and_then(Iterator::collect);
     let chain: Vec<_> = chain.map_err(|e| anyhow!("cannot read `{}`: {e}", pem.display()))?;
     let key =
-        PrivateKeyDer::from_pem_file(&key).map_err(|e| anyhow!("cannot read `{}`: {e}", key.display()))?;
+        PrivateKeyDer::from_pem_file(key).map_err(|e| anyhow!("cannot read `{}`: {e}", key.display()))?;
     Ok((chain, key))
 }
 
@@ -138,6 +143,9 @@ fn roots(ca: &Path) -> Result<RootCertStore> {
         CertificateDer::pem_file_iter(ca).map_err(|e| anyhow!("cannot read `{}`: {e}", ca.display()))?
     {
         roots.add(certificate.map_err(|e| anyhow!("cannot read `{}`: {e}", ca.display()))?)?;
+    }
+    if roots.is_empty() {
+        bail!("there is no certificate in `{}`", ca.display());
     }
     Ok(roots)
 }
@@ -160,18 +168,42 @@ pub fn server_config(layout: &Layout, stem: &Path) -> Result<Arc<ServerConfig>> 
     Ok(Arc::new(config))
 }
 
+/// TLS of a listener that anybody may ask, with a certificate and its key from files.
+///
+/// # Errors
+/// When the files cannot be used.
+pub fn public_config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>> {
+    let (chain, key) = read_pair(certificate, key)?;
+    let mut config =
+        ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
 /// TLS of a caller: trusts this authority only, and shows a certificate if it has one.
 ///
 /// # Errors
 /// When the files cannot be used.
 pub fn client_config(ca: &Path, credential: Option<&Path>) -> Result<Arc<ClientConfig>> {
+    let credential = credential.map(|stem| (file(stem, "pem"), file(stem, "key")));
+    client(ca, credential.as_ref())
+}
+
+/// The same, with the files of certificate and key under names of their own.
+///
+/// # Errors
+/// When the files cannot be used.
+pub fn client(ca: &Path, credential: Option<&(PathBuf, PathBuf)>) -> Result<Arc<ClientConfig>> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots(ca)?);
     Ok(Arc::new(match credential {
-        Some(stem) => {
-            let (chain, key) = pair(stem)?;
+        Some((certificate, key)) => {
+            let (chain, key) = read_pair(certificate, key)?;
             builder.with_client_auth_cert(chain, key)?
         }
         None => builder.with_no_client_auth(),

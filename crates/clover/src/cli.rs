@@ -5,8 +5,10 @@ mod border;
 mod data;
 mod ledger;
 mod output;
+mod requests;
 mod rulebook;
 mod serve;
+mod signin;
 mod telemetry;
 
 use std::io::Write;
@@ -46,16 +48,13 @@ enum Command {
     /// Put employees and services on record.
     #[command(subcommand)]
     Actor(access::Actor),
-    /// Issue grants.
+    /// Ask for access, approve, deny, revoke: as a person who is signed in.
     #[command(subcommand)]
-    Grant(access::Grant),
-    /// Open support cases.
-    #[command(subcommand)]
-    Case(access::Case),
+    Access(requests::Access),
     /// Issue credentials: certificates and tokens.
     #[command(subcommand)]
     Credential(access::Credential),
-    /// Check, sign, activate and show the rulebook.
+    /// Check, test, prove, sign, activate and show the rulebook.
     #[command(subcommand)]
     Rulebook(rulebook::Rulebook),
     /// Check the configuration without starting.
@@ -67,6 +66,12 @@ enum Command {
     /// Lift a red border, for minutes and inside the region.
     #[command(subcommand)]
     Border(border::Border),
+    /// Sign in to a console: through its identity provider, or with a local account.
+    Signin(signin::Signin),
+    /// End the session, everywhere at once.
+    Signout,
+    /// Show whose session is held, and the evidence of the place.
+    Session,
     /// Serve: gateway, vault, ledger and control API in one process.
     Serve,
     /// Show whether the border is open and what is on the ledger.
@@ -109,13 +114,15 @@ fn dispatch(command: &Command, layout: &Layout, output: &Output) -> anyhow::Resu
         Command::Import(c) => return c.run(layout, output),
         Command::Subject(c) => c.run(layout, output),
         Command::Actor(c) => c.run(layout, output),
-        Command::Grant(c) => c.run(layout, output),
-        Command::Case(c) => c.run(layout, output),
+        Command::Access(c) => c.run(output),
         Command::Credential(c) => c.run(layout, output),
-        Command::Rulebook(c) => c.run(layout, output),
+        Command::Rulebook(c) => return c.run(layout, output),
         Command::Config(c) => c.run(layout, output),
         Command::Ledger(c) => c.run(layout, output),
         Command::Border(c) => c.run(layout, output),
+        Command::Signin(c) => c.run(layout, output),
+        Command::Signout => signin::sign_out(output),
+        Command::Session => signin::show(output),
         Command::Serve => serve::serve(layout, output),
         Command::Status => return serve::status(layout, output),
         Command::Completions { shell } => {

@@ -2,10 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use model::{Name, Problems};
+
+mod people;
+mod raw;
+
+pub use self::raw::starter;
+use self::raw::{Raw, RawDestination, RawJournal, RawLedger, RawLogs, RawPostgres};
+pub use people::{Console, Signin};
 
 /// A checked configuration.
 #[derive(Debug, Clone)]
@@ -32,12 +39,20 @@ pub struct Config {
     pub upstream_timeout: Duration,
     /// How often the public tree is published.
     pub publish_every: Duration,
-    /// Where the site's logs are offered to auditors and anyone else; loopback only.
-    pub logs: SocketAddr,
+    /// Where the frames of the site's logs become durable.
+    pub journal: Journal,
+    /// Where the site's logs are offered to auditors and anyone else.
+    pub logs: Listeners,
+    /// Whom to trust when a witness is asked over TLS; `None` for the site's own authority.
+    pub witness_ca: Option<PathBuf>,
     /// Bytes of released payloads that are held for the auditor's samples.
     pub samples_bytes: usize,
     /// Where a local mirror listens that `clover serve` starts; `None` when others witness.
     pub mirror: Option<SocketAddr>,
+    /// What people use in a browser; `None` when nobody signs in here.
+    pub console: Option<Console>,
+    /// A table of the countries of networks (MaxMind's format), for addresses that the programme does not declare.
+    pub mmdb: Option<PathBuf>,
     /// Services inside, by the names that lanes use.
     pub upstreams: BTreeMap<String, SocketAddr>,
     /// Destinations outside, by the names that lanes use: address and certificate name.
@@ -46,149 +61,41 @@ pub struct Config {
     pub traces: Option<String>,
 }
 
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    site: String,
-    gateway: RawGateway,
-    control: RawControl,
-    #[serde(default)]
-    ledger: RawLedger,
-    site_logs: RawLogs,
-    mirror: Option<RawMirror>,
-    #[serde(default)]
-    upstreams: BTreeMap<String, String>,
-    #[serde(default)]
-    destinations: BTreeMap<String, RawDestination>,
-    #[serde(default)]
-    telemetry: RawTelemetry,
+/// Where frames of logs become durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Journal {
+    /// In files of the log's folder.
+    Segments,
+    /// In a PostgreSQL database.
+    Postgres(Database),
 }
 
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawGateway {
-    name: String,
-    listen: String,
-    cleartext_listen: Option<String>,
-    #[serde(default = "hosts")]
-    hosts: Vec<String>,
-    #[serde(default = "workers")]
-    workers: usize,
-    #[serde(default = "connections_max")]
-    connections_max: usize,
-    #[serde(default = "head_timeout_ms")]
-    head_timeout_ms: u64,
-    #[serde(default = "upstream_timeout_ms")]
-    upstream_timeout_ms: u64,
+/// A PostgreSQL database. Paths are relative to the enclave's folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Database {
+    /// A connection string or URL of libpq's form, without a password.
+    pub server: String,
+    /// The file that holds the password.
+    pub password_file: Option<PathBuf>,
+    /// Whom to trust over TLS.
+    pub ca_file: Option<PathBuf>,
+    /// The certificate to show over TLS, and its key.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+    /// Longest wait for a connection.
+    pub connect_timeout: Duration,
+    /// Longest wait for the answer to a statement.
+    pub statement_timeout: Duration,
 }
 
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawControl {
-    listen: String,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawLedger {
-    #[serde(default = "publish_every_ms")]
-    publish_every_ms: u64,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawLogs {
-    listen: String,
-    #[serde(default = "samples_bytes")]
-    samples_bytes: usize,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawMirror {
-    listen: String,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawDestination {
-    address: String,
-    name: String,
-}
-
-#[derive(serde::Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct RawTelemetry {
-    otlp_endpoint: Option<String>,
-}
-
-impl Default for RawLedger {
-    fn default() -> Self {
-        Self { publish_every_ms: publish_every_ms() }
-    }
-}
-
-/// The names on the certificate that `clover init` makes.
-fn hosts() -> Vec<String> {
-    ["localhost", "clover.local"].map(str::to_owned).into()
-}
-fn workers() -> usize {
-    2
-}
-fn connections_max() -> usize {
-    4096
-}
-fn head_timeout_ms() -> u64 {
-    10_000
-}
-fn upstream_timeout_ms() -> u64 {
-    10_000
-}
-fn publish_every_ms() -> u64 {
-    250
-}
-fn samples_bytes() -> usize {
-    64 << 20
-}
-
-/// What `clover init` writes. Ports are free to change.
-#[must_use]
-pub fn starter(site: &str) -> String {
-    format!(
-        "# Where this enclave listens and how much it takes. Rules stand in the rulebook.\n\
-         site = \"{site}\"\n\n\
-         [gateway]\n\
-         name = \"gw-1\"\n\
-         listen = \"127.0.0.1:8443\"\n\
-         # cleartext_listen = \"127.0.0.1:8080\"   # loopback only; callers then need a token\n\
-         hosts = {:?}\n\
-         workers = {}\n\
-         connections_max = {}\n\
-         head_timeout_ms = {}\n\
-         upstream_timeout_ms = {}\n\n\
-         [control]\n\
-         listen = \"127.0.0.1:8444\"\n\n\
-         [ledger]\n\
-         publish_every_ms = {}\n\n\
-         [site_logs]\n\
-         listen = \"127.0.0.1:8445\"\n\
-         samples_bytes = {}\n\n\
-         # A mirror on this machine proves nothing to anybody else. Remove it when trust/policy names others.\n\
-         [mirror]\n\
-         listen = \"127.0.0.1:8446\"\n\n\
-         [upstreams]\n\
-         video-service = \"127.0.0.1:7001\"\n\n\
-         [destinations.us-safety-desk]\n\
-         address = \"127.0.0.1:7002\"\n\
-         name = \"us-safety-desk.example\"\n",
-        hosts(),
-        workers(),
-        connections_max(),
-        head_timeout_ms(),
-        upstream_timeout_ms(),
-        publish_every_ms(),
-        samples_bytes()
-    )
+/// Where the site's logs are offered: in the clear on this machine, over TLS anywhere, or both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listeners {
+    /// In the clear; loopback only.
+    pub clear: Option<SocketAddr>,
+    /// Over TLS.
+    pub tls: Option<SocketAddr>,
+    /// The certificate of the TLS listener and its key, relative to the enclave's folder; `None` for the gateway's.
+    pub certificate: Option<(PathBuf, PathBuf)>,
 }
 
 const ADDRESS: &str = "use an address and a port, as 127.0.0.1:8443";
@@ -231,30 +138,33 @@ impl Config {
         let cleartext = raw.gateway.cleartext_listen.as_ref();
         let cleartext =
             cleartext.map(|t| p.keep("enclave.toml: gateway.cleartext_listen", ADDRESS, t.parse()));
-        let logs = p.keep("enclave.toml: site_logs.listen", ADDRESS, raw.site_logs.listen.parse());
+        let samples_bytes = raw.site_logs.samples_bytes;
+        let logs = listeners(raw.site_logs, &mut p);
+        let publish_every = Duration::from_millis(raw.ledger.publish_every_ms.max(10));
+        let journal = journal(raw.ledger, &mut p);
         let mirror = raw.mirror.as_ref();
         let mirror = mirror.map(|m| p.keep("enclave.toml: mirror.listen", ADDRESS, m.listen.parse()));
-        for (key, local) in [
-            ("gateway.cleartext_listen", cleartext.flatten()),
-            ("control.listen", control),
-            ("site_logs.listen", logs),
-            ("mirror.listen", mirror.flatten()),
-        ] {
-            if local.is_some_and(|a: SocketAddr| !a.ip().is_loopback()) {
-                p.add(format!("enclave.toml: {key}"), "not loopback, and not encrypted", "use 127.0.0.1");
-            }
+        local_only(
+            &[
+                ("gateway.cleartext_listen", cleartext.flatten()),
+                ("control.listen", control),
+                ("site_logs.listen", logs.clear),
+                ("mirror.listen", mirror.flatten()),
+            ],
+            &mut p,
+        );
+        if mirror.is_some() && logs.clear.is_none() {
+            let why = "the local mirror asks for the logs in the clear on this machine";
+            p.add("enclave.toml: mirror", why, "give site_logs.listen, or remove [mirror]");
         }
+        let console = people::check(raw.console, raw.signin, &mut p);
         let (upstreams, destinations) = services(raw.upstreams, raw.destinations, &mut p);
-        for (key, n) in [("workers", raw.gateway.workers), ("connections_max", raw.gateway.connections_max)] {
-            if n == 0 {
-                p.add(format!("enclave.toml: gateway.{key}"), "nothing could be served", "use 1 or more");
-            }
-        }
+        at_least_one(&raw.gateway, &mut p);
         if gateway.as_ref().is_some_and(|g| ["site", "keys"].contains(&g.as_str())) {
             p.add("enclave.toml: gateway.name", "the site's own logs have this name", "choose another name");
         }
-        let (Some(site), Some(gateway), Some(listen), Some(control), Some(logs)) =
-            (site, gateway, listen, control, logs)
+        let (Some(site), Some(gateway), Some(listen), Some(control), Some(journal)) =
+            (site, gateway, listen, control, journal)
         else {
             return Err(p);
         };
@@ -269,14 +179,106 @@ impl Config {
             connections_max: raw.gateway.connections_max,
             head_timeout: Duration::from_millis(raw.gateway.head_timeout_ms),
             upstream_timeout: Duration::from_millis(raw.gateway.upstream_timeout_ms),
-            publish_every: Duration::from_millis(raw.ledger.publish_every_ms.max(10)),
+            publish_every,
+            journal,
             logs,
-            samples_bytes: raw.site_logs.samples_bytes,
+            witness_ca: raw.witnesses.ca_file,
+            samples_bytes,
             mirror: mirror.flatten(),
+            console,
+            mmdb: raw.location.mmdb_file,
             upstreams,
             destinations,
             traces: raw.telemetry.otlp_endpoint,
         })
+    }
+}
+
+/// A gateway with no worker or no connection could serve nothing.
+fn at_least_one(gateway: &raw::RawGateway, p: &mut Problems) {
+    for (key, n) in [("workers", gateway.workers), ("connections_max", gateway.connections_max)] {
+        if n == 0 {
+            p.add(format!("enclave.toml: gateway.{key}"), "nothing could be served", "use 1 or more");
+        }
+    }
+}
+
+/// What listens in the clear listens on loopback alone.
+fn local_only(listeners: &[(&str, Option<SocketAddr>)], p: &mut Problems) {
+    for (key, local) in listeners {
+        if local.is_some_and(|a| !a.ip().is_loopback()) {
+            p.add(format!("enclave.toml: {key}"), "not loopback, and not encrypted", "use 127.0.0.1");
+        }
+    }
+}
+
+/// A certificate and its key: both are named, or none.
+fn pair(
+    at: &str,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    p: &mut Problems,
+) -> Option<(PathBuf, PathBuf)> {
+    if certificate.is_some() != key.is_some() {
+        p.add(
+            format!("enclave.toml: {at}"),
+            "a certificate needs its key",
+            "name certificate_file and key_file",
+        );
+    }
+    certificate.zip(key)
+}
+
+fn listeners(raw: RawLogs, p: &mut Problems) -> Listeners {
+    let mut parse = |key: &str, text: Option<String>| {
+        p.keep(&format!("enclave.toml: site_logs.{key}"), ADDRESS, text?.parse::<SocketAddr>())
+    };
+    let given = raw.listen.is_some() || raw.tls_listen.is_some();
+    let (clear, tls) = (parse("listen", raw.listen), parse("tls_listen", raw.tls_listen));
+    if !given {
+        p.add("enclave.toml: site_logs", "nobody could check the logs", "give listen, tls_listen, or both");
+    }
+    Listeners { clear, tls, certificate: pair("site_logs", raw.certificate_file, raw.key_file, p) }
+}
+
+fn journal(raw: RawLedger, p: &mut Problems) -> Option<Journal> {
+    match (raw.journal, raw.postgres) {
+        (RawJournal::Segments, None) => Some(Journal::Segments),
+        (RawJournal::Segments, Some(_)) => {
+            let why = "a database is named, and the journal is not there";
+            p.add("enclave.toml: ledger.postgres", why, "write journal = \"postgres\", or remove the table");
+            None
+        }
+        (RawJournal::Postgres, None) => {
+            p.add(
+                "enclave.toml: ledger.journal",
+                "no database is named",
+                "add [ledger.postgres] with `server`",
+            );
+            None
+        }
+        (RawJournal::Postgres, Some(raw)) => Some(Journal::Postgres(database(raw, p))),
+    }
+}
+
+fn database(raw: RawPostgres, p: &mut Problems) -> Database {
+    let at = "enclave.toml: ledger.postgres";
+    let certificate = pair("ledger.postgres", raw.certificate_file, raw.key_file, p);
+    if certificate.is_some() && raw.ca_file.is_none() {
+        p.add(at, "a certificate is shown over TLS only", "name the authority of the server in ca_file");
+    }
+    for (key, ms) in [("connect", raw.connect_timeout_ms), ("statement", raw.statement_timeout_ms)] {
+        if !(100..=600_000).contains(&ms) {
+            p.add(format!("{at}.{key}_timeout_ms"), "no such wait is of use", "use 100 to 600000");
+        }
+    }
+    Database {
+        server: raw.server,
+        password_file: raw.password_file,
+        ca_file: raw.ca_file,
+        certificate,
+        connect_timeout: Duration::from_millis(raw.connect_timeout_ms),
+        statement_timeout: Duration::from_millis(raw.statement_timeout_ms),
     }
 }
 
@@ -318,6 +320,48 @@ mod tests {
         let config = Config::parse(&starter("dublin-1")).unwrap();
         assert_eq!(config.listen.port(), 8443);
         assert!(config.cleartext.is_none());
+    }
+
+    #[test]
+    fn the_logs_are_offered_in_the_clear_on_loopback_only_and_over_tls_anywhere() {
+        let with = |logs: &str| {
+            Config::parse(&starter("dublin-1").replace("listen = \"127.0.0.1:8445\"", logs))
+                .map_err(|problems| problems.to_string())
+        };
+        let both = with("listen = \"127.0.0.1:1\"\ntls_listen = \"0.0.0.0:2\"").unwrap();
+        assert_eq!((both.logs.clear.unwrap().port(), both.logs.tls.unwrap().port()), (1, 2));
+        for (wrong, why) in [
+            ("listen = \"0.0.0.0:1\"", "not encrypted"),
+            ("", "nobody could check"),
+            ("tls_listen = \"0.0.0.0:2\"", "local mirror"),
+            ("listen = \"127.0.0.1:1\"\nkey_file = \"k\"", "needs its key"),
+        ] {
+            let said = with(wrong).unwrap_err();
+            assert!(said.contains(why), "{wrong}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_database_is_named_where_the_journal_is_and_nowhere_else() {
+        let with = |ledger: &str| {
+            let text = starter("dublin-1").replace("journal = \"segments\"", ledger);
+            Config::parse(&text.replace("publish_every_ms = 250\n", "")).map_err(|p| p.to_string())
+        };
+        let table = "[ledger.postgres]\nserver = \"host=db.example\"";
+        let good = with(&format!("journal = \"postgres\"\n{table}\nca_file = \"ca.pem\"")).unwrap();
+        assert!(
+            matches!(good.journal, Journal::Postgres(d) if d.ca_file.is_some() && d.certificate.is_none())
+        );
+        for (wrong, why) in [
+            ("journal = \"postgres\"".to_owned(), "no database"),
+            (table.to_owned(), "the journal is not there"),
+            (format!("journal = \"postgres\"\n{table}\ncertificate_file = \"c\""), "needs its key"),
+            (format!("journal = \"postgres\"\n{table}\nstatement_timeout_ms = 1"), "no such wait"),
+            (format!("journal = \"postgres\"\n{table}\npassword = \"p\""), "password"),
+        ] {
+            let said = with(&wrong).unwrap_err();
+            assert!(said.contains(why), "{wrong}: {said}");
+        }
     }
 
     #[test]

@@ -46,6 +46,41 @@ pub enum CommandError {
         /// Why.
         source: io::Error,
     },
+    /// No console answers.
+    #[error("no console answers on `{address}`")]
+    NoConsole {
+        /// Where.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A sign-in that the console refuses.
+    #[error("the console refuses ({status}): {why}")]
+    SignIn {
+        /// The status of its answer.
+        status: u16,
+        /// Its public words.
+        why: String,
+    },
+    /// A request for access that a rule is against, or that concerns others.
+    #[error("not done ({status}): {why}")]
+    AccessRefused {
+        /// The status of the answer.
+        status: u16,
+        /// The rule, in public words.
+        why: String,
+    },
+    /// Nobody has signed in.
+    #[error("nobody has signed in here")]
+    NoSession,
+    /// A table of countries that cannot be used.
+    #[error("the table of countries `{path}` cannot be used: {why}")]
+    Location {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        why: &'static str,
+    },
     /// Key files that do not fit one another.
     #[error("`{seed}` does not belong to `trust/{vkey}.vkey`")]
     OtherKey {
@@ -90,6 +125,9 @@ pub enum CommandError {
         /// Why.
         why: String,
     },
+    /// No prover beside this program.
+    #[error("there is no `clover-prove` beside this program")]
+    NoProver,
     /// A mirror on this machine that does not run.
     #[error("the local mirror cannot be started: {why}")]
     Mirror {
@@ -113,9 +151,13 @@ impl Explain for CommandError {
             Self::NotEmpty(_) | Self::InUse(_) | Self::File { .. } => FILE.0,
             Self::NotActivated => "CLV-0102",
             Self::NoAnswer { .. } => "CLV-0604",
+            Self::NoConsole { .. } | Self::SignIn { .. } | Self::NoSession => "CLV-0706",
+            Self::AccessRefused { .. } => "CLV-0407",
+            Self::Location { .. } => "CLV-0705",
             Self::OtherKey { .. } | Self::OtherLog { .. } => "CLV-0605",
             Self::OlderLog { .. } | Self::ForkedLog { .. } => "CLV-0203",
             Self::Policy { .. } | Self::Mirror { .. } => "CLV-0606",
+            Self::NoProver => "CLV-0607",
         }
     }
     fn fix(&self) -> &'static str {
@@ -126,6 +168,17 @@ impl Explain for CommandError {
             Self::File { .. } => FILE.1,
             Self::NotActivated => "run `clover rulebook activate`",
             Self::NoAnswer { .. } => "start the enclave with `clover serve`, or name its folder with --dir",
+            Self::NoConsole { .. } => {
+                "name the console with --console and its roots with --ca; see docs/signin.md"
+            }
+            Self::SignIn { .. } => "the console's log says why; see docs/signin.md",
+            Self::AccessRefused { .. } => {
+                "docs/formats/access.md has the rules, access.toml of the rulebook the procedures"
+            }
+            Self::NoSession => "run `clover signin`",
+            Self::Location { .. } => {
+                "name a whole table of countries in MaxMind's format under [location], or remove it"
+            }
             Self::OtherKey { .. } | Self::OtherLog { .. } => {
                 "put back the files of this enclave; keys of one are of no use to another"
             }
@@ -133,6 +186,7 @@ impl Explain for CommandError {
                 "restore the newest copy of the whole folder, or the entries from a mirror (`clover ledger rebuild --from`)"
             }
             Self::Policy { .. } => "see docs/formats/witness.md; a quorum of at least one witness is needed",
+            Self::NoProver => "install `clover-prove` beside `clover`; nothing is proved without it",
             Self::Mirror { .. } => {
                 "install `clover-audit` beside `clover`, or remove [mirror] and name other witnesses in trust/policy"
             }

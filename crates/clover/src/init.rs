@@ -11,29 +11,40 @@ use ledger::policy::Builder;
 use ledger::sha256;
 use model::Name;
 use model::rulebook::{Files, manifest};
+use vault::KeyService;
 use vault::log::Identity;
-use vault::{Folder, KeyService, Log};
 
 use crate::config::{self, Config};
 use crate::error::CommandError;
 use crate::layout::Layout;
-use crate::{assemble, authority, site};
+use crate::{assemble, authority, logs, office, site};
 
 /// The rulebook that a new programme starts with.
 pub const STARTER: &[(&str, &str)] = &[
     ("programme.toml", include_str!("../../../policies/starter/programme.toml")),
     ("catalogue.toml", include_str!("../../../policies/starter/catalogue.toml")),
     ("lanes.toml", include_str!("../../../policies/starter/lanes.toml")),
+    ("access.toml", include_str!("../../../policies/starter/access.toml")),
     ("clover.cedarschema", include_str!("../../../policies/starter/clover.cedarschema")),
     ("10-guardrails.cedar", include_str!("../../../policies/starter/10-guardrails.cedar")),
     ("20-permits.cedar", include_str!("../../../policies/starter/20-permits.cedar")),
+    ("properties.cedar", include_str!("../../../policies/starter/properties.cedar")),
 ];
 
-/// Makes a programme in a folder that is not there or empty.
+/// The stories of the starter rulebook, for `clover rulebook test`.
+const STORIES: &[(&str, &str)] = &[
+    ("grants.toml", include_str!("../../../policies/tests/grants.toml")),
+    ("break-glass.toml", include_str!("../../../policies/tests/break-glass.toml")),
+    ("support-case.toml", include_str!("../../../policies/tests/support-case.toml")),
+    ("transfers.toml", include_str!("../../../policies/tests/transfers.toml")),
+];
+
+/// Makes a programme in a folder that is not there or empty. A configuration may be given, which says where the logs'
+/// frames go.
 ///
 /// # Errors
-/// When the folder is in use, the rulebook has problems, or a file cannot be written.
-pub fn init(layout: &Layout, rulebook: Option<&Path>) -> Result<()> {
+/// When the folder is in use, rulebook or configuration have problems, or a file or a log cannot be made.
+pub fn init(layout: &Layout, rulebook: Option<&Path>, configuration: Option<&Path>) -> Result<()> {
     let root = layout.root();
     if root.exists() && std::fs::read_dir(root)?.next().is_some() {
         return Err(CommandError::NotEmpty(root.to_owned()).into());
@@ -47,9 +58,17 @@ pub fn init(layout: &Layout, rulebook: Option<&Path>) -> Result<()> {
     for folder in [root.to_owned(), layout.keys(), layout.trust(), layout.auditor(), layout.regulator()] {
         std::fs::create_dir_all(folder)?;
     }
-    std::fs::write(layout.config(), config::starter(site.name.as_str()))?;
+    let text = match configuration {
+        Some(file) => std::fs::read_to_string(file).map_err(CommandError::file(file))?,
+        None => config::starter(site.name.as_str()),
+    };
+    std::fs::write(layout.config(), text)?;
     let config = Config::load(&layout.config())?;
+    assemble::fits(&config, &book)?;
+    logs::check(layout, &config)?;
     KeyService::create(&layout.keys())?;
+    let keys = KeyService::open(&layout.keys(), book.programme.name.as_str())?;
+    office::create(layout, &keys)?;
     regulator(layout)?;
     let operator =
         signer(&layout.keys().join("operator.seed"), &format!("{}/operator", book.programme.name))?;
@@ -60,12 +79,15 @@ pub fn init(layout: &Layout, rulebook: Option<&Path>) -> Result<()> {
     let site_log = signer(&layout.keys().join("site.seed"), &site::origin(&book.programme.name, &config))?;
     let key_log =
         signer(&layout.keys().join("keys.seed"), &site::keys_origin(&book.programme.name, &config))?;
+    let sessions =
+        signer(&layout.keys().join("sessions.seed"), &format!("{}/sessions", book.programme.name))?;
     let signers = [
         ("operator", &operator),
         ("auditor", &auditor),
         ("log", &log),
         ("site", &site_log),
         ("keys", &key_log),
+        ("sessions", &sessions),
     ];
     for (name, key) in signers {
         write_vkey(layout, name, key.verifier())?;
@@ -73,15 +95,17 @@ pub fn init(layout: &Layout, rulebook: Option<&Path>) -> Result<()> {
     let mirror = local_mirror(layout, &book.programme.name)?;
     policy(layout, &config, site_log.verifier(), &mirror)?;
     write_rulebook(layout, &files)?;
+    if rulebook.is_none() {
+        std::fs::create_dir_all(layout.stories())?;
+        for (name, text) in STORIES {
+            std::fs::write(layout.stories().join(name), text)?;
+        }
+    }
     sign_rulebook(layout, &[&operator, &auditor])?;
     authority::create(layout, book.programme.name.as_str())?;
-    let disk = Folder::open(root)?;
-    Log::create(&disk, &Identity { origin, signer: log })?;
-    drop(disk);
-    for (folder, signer) in [(layout.site(), site_log), (layout.key_log(), key_log)] {
-        std::fs::create_dir_all(&folder)?;
+    for (name, signer) in [("log", log), ("site", site_log), ("keys", key_log)] {
         let origin = signer.verifier().name().to_owned();
-        Log::create(&Folder::open(&folder)?, &Identity { origin, signer })?;
+        logs::create(layout, &config, name, &Identity { origin, signer })?;
     }
     assemble::activate(layout)
 }
@@ -106,7 +130,14 @@ fn local_mirror(layout: &Layout, programme: &Name) -> Result<Verifier> {
 /// A quorum of one mirror on this machine, which makes it run and proves nothing to anybody else.
 fn policy(layout: &Layout, config: &Config, site_log: &Verifier, mirror: &Verifier) -> Result<()> {
     let mut policy = Builder::default();
-    policy.log(site_log.clone(), Some(&format!("http://{}/{}", config.logs, site::PREFIX)))?;
+    let listeners = &config.logs;
+    let base = match (listeners.clear, listeners.tls, config.hosts.first()) {
+        (Some(address), ..) => Some(format!("http://{address}")),
+        (None, Some(address), Some(host)) => Some(format!("https://{host}:{}", address.port())),
+        _ => None,
+    };
+    let url = base.map(|base| format!("{base}/{}", site::PREFIX));
+    policy.log(site_log.clone(), url.as_deref())?;
     let url = config.mirror.map(|address| format!("http://{address}"));
     policy.witness(site::mirror::NAME, mirror.clone(), url.as_deref())?;
     let text = policy.build(site::mirror::NAME)?.to_string();
@@ -120,7 +151,7 @@ fn policy(layout: &Layout, config: &Config, site_log: &Verifier, mirror: &Verifi
 pub fn seed(path: &Path) -> Result<[u8; 32]> {
     let mut seed = [0; 32];
     vault::keys::random(&mut seed)?;
-    vault::keys::write_secret(path, &format!("{}\n", HEXLOWER.encode(&seed)))?;
+    vault::keys::write_secret(path, format!("{}\n", HEXLOWER.encode(&seed)))?;
     Ok(seed)
 }
 
@@ -135,7 +166,7 @@ fn regulator(layout: &Layout) -> Result<()> {
     let private = PrivateDecryptingKey::generate(KeySize::Rsa3072).map_err(broken)?;
     let der: Pkcs8V1Der<'_> = private.as_der().map_err(broken)?;
     let text = data_encoding::BASE64.encode(der.as_ref());
-    vault::keys::write_secret(&layout.regulator().join("regulator.pk8.b64"), &format!("{text}\n"))?;
+    vault::keys::write_secret(&layout.regulator().join("regulator.pk8.b64"), format!("{text}\n"))?;
     let public: PublicKeyX509Der<'_> = private.public_key().as_der().map_err(broken)?;
     std::fs::write(layout.keys().join("regulator.der"), public.as_ref())?;
     Ok(())

@@ -19,6 +19,12 @@ impl Layout {
         &self.0
     }
 
+    /// A file that the configuration names: relative to the folder, unless it is absolute.
+    #[must_use]
+    pub fn file(&self, path: &Path) -> PathBuf {
+        self.0.join(path)
+    }
+
     /// Local configuration.
     #[must_use]
     pub fn config(&self) -> PathBuf {
@@ -29,6 +35,12 @@ impl Layout {
     #[must_use]
     pub fn rulebook(&self) -> PathBuf {
         self.0.join("rulebook")
+    }
+
+    /// Stories that are told of the rulebook.
+    #[must_use]
+    pub fn stories(&self) -> PathBuf {
+        self.0.join("tests")
     }
 
     /// The digest of the activated rulebook.
@@ -67,10 +79,16 @@ impl Layout {
         self.0.join("tls")
     }
 
-    /// Actors, grants and cases.
+    /// Actors, as the operator signed them.
     #[must_use]
     pub fn control(&self) -> PathBuf {
         self.0.join("control")
+    }
+
+    /// The embedded control store: requests for access and what came of them.
+    #[must_use]
+    pub fn control_store(&self) -> PathBuf {
+        self.control().join("store")
     }
 
     /// The site's own log.

@@ -4,12 +4,17 @@
 
 pub mod assemble;
 pub mod authority;
+pub mod caller;
 pub mod cli;
 pub mod config;
 pub mod error;
 pub mod import;
 pub mod init;
 pub mod layout;
+pub mod location;
+pub mod logs;
+pub mod office;
+pub mod people;
 pub mod sample;
 pub mod site;
 

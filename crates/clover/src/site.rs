@@ -7,10 +7,13 @@ pub mod border;
 pub mod days;
 pub mod history;
 pub mod mirror;
+pub mod orphans;
 mod reconcile;
+mod running;
 pub mod samples;
 pub mod witness;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -22,20 +25,24 @@ use ledger::merkle::{self, TreeHead};
 use ledger::policy::Policy;
 use ledger::site::{self, Enrolled, LogState, Role, SiteEntry};
 use ledger::{Entry, Receipt, Submission};
-use model::{Digest, Name, Tag};
+use model::{Digest, Name, Tag, UnixSeconds};
 use vault::Log;
+use vault::disk::replace_file;
 
 use crate::assemble;
 use crate::config::Config;
 use crate::error::CommandError;
 use crate::layout::Layout;
 pub use reconcile::reconcile;
+pub use running::Running;
 
 use border::Keeper;
 use days::Days;
 
 /// How often a round is due.
 const ROUND: Duration = Duration::from_secs(1);
+/// How far times in a log may go back, in seconds.
+const BACK: u64 = 300;
 /// URL prefix of the site's own log.
 pub const PREFIX: &str = "site";
 
@@ -105,6 +112,8 @@ pub struct Site {
     pub policy: Policy,
     /// The border.
     pub keeper: Arc<Keeper>,
+    /// Whom to trust when a witness is asked over TLS.
+    witness_ca: PathBuf,
     days: Mutex<Days>,
     cosigned: Mutex<Option<String>>,
     layout: Layout,
@@ -133,6 +142,12 @@ pub fn policy(layout: &Layout) -> Result<Policy> {
         Policy::parse(&text).map_err(|e| CommandError::Policy { path: path.clone(), why: e.to_string() })?;
     if policy.is_unwitnessed() {
         return Err(CommandError::Policy { path, why: "it demands no cosignature".to_owned() }.into());
+    }
+    for w in policy.witnesses() {
+        if let Some(Err(e)) = w.url().map(witness::allowed) {
+            let why = format!("the witness `{}` cannot be asked: {e}", w.name());
+            return Err(CommandError::Policy { path, why }.into());
+        }
     }
     Ok(policy)
 }
@@ -168,6 +183,10 @@ impl Site {
             members,
             policy: policy(layout)?,
             keeper,
+            witness_ca: config
+                .witness_ca
+                .as_ref()
+                .map_or_else(|| layout.tls().join("ca.pem"), |f| layout.file(f)),
             days: Mutex::new(days),
             cosigned: Mutex::default(),
             layout: layout.clone(),
@@ -213,10 +232,8 @@ impl Site {
     }
 
     fn keep(&self, note: String) {
-        let path = self.layout.site().join("cosigned");
-        let part = path.with_extension("part");
-        // For those who look at the folder; nothing is decided from it.
-        if std::fs::write(&part, &note).and_then(|()| std::fs::rename(&part, &path)).is_err() {
+        // A person's history begins with it; nothing is decided from it.
+        if replace_file(&self.layout.site().join("cosigned"), note.as_bytes()).is_err() {
             tracing::warn!("the cosigned checkpoint was not written beside the site log");
         }
         if let Ok(mut cosigned) = self.cosigned.lock() {
@@ -291,6 +308,26 @@ fn newest_round(log: &Log, size: u64) -> Result<Vec<LogState>> {
         }
     }
     Ok(last)
+}
+
+fn time_of(log: &Log, index: u64) -> Result<UnixSeconds> {
+    Ok(Entry::decode(&log.entry(index)?)?.draft.time)
+}
+
+/// An index among the first `size` entries before which none is of this time or later. Times go back a little, so it
+/// looks that much earlier.
+fn first_at(log: &Log, time: u64, size: u64) -> Result<u64> {
+    let wanted = time.saturating_sub(BACK);
+    let (mut low, mut high) = (0, size);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if time_of(log, middle)?.0 < wanted {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(low)
 }
 
 /// The tags that an entry carries: its own, or those of its list.

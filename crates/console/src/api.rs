@@ -78,7 +78,9 @@ impl Witnessing {
         }
     }
 
-    fn words(&self) -> String {
+    /// The witnesses by name, and that nobody independent is among them if that is so.
+    #[must_use]
+    pub fn words(&self) -> String {
         let names = self.witnesses.join(", ");
         if self.independent { names } else { format!("{names} (not independently witnessed)") }
     }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -11,10 +12,27 @@ use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 use vault::Log;
 
 /// Longest request for samples in bytes.
 const REQUEST_MAX: usize = 16 << 10;
+/// Most connections of one listener. Who comes behind them waits.
+const CONNECTIONS_MAX: usize = 256;
+/// Longest wait for a handshake, and for the head of a request.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+/// A connection is of no use for longer: an auditor makes another.
+const CONNECTION_MAX: Duration = Duration::from_secs(600);
+/// Pause after a connection that the system did not give.
+const SHORTAGE: Duration = Duration::from_millis(100);
 
 /// Opens a sample: a signed request in, a status and lines of JSON out.
 pub type Opener = Box<dyn Fn(&[u8]) -> (u16, String) + Send + Sync>;
@@ -78,10 +96,41 @@ async fn samples(State(offered): State<Arc<Offered>>, body: Bytes) -> Response {
     }
 }
 
-/// Serves the logs.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve(listener: tokio::net::TcpListener, offered: Offered) -> std::io::Result<()> {
-    axum::serve(listener, router(Arc::new(offered))).await
+/// Serves the logs until the task is dropped: over TLS, or in the clear.
+pub async fn serve(listener: TcpListener, tls: Option<Arc<ServerConfig>>, offered: Arc<Offered>) {
+    let router = router(offered);
+    let acceptor = tls.map(TlsAcceptor::from);
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Ok((stream, _)) = listener.accept().await else {
+            // The peer's affair, or a shortage that passes: not to be asked again at once.
+            tokio::time::sleep(SHORTAGE).await;
+            continue;
+        };
+        let (router, acceptor) = (router.clone(), acceptor.clone());
+        tokio::spawn(async move {
+            let _ = stream.set_nodelay(true);
+            match acceptor {
+                None => connection(stream, router).await,
+                Some(acceptor) => {
+                    if let Ok(Ok(stream)) = timeout(WAIT_MAX, acceptor.accept(stream)).await {
+                        connection(stream, router).await;
+                    }
+                }
+            }
+            drop(place);
+        });
+    }
+}
+
+/// Answers on one connection. What a peer does to it is its own affair.
+async fn connection<S>(stream: S, router: Router)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(WAIT_MAX).max_headers(64).max_buf_size(64 << 10);
+    let served = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let _ = timeout(CONNECTION_MAX, served).await;
 }

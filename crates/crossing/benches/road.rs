@@ -30,6 +30,7 @@ const RULEBOOK: &[(&str, &str)] = &[
     ("programme.toml", include_str!("../../../bench/http/rulebook/programme.toml")),
     ("catalogue.toml", include_str!("../../../bench/http/rulebook/catalogue.toml")),
     ("lanes.toml", include_str!("../../../bench/http/rulebook/lanes.toml")),
+    ("access.toml", include_str!("../../../bench/http/rulebook/access.toml")),
     ("clover.cedarschema", include_str!("../../../policies/starter/clover.cedarschema")),
     ("10-guardrails.cedar", include_str!("../../../policies/starter/10-guardrails.cedar")),
     ("20-permits.cedar", include_str!("../../../policies/starter/20-permits.cedar")),
@@ -126,10 +127,12 @@ fn caller(active: &ActiveRulebook) -> VerifiedActor {
         employer: Name::parse("acme-us").unwrap(),
         qualified: true,
         teams: Vec::new(),
+        deputies: Vec::new(),
     };
     let session = Session {
         who: identify::Who::Service(id),
         country: Some(us),
+        device_country: None,
         network: Some(us),
         device_managed: false,
         device_attested: false,

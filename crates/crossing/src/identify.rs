@@ -1,7 +1,7 @@
 //! The first step: who asks, by evidence that agrees.
 //!
-//! Where somebody is must be shown by their credential and by their network address alike. Disagreement and
-//! ignorance count as outside every region.
+//! Where somebody is must be shown by their credential (or their device) and by their network address alike.
+//! Disagreement of any two, and ignorance, count as outside every region.
 
 use access::{Actor, ActorKind};
 use model::facts::{Principal, PrincipalKind};
@@ -15,6 +15,8 @@ pub struct Session {
     pub who: Who,
     /// The place that the credential attests.
     pub country: Option<Country>,
+    /// The place that the device attests for itself, apart from the person's credential.
+    pub device_country: Option<Country>,
     /// The place of the network address, by the programme's table.
     pub network: Option<Country>,
     /// The credential lives on a managed device.
@@ -40,9 +42,13 @@ impl Session {
     /// The place on which all evidence agrees.
     #[must_use]
     pub fn place(&self) -> Country {
-        match (self.country, self.network) {
-            (Some(a), Some(b)) if a == b => a,
-            _ => Country::UNKNOWN,
+        let Some(place) = self.country.or(self.device_country) else { return Country::UNKNOWN };
+        let agrees = |evidence: Option<Country>| evidence.is_none_or(|c| c == place);
+        // The network's evidence must be there; a rented exit alone, or a credential alone, is no evidence.
+        if self.network == Some(place) && agrees(self.country) && agrees(self.device_country) {
+            place
+        } else {
+            Country::UNKNOWN
         }
     }
 }
@@ -131,6 +137,7 @@ pub fn receiver(
     let session = Session {
         who: Who::Service(record.id.clone()),
         country: Some(destination),
+        device_country: None,
         network,
         device_managed: false,
         device_attested: false,
@@ -187,6 +194,7 @@ mod tests {
         Session {
             who: Who::Employee(ActorId::parse("mei").unwrap()),
             country: Some(c(country)),
+            device_country: None,
             network: network.map(c),
             device_managed: true,
             device_attested: true,
@@ -199,5 +207,20 @@ mod tests {
         assert_eq!(session("IE", Some("IE")).place().as_str(), "IE");
         assert_eq!(session("IE", Some("CN")).place(), Country::UNKNOWN);
         assert_eq!(session("IE", None).place(), Country::UNKNOWN);
+        let nowhere = Session { country: None, ..session("IE", Some("IE")) };
+        assert_eq!(nowhere.place(), Country::UNKNOWN, "a network alone");
+    }
+
+    #[test]
+    fn a_device_that_says_another_place_than_its_user_is_nowhere() {
+        let device = |c: &str| Some(Country::parse(c).unwrap());
+        let both = Session { device_country: device("IE"), ..session("IE", Some("IE")) };
+        assert_eq!(both.place().as_str(), "IE");
+        for network in [Some("IE"), Some("CN"), None] {
+            let apart = Session { device_country: device("CN"), ..session("IE", network) };
+            assert_eq!(apart.place(), Country::UNKNOWN);
+        }
+        let alone = Session { country: None, ..both };
+        assert_eq!(alone.place().as_str(), "IE", "a device's word and the network's");
     }
 }

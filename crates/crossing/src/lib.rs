@@ -8,6 +8,8 @@
 //! [`Permitted::treat`] a [`Treated`], [`Treated::seal`] a [`Sealed`], and the ledger's sequencer the receipt.
 //! Start reading at [`road`].
 
+pub mod acts;
+pub mod credential;
 pub mod identify;
 pub mod inward;
 pub mod road;

@@ -14,7 +14,8 @@ use crossing::{
 use ledger::merkle::Frontier;
 use ledger::note::{Note, Signer};
 use ledger::{Committed, Entry, EntryKind, SecretKey, Sequencer, Storage, StorageError, sha256};
-use model::facts::{CaseFacts, Evidence, FlowFacts, GrantFacts};
+use model::facts::{Approver, CaseFacts, Evidence, FlowFacts, GrantFacts};
+use model::procedures::Amount;
 use model::rulebook::{Files, manifest};
 use model::{
     ActorId, Basis, CaseKind, Country, DataClass, Direction, FlowId, Name, Purpose, Reason, SubjectId, Tag,
@@ -85,11 +86,13 @@ fn subject() -> SubjectId {
 
 fn actor(kind: ActorKind, employer: &str, country: Country) -> VerifiedActor {
     let id = ActorId::parse("somebody").unwrap();
-    let record = Actor { id: id.clone(), kind, employer: name(employer), qualified: true, teams: Vec::new() };
+    let (employer, teams, deputies) = (name(employer), Vec::new(), Vec::new());
+    let record = Actor { id: id.clone(), kind, employer, qualified: true, teams, deputies };
     let who = if kind == ActorKind::Employee { Who::Employee(id) } else { Who::Service(id) };
     let session = Session {
         who,
         country: Some(country),
+        device_country: None,
         network: Some(country),
         device_managed: true,
         device_attested: true,
@@ -116,12 +119,18 @@ fn marked() -> String {
     serde_json::json!([row, { "undeclared": "undeclaredcanary" }]).to_string()
 }
 
+const AMOUNT: Amount = Amount { rows: 1000, bytes: 1 << 20, subjects: 10 };
+
+fn approver() -> Approver {
+    Approver { tag: tag(4), country: Country::parse("IE").unwrap(), employer: name("acme-eu") }
+}
+
 fn case() -> Evidence {
     Evidence::Case(CaseFacts {
         id: tag(3),
         engineer: tag(1),
-        approver: tag(4),
-        approver_country: Country::parse("IE").unwrap(),
+        approver: approver(),
+        amount: AMOUNT,
         kind: CaseKind::VideoNotShown,
         subject: tag(2),
         fields: name("video-status"),
@@ -134,8 +143,10 @@ fn grant() -> Evidence {
     Evidence::Grant(GrantFacts {
         id: tag(3),
         holder: tag(1),
-        approver: tag(4),
-        approver_country: Country::parse("IE").unwrap(),
+        approver: approver(),
+        second: None,
+        incident: None,
+        amount: AMOUNT,
         purpose: Purpose::Support,
         dataset: name("export"),
         fields: None,

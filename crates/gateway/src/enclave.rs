@@ -1,6 +1,7 @@
 //! What a running gateway needs: the road under the live rulebook, and the vault's parts.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,7 +11,7 @@ use crossing::seal::{PersonSeal, SealError, Sealing};
 use crossing::{Border, Receipts, Recording, Refused, Road, Sealed, SealedRefusal, Selection, Treated};
 use ledger::{Entry, SecretKey};
 use model::lanes::{Lane, SubjectFrom};
-use model::{FlowId, Name, SubjectId, Tag, UnixSeconds};
+use model::{Country, FlowId, Name, SubjectId, Tag, UnixSeconds};
 use vault::keys::TagKey;
 use vault::{BorderClosed, Control, KeyService, Log, Records};
 
@@ -62,6 +63,9 @@ impl Live {
     }
 }
 
+/// Tells the country of an address that the programme does not declare.
+pub type Elsewhere = Box<dyn Fn(IpAddr) -> Option<Country> + Send + Sync>;
+
 /// What an enclave is made of.
 pub struct Parts {
     /// The rulebook in force.
@@ -71,7 +75,7 @@ pub struct Parts {
     /// The key service.
     pub keys: Arc<KeyService>,
     /// Actors, grants and cases.
-    pub control: Control,
+    pub control: Arc<Control>,
     /// The gateway's log.
     pub log: Arc<Log>,
     /// The key service's log.
@@ -80,6 +84,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// How open the border is, whenever it is asked.
     pub border: Box<dyn Fn() -> Border + Send + Sync>,
+    /// The country of an address for which the programme declares no network, where the operator has a table.
+    pub elsewhere: Elsewhere,
     /// Bytes of released payloads that are held for the auditor's samples.
     pub samples_bytes: usize,
 }
@@ -89,15 +95,17 @@ pub struct Enclave {
     live: ArcSwap<Live>,
     records: Arc<Records>,
     keys: Arc<KeyService>,
-    control: Control,
+    control: Arc<Control>,
     log: Arc<Log>,
     key_log: Arc<Log>,
     metrics: Metrics,
     border: Box<dyn Fn() -> Border + Send + Sync>,
+    elsewhere: Elsewhere,
     kept: Kept,
     epoch: Mutex<Option<(u32, Arc<SecretKey>)>>,
     people: Mutex<HashMap<SubjectId, (UnixSeconds, PersonKey)>>,
     since: OnceLock<UnixSeconds>,
+    witnesses: OnceLock<String>,
 }
 
 /// Of a person's keys, what crossings need.
@@ -137,17 +145,40 @@ impl Enclave {
             key_log: parts.key_log,
             metrics: parts.metrics,
             border: parts.border,
+            elsewhere: parts.elsewhere,
             kept: Kept::new(parts.samples_bytes),
             epoch: Mutex::default(),
             people: Mutex::default(),
             since: OnceLock::new(),
+            witnesses: OnceLock::new(),
         }
+    }
+
+    /// Takes note of who witnesses the site, in words for people.
+    pub fn witnessed(&self, by: String) {
+        // The first word stands: the policy is read once, at the start.
+        let _ = self.witnesses.set(by);
+    }
+
+    /// Who witnesses the site, in words for people.
+    #[must_use]
+    pub fn witnesses(&self) -> &str {
+        self.witnesses.get().map_or("not independently witnessed", String::as_str)
     }
 
     /// How open the border is now.
     #[must_use]
     pub fn border(&self) -> Border {
         (self.border)()
+    }
+
+    /// The country that a network address speaks for: what the signed programme declares, else the operator's table.
+    #[must_use]
+    pub fn network_of(&self, address: IpAddr) -> Option<Country> {
+        // An IPv4 caller of an IPv6 listener is an IPv4 caller.
+        let address = address.to_canonical();
+        let declared = self.live().road.rulebook().programme.country_of(address);
+        declared.or_else(|| (self.elsewhere)(address))
     }
 
     /// The gateway's log, to hold on to.
@@ -220,7 +251,7 @@ impl Enclave {
 
     /// Actors, grants and cases.
     #[must_use]
-    pub fn control(&self) -> &Control {
+    pub fn control(&self) -> &Arc<Control> {
         &self.control
     }
 

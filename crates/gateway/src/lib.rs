@@ -6,7 +6,5 @@ pub mod enclave;
 pub mod http;
 pub mod kept;
 pub mod metrics;
-pub mod spiffe;
-pub mod token;
 
 pub use enclave::{Enclave, Live};

@@ -114,17 +114,6 @@ impl Leaf {
     }
 }
 
-/// A leaf with the proof of its place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Placed {
-    /// Its index.
-    pub index: u64,
-    /// What it says.
-    pub leaf: Leaf,
-    /// The inclusion proof.
-    pub proof: Vec<Hash>,
-}
-
 /// What a map proves of a tag.
 ///
 /// ```
@@ -146,16 +135,24 @@ pub enum Answer {
         index: u64,
         /// The entries, ascending.
         list: Vec<Pair>,
-        /// The inclusion proof of the leaf.
+        /// The proof of the leaf, as [`merkle::prove_several`] gives it.
         proof: Vec<Hash>,
     },
-    /// No entry carries it: it would stand between these neighbours.
-    Absent {
-        /// The leaf before.
-        low: Placed,
-        /// The leaf behind.
-        high: Placed,
-    },
+    /// No entry carries it: it would stand between two neighbours.
+    Absent(Absence),
+}
+
+/// Two leaves that stand side by side, and nothing between them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Absence {
+    /// Index of the first; the other has the next.
+    pub index: u64,
+    /// The leaf before.
+    pub low: Leaf,
+    /// The leaf behind.
+    pub high: Leaf,
+    /// One proof for both, as [`merkle::prove_several`] gives it.
+    pub proof: Vec<Hash>,
 }
 
 /// A proof about a tag does not hold.
@@ -165,19 +162,11 @@ pub enum AnswerError {
     /// The list is empty, or not ascending and distinct.
     #[error("the list of entries is empty or not ascending")]
     List,
-    /// The leaves are no neighbours.
-    #[error("the leaves `{low}` and `{high}` are no neighbours")]
-    Neighbours {
-        /// Index of the first.
-        low: u64,
-        /// Index of the second.
-        high: u64,
-    },
     /// The tag does not stand between the leaves.
     #[error("the tag does not stand between the two leaves")]
     Between,
-    /// A leaf is not in the map.
-    #[error("a leaf is not in the map")]
+    /// The leaves are not in the map.
+    #[error("the leaves are not in the map")]
     Proof(#[from] ProofError),
 }
 
@@ -195,7 +184,7 @@ impl Answer {
     pub fn verify(&self, tag: &Tag, map: &TreeHead) -> Result<(), AnswerError> {
         match self {
             Self::Present { index, list, proof } => verify_present(tag, *index, list, proof, map),
-            Self::Absent { low, high } => verify_absent(tag, low, high, map),
+            Self::Absent(absence) => verify_absent(tag, absence, map),
         }
     }
 }
@@ -214,24 +203,21 @@ pub fn verify_present(
     if list.is_empty() || !list.is_sorted_by(|a, b| a < b) {
         return Err(AnswerError::List);
     }
-    Ok(merkle::verify_inclusion(proof, index, &Leaf::of(*tag, list).hash(), map)?)
+    Ok(merkle::verify_several(proof, &[(index, Leaf::of(*tag, list).hash())], map)?)
 }
 
 /// Checks that no entry carries a tag, as far as the map is sorted.
 ///
 /// # Errors
 /// [`AnswerError`] when the proof does not show it.
-pub fn verify_absent(tag: &Tag, low: &Placed, high: &Placed, map: &TreeHead) -> Result<(), AnswerError> {
-    if low.index.checked_add(1) != Some(high.index) {
-        return Err(AnswerError::Neighbours { low: low.index, high: high.index });
-    }
-    if low.leaf.tag >= *tag || high.leaf.tag <= *tag {
+pub fn verify_absent(tag: &Tag, absence: &Absence, map: &TreeHead) -> Result<(), AnswerError> {
+    let Absence { index, low, high, proof } = absence;
+    if low.tag >= *tag || high.tag <= *tag {
         return Err(AnswerError::Between);
     }
-    for placed in [low, high] {
-        merkle::verify_inclusion(&placed.proof, placed.index, &placed.leaf.hash(), map)?;
-    }
-    Ok(())
+    // An index without a next one is refused as not ascending.
+    let leaves = [(*index, low.hash()), (index.saturating_add(1), high.hash())];
+    Ok(merkle::verify_several(proof, &leaves, map)?)
 }
 
 #[cfg(test)]

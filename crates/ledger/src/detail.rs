@@ -1,12 +1,12 @@
 //! The sealed detail of an entry: who, whose, what and exactly when, readable only with keys that can be
 //! destroyed. Byte form: `docs/formats/detail.md`.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::hmac;
 use model::{FlowId, Tag};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 const MAGIC: &[u8; 4] = b"CLVD";
 const VERSION: u8 = 1;
@@ -16,8 +16,9 @@ const SEAL: usize = 16;
 /// A key of 32 bytes that prints nothing.
 pub struct SecretKey {
     bytes: [u8; 32],
-    /// Made on first use: the key of an epoch seals every entry of a day.
-    ready: OnceLock<Ready>,
+    /// Made on first use and shared by clones: the key of an epoch seals every entry of a day, and that of a person all
+    /// entries for as long as a gateway keeps it.
+    ready: Arc<OnceLock<Ready>>,
 }
 
 /// What a key needs before it seals or opens.
@@ -27,11 +28,20 @@ struct Ready {
     commitment: [u8; 16],
 }
 
+impl Ready {
+    fn new(bytes: &[u8; 32]) -> Result<Self, DetailError> {
+        let cipher = UnboundKey::new(&AES_256_GCM, bytes).map_err(|_| DetailError::Key)?;
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, bytes), b"clover detail key commitment");
+        let commitment = *tag.as_ref().first_chunk().ok_or(DetailError::Key)?;
+        Ok(Self { cipher: LessSafeKey::new(cipher), commitment })
+    }
+}
+
 impl SecretKey {
     /// Wraps key bytes.
     #[must_use]
-    pub const fn new(bytes: [u8; 32]) -> Self {
-        Self { bytes, ready: OnceLock::new() }
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self { bytes, ready: Arc::default() }
     }
 
     /// The bytes, for whoever derives or wraps.
@@ -44,17 +54,14 @@ impl SecretKey {
         if let Some(ready) = self.ready.get() {
             return Ok(ready);
         }
-        let cipher = UnboundKey::new(&AES_256_GCM, &self.bytes).map_err(|_| DetailError::Key)?;
-        let tag =
-            hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &self.bytes), b"clover detail key commitment");
-        let commitment = *tag.as_ref().first_chunk().ok_or(DetailError::Key)?;
-        Ok(self.ready.get_or_init(|| Ready { cipher: LessSafeKey::new(cipher), commitment }))
+        let ready = Ready::new(&self.bytes)?;
+        Ok(self.ready.get_or_init(|| ready))
     }
 }
 
 impl Clone for SecretKey {
     fn clone(&self) -> Self {
-        Self::new(self.bytes)
+        Self { bytes: self.bytes, ready: Arc::clone(&self.ready) }
     }
 }
 
@@ -114,24 +121,23 @@ pub fn seal(
     random: &mut dyn FnMut(&mut [u8]),
 ) -> Result<Vec<u8>, DetailError> {
     // One draw for the whole record: each has a fixed cost. The entry's key comes first, then the nonces in order.
-    let mut drawn = vec![0; 32 + NONCE * (2 + people.len())];
+    let mut drawn = Zeroizing::new(vec![0; 32 + NONCE * (2 + people.len())]);
     random(&mut drawn);
     let (entry_key, nonces) = drawn.split_first_chunk().ok_or(DetailError::Key)?;
-    let (entry_key, mut nonces) = (SecretKey::new(*entry_key), nonces.as_chunks().0.iter().copied());
+    let mut nonces = nonces.as_chunks().0.iter().copied();
     let mut nonce = || nonces.next().ok_or(DetailError::Key);
     let mut out =
         Vec::with_capacity(256 + actor.len() + people.iter().map(|p| p.text.len() + 64).sum::<usize>());
     out.extend_from_slice(MAGIC);
     out.push(VERSION);
     out.extend_from_slice(&epoch.to_be_bytes());
-    section(&mut out, epoch_key, &aad(flow, b"entry-key"), &entry_key.bytes, nonce()?)?;
-    section(&mut out, &entry_key, &aad(flow, b"actor"), actor, nonce()?)?;
+    section(&mut out, epoch_key.ready()?, &aad(flow, b"entry-key"), entry_key, nonce()?)?;
+    section(&mut out, &Ready::new(entry_key)?, &aad(flow, b"actor"), actor, nonce()?)?;
     out.extend_from_slice(&u32::try_from(people.len()).unwrap_or(u32::MAX).to_be_bytes());
     for p in people {
         out.extend_from_slice(p.tag.bytes());
-        section(&mut out, p.key, &aad(flow, p.tag.bytes()), p.text, nonce()?)?;
+        section(&mut out, p.key.ready()?, &aad(flow, p.tag.bytes()), p.text, nonce()?)?;
     }
-    drawn.zeroize();
     Ok(out)
 }
 
@@ -155,12 +161,11 @@ fn aad(flow: &FlowId, part: &[u8]) -> Place {
 
 fn section(
     out: &mut Vec<u8>,
-    key: &SecretKey,
+    key: &Ready,
     aad: &Place,
     text: &[u8],
     nonce: [u8; NONCE],
 ) -> Result<(), DetailError> {
-    let key = key.ready()?;
     out.extend_from_slice(&u32::try_from(text.len() + SEAL).unwrap_or(u32::MAX).to_be_bytes());
     out.extend_from_slice(&key.commitment);
     out.extend_from_slice(&nonce);

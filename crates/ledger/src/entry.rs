@@ -7,6 +7,7 @@ use crate::merkle::{self, Hash};
 
 mod decode;
 
+pub use decode::inline_tags;
 pub(crate) use decode::{Cursor, read_subjects};
 
 /// Length of a header in bytes.

@@ -1,7 +1,8 @@
 //! Facts in deterministic CBOR (RFC 8949 §4.2.1). Byte form: `docs/formats/entry.md`.
 
 use ciborium::Value;
-use model::facts::{CaseFacts, Evidence, FlowFacts, GrantFacts, Group, Principal, PrincipalKind};
+use model::facts::{Approver, CaseFacts, Evidence, FlowFacts, GrantFacts, Group, Principal, PrincipalKind};
+use model::procedures::Amount;
 use model::{Basis, CaseKind, Country, DataClass, Facts, Name, Purpose, Tag, Treatment, UnixSeconds};
 
 use crate::entry::FACTS_MAX;
@@ -58,6 +59,15 @@ fn principal(p: &Principal) -> Value {
     ])
 }
 
+fn second(a: &Approver) -> Value {
+    let items = [tag(a.tag), text(a.country.as_str()), text(a.employer.as_str())];
+    Value::Array(items.into_iter().flatten().collect())
+}
+
+fn amount(a: &Amount) -> Value {
+    Value::Array([a.rows, a.bytes, a.subjects].into_iter().map(Value::from).collect())
+}
+
 fn evidence(e: &Evidence) -> Option<Value> {
     let (kind, body) = match e {
         Evidence::None => return None,
@@ -66,14 +76,18 @@ fn evidence(e: &Evidence) -> Option<Value> {
             map(vec![
                 (0, tag(g.id)),
                 (1, tag(g.holder)),
-                (2, tag(g.approver)),
-                (3, text(g.approver_country.as_str())),
+                (2, tag(g.approver.tag)),
+                (3, text(g.approver.country.as_str())),
                 (4, number(g.purpose.code())),
                 (5, text(g.dataset.as_str())),
                 (6, g.fields.as_ref().and_then(|f| text(f.as_str()))),
                 (7, g.subject.and_then(tag)),
                 (8, number(g.not_before.0)),
                 (9, number(g.not_after.0)),
+                (10, text(g.approver.employer.as_str())),
+                (11, g.second.as_ref().map(second)),
+                (12, g.incident.and_then(tag)),
+                (13, Some(amount(&g.amount))),
             ]),
         ),
         Evidence::Case(c) => (
@@ -81,13 +95,15 @@ fn evidence(e: &Evidence) -> Option<Value> {
             map(vec![
                 (0, tag(c.id)),
                 (1, tag(c.engineer)),
-                (2, tag(c.approver)),
-                (3, text(c.approver_country.as_str())),
+                (2, tag(c.approver.tag)),
+                (3, text(c.approver.country.as_str())),
                 (4, number(c.kind.code())),
                 (5, tag(c.subject)),
                 (6, text(c.fields.as_str())),
                 (7, number(c.approved_at.0)),
                 (8, Some(Value::Bool(c.open))),
+                (9, text(c.approver.employer.as_str())),
+                (10, Some(amount(&c.amount))),
             ]),
         ),
         Evidence::Flow(f) => (
@@ -229,6 +245,33 @@ impl<'a> Fields<'a> {
     fn tag(&self, key: u8, what: &'static str) -> Result<Tag, FactsError> {
         self.maybe_tag(key, what)?.ok_or(FactsError::Shape(what))
     }
+
+    /// The approver under keys 2 and 3, with the employer under another.
+    fn approver(&self, employer: u8) -> Result<Approver, FactsError> {
+        Ok(Approver {
+            tag: self.tag(2, "approver")?,
+            country: self.country(3, "approver country")?,
+            employer: self.name(employer, "approver employer")?,
+        })
+    }
+}
+
+fn read_second(value: &Value) -> Result<Approver, FactsError> {
+    const WHAT: &str = "second approver";
+    let [tag, country, employer] = list(value, WHAT)? else { return Err(FactsError::Shape(WHAT)) };
+    let text = |v: &'_ Value| v.as_text().map(str::to_owned).ok_or(FactsError::Shape(WHAT));
+    let bytes = tag.as_bytes().and_then(|b| <[u8; 16]>::try_from(b.as_slice()).ok());
+    Ok(Approver {
+        tag: bytes.map(Tag::new).ok_or(FactsError::Shape(WHAT))?,
+        country: Country::parse(&text(country)?).map_err(|_| FactsError::Shape(WHAT))?,
+        employer: Name::parse(&text(employer)?).map_err(|_| FactsError::Shape(WHAT))?,
+    })
+}
+
+fn read_amount(value: &Value) -> Result<Amount, FactsError> {
+    let [rows, bytes, subjects] = list(value, "amount")? else { return Err(FactsError::Shape("amount")) };
+    let part = |v| uint(v, "amount");
+    Ok(Amount { rows: part(rows)?, bytes: part(bytes)?, subjects: part(subjects)? })
 }
 
 fn uint(value: &Value, what: &'static str) -> Result<u64, FactsError> {
@@ -292,8 +335,10 @@ fn read_evidence(value: &Value) -> Result<Evidence, FactsError> {
         1 => Ok(Evidence::Grant(GrantFacts {
             id: m.tag(0, "id")?,
             holder: m.tag(1, "holder")?,
-            approver: m.tag(2, "approver")?,
-            approver_country: m.country(3, "approver country")?,
+            approver: m.approver(10)?,
+            second: m.opt(11).map(read_second).transpose()?,
+            incident: m.maybe_tag(12, "incident")?,
+            amount: read_amount(m.get(13, "amount")?)?,
             purpose: m.code(4, "purpose", Purpose::from_code)?,
             dataset: m.name(5, "dataset")?,
             fields: m.opt(6).map(|_| m.name(6, "fields")).transpose()?,
@@ -304,8 +349,8 @@ fn read_evidence(value: &Value) -> Result<Evidence, FactsError> {
         2 => Ok(Evidence::Case(CaseFacts {
             id: m.tag(0, "id")?,
             engineer: m.tag(1, "engineer")?,
-            approver: m.tag(2, "approver")?,
-            approver_country: m.country(3, "approver country")?,
+            approver: m.approver(9)?,
+            amount: read_amount(m.get(10, "amount")?)?,
             kind: m.code(4, "case kind", CaseKind::from_code)?,
             subject: m.tag(5, "subject")?,
             fields: m.name(6, "fields")?,

@@ -12,7 +12,7 @@ use crate::daymap::{Answer, AnswerError, Calendar, CalendarError, Pair};
 use crate::detail::{self, SecretKey};
 use crate::entry::{Entry, EntryError, short_name};
 use crate::merkle::{self, Hash, ProofError, TreeHead};
-use crate::site::{self, DayMapEntry, SiteEntry, SiteError};
+use crate::site::{self, DayMapEntry, Input, SiteEntry, SiteError};
 
 mod file;
 
@@ -39,14 +39,23 @@ impl std::fmt::Debug for Period {
     }
 }
 
-/// A leaf, and the proof that it stands in its log.
+/// A leaf of the site log, and the proof that it stands in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proved {
     /// Its index.
     pub index: u64,
     /// Its bytes.
     pub leaf: Vec<u8>,
-    /// The inclusion proof.
+    /// The proof, as [`merkle::prove_several`] gives it.
+    pub proof: Vec<Hash>,
+}
+
+/// Leaves of a gateway's log, and one proof that they stand in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leaves {
+    /// Their bytes, in the order of [`Wanted::indices`].
+    pub leaves: Vec<Vec<u8>>,
+    /// The proof, as [`merkle::prove_several`] gives it.
     pub proof: Vec<Hash>,
 }
 
@@ -100,10 +109,10 @@ pub enum HistoryError {
     /// A list names an entry of a log that the map's inputs do not name, or beyond them.
     #[error("a list names an entry that no input of the map covers")]
     Input,
-    /// A leaf is not in its log.
-    #[error("leaf `{index}` is not in its log")]
+    /// A leaf is not in its log, or not all of them are.
+    #[error("leaves from `{index}` on are not in their log")]
     Proof {
-        /// Its index.
+        /// Index of the first.
         index: u64,
         /// Why not.
         source: ProofError,
@@ -114,7 +123,7 @@ pub enum HistoryError {
     /// An entry is of another place, another day or another person than the list says.
     #[error("entry `{0}` is not the one that the list names")]
     Named(u64),
-    /// Not the JSON of a history.
+    /// Not the bytes of a history.
     #[error("this is no subject history: `{0}` is missing or of another form")]
     Form(&'static str),
 }
@@ -130,17 +139,17 @@ pub struct Question {
     pub map: TreeHead,
 }
 
-/// An entry that a list names, and the tree in which it is to be proved.
+/// The entries of one log that the lists name, and the tree in which they are to be proved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
-    /// Origin of its log.
+    /// Origin of the log.
     pub origin: String,
-    /// As the list names it.
-    pub pair: Pair,
     /// The log's size and root for the proof.
     pub log: TreeHead,
-    day: u32,
-    tag: Tag,
+    /// The entries, ascending.
+    pub indices: Vec<u64>,
+    /// On which day, and by which tag, the map names each of them.
+    named: Vec<(u32, Tag)>,
 }
 
 /// The first step: which maps to ask.
@@ -179,7 +188,7 @@ impl Period {
     /// # use ledger::{SecretKey, checkpoint::{Checkpoint, open}, daymap::DayMap, history::{History, HistoryError, Maps, Period}};
     /// // `site` is what `open` found in `note`; `map_of` reads the map of a day, `prove` asks a gateway's log.
     /// # fn history(note: &str, site: &Checkpoint, maps: Maps, map_of: impl Fn(u32) -> DayMap,
-    /// #     prove: impl Fn(&ledger::history::Wanted) -> ledger::history::Proved) -> Result<History, Box<dyn std::error::Error>> {
+    /// #     prove: impl Fn(&ledger::history::Wanted) -> ledger::history::Leaves) -> Result<History, Box<dyn std::error::Error>> {
     /// let period = Period { log_set: "example".into(), tag_key: SecretKey::new([7; 32]), from: 20_000, to: 20_364 };
     /// let questions = period.begin(note, site, maps)?;
     /// let answers: Result<_, _> = questions.list().iter().map(|q| map_of(q.day).prove(&q.tag)).collect();
@@ -220,7 +229,7 @@ fn head(map: &DayMapEntry) -> TreeHead {
 /// Reads a leaf of the site log that must be a day map, final or not.
 fn day_map(proved: &Proved, site: &Checkpoint, is_final: bool) -> Result<DayMapEntry, HistoryError> {
     let index = proved.index;
-    merkle::verify_inclusion(&proved.proof, index, &merkle::leaf_hash(&proved.leaf), &site.head())
+    merkle::verify_several(&proved.proof, &[(index, merkle::leaf_hash(&proved.leaf))], &site.head())
         .map_err(|source| HistoryError::Proof { index, source })?;
     let leaf = site::decode(&proved.leaf)?;
     match leaf.entry {
@@ -274,63 +283,77 @@ impl Questions {
         if answers.len() != self.questions.len() {
             return Err(HistoryError::Given);
         }
-        let mut wanted = Vec::new();
+        let mut named = Vec::new();
         for (question, answer) in self.questions.iter().zip(&answers) {
-            let day = question.day;
-            let checked = answer.verify(&question.tag, &question.map);
+            let (day, tag) = (question.day, question.tag);
+            let checked = answer.verify(&tag, &question.map);
             checked.map_err(|source| HistoryError::Answer { day, source })?;
-            for pair in answer.list() {
-                wanted.push(self.want(*pair, question)?);
-            }
+            named.extend(answer.list().iter().map(|pair| (*pair, (day, tag))));
         }
-        wanted.sort_by_key(|w| w.pair);
-        if !wanted.is_sorted_by(|a, b| a.pair < b.pair) {
+        named.sort_by_key(|(pair, _)| *pair);
+        if !named.is_sorted_by(|a, b| a.0 < b.0) {
             return Err(HistoryError::Given);
         }
+        let logs = named.chunk_by(|a, b| a.0.gateway == b.0.gateway);
+        let wanted = logs.map(|of_log| self.want(of_log)).collect::<Result<_, _>>()?;
         Ok(Entries { asked: self, answers, wanted })
     }
 
-    fn want(&self, pair: Pair, question: &Question) -> Result<Wanted, HistoryError> {
-        let inputs = self.newest.iter().flat_map(|m| &m.inputs);
-        let input = inputs
-            .into_iter()
-            .find(|i| short_name(&i.origin) == pair.gateway && pair.index < i.to)
-            .ok_or(HistoryError::Input)?;
-        let log = TreeHead { size: input.to, root: input.root };
-        Ok(Wanted { origin: input.origin.clone(), pair, log, day: question.day, tag: question.tag })
+    /// The entries of one log, which the newest map covers.
+    fn want(&self, named: &[(Pair, (u32, Tag))]) -> Result<Wanted, HistoryError> {
+        let covers =
+            |i: &&Input| named.iter().all(|(p, _)| p.gateway == short_name(&i.origin) && p.index < i.to);
+        let input = self.newest.iter().flat_map(|m| &m.inputs).find(covers).ok_or(HistoryError::Input)?;
+        Ok(Wanted {
+            origin: input.origin.clone(),
+            log: TreeHead { size: input.to, root: input.root },
+            indices: named.iter().map(|(pair, _)| pair.index).collect(),
+            named: named.iter().map(|(_, by)| *by).collect(),
+        })
     }
 }
 
 impl Entries {
-    /// The entries to prove, ascending by pair.
+    /// The logs of which entries are to be proved, in the order of the file.
     #[must_use]
     pub fn wanted(&self) -> &[Wanted] {
         &self.wanted
     }
 
-    /// Takes the proved entries, in order, and gives the file.
+    /// Takes the proved entries of each log, in order, and gives the file.
     ///
     /// # Errors
     /// [`HistoryError`] when an entry is not in its log, or not the one that the list names.
-    pub fn proved(self, entries: Vec<Proved>) -> Result<History, HistoryError> {
+    pub fn proved(self, entries: Vec<Leaves>) -> Result<History, HistoryError> {
         if entries.len() != self.wanted.len() {
             return Err(HistoryError::Given);
         }
-        self.wanted.iter().zip(&entries).try_for_each(|(wanted, proved)| check_entry(wanted, proved))?;
+        self.wanted.iter().zip(&entries).try_for_each(|(wanted, proved)| check_log(wanted, proved))?;
         Ok(History::of(self, entries))
     }
 }
 
-fn check_entry(wanted: &Wanted, proved: &Proved) -> Result<(), HistoryError> {
-    let index = proved.index;
-    merkle::verify_inclusion(&proved.proof, index, &merkle::leaf_hash(&proved.leaf), &wanted.log)
-        .map_err(|source| HistoryError::Proof { index, source })?;
-    let entry = Entry::decode(&proved.leaf)?;
-    let place = index == wanted.pair.index && entry.sequence == index && entry.gateway == wanted.pair.gateway;
-    // Whether a tag list holds the tag, the header does not show: the map does.
-    let person = entry.tag_root.is_some() || entry.draft.subjects.tags().contains(&wanted.tag);
-    let right = place && person && entry.draft.time.day() == wanted.day;
-    if right { Ok(()) } else { Err(HistoryError::Named(index)) }
+fn check_log(wanted: &Wanted, proved: &Leaves) -> Result<(), HistoryError> {
+    if proved.leaves.len() != wanted.indices.len() {
+        return Err(HistoryError::Given);
+    }
+    let leaves = wanted.indices.iter().zip(&proved.leaves);
+    let hashes: Vec<_> = leaves.clone().map(|(index, leaf)| (*index, merkle::leaf_hash(leaf))).collect();
+    merkle::verify_several(&proved.proof, &hashes, &wanted.log).map_err(|source| HistoryError::Proof {
+        index: wanted.indices.first().copied().unwrap_or_default(),
+        source,
+    })?;
+    let gateway = short_name(&wanted.origin);
+    for ((index, leaf), (day, tag)) in leaves.zip(&wanted.named) {
+        let entry = Entry::decode(leaf)?;
+        let place = entry.sequence == *index && entry.gateway == gateway;
+        // Whether a tag list holds the tag, the header does not show: the map does.
+        let person = entry.tag_root.is_some() || entry.draft.subjects.tags().contains(tag);
+        if !(place && person && entry.draft.time.day() == *day) {
+            return Err(HistoryError::Named(*index));
+        }
+    }
+    Ok(())
 }
 
 /// `YYYY-MM-DD`.

@@ -1,5 +1,5 @@
 //! The Merkle tree of RFC 6962, which every C2SP log uses: hashes, the growing edge of a tree, and
-//! the two proofs (an entry is in the tree; a later tree only appends to an earlier one).
+//! its proofs (one entry or several are in the tree; a later tree only appends to an earlier one).
 //!
 //! Nothing here knows what an entry means. Start reading at [`Frontier`], then [`verify_inclusion`].
 
@@ -14,11 +14,13 @@ use crate::note;
 mod frontier;
 mod memory;
 mod prove;
+mod several;
 mod verify;
 
 pub use frontier::{Frontier, FrontierError};
 pub use memory::{MemoryTree, MissingNode};
 pub use prove::{HashReader, ProveError, prove_consistency, prove_inclusion, root_of};
+pub use several::{prove_several, verify_several};
 pub use verify::{ProofError, verify_consistency, verify_inclusion};
 
 pub(crate) use prove::subtree_roots;

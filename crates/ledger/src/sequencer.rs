@@ -21,7 +21,9 @@ pub trait Storage {
     ///
     /// # Errors
     /// [`StorageError::NotWritten`] when nothing more can be written now, and the next attempt overwrites
-    /// this one; [`StorageError::Unknown`] when nobody can say what is on the disk: the process must end.
+    /// this one; [`StorageError::Unsettled`] when the next attempt finds out first, and confirms nothing behind a
+    /// frame that the caller does not know of; [`StorageError::Unknown`] when nobody can say what is on the disk:
+    /// the process must end.
     fn append(&mut self, frame: &[u8]) -> Result<(), StorageError>;
 }
 
@@ -31,6 +33,9 @@ pub enum StorageError {
     /// The write was refused, as by a full disk.
     #[error("the log was not written")]
     NotWritten(#[source] std::io::Error),
+    /// No answer came, as from a database that went away.
+    #[error("whether the log was written is not known yet")]
+    Unsettled(#[source] std::io::Error),
     /// The flush failed, after which the page cache cannot be believed.
     #[error("the log may or may not have been written")]
     Unknown(#[source] std::io::Error),
@@ -70,6 +75,7 @@ impl Receipt {
 }
 
 /// An entry on its way to the sequencer, with the detail and the tag list that become durable with it.
+#[derive(Clone)]
 pub struct Submission {
     entry: Digest,
     logged: Logged,

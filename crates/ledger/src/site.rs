@@ -7,7 +7,10 @@ use model::{Digest, UnixSeconds};
 
 use crate::merkle::Hash;
 
+pub mod access;
 mod body;
+
+pub use access::AccessEntry;
 
 /// Length of the part before the body.
 pub const FIXED_LEN: usize = 32;
@@ -89,7 +92,7 @@ pub struct DayMapEntry {
     pub tags: u64,
     /// Pairs of a tag and an entry.
     pub pairs: u64,
-    /// What was read, one for each enrolled gateway.
+    /// What was read, one for each gateway that is or ever was enrolled.
     pub inputs: Vec<Input>,
     /// Root of the calendar.
     pub calendar_root: Hash,
@@ -117,7 +120,7 @@ pub enum SiteEntry {
         /// One for each, in any order; written ascending by origin.
         logs: Vec<LogState>,
     },
-    /// The whole list of logs, from here on.
+    /// The whole list of logs, from here on. It leaves out none that was enrolled before and is not retired.
     Enrolment {
         /// In any order; written ascending by origin.
         logs: Vec<Enrolled>,
@@ -143,6 +146,10 @@ pub enum SiteEntry {
         /// Their indices, in any order; written ascending.
         indices: Vec<u64>,
     },
+    /// A log ends with this size and root, and is enrolled no more.
+    Retirement(LogState),
+    /// Something was done to a request for access.
+    Access(Box<AccessEntry>),
 }
 
 /// A leaf with its place.
@@ -183,6 +190,8 @@ impl SiteEntry {
             Self::Activation { .. } => 4,
             Self::Override { .. } => 5,
             Self::Sample { .. } => 6,
+            Self::Retirement(_) => 7,
+            Self::Access(_) => access::KIND,
         }
     }
 

@@ -124,6 +124,18 @@ vocabulary! {
 }
 
 vocabulary! {
+    /// What a request for access asks for.
+    Ground: u8 {
+        /// A grant: a dataset or a list of its fields, until an absolute expiry.
+        Grant = 1 => "grant",
+        /// A support case: the fields that serve one person's complaint.
+        Case = 2 => "case",
+        /// A grant under an open incident, approved by people of different employers and reviewed afterwards.
+        BreakGlass = 3 => "break-glass",
+    }
+}
+
+vocabulary! {
     /// Which way data would move.
     Direction: u8 {
         /// Nothing moves: upkeep of the enclave.
@@ -164,6 +176,8 @@ vocabulary! {
         Threshold = 11 => "threshold",
         /// The ledger could not be written.
         Border = 12 => "border",
+        /// What the grant allows in rows, bytes or people is spent.
+        Budget = 13 => "budget",
     }
 }
 

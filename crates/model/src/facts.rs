@@ -5,6 +5,7 @@
 
 use crate::codes::{Basis, CaseKind, DataClass, Purpose, Treatment};
 use crate::id::{Country, Name, Tag, UnixSeconds};
+use crate::procedures::Amount;
 
 /// What kind of principal asks. The numbers stand in ledger entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,6 +64,17 @@ pub struct Principal {
     pub strong: bool,
 }
 
+/// Somebody who approved, as policy sees them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Approver {
+    /// Keyed pseudonym.
+    pub tag: Tag,
+    /// Where they were when they approved.
+    pub country: Country,
+    /// Their employer.
+    pub employer: Name,
+}
+
 /// A grant as policy sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct GrantFacts {
@@ -71,9 +83,13 @@ pub struct GrantFacts {
     /// Who may use it.
     pub holder: Tag,
     /// Who approved it.
-    pub approver: Tag,
-    /// Where the approver was.
-    pub approver_country: Country,
+    pub approver: Approver,
+    /// Who approved it besides: somebody of another employer, if there is one.
+    pub second: Option<Approver>,
+    /// Keyed pseudonym of the open incident, for break-glass.
+    pub incident: Option<Tag>,
+    /// How much may cross under it in all.
+    pub amount: Amount,
     /// For what.
     pub purpose: Purpose,
     /// On which dataset.
@@ -96,9 +112,9 @@ pub struct CaseFacts {
     /// Who may use it.
     pub engineer: Tag,
     /// Who approved it.
-    pub approver: Tag,
-    /// Where the approver was.
-    pub approver_country: Country,
+    pub approver: Approver,
+    /// How much may cross under it in all.
+    pub amount: Amount,
     /// What the person complained about.
     pub kind: CaseKind,
     /// The one person.

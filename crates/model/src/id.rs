@@ -62,6 +62,10 @@ bytes_id! {
     /// One crossing, named at random.
     FlowId, 16, "flow id"
 }
+bytes_id! {
+    /// One signed-in session, named at random. It is no credential: the token that carries it is.
+    SessionId, 16, "session id"
+}
 
 /// A place in ISO 3166-1 alpha-2, or `ZZ` for "not known", which is outside every region.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

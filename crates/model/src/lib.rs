@@ -12,12 +12,15 @@ pub mod facts;
 pub mod id;
 pub mod lanes;
 pub mod problem;
+pub mod procedures;
 pub mod programme;
 pub mod rulebook;
+mod stored;
 
 pub use border::Border;
-pub use codes::{Basis, CaseKind, DataClass, Direction, Purpose, Reason, Treatment};
+pub use codes::{Basis, CaseKind, DataClass, Direction, Ground, Purpose, Reason, Treatment};
 pub use explain::Explain;
 pub use facts::Facts;
-pub use id::{ActorId, Country, Digest, FlowId, Name, SubjectId, Tag, UnixSeconds};
+pub use id::{ActorId, Country, Digest, FlowId, Name, SessionId, SubjectId, Tag, UnixSeconds};
 pub use problem::{Problem, Problems};
+pub use procedures::Procedures;

@@ -6,13 +6,18 @@ use crate::catalogue::Catalogue;
 use crate::id::Digest;
 use crate::lanes::Lanes;
 use crate::problem::Problems;
+use crate::procedures::Procedures;
 use crate::programme::Programme;
 
 /// The files of a bundle, by name.
 pub type Files = BTreeMap<String, String>;
 
-/// The files that every bundle has. Policies are every other file that ends in `.cedar`.
-pub const REQUIRED: [&str; 4] = ["programme.toml", "catalogue.toml", "lanes.toml", "clover.cedarschema"];
+/// The files that every bundle has. Policies are every file that ends in `.cedar` but [`PROPERTIES`].
+pub const REQUIRED: [&str; 5] =
+    ["programme.toml", "catalogue.toml", "lanes.toml", "access.toml", "clover.cedarschema"];
+
+/// What is proved of the policies: signed with them, and never one of them.
+pub const PROPERTIES: &str = "properties.cedar";
 
 /// First line of a manifest.
 pub const MANIFEST: &str = "clover-rulebook/v1";
@@ -28,10 +33,14 @@ pub struct Rulebook {
     pub catalogue: Catalogue,
     /// The lanes and flows.
     pub lanes: Lanes,
+    /// Who approves what.
+    pub access: Procedures,
     /// The Cedar schema.
     pub schema: String,
     /// The Cedar policies, all files in the order of their names.
     pub policies: String,
+    /// The properties to prove of them; empty if the bundle has no such file.
+    pub properties: String,
 }
 
 /// The canonical text that is signed: a first line, then `<sha256> <name>` for each file in the order
@@ -62,8 +71,14 @@ impl Rulebook {
         let catalogue = gather(Catalogue::parse(text("catalogue.toml")), &mut problems);
         let lanes =
             catalogue.as_ref().and_then(|c| gather(Lanes::parse(text("lanes.toml"), c), &mut problems));
+        let access = gather(Procedures::parse(text("access.toml")), &mut problems);
+        if let (Some(access), Some(catalogue)) = (&access, &catalogue) {
+            unknown_datasets(access, catalogue, &mut problems);
+        }
         let mut policies = String::new();
-        for (_, content) in files.iter().filter(|(name, _)| name.ends_with(".cedar")) {
+        // INVARIANT: a property is written as a permit, and permits nothing.
+        let policy = |name: &str| name.ends_with(".cedar") && name != PROPERTIES;
+        for (_, content) in files.iter().filter(|(name, _)| policy(name)) {
             policies.push_str(content);
             policies.push('\n');
         }
@@ -71,12 +86,35 @@ impl Rulebook {
             problems.add("*.cedar", "no policy file", "add one: without it everything is refused");
         }
         let digest = sha256(manifest(files, &sha256).as_bytes());
-        match (programme, catalogue, lanes) {
-            (Some(programme), Some(catalogue), Some(lanes)) => {
+        match (programme, catalogue, lanes, access) {
+            (Some(programme), Some(catalogue), Some(lanes), Some(access)) => {
                 let schema = text("clover.cedarschema").to_owned();
-                problems.or(Self { digest, programme, catalogue, lanes, schema, policies })
+                let properties = text(PROPERTIES).to_owned();
+                problems.or(Self {
+                    digest,
+                    programme,
+                    catalogue,
+                    lanes,
+                    access,
+                    schema,
+                    policies,
+                    properties,
+                })
             }
             _ => Err(problems),
+        }
+    }
+}
+
+fn unknown_datasets(access: &Procedures, catalogue: &Catalogue, problems: &mut Problems) {
+    for procedure in &access.procedures {
+        for dataset in procedure.datasets.iter().filter(|d| catalogue.dataset(d.as_str()).is_none()) {
+            let place = format!("access.toml: procedure `{}`", procedure.name);
+            problems.add(
+                place,
+                format!("the dataset `{dataset}` is not in the catalogue"),
+                "name one that is",
+            );
         }
     }
 }

@@ -100,7 +100,7 @@ impl Engine {
         let mut problems = load::check_places(&rulebook.programme);
         let types = problems.keep("clover.cedarschema", "report this", Types::new());
         let Some(types) = types else { return Err(problems) };
-        let loaded = match load::load(&rulebook.schema, &rulebook.policies, &types) {
+        let loaded = match load::load(rulebook, &types) {
             Ok(loaded) => loaded,
             Err(found) => {
                 problems.extend(found);

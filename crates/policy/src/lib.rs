@@ -13,7 +13,12 @@ mod action;
 mod duty;
 mod engine;
 mod load;
+mod property;
+pub mod scope;
+pub mod stories;
 mod world;
 
 pub use duty::Duty;
 pub use engine::{Decision, Engine};
+pub use load::Texts;
+pub use property::{Promise, Property};

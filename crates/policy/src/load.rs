@@ -3,14 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cedar_policy::{
-    ActionConstraint, Entities, EntityId, EntityTypeName, EntityUid, ParseErrors, Policy, PolicyId,
-    PolicySet, PrincipalConstraint, Schema, ValidationMode, Validator,
+    Entities, EntityId, EntityUid, ParseErrors, Policy, PolicyId, PolicySet, Schema, ValidationMode,
+    Validator,
 };
 use model::facts::PrincipalKind;
+use model::rulebook::{PROPERTIES, Rulebook};
 use model::{Country, Problems};
 
 use crate::action::Action;
 use crate::duty::Duty;
+use crate::property::{self, Property};
+use crate::scope::{Groups, can_match};
 use crate::world::Types;
 
 const POLICIES: &str = "*.cedar";
@@ -30,19 +33,56 @@ pub(crate) struct Loaded {
     pub(crate) duties: Duties,
 }
 
+/// The Cedar texts of a rulebook, each policy and property under its `@id`, strictly validated.
+#[derive(Debug)]
+pub struct Texts {
+    /// The schema.
+    pub schema: Schema,
+    /// The schema's actions with their groups.
+    pub actions: Entities,
+    /// The policies, by id.
+    pub policies: Vec<Policy>,
+    /// What is to be proved of them, by id.
+    pub properties: Vec<Property>,
+}
+
+impl Texts {
+    /// Parses, names and validates.
+    ///
+    /// # Errors
+    /// Every problem at once, but those of duties and of the schema's fit to the facts, which
+    /// [`Engine::new`](crate::Engine::new) tells as well.
+    pub fn read(rulebook: &Rulebook) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let schema = read_schema(&rulebook.schema, &mut problems);
+        let policies = read_policies(POLICIES, &rulebook.policies, &mut problems);
+        let named = read_policies(PROPERTIES, &rulebook.properties, &mut problems);
+        let Some(schema) = schema else { return Err(problems) };
+        validate(POLICIES, &schema, &policies, &mut problems);
+        validate(PROPERTIES, &schema, &named, &mut problems);
+        let actions = problems.keep(SCHEMA, "correct the actions", schema.action_entities());
+        let Some(actions) = actions else { return Err(problems) };
+        let taken = policies.iter().map(|p| p.id().to_string()).collect();
+        let properties = property::read(named, &taken, &schema, &actions, &mut problems);
+        problems.or(Self { schema, actions, policies, properties })
+    }
+}
+
 /// Parses, names, validates and slices.
-pub(crate) fn load(schema: &str, policies: &str, types: &Types) -> Result<Loaded, Problems> {
-    let mut problems = Problems::default();
-    let schema = read_schema(schema, &mut problems);
-    let named = read_policies(policies, &mut problems);
-    let duties = read_duties(&named, &mut problems);
-    let set = problems.keep(POLICIES, "give each policy its own @id", PolicySet::from_policies(named));
-    let (Some(schema), Some(set)) = (schema, set) else { return Err(problems) };
-    validate(&schema, &set, &mut problems);
-    let actions = problems.keep(SCHEMA, "correct the actions", schema.action_entities());
-    let Some(actions) = actions else { return Err(problems) };
-    let slices = slice(&set, &actions, types, &mut problems);
-    problems.or(Loaded { schema, slices, duties })
+pub(crate) fn load(rulebook: &Rulebook, types: &Types) -> Result<Loaded, Problems> {
+    let (texts, mut problems) = match Texts::read(rulebook) {
+        Ok(texts) => (Some(texts), Problems::default()),
+        Err(problems) => (None, problems),
+    };
+    // Duties are read once more from the text, so that theirs are told with the other problems.
+    let policies = match &texts {
+        Some(texts) => texts.policies.clone(),
+        None => read_policies(POLICIES, &rulebook.policies, &mut Problems::default()),
+    };
+    let duties = read_duties(&policies, &mut problems);
+    let Some(texts) = texts else { return Err(problems) };
+    let slices = slice(&texts, types, &mut problems);
+    problems.or(Loaded { schema: texts.schema, slices, duties })
 }
 
 /// An unknown place is outside, whatever a programme says.
@@ -70,37 +110,37 @@ fn read_schema(text: &str, problems: &mut Problems) -> Option<Schema> {
 }
 
 /// Every policy under the name of its `@id`, so that decisions and problems name what people wrote.
-fn read_policies(text: &str, problems: &mut Problems) -> Vec<Policy> {
+fn read_policies(place: &str, text: &str, problems: &mut Problems) -> Vec<Policy> {
     let set = match text.parse::<PolicySet>() {
         Ok(set) => set,
         Err(errors) => {
-            add_syntax_errors(&errors, text, problems);
+            add_syntax_errors(place, &errors, text, problems);
             return Vec::new();
         }
     };
     for template in set.templates() {
         let why = format!("`{}` is a template, and nothing fills it in", template.id());
-        problems.add(POLICIES, why, "write a policy for each case");
+        problems.add(place, why, "write a policy for each case");
     }
     let mut named: BTreeMap<String, Policy> = BTreeMap::new();
     for policy in set.policies() {
         let Some(id) = policy.annotation("id").filter(|id| !id.is_empty()) else {
             let why = format!("a policy without @id: `{}`", excerpt(&policy.to_string(), 0));
-            problems.add(POLICIES, why, "give it one, it stands in decisions and tests");
+            problems.add(place, why, "give it one, it stands in decisions and tests");
             continue;
         };
         if named.insert(id.to_owned(), policy.new_id(PolicyId::new(id))).is_some() {
-            problems.add(POLICIES, format!("two policies with the @id `{id}`"), "rename one");
+            problems.add(place, format!("two policies with the @id `{id}`"), "rename one");
         }
     }
     named.into_values().collect()
 }
 
-fn add_syntax_errors(errors: &ParseErrors, text: &str, problems: &mut Problems) {
+fn add_syntax_errors(place: &str, errors: &ParseErrors, text: &str, problems: &mut Problems) {
     for error in errors.iter() {
         let at = miette::Diagnostic::labels(error).and_then(|mut labels| labels.next()).map(|l| l.offset());
         let near = at.map_or_else(String::new, |at| format!(" near `{}`", excerpt(text, at)));
-        problems.add(POLICIES, format!("{}{near}", one_line(error)), "correct the syntax");
+        problems.add(place, format!("{}{near}", one_line(error)), "correct the syntax");
     }
 }
 
@@ -125,51 +165,36 @@ fn read_duties(policies: &[Policy], problems: &mut Problems) -> Duties {
 }
 
 /// Warnings count: a policy that can never apply is a promise that nobody keeps.
-fn validate(schema: &Schema, set: &PolicySet, problems: &mut Problems) {
-    let result = Validator::new(schema.clone()).validate(set, ValidationMode::Strict);
+fn validate(place: &str, schema: &Schema, policies: &[Policy], problems: &mut Problems) {
+    let set = PolicySet::from_policies(policies.iter().cloned());
+    let Some(set) = problems.keep(place, "give each its own @id", set) else { return };
+    let result = Validator::new(schema.clone()).validate(&set, ValidationMode::Strict);
     for error in result.validation_errors() {
-        problems.add(POLICIES, one_line(error), "make it fit clover.cedarschema");
+        problems.add(place, one_line(error), "make it fit clover.cedarschema");
     }
     for warning in result.validation_warnings() {
-        problems.add(POLICIES, one_line(warning), "correct or remove it");
+        problems.add(place, one_line(warning), "correct or remove it");
     }
 }
 
 /// A policy is left out of a slice only where its scope alone makes it false, which cannot err either.
-fn slice(set: &PolicySet, actions: &Entities, types: &Types, problems: &mut Problems) -> Slices {
+fn slice(texts: &Texts, types: &Types, problems: &mut Problems) -> Slices {
     let mut slices = Slices::new();
     for action in Action::ALL {
         let uid = EntityUid::from_type_name_and_id(types.action.clone(), EntityId::new(action.word()));
-        let mut groups: BTreeSet<EntityUid> = BTreeSet::from([uid.clone()]);
-        match actions.ancestors(&uid) {
-            Some(ancestors) => groups.extend(ancestors.cloned()),
-            None => problems.add(SCHEMA, format!("no action `{}`", action.word()), "declare it"),
-        }
+        let Some(groups) = Groups::of(&uid, &texts.actions) else {
+            problems.add(SCHEMA, format!("no action `{}`", action.word()), "declare it");
+            continue;
+        };
         for kind in action.askers() {
             let Some(asker) = types.of(*kind) else { continue };
-            let matching = set.policies().filter(|p| acts(p, &uid, &groups) && asks(p, asker)).cloned();
+            let matching = texts.policies.iter().filter(|p| can_match(p, &groups, asker)).cloned();
             if let Some(s) = problems.keep(POLICIES, "rename one", PolicySet::from_policies(matching)) {
                 slices.insert((action, *kind), s);
             }
         }
     }
     slices
-}
-
-fn acts(policy: &Policy, action: &EntityUid, groups: &BTreeSet<EntityUid>) -> bool {
-    match policy.action_constraint() {
-        ActionConstraint::Any => true,
-        ActionConstraint::Eq(one) => one == *action,
-        ActionConstraint::In(list) => list.iter().any(|a| groups.contains(a)),
-    }
-}
-
-fn asks(policy: &Policy, asker: &EntityTypeName) -> bool {
-    match policy.principal_constraint() {
-        PrincipalConstraint::Any | PrincipalConstraint::In(_) => true,
-        PrincipalConstraint::Eq(one) => one.type_name() == asker,
-        PrincipalConstraint::Is(kind) | PrincipalConstraint::IsIn(kind, _) => kind == *asker,
-    }
 }
 
 fn one_line(error: &dyn std::fmt::Display) -> String {

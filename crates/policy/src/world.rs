@@ -10,7 +10,7 @@ use cedar_policy::{
     EntityUid, ExpressionConstructionError, ParseErrors, RequestValidationError, RestrictedExpression,
     Schema, entities_errors::EntitiesError,
 };
-use model::facts::{CaseFacts, Evidence, Facts, FlowFacts, GrantFacts, Group, PrincipalKind};
+use model::facts::{Approver, CaseFacts, Evidence, Facts, FlowFacts, GrantFacts, Group, PrincipalKind};
 use model::programme::Programme;
 use model::{Country, Name, Tag, UnixSeconds};
 
@@ -62,6 +62,7 @@ types! {
     field_list = "FieldList",
     flow = "Flow",
     grant = "Grant",
+    incident = "Incident",
     purpose = "Purpose",
     region = "Region",
     service = "Service",
@@ -325,15 +326,34 @@ impl<'a> World<'a> {
         self.employee(tag, employer, location, true, vec![])
     }
 
+    /// Somebody who approved: of them the employer is known, too, and where it sits as the programme has it.
+    fn approver(&mut self, approver: &Approver) -> Result<EntityUid, BuildError> {
+        let location = self.country(approver.country)?;
+        let seat = self.programme.employers.get(&approver.employer).copied().unwrap_or(Country::UNKNOWN);
+        let seat = entity(self.country(seat)?);
+        let employer =
+            self.add(uid(&self.types.employer, approver.employer.as_str()), vec![("seat", seat)], [])?;
+        self.employee(approver.tag, employer, location, true, vec![])
+    }
+
     fn grant(&mut self, grant: &GrantFacts) -> Result<(), BuildError> {
         let mut attributes = vec![
-            ("holder", entity(self.other(grant.holder, grant.approver_country)?)),
-            ("approver", entity(self.other(grant.approver, grant.approver_country)?)),
+            ("holder", entity(self.other(grant.holder, grant.approver.country)?)),
+            ("approver", entity(self.approver(&grant.approver)?)),
             ("purpose", entity(uid(&self.types.purpose, grant.purpose.word()))),
             ("dataset", entity(self.dataset(&grant.dataset)?)),
             ("notBefore", time(grant.not_before)),
             ("notAfter", time(grant.not_after)),
         ];
+        if let Some(second) = &grant.second {
+            attributes.push(("second", entity(self.approver(second)?)));
+        }
+        if let Some(tag) = grant.incident {
+            attributes.push((
+                "incident",
+                entity(self.add(uid(&self.types.incident, &tag.to_string()), vec![], [])?),
+            ));
+        }
         if let Some(fields) = &grant.fields {
             attributes.push(("fields", entity(self.list(fields)?)));
         }
@@ -346,8 +366,8 @@ impl<'a> World<'a> {
 
     fn case(&mut self, case: &CaseFacts) -> Result<(), BuildError> {
         let attributes = vec![
-            ("engineer", entity(self.other(case.engineer, case.approver_country)?)),
-            ("approver", entity(self.other(case.approver, case.approver_country)?)),
+            ("engineer", entity(self.other(case.engineer, case.approver.country)?)),
+            ("approver", entity(self.approver(&case.approver)?)),
             ("kind", entity(uid(&self.types.case_kind, case.kind.word()))),
             ("subject", entity(self.subject(case.subject)?)),
             ("fields", entity(self.list(&case.fields)?)),

@@ -7,10 +7,11 @@ pub mod dice;
 pub mod disk;
 pub mod faulty;
 pub mod index;
+pub mod mmdb;
 pub mod postgres;
 
 pub use dice::Dice;
 pub use disk::{Crash, MemoryDisk};
 pub use faulty::{Fault, FaultyDisk, Plan, Space, Step, Then};
 pub use index::MemoryIndex;
-pub use postgres::Postgres;
+pub use postgres::{Postgres, Tls};

@@ -1,9 +1,10 @@
-//! A real PostgreSQL server of a test's own, in a folder that goes away with it. No TCP: its socket is in the
-//! folder.
+//! A real PostgreSQL server of a test's own, in a folder that goes away with it. Its socket is in the folder; it
+//! listens on TCP only over TLS, when it is asked to.
 
 use std::fs::File;
-use std::io::{Error, Result};
-use std::os::unix::fs::{DirBuilderExt, chown};
+use std::io::{Error, Result, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,7 +15,22 @@ use tempfile::TempDir;
 
 /// Name of the database, and of the user who owns it.
 const NAME: &str = "clover";
-const PORT: &str = "5432";
+const PORT: u16 = 5432;
+/// Who may come over TCP, with a password and only over TLS.
+const HBA: &str = "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n";
+
+/// What a server shows and asks for over TLS, as PEM texts.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// Its certificate.
+    pub certificate: String,
+    /// The certificate's key.
+    pub key: String,
+    /// The authority of those who may come; without it everybody may show their password.
+    pub clients: Option<String>,
+    /// The password of the database's user.
+    pub password: String,
+}
 
 /// A running server with one empty database. It flushes what it confirms.
 ///
@@ -25,6 +41,7 @@ pub struct Postgres {
     /// User and group of the server when the test runs as root, as which it does not run.
     owner: Option<(u32, u32)>,
     server: Option<Child>,
+    port: u16,
 }
 
 impl Postgres {
@@ -41,10 +58,23 @@ impl Postgres {
     /// # Errors
     /// As there.
     pub fn start_with(settings: &[&str]) -> Result<Self> {
+        Self::make(settings, None)
+    }
+
+    /// Like [`Postgres::start`]; it listens on a port of the loopback address, too, over TLS.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_tls(tls: &Tls) -> Result<Self> {
+        Self::make(&[], Some(tls))
+    }
+
+    fn make(settings: &[&str], tls: Option<&Tls>) -> Result<Self> {
         let programs = programs()?;
         let folder = tempfile::Builder::new().prefix("clover-pg-").tempdir_in("/tmp")?;
         let owner = owner(folder.path())?;
-        let mut server = Self { folder, programs, owner, server: None };
+        let port = if tls.is_some() { free_port()? } else { PORT };
+        let mut server = Self { folder, programs, owner, server: None, port };
         let data = server.data();
         // A superuser of the cluster, whom everybody who reaches the socket may be.
         let made = server
@@ -55,22 +85,56 @@ impl Postgres {
         if !made.status.success() {
             return Err(Error::other(format!("initdb: {}", String::from_utf8_lossy(&made.stderr))));
         }
-        let text: String = settings.iter().map(|s| format!("{s}\n")).collect();
+        let mut text: String = settings.iter().map(|s| format!("{s}\n")).collect();
+        let mut listen = "";
+        if let Some(tls) = tls {
+            text.push_str(&server.secure(tls)?);
+            listen = "127.0.0.1";
+        }
         let own = format!(
-            "listen_addresses = ''\nport = {PORT}\nunix_socket_directories = '{}'\nshared_buffers = 16MB\n\
+            "listen_addresses = '{listen}'\nport = {port}\nunix_socket_directories = '{}'\nshared_buffers = 16MB\n\
              max_connections = 20\nfsync = on\nrecovery_init_sync_method = syncfs\n\
              dynamic_shared_memory_type = mmap\nautovacuum = off\n{text}",
             server.folder.path().display()
         );
         std::fs::write(data.join("postgresql.auto.conf"), own)?;
         server.run()?;
-        let create = ["-h", &server.host(), "-p", PORT, "-U", NAME, NAME];
+        let create = ["-h", &server.host(), "-p", &port.to_string(), "-U", NAME, NAME];
         let created = Command::new(server.programs.join("createdb")).args(create).output()?;
-        if created.status.success() {
-            Ok(server)
-        } else {
-            Err(Error::other(format!("createdb: {}", String::from_utf8_lossy(&created.stderr))))
+        if !created.status.success() {
+            return Err(Error::other(format!("createdb: {}", String::from_utf8_lossy(&created.stderr))));
         }
+        if let Some(tls) = tls {
+            server.sql(&format!("alter user {NAME} password '{}'", tls.password))?;
+        }
+        Ok(server)
+    }
+
+    /// Writes certificates and rules, and returns the settings that they need.
+    fn secure(&self, tls: &Tls) -> Result<String> {
+        std::fs::write(self.data().join("pg_hba.conf"), HBA)?;
+        let clients = tls.clients.as_deref().map(|c| ("clients.pem", c));
+        let files = [("server.pem", tls.certificate.as_str()), ("server.key", tls.key.as_str())];
+        for (name, text) in files.into_iter().chain(clients) {
+            let path = self.data().join(name);
+            let mut file = File::options().create_new(true).write(true).mode(0o600).open(&path)?;
+            file.write_all(text.as_bytes())?;
+            if let Some((user, group)) = self.owner {
+                chown(path, Some(user), Some(group))?;
+            }
+        }
+        if tls.clients.is_some() {
+            let rules = HBA.replace("scram-sha-256", "scram-sha-256 clientcert=verify-ca");
+            std::fs::write(self.data().join("pg_hba.conf"), rules)?;
+        }
+        let clients = if tls.clients.is_some() { "ssl_ca_file = 'clients.pem'\n" } else { "" };
+        Ok(format!("ssl = on\nssl_cert_file = 'server.pem'\nssl_key_file = 'server.key'\n{clients}"))
+    }
+
+    /// How a client reaches it over TLS, by a name that must be in its certificate.
+    #[must_use]
+    pub fn address_tls(&self, name: &str) -> String {
+        format!("host={name} hostaddr=127.0.0.1 port={} user={NAME} dbname={NAME}", self.port)
     }
 
     /// How a client reaches it.
@@ -82,13 +146,13 @@ impl Postgres {
     /// How a client reaches it through a socket of the same name in another folder.
     #[must_use]
     pub fn address_by(&self, folder: &Path) -> String {
-        format!("host={} port={PORT} user={NAME} dbname={NAME}", folder.display())
+        format!("host={} port={} user={NAME} dbname={NAME}", folder.display(), self.port)
     }
 
     /// Path of its socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
-        self.folder.path().join(format!(".s.PGSQL.{PORT}"))
+        self.folder.path().join(format!(".s.PGSQL.{}", self.port))
     }
 
     /// Runs statements and returns what they answer, a line for each row.
@@ -96,9 +160,18 @@ impl Postgres {
     /// # Errors
     /// What the server says.
     pub fn sql(&self, statements: &str) -> Result<Vec<String>> {
+        self.sql_in(NAME, statements)
+    }
+
+    /// Like [`Postgres::sql`], in another database of the cluster.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn sql_in(&self, database: &str, statements: &str) -> Result<Vec<String>> {
         let told = Command::new(self.programs.join("psql"))
-            .args(["-h", &self.host(), "-p", PORT, "-U", NAME, "-XqAt", "-v", "ON_ERROR_STOP=1"])
-            .args(["-c", statements, NAME])
+            .args(["-h", &self.host(), "-p", &self.port.to_string(), "-U", NAME, "-XqAt"])
+            .args(["-v", "ON_ERROR_STOP=1"])
+            .args(["-c", statements, database])
             .output()?;
         if told.status.success() {
             Ok(String::from_utf8_lossy(&told.stdout).lines().map(str::to_owned).collect())
@@ -159,7 +232,7 @@ impl Postgres {
                 .stderr(out)
                 .spawn()?;
             while Instant::now() < deadline && server.try_wait()?.is_none() {
-                let ask = ["-q", "-h", &self.host(), "-p", PORT, "-U", NAME];
+                let ask = ["-q", "-h", &self.host(), "-p", &self.port.to_string(), "-U", NAME];
                 if Command::new(self.programs.join("pg_isready")).args(ask).status()?.success() {
                     self.server = Some(server);
                     return Ok(());
@@ -184,6 +257,10 @@ impl Drop for Postgres {
         }
         let _ = server.wait();
     }
+}
+
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
 /// The folder of Debian's newest server, or of whatever `PATH` finds.

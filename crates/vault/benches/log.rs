@@ -7,14 +7,16 @@
 //!   does to a disk, without tree, signature and threads;
 //! - `plain`: the whole log with entries of 256 bytes, no detail, nobody named. One thread makes groups, with AHEAD groups in flight,
 //!   and waits for all receipts of the oldest before it makes another;
-//! - `sealed`: the same with a detail for one person, one tag and facts of 64 bytes, all made before the time begins;
+//! - `sealed`: the same with a detail for one person, one tag and facts of 64 bytes, made before the time begins. There are 262,144 of
+//!   them, and each is copied as often as its turn comes;
 //! - `full`: the same, made in the loop: on few cores the making is most of the work;
 //! - `callers`: GROUP tasks of a runtime on one thread, as in a server: each makes an entry of `full`, works for AHEAD microseconds, and
 //!   waits for its receipt;
 //! - `unrecorded`: the same without a log, for comparison;
 //! - `make`: only makes the entries of `full`.
 //!
-//! The log begins with spare segments, as one that has carried such load before.
+//! The log begins with spare segments, as one that has carried such load before. `recs_s` is the rate while entries were submitted; `whole_s`
+//! is the rate until all of them were published and flushed, which is what lasts. `cpu_us` is processor time for one entry, all of it.
 
 #![expect(
     clippy::unwrap_used,
@@ -42,8 +44,8 @@ use vault::{Disk, Log, Records};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Most entries that `sealed` makes in advance.
-const READY: usize = 1 << 20;
+/// Entries that `sealed` makes in advance.
+const READY: usize = 1 << 18;
 
 /// Spare segments at the beginning.
 const SPARES: u64 = 32;
@@ -177,27 +179,34 @@ struct Run {
     time: Duration,
 }
 
-/// Groups from one thread. Returns the latencies of groups, from the first entry to the last receipt.
-fn groups(log: &Log, mut make: impl FnMut() -> Option<Submission>, run: &Run) -> Vec<Duration> {
+/// Groups from one thread. Returns the latencies of groups, from the first entry to the last receipt, and how many entries were
+/// refused because the border was closed.
+fn groups(log: &Log, mut make: impl FnMut() -> Submission, run: &Run) -> (Vec<Duration>, u64) {
     let (begin, mut latencies, mut flying) = (Instant::now(), Vec::new(), VecDeque::new());
+    let mut refused = 0;
     loop {
         let more = begin.elapsed() < run.time;
-        let entries: Vec<_> = (0..run.group).map_while(|_| if more { make() } else { None }).collect();
-        let more = !entries.is_empty();
         if more {
+            let entries: Vec<_> = (0..run.group).map(|_| make()).collect();
             let at = Instant::now();
-            let waiting: Vec<_> = entries.into_iter().map(|e| log.submit(e).unwrap()).collect();
+            let waiting: Vec<_> = entries.into_iter().filter_map(|e| log.submit(e).ok()).collect();
+            refused += (run.group - waiting.len()) as u64;
+            if waiting.is_empty() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
             flying.push_back((at, waiting));
         }
         if flying.len() >= run.ahead || !more {
             let Some((at, waiting)) = flying.pop_front() else { break };
-            for receipt in waiting.into_iter().rev() {
-                let _ = receipt.blocking_recv().unwrap().unwrap();
+            if waiting.is_empty() {
+                continue;
             }
+            refused +=
+                waiting.into_iter().rev().filter_map(|r| r.blocking_recv().unwrap().err()).count() as u64;
             latencies.push(at.elapsed());
         }
     }
-    latencies
+    (latencies, refused)
 }
 
 /// Frames of opaque entries, by this thread alone. Returns the latencies of frames.
@@ -268,27 +277,46 @@ fn whole(kind: &str, disk: &Arc<Counting>, records: Arc<Records>, run: &Run) -> 
     let hooks = Hooks { reopening: None, index: records, fatal: Box::new(|_| std::process::abort()) };
     let log = Arc::new(Log::open(Arc::clone(disk) as _, identity(), Options::default(), hooks).unwrap());
     let mut maker = Maker::new(kind != "plain");
-    let ready = if kind == "sealed" { READY * run.group.min(256) / 256 } else { 0 };
-    let mut ready: Vec<_> = (0..ready).map(|_| maker.submission()).collect();
+    let ready: Vec<_> = (0..if kind == "sealed" { READY } else { 0 }).map(|_| maker.submission()).collect();
+    let mut ready = ready.iter().cycle();
     disk.forget();
-    let begin = Instant::now();
-    let latencies = match kind {
-        "callers" => callers(Some(&log), maker, run),
-        "sealed" => groups(&log, || ready.pop(), run),
-        _ => groups(&log, || Some(maker.submission()), run),
+    let (begin, cpu) = (Instant::now(), cpu());
+    let (latencies, refused) = match kind {
+        "callers" => (callers(Some(&log), maker, run), 0),
+        "sealed" => groups(&log, || ready.next().unwrap().clone(), run),
+        _ => groups(&log, || maker.submission(), run),
     };
     let (elapsed, entries, published) = (begin.elapsed(), log.size(), log.published());
     log.close();
     let closing = begin.elapsed() - elapsed;
-    Ran { latencies, entries, elapsed, unpublished: entries - published, closing }
+    Ran {
+        latencies,
+        entries,
+        elapsed,
+        unpublished: entries - published,
+        closing,
+        refused,
+        cpu: self::cpu() - cpu,
+    }
 }
 
+/// Processor time of this process so far.
+fn cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields = stat.rsplit(')').next().unwrap().split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).map(|t| t.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+#[derive(Default)]
 struct Ran {
     latencies: Vec<Duration>,
     entries: u64,
     elapsed: Duration,
     unpublished: u64,
     closing: Duration,
+    refused: u64,
+    cpu: Duration,
 }
 
 fn identity() -> Identity {
@@ -327,13 +355,13 @@ fn main() {
         let begin = Instant::now();
         let latencies = callers(None, Maker::new(true), &run);
         let (elapsed, entries) = (begin.elapsed(), latencies.len() as u64);
-        Ran { latencies, entries, elapsed, unpublished: 0, closing: Duration::ZERO }
+        Ran { latencies, entries, elapsed, ..Ran::default() }
     } else if kind == "frames" {
         disk.forget();
         let begin = Instant::now();
         let (latencies, entries) = frames(&disk, &run);
         let elapsed = begin.elapsed().min(latencies.iter().sum());
-        Ran { latencies, entries, elapsed, unpublished: 0, closing: Duration::ZERO }
+        Ran { latencies, entries, elapsed, ..Ran::default() }
     } else {
         let records = Arc::new(Records::open(&folder.join("records")).unwrap());
         whole(&kind, &disk, records, &run)
@@ -343,7 +371,8 @@ fn main() {
 
 fn report(kind: &str, run: &Run, disk: &Counting, mut ran: Ran) {
     let (commits, nanos) = (disk.commits.load(Ordering::Relaxed).max(1), disk.nanos.load(Ordering::Relaxed));
-    let (group, ahead, elapsed) = (run.group, run.ahead, ran.elapsed.as_secs_f64());
+    let (group, ahead, seconds, elapsed) =
+        (run.group, run.ahead, run.time.as_secs(), ran.elapsed.as_secs_f64());
     ran.latencies.sort_unstable();
     let at = |q: usize| {
         ran.latencies.get(ran.latencies.len().saturating_sub(1) * q / 1000).map_or(0, Duration::as_micros)
@@ -352,11 +381,13 @@ fn report(kind: &str, run: &Run, disk: &Counting, mut ran: Ran) {
     let rate = ran.entries as f64 / elapsed;
     let mean = ran.entries as f64 / commits as f64;
     let each = nanos as f64 / commits as f64 / 1e3;
-    let (unpublished, closing) = (ran.unpublished, ran.closing.as_secs_f64());
+    let (unpublished, closing, refused) = (ran.unpublished, ran.closing.as_secs_f64(), ran.refused);
+    let whole = ran.entries as f64 / (elapsed + closing);
+    let cpu = ran.cpu.as_secs_f64() * 1e6 / ran.entries as f64;
     let line = format!(
-        "{{\"kind\":\"{kind}\",\"group\":{group},\"ahead\":{ahead},\"recs_s\":{rate:.0},\"mean_group\":{mean:.1},\
+        "{{\"kind\":\"{kind}\",\"seconds\":{seconds},\"group\":{group},\"ahead\":{ahead},\"recs_s\":{rate:.0},\"mean_group\":{mean:.1},\
          \"disk_us\":{each:.1},\"p50_us\":{p50},\"p99_us\":{p99},\"p999_us\":{p999},\"max_us\":{max},\
-         \"unpublished\":{unpublished},\"closing_s\":{closing:.2}}}"
+         \"unpublished\":{unpublished},\"closing_s\":{closing:.2},\"whole_s\":{whole:.0},\"refused\":{refused},\"cpu_us\":{cpu:.2}}}"
     );
     println!("{line}");
 }

@@ -5,6 +5,12 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+/// Room that is made for a read before anything was read.
+const READ_AT_ONCE: usize = 1 << 20;
+
+/// Bytes of a long file that are written back at once.
+const WRITE_BACK: usize = 1 << 20;
+
 /// A file system as the log uses it. Paths are below one folder.
 pub trait Disk: Send + Sync {
     /// Creates a file of that many zero bytes, written and flushed, so that later writes change no size.
@@ -67,6 +73,21 @@ pub trait Disk: Send + Sync {
     fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
 }
 
+/// Replaces a file of its own, durably: afterwards it is the old one or the new one, whatever happens, and the new one
+/// once this has returned. Two of these on one file must not run at a time.
+///
+/// # Errors
+/// What the file system says; the old file may be there still.
+pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let part = path.with_extension("part");
+    let mut file = File::create(&part)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&part, path)?;
+    let folder = path.parent().filter(|f| !f.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
 /// A folder of the real file system, locked against a second process.
 #[derive(Debug)]
 pub struct Folder {
@@ -122,9 +143,11 @@ impl Folder {
             }
             other => other?,
         };
-        file.write_all(bytes)?;
         if flush {
+            file.write_all(bytes)?;
             file.sync_data()?;
+        } else {
+            write_back(&mut file, bytes)?;
         }
         std::fs::rename(&part, &full)
     }
@@ -136,6 +159,22 @@ impl Folder {
         }
         Ok(full)
     }
+}
+
+/// Writes bytes and has the system begin to write back what is long, without waiting. What is left for the next flush
+/// of everything holds up every other flush meanwhile, and so the frames of the log.
+fn write_back(file: &mut File, bytes: &[u8]) -> io::Result<()> {
+    let mut offset = 0;
+    for piece in bytes.chunks(WRITE_BACK) {
+        file.write_all(piece)?;
+        if piece.len() == WRITE_BACK {
+            // On Linux this begins to write dirty pages, and drops only clean ones. Refused, nothing is lost but time.
+            let length = std::num::NonZeroU64::new(WRITE_BACK as u64);
+            let _ = rustix::fs::fadvise(&*file, offset, length, rustix::fs::Advice::DontNeed);
+        }
+        offset += piece.len() as u64;
+    }
+    Ok(())
 }
 
 impl Disk for Folder {
@@ -212,7 +251,8 @@ impl Disk for Folder {
             other => other?,
         };
         file.seek(io::SeekFrom::Start(offset))?;
-        let mut bytes = Vec::new();
+        // With room for all of it there is one call; a length that a damaged file asks for takes no memory.
+        let mut bytes = Vec::with_capacity(length.min(READ_AT_ONCE));
         file.take(length as u64).read_to_end(&mut bytes)?;
         Ok(Some(bytes))
     }

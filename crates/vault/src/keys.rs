@@ -5,7 +5,7 @@
 //! so destroying the wrapped form turns everything under it into noise.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
@@ -15,6 +15,8 @@ use data_encoding::{BASE64, HEXLOWER};
 use ledger::SecretKey;
 use ledger::detail::subject_tag;
 use model::{ActorId, Explain, Name, SubjectId, Tag, UnixSeconds};
+
+use crate::control::store::ControlKeys;
 
 /// Why keys cannot be used. It names files, never keys.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +66,8 @@ pub fn random(bytes: &mut [u8]) -> Result<(), KeyError> {
 pub struct TagKey {
     key: SecretKey,
     log_set: Arc<str>,
+    /// The tag of the day that was asked for first: mostly it is today, and asked for again.
+    kept: Arc<OnceLock<(u32, Tag)>>,
 }
 
 impl std::fmt::Debug for TagKey {
@@ -76,7 +80,12 @@ impl TagKey {
     /// The person's tag in entries of the day of this time.
     #[must_use]
     pub fn at(&self, time: UnixSeconds) -> Tag {
-        subject_tag(&self.key, &self.log_set, time.day())
+        let day = time.day();
+        let make = || subject_tag(&self.key, &self.log_set, day);
+        match self.kept.get_or_init(|| (day, make())) {
+            (kept, tag) if *kept == day => *tag,
+            _ => make(),
+        }
     }
 
     /// The key itself, for the person's own hands.
@@ -121,7 +130,7 @@ impl KeyService {
     pub fn create(folder: &Path) -> Result<(), KeyError> {
         let mut key = [0; 32];
         random(&mut key)?;
-        write_secret(&folder.join("region.key"), &format!("{}\n", HEXLOWER.encode(&key)))
+        write_secret(&folder.join("region.key"), format!("{}\n", HEXLOWER.encode(&key)))
     }
 
     /// Opens the keys of a region. `log_set` names the programme whose logs the tags belong to.
@@ -163,10 +172,30 @@ impl KeyService {
         Tag::new(short(context.sign().as_ref()))
     }
 
+    /// By what a grant's budget knows a person: the same for as long as the region's key lives, in no entry.
+    #[must_use]
+    pub fn counted_tag(&self, subject: &SubjectId) -> Tag {
+        let mut context = hmac::Context::with_key(&self.actor);
+        context.update(b"budget\0");
+        context.update(subject.as_str().as_bytes());
+        Tag::new(short(context.sign().as_ref()))
+    }
+
     /// The root of pseudonym keys.
     #[must_use]
     pub fn pseudonym_root(&self) -> SecretKey {
         derive(&self.region, b"pseudonyms")
+    }
+
+    /// The keys of the control store's rows.
+    #[must_use]
+    pub fn control(&self) -> ControlKeys {
+        ControlKeys::new(derive(&self.region, b"control rows"), &derive(&self.region, b"control names"))
+    }
+
+    /// The key that seals local accounts.
+    pub(crate) fn accounts(&self) -> SecretKey {
+        derive(&self.region, b"local accounts")
     }
 
     /// A new key for a person, and its wrapped form bound to their handle.
@@ -192,7 +221,8 @@ impl KeyService {
     /// What is derived from a person's key.
     #[must_use]
     pub fn person(&self, key: &SecretKey) -> PersonKeys {
-        let tags = TagKey { key: derive(key, b"subject tags"), log_set: Arc::clone(&self.log_set) };
+        let (tag_key, log_set) = (derive(key, b"subject tags"), Arc::clone(&self.log_set));
+        let tags = TagKey { key: tag_key, log_set, kept: Arc::default() };
         PersonKeys { tags, detail: derive(key, b"details"), records: derive(key, b"records") }
     }
 
@@ -247,7 +277,7 @@ impl KeyService {
             std::fs::create_dir_all(parent)
                 .map_err(|source| KeyError::File { path: parent.to_owned(), source })?;
         }
-        write_secret(path, &text)?;
+        write_secret(path, text)?;
         Ok(SecretKey::new(key))
     }
 
@@ -319,14 +349,14 @@ pub fn read_seed(path: &Path) -> Result<[u8; 32], KeyError> {
 ///
 /// # Errors
 /// What the file system says.
-pub fn write_secret(path: &Path, text: &str) -> Result<(), KeyError> {
+pub fn write_secret(path: &Path, secret: impl AsRef<[u8]>) -> Result<(), KeyError> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let file = |source| KeyError::File { path: path.to_owned(), source };
     let part = path.with_extension("part");
     let mut options = std::fs::OpenOptions::new();
     let mut f = options.write(true).create(true).truncate(true).mode(0o600).open(&part).map_err(file)?;
-    f.write_all(text.as_bytes()).and_then(|()| f.sync_all()).map_err(file)?;
+    f.write_all(secret.as_ref()).and_then(|()| f.sync_all()).map_err(file)?;
     // Unlike a rename, a link never replaces what is there.
     let linked = std::fs::hard_link(&part, path);
     let removed = std::fs::remove_file(&part);
@@ -361,6 +391,19 @@ mod tests {
         KeyService::create(dir.path()).unwrap();
         KeyService::open(dir.path(), "set").unwrap();
         assert!(!dir.path().join("region.part").exists());
+    }
+
+    #[test]
+    fn a_tag_is_that_of_its_day_whatever_was_asked_before() {
+        let dir = tempfile::tempdir().unwrap();
+        KeyService::create(dir.path()).unwrap();
+        let keys = KeyService::open(dir.path(), "set").unwrap();
+        let (key, _) = keys.new_person(&[1; 16]).unwrap();
+        let tags = keys.person(&key).tags;
+        for day in [7, 7, 8, 6, 7] {
+            let tag = tags.clone().at(UnixSeconds::midnight(day));
+            assert_eq!(tag, subject_tag(tags.secret(), "set", day));
+        }
     }
 
     #[test]

@@ -9,9 +9,10 @@
 
 mod committer;
 mod files;
+mod groups;
 mod journal;
 mod packs;
-mod postgres;
+pub(crate) mod postgres;
 mod public;
 mod publisher;
 mod read;
@@ -35,7 +36,7 @@ use tokio::sync::oneshot;
 use crate::disk::Disk;
 
 pub use journal::{Journal, Opened, Past};
-pub use postgres::{Postgres, PostgresError, Timeouts};
+pub use postgres::{Database, Postgres, PostgresError, Timeouts};
 pub use read::Published;
 pub use rebuild::{Rebuilt, rebuild};
 pub use segments::Segments;
@@ -209,7 +210,7 @@ impl Explain for LogError {
     fn fix(&self) -> &'static str {
         match self {
             Self::Database(_) => {
-                "see that the ledger's database answers, on this machine, and flushes what it confirms"
+                "see that [ledger.postgres] names the database of this log, that it answers, and that it flushes what it confirms"
             }
             _ => {
                 "restore the ledger folder from a copy that is not older than the last checkpoint; `clover init` makes a new one"
@@ -364,6 +365,8 @@ impl Log {
         rebuild::refuse_unfinished(disk.as_ref())?;
         let verifier = identity.verifier();
         let mut recovered = recover::recover(disk.as_ref(), journal, &verifier)?;
+        let (flushed, size) = (recovered.publisher.size(), recovered.tree.size());
+        groups::remove_unmarked(disk.as_ref(), options.pack_tiles, flushed, size)?;
         let shared = Arc::new(Shared::new(&recovered, options));
         let Opened { storage, past, .. } = recovered.journal;
         let storage = journal::Appending(storage);

@@ -14,8 +14,10 @@ use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistM
 use ledger::{Receipt, SecretKey};
 use model::{Country, Digest, Explain, SubjectId, Tag, UnixSeconds};
 
+use crate::disk::Folder;
 use crate::keys::{self, KeyError, KeyService, PersonKeys, TagKey};
 use crate::log::TagIndex;
+use crate::tags::Tags;
 
 const ROW_VERSION: u8 = 1;
 /// Bytes of records that are handed to the store at once.
@@ -28,6 +30,9 @@ pub enum RecordError {
     /// The store refuses.
     #[error("the record store refuses")]
     Store(#[from] fjall::Error),
+    /// The tag index cannot be read or written.
+    #[error("the tag index cannot be used")]
+    Tags(#[source] std::io::Error),
     /// The keys refuse.
     #[error("the keys of a record refuse")]
     Keys(#[from] KeyError),
@@ -49,6 +54,9 @@ impl Explain for RecordError {
     fn fix(&self) -> &'static str {
         match self {
             Self::Duplicate => "leave the file out: the person is here already",
+            Self::Tags(_) => {
+                "check that the vault's disk has space; `clover ledger rebuild` derives the tag index again"
+            }
             _ => "check that no other process has the vault open and that its disk has space",
         }
     }
@@ -103,7 +111,7 @@ pub struct Records {
     subjects: Keyspace,
     records: Keyspace,
     pending: Keyspace,
-    tags: Keyspace,
+    tags: Tags,
     arriving: Arriving,
     people: AtomicUsize,
 }
@@ -146,7 +154,9 @@ impl Records {
             db.keyspace(name, || KeyspaceCreateOptions::default().data_block_compression_policy(plain()))
         };
         let (subjects, records) = (keyspace("subjects")?, keyspace("records")?);
-        let (pending, tags) = (keyspace("pending")?, keyspace("tags")?);
+        let pending = keyspace("pending")?;
+        let tags = Folder::open(&folder.join("tags")).and_then(|disk| Tags::open(Arc::new(disk)));
+        let tags = tags.map_err(RecordError::Tags)?;
         let people = AtomicUsize::new(subjects.len()?);
         let store = Self { db, subjects, records, pending, tags, people, arriving: Arriving::default() };
         store.sweep()?;
@@ -285,39 +295,27 @@ impl Records {
     /// The entries that name one of these tags, which come newest day first: newest first, at most `max`.
     ///
     /// # Errors
-    /// When the store refuses.
+    /// When the tag index cannot be read.
     pub fn entries_of(
         &self,
         tags: impl IntoIterator<Item = Tag>,
         max: usize,
     ) -> Result<Vec<u64>, RecordError> {
-        let mut all = Vec::new();
-        for tag in tags {
-            for row in self.tags.prefix(tag.bytes()).rev().take(max - all.len()) {
-                let key = row.key()?;
-                let index = key.get(16..).and_then(|b| b.try_into().ok()).map(u64::from_be_bytes);
-                all.push(index.ok_or(RecordError::Form)?);
-            }
-        }
-        Ok(all)
+        self.tags.entries_of(tags, max).map_err(RecordError::Tags)
     }
 }
 
 impl TagIndex for Records {
     fn clear(&self) -> Result<(), String> {
-        self.tags.clear().map_err(|e| e.to_string())
+        self.tags.clear()
     }
 
     fn add(&self, pairs: &[(Tag, u64)]) -> Result<(), String> {
-        let mut batch = self.db.batch();
-        for (tag, index) in pairs {
-            batch.insert(&self.tags, [&tag.bytes()[..], &index.to_be_bytes()].concat(), []);
-        }
-        batch.commit().map_err(|e| e.to_string())
+        self.tags.add(pairs)
     }
 
     fn flush(&self) -> Result<(), String> {
-        self.db.persist(PersistMode::SyncAll).map_err(|e| e.to_string())
+        self.tags.flush()
     }
 }
 

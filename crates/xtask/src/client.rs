@@ -70,6 +70,12 @@ impl Client {
         Ok(Self { gateway, from, tls })
     }
 
+    /// The same caller at another listener of the enclave.
+    #[must_use]
+    pub fn to(&self, listener: SocketAddr) -> Self {
+        Self { gateway: listener, ..self.clone() }
+    }
+
     /// The same caller, who offers other protocols (`h2`, `http/1.1`) or none.
     #[must_use]
     pub fn speaking(&self, protocols: &[&str]) -> Self {
@@ -110,7 +116,7 @@ impl Client {
             tokio::spawn(connection);
             sender.send_request(request).await?.into_parts()
         } else {
-            request.headers_mut().insert(HOST, HeaderValue::from_static("localhost"));
+            request.headers_mut().entry(HOST).or_insert(HeaderValue::from_static("localhost"));
             let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await?;
             tokio::spawn(connection);
             sender.send_request(request).await?.into_parts()
@@ -150,6 +156,7 @@ impl Client {
         headers: &[(&str, &str)],
         body: &serde_json::Value,
     ) -> Result<Answer> {
-        self.send(Method::POST, path, headers, body.to_string()).await
+        let headers = [&[("content-type", "application/json")], headers].concat();
+        self.send(Method::POST, path, &headers, body.to_string()).await
     }
 }

@@ -80,6 +80,7 @@ async fn tell(demo: &Demo, folder: &Path) -> Result<bool> {
     let show = show::Show::new();
     let mut world = World::create(folder, demo.people, 7, |step| show.step(step)).await?;
     show.chapter("Crossings: who asks for what from where");
+    story::approvals(&world).await?;
     let mut crossings = story::play(&world, |c| show.crossing(c)).await?;
     world.published()?;
     world.stop()?;

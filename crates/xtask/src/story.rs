@@ -5,7 +5,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
-use crate::world::{World, at, clover};
+use crate::world::{World, at};
 
 /// One crossing of the story.
 #[derive(Debug, serde::Serialize)]
@@ -95,32 +95,66 @@ impl Cast {
     }
 }
 
-/// Issues the grant and the cases of the story: `G-1` to ana and `C-1` to mei, both about the first person, and
-/// `C-2`, which is too old.
+/// Has somebody ask for access, and others approve it, each from where they sit.
 ///
 /// # Errors
-/// When one cannot be issued.
-pub fn approvals(world: &World) -> Result<()> {
-    let subject = world.subject(0)?;
-    let approver = ["--approver", "aoife", "--approver-country", "IE"];
-    let grant =
-        ["grant", "issue", "--id", "G-1", "--holder", "ana", "--purpose", "support", "--dataset", "export"];
-    clover(&world.layout, &[&grant[..], &approver, &["--subject", subject, "--hours", "2"]].concat())?;
-    let case = ["case", "issue", "--engineer", "mei", "--kind", "videoNotShown", "--fields", "video-status"];
-    clover(&world.layout, &[&case[..], &approver, &["--id", "C-1", "--subject", subject]].concat())?;
-    let now = clover::now();
-    let earlier = model::UnixSeconds(now.0.saturating_sub(2 * 3600 + 1)).rfc3339();
-    let late = ["--id", "C-2", "--subject", subject, "--approved-at", &earlier];
-    clover(&world.layout, &[&case[..], &approver, &late].concat())?;
+/// When it is not asked for, or an approval is refused.
+pub async fn granted(asker: &Client, wanted: &Value, approvers: &[&Client]) -> Result<()> {
+    let asked = asker.post("/access/requests", &[], wanted).await?;
+    anyhow::ensure!(asked.status == StatusCode::CREATED, "not asked for: {}", asked.text());
+    let id = asked.json().get("id").and_then(Value::as_str).context("a request without a name")?.to_owned();
+    for approver in approvers {
+        let approved = approver.post(&format!("/access/requests/{id}/approve"), &[], &json!({})).await?;
+        anyhow::ensure!(approved.status == StatusCode::OK, "not approved: {}", approved.text());
+    }
     Ok(())
 }
 
-/// Plays the story. `tell` is given each crossing as it happens.
+/// A request for a grant on somebody's whole export for two hours.
+#[must_use]
+pub fn grant_wanted(id: &str, subject: &str) -> Value {
+    json!({
+        "id": id, "ground": "grant", "purpose": "support", "case": "T-4711", "dataset": "export", "subject": subject,
+        "seconds": 7200, "amount": { "rows": 10_000, "bytes": 10_000_000, "subjects": 1 },
+    })
+}
+
+/// A request for a support case about somebody's video.
+#[must_use]
+pub fn case_wanted(id: &str, subject: &str, seconds: u64) -> Value {
+    json!({
+        "id": id, "ground": "case", "kind": "videoNotShown", "purpose": "support", "case": "T-4712", "dataset": "video",
+        "fields": "video-status", "subject": subject, "seconds": seconds,
+        "amount": { "rows": 200, "bytes": 1_000_000, "subjects": 1 },
+    })
+}
+
+/// Has the grant and the cases of the story asked for and approved: `G-1` of ana and `C-1` of mei, both about the first
+/// person, and `C-2`, which is over when this returns.
+///
+/// # Errors
+/// When one is not approved.
+pub async fn approvals(world: &World) -> Result<()> {
+    let subject = world.subject(0)?;
+    let aoife = world.colleague("aoife", "IE", at::DUBLIN)?;
+    let ana = world.colleague("ana", "IE", at::DUBLIN)?;
+    let mei = world.colleague("mei", "SG", at::SINGAPORE)?;
+    granted(&ana, &grant_wanted("G-1", subject), &[&aoife]).await?;
+    granted(&mei, &case_wanted("C-1", subject, 7200), &[&aoife]).await?;
+    granted(&mei, &case_wanted("C-2", subject, 1), &[&aoife]).await?;
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while mei.get("/access/requests/C-2", &[]).await?.json().get("state") != Some(&json!("over")) {
+        anyhow::ensure!(std::time::Instant::now() < until, "a case of one second is not over after thirty");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    Ok(())
+}
+
+/// Plays the story, once its [`approvals`] are there. `tell` is given each crossing as it happens.
 ///
 /// # Errors
 /// When something other than a crossing fails: a process, a file, a connection.
 pub async fn play(world: &World, mut tell: impl FnMut(&Crossing)) -> Result<Vec<Crossing>> {
-    approvals(world)?;
     let cast = Cast::gather(world)?;
     let mut all = Vec::new();
     for crossing in [
@@ -198,7 +232,7 @@ async fn staff(world: &World, cast: &Cast) -> Result<Vec<Crossing>> {
             refused("policy"),
         ),
         judge(
-            "the same engineer, two hours and a second after approval",
+            "the same engineer, after the case's time",
             "refused",
             &five,
             StatusCode::FORBIDDEN,

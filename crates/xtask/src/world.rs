@@ -47,6 +47,8 @@ pub struct World {
     pub logs: SocketAddr,
     /// The local mirror.
     pub mirror: SocketAddr,
+    /// The console, for people with a session.
+    pub console: SocketAddr,
     /// The video service, for those who try to reach it directly.
     pub video: SocketAddr,
     /// What reached the safety desk.
@@ -133,10 +135,24 @@ impl World {
     ///
     /// # Errors
     /// When a step fails.
-    pub fn prepare(folder: &Path, people: u64, seed: u64, mut step: impl FnMut(&str)) -> Result<()> {
+    pub fn prepare(folder: &Path, people: u64, seed: u64, step: impl FnMut(&str)) -> Result<()> {
+        Self::prepare_with(folder, people, seed, &[], step)
+    }
+
+    /// The same, with arguments of `clover init`.
+    ///
+    /// # Errors
+    /// When a step fails.
+    pub fn prepare_with(
+        folder: &Path,
+        people: u64,
+        seed: u64,
+        init: &[&str],
+        mut step: impl FnMut(&str),
+    ) -> Result<()> {
         let layout = Layout::new(folder);
         step("creating the programme: region, site, keys, rulebook signed by operator and auditor");
-        clover(&layout, &["init"])?;
+        clover(&layout, &[&["init"], init].concat())?;
         step("writing a sample of people from the region's countries");
         let sample = folder.join("sample");
         let (count, number) = (people.to_string(), seed.to_string());
@@ -158,12 +174,13 @@ impl World {
         let video = services::video_service(Arc::clone(&people)).await?;
         let (desk, arrived) = services::safety_desk(&layout, layout.tls().join("desk")).await?;
         let (gateway, control) = (free_port()?, free_port()?);
-        let (logs, mirror) = (free_port()?, free_port()?);
+        let (logs, mirror, console) = (free_port()?, free_port()?, free_port()?);
         let config = std::fs::read_to_string(layout.config())?
             .replace("127.0.0.1:8443", &gateway.to_string())
             .replace("127.0.0.1:8444", &control.to_string())
             .replace("127.0.0.1:8445", &logs.to_string())
             .replace("127.0.0.1:8446", &mirror.to_string())
+            .replace("127.0.0.1:8447", &console.to_string())
             .replace("127.0.0.1:7001", &video.to_string())
             .replace("127.0.0.1:7002", &desk.to_string());
         std::fs::write(layout.config(), config)?;
@@ -178,6 +195,7 @@ impl World {
             control,
             logs,
             mirror,
+            console,
             video,
             arrived,
             people,
@@ -305,6 +323,14 @@ impl World {
         Client::new(self.gateway, from, &self.layout.tls().join("ca.pem"), Some(&stem))
     }
 
+    /// An employee at the console, with a credential as at the gateway.
+    ///
+    /// # Errors
+    /// As [`World::caller`].
+    pub fn colleague(&self, id: &str, country: &str, from: IpAddr) -> Result<Client> {
+        Ok(self.caller("employee", id, Some(country), from)?.to(self.console))
+    }
+
     /// A caller without a credential.
     ///
     /// # Errors
@@ -402,18 +428,22 @@ impl World {
 
 /// Puts everybody of the story on record.
 fn staff(layout: &Layout) -> Result<()> {
-    let actors = [
-        ("ana", "employee", "acme-eu"),
-        ("aoife", "employee", "acme-eu"),
-        ("mei", "employee", "acme-apac"),
-        ("li", "employee", "acme-cn"),
-        ("us-partner", "service", "acme-us"),
-        ("us-safety-desk", "service", "acme-us"),
-        ("trust-and-safety", "service", "acme-eu"),
+    let actors: [(&str, &str, &str, &[&str]); 9] = [
+        ("ana", "employee", "acme-eu", &[]),
+        // She approves cases and grants, and like everybody none of her own.
+        ("aoife", "employee", "acme-eu", &["support-leads", "data-stewards"]),
+        ("niamh", "employee", "acme-eu", &["security"]),
+        ("gro", "employee", "acme-us", &["security"]),
+        ("mei", "employee", "acme-apac", &[]),
+        ("li", "employee", "acme-cn", &[]),
+        ("us-partner", "service", "acme-us", &[]),
+        ("us-safety-desk", "service", "acme-us", &[]),
+        ("trust-and-safety", "service", "acme-eu", &[]),
     ];
-    for (id, kind, employer) in actors {
-        let arguments = ["actor", "add", "--id", id, "--kind", kind, "--employer", employer, "--qualified"];
-        clover(layout, &arguments)?;
+    for (id, kind, employer, teams) in actors {
+        let who = ["actor", "add", "--id", id, "--kind", kind, "--employer", employer, "--qualified"];
+        let teams: Vec<&str> = teams.iter().flat_map(|team| ["--team", team]).collect();
+        clover(layout, &[&who[..], &teams].concat())?;
     }
     Ok(())
 }

@@ -21,7 +21,7 @@ const EDGES: &[(&str, &str)] = &[
     ("console", "model policy inspect transform ledger access crossing vault"),
     ("prove", "model policy"),
     ("migrate", "model inspect transform ledger crossing vault"),
-    ("clover", "model policy inspect transform ledger access crossing vault gateway console prove migrate"),
+    ("clover", "model policy inspect transform ledger access crossing vault gateway console migrate"),
     ("audit", ""),
     ("testkit", "model policy inspect transform ledger access crossing vault gateway console"),
     ("xtask", "model policy inspect transform ledger access crossing vault gateway console clover testkit"),
@@ -108,6 +108,28 @@ fn the_auditor_shares_no_crate_with_the_writer() {
     }
 }
 
+/// Names of the packages that some of ours are linked from.
+fn linked(packages: &[&str]) -> BTreeSet<String> {
+    let chosen = packages.iter().flat_map(|p| ["-p", p]);
+    let args: Vec<&str> =
+        ["tree", "-e", "normal", "--prefix", "none", "-f", "{p}"].into_iter().chain(chosen).collect();
+    tree::cargo(&args).lines().filter_map(|l| l.split(' ').next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_prover_is_run_and_never_linked() {
+    const PROVER: [&str; 2] = ["clover-prove", "cedar-policy-symcc"];
+    let prover = linked(&["clover-prove"]);
+    assert!(PROVER.iter().all(|p| prover.contains(*p)), "the prover proves without its parts: {prover:?}");
+    let shipped = linked(&["clover", "clover-gateway", "clover-console", "clover-audit"]);
+    let wrong: Vec<_> = PROVER.iter().filter(|p| shipped.contains(**p)).collect();
+    assert!(wrong.is_empty(), "a shipped program is linked with {wrong:?}");
+    for (name, package) in packages() {
+        let uses = package.shipped.contains("prove") || package.tests.contains("prove");
+        assert!(!uses, "`{name}` uses the prover");
+    }
+}
+
 #[test]
 fn the_table_in_architecture_md_is_the_one_that_is_tested() {
     let page = tree::text("ARCHITECTURE.md").unwrap();
@@ -129,12 +151,8 @@ fn the_table_in_architecture_md_is_the_one_that_is_tested() {
 #[test]
 fn core_crates_pull_in_no_runtime_no_store_and_no_randomness() {
     let packages: Vec<String> = CORE.iter().map(|name| format!("clover-{name}")).collect();
-    let chosen = packages.iter().flat_map(|p| ["-p", p.as_str()]);
-    let args: Vec<&str> =
-        ["tree", "-e", "normal", "--prefix", "none", "-f", "{p}"].into_iter().chain(chosen).collect();
-    let listed = tree::cargo(&args);
-    let names: BTreeSet<_> = listed.lines().filter_map(|l| l.split(' ').next()).collect();
-    assert!(packages.iter().all(|p| names.contains(p.as_str())), "cargo tree lists too little");
+    let names = linked(&packages.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(packages.iter().all(|p| names.contains(p)), "cargo tree lists too little");
     let wrong: Vec<_> = NOT_IN_CORE.iter().filter(|n| names.contains(**n)).collect();
     assert!(wrong.is_empty(), "core crates pull in {wrong:?}; find the way with `cargo tree -e normal -i`");
 }

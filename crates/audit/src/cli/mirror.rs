@@ -26,6 +26,9 @@ pub(super) struct StatusArguments {
     /// Where the mirror answers, like `http://127.0.0.1:8500`.
     #[arg(long, value_name = "URL")]
     mirror: String,
+    /// Certificates (PEM) to trust, for a mirror that answers over `https`.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// As JSON.
     #[arg(long)]
     json: bool,
@@ -41,7 +44,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Failure> {
         let code = if matches!(error, StartError::Folder { .. }) { NO_OUTPUT } else { CONFIG };
         Failure(code, error.into())
     })?;
-    writeln!(io::stdout(), "mirror listens on http://{}", mirror.address())
+    let scheme = if mirror.is_secure() { "https" } else { "http" };
+    writeln!(io::stdout(), "mirror listens on {scheme}://{}", mirror.address())
         .map_err(|error| Failure(NO_OUTPUT, error.into()))?;
     if arguments.attached {
         // Whatever is said there is of no interest; an error is an end too.
@@ -53,7 +57,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Failure> {
 }
 
 pub(super) fn run_status(arguments: &StatusArguments) -> Result<u8, Failure> {
-    let status = mirror_status(&arguments.mirror).map_err(|error| Failure(NO_INPUT, error.into()))?;
+    let status = mirror_status(&arguments.mirror, arguments.ca.as_deref())
+        .map_err(|error| Failure(NO_INPUT, error.into()))?;
     let text = if arguments.json {
         let json = serde_json::to_string_pretty(&status);
         json.map(|json| json + "\n").map_err(|error| Failure(NO_OUTPUT, error.into()))?

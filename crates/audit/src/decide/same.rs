@@ -30,7 +30,7 @@ use serde_json::{Map, Value};
 
 use super::Question;
 use crate::{
-    facts::{Evidence, Facts},
+    facts::{Approver, Evidence, Facts},
     hash::{Hash, sha256},
     header::Tag,
 };
@@ -318,7 +318,12 @@ impl Key {
         }
     }
 
-    /// Puts all of the evidence but its times, which it returns after `now`.
+    fn approver(&mut self, approver: &Approver<'_>) {
+        self.tag(&approver.tag);
+        [approver.country, approver.employer].into_iter().for_each(|text| self.text(text));
+    }
+
+    /// Puts all of the evidence but its times, which it returns after `now`, and its amount, which no policy reads.
     fn evidence(&mut self, facts: &Facts<'_>) -> Vec<u64> {
         let now = facts.now;
         match &facts.evidence {
@@ -328,8 +333,10 @@ impl Key {
             }
             Some(Evidence::Grant(grant)) => {
                 self.bytes.push(1);
-                [&grant.id, &grant.holder, &grant.approver].into_iter().for_each(|tag| self.tag(tag));
-                self.text(grant.approver_country);
+                [&grant.id, &grant.holder].into_iter().for_each(|tag| self.tag(tag));
+                self.approver(&grant.approver);
+                self.optional(grant.second.as_ref(), Self::approver);
+                self.optional(grant.incident.as_ref(), Self::tag);
                 self.number(u64::from(grant.purpose));
                 self.text(grant.dataset);
                 self.optional(grant.fields, |key, fields| key.text(fields));
@@ -338,9 +345,9 @@ impl Key {
             }
             Some(Evidence::Case(case)) => {
                 self.bytes.push(2);
-                let tags = [&case.id, &case.engineer, &case.approver, &case.subject];
-                tags.into_iter().for_each(|tag| self.tag(tag));
-                [case.approver_country, case.kind, case.fields].into_iter().for_each(|text| self.text(text));
+                [&case.id, &case.engineer, &case.subject].into_iter().for_each(|tag| self.tag(tag));
+                self.approver(&case.approver);
+                [case.kind, case.fields].into_iter().for_each(|text| self.text(text));
                 self.bytes.push(u8::from(case.open));
                 vec![now, case.approved_at]
             }

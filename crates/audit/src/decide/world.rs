@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::Unaskable;
 use crate::{
     codes::purpose_word,
-    facts::{Case, Evidence, Facts, Flow, Grant, Group, PrincipalKind},
+    facts::{Approver, Case, Evidence, Facts, Flow, Grant, Group, PrincipalKind},
     header::Tag,
     rulebook::Programme,
 };
@@ -48,6 +48,7 @@ names! {
     field = "Field",
     flow = "Flow",
     grant = "Grant",
+    incident = "Incident",
     list = "FieldList",
     purpose = "Purpose",
     record = "SubjectRecord",
@@ -87,8 +88,8 @@ impl<'n> World<'n> {
             world.put_subject(subject)?;
         }
         match &facts.evidence {
-            Some(Evidence::Grant(grant)) => world.put_grant(facts, grant)?,
-            Some(Evidence::Case(case)) => world.put_case(facts, case)?,
+            Some(Evidence::Grant(grant)) => world.put_grant(programme, facts, grant)?,
+            Some(Evidence::Case(case)) => world.put_case(programme, facts, case)?,
             Some(Evidence::Flow(flow)) => world.put_flow(facts, flow)?,
             None => {}
         }
@@ -195,10 +196,17 @@ impl<'n> World<'n> {
 
     fn countries(&mut self, programme: &Programme, facts: &Facts<'_>) -> Result<()> {
         let evidence = match &facts.evidence {
-            Some(Evidence::Grant(grant)) => Some(grant.approver_country),
-            Some(Evidence::Case(case)) => Some(case.approver_country),
-            Some(Evidence::Flow(flow)) => Some(flow.destination),
-            None => None,
+            Some(Evidence::Grant(grant)) => {
+                let approvers = [Some(grant.approver), grant.second];
+                approvers
+                    .into_iter()
+                    .flatten()
+                    .flat_map(|a| [a.country, programme.seat(a.employer)])
+                    .collect()
+            }
+            Some(Evidence::Case(case)) => vec![case.approver.country, programme.seat(case.approver.employer)],
+            Some(Evidence::Flow(flow)) => vec![flow.destination],
+            None => vec![],
         };
         for code in [facts.principal.country, facts.principal.seat].into_iter().chain(evidence) {
             let flag = |set: &BTreeSet<String>| RestrictedExpression::new_bool(set.contains(code));
@@ -268,18 +276,44 @@ impl<'n> World<'n> {
         Ok(list)
     }
 
-    fn put_grant(&mut self, facts: &Facts<'_>, grant: &Grant<'_>) -> Result<()> {
+    /// Somebody who approved: of them the employer is known, too.
+    fn put_approver(
+        &mut self,
+        programme: &Programme,
+        approver: &Approver<'_>,
+    ) -> Result<RestrictedExpression> {
+        let employer = uid(&self.names.employer, approver.employer);
+        self.put(employer.clone(), [("seat", self.country(programme.seat(approver.employer)))], [])?;
+        let uid_of = tagged(&self.names.employee, &approver.tag);
+        let attributes = [
+            ("employer", entity(employer)),
+            ("location", self.country(approver.country)),
+            ("trained", RestrictedExpression::new_bool(true)),
+        ];
+        self.put(uid_of.clone(), attributes, [])?;
+        Ok(entity(uid_of))
+    }
+
+    fn put_grant(&mut self, programme: &Programme, facts: &Facts<'_>, grant: &Grant<'_>) -> Result<()> {
         let purpose = purpose_word(grant.purpose).ok_or(Unaskable)?;
-        let holder = self.put_employee(facts, &grant.holder, grant.approver_country)?;
-        let approver = self.put_employee(facts, &grant.approver, grant.approver_country)?;
+        let holder = self.put_employee(facts, &grant.holder, grant.approver.country)?;
+        let approver = self.put_approver(programme, &grant.approver)?;
         let mut attributes = HashMap::from([
             ("holder".to_owned(), entity(holder)),
-            ("approver".to_owned(), entity(approver)),
+            ("approver".to_owned(), approver),
             ("purpose".to_owned(), entity(uid(&self.names.purpose, purpose))),
             ("dataset".to_owned(), entity(self.put_dataset(grant.dataset)?)),
             ("notBefore".to_owned(), datetime(grant.not_before)?),
             ("notAfter".to_owned(), datetime(grant.not_after)?),
         ]);
+        if let Some(second) = &grant.second {
+            attributes.insert("second".to_owned(), self.put_approver(programme, second)?);
+        }
+        if let Some(incident) = &grant.incident {
+            let incident = tagged(&self.names.incident, incident);
+            self.put(incident.clone(), [], [])?;
+            attributes.insert("incident".to_owned(), entity(incident));
+        }
         if let Some(fields) = grant.fields {
             attributes.insert("fields".to_owned(), entity(self.put_list(fields)?));
         }
@@ -289,12 +323,12 @@ impl<'n> World<'n> {
         self.put_all(tagged(&self.names.grant, &grant.id), attributes, HashSet::new())
     }
 
-    fn put_case(&mut self, facts: &Facts<'_>, case: &Case<'_>) -> Result<()> {
-        let engineer = self.put_employee(facts, &case.engineer, case.approver_country)?;
-        let approver = self.put_employee(facts, &case.approver, case.approver_country)?;
+    fn put_case(&mut self, programme: &Programme, facts: &Facts<'_>, case: &Case<'_>) -> Result<()> {
+        let engineer = self.put_employee(facts, &case.engineer, case.approver.country)?;
+        let approver = self.put_approver(programme, &case.approver)?;
         let attributes = [
             ("engineer", entity(engineer)),
-            ("approver", entity(approver)),
+            ("approver", approver),
             ("kind", entity(uid(&self.names.case_kind, case.kind))),
             ("subject", entity(self.put_subject(&case.subject)?)),
             ("fields", entity(self.put_list(case.fields)?)),

@@ -14,12 +14,49 @@ pub(crate) enum Evidence<'a> {
     Flow(Flow<'a>),
 }
 
+/// Somebody who approved.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Approver<'a> {
+    pub(crate) tag: Tag,
+    pub(crate) country: &'a str,
+    pub(crate) employer: &'a str,
+}
+
+impl<'a> Approver<'a> {
+    /// The second approver stands in a list of its own.
+    fn read(reader: &mut Reader<'a>) -> Result<Self> {
+        if reader.array()? != 3 {
+            return Err(CborError::Value("length of the second approver"));
+        }
+        Ok(Self { tag: reader.bytes()?, country: reader.text()?, employer: reader.text()? })
+    }
+}
+
+/// How much may cross in all.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Amount {
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
+    pub(crate) subjects: u64,
+}
+
+impl Amount {
+    fn read(reader: &mut Reader<'_>) -> Result<Self> {
+        if reader.array()? != 3 {
+            return Err(CborError::Value("length of the amount"));
+        }
+        Ok(Self { rows: reader.unsigned()?, bytes: reader.unsigned()?, subjects: reader.unsigned()? })
+    }
+}
+
 #[derive(Debug, PartialEq)]
 pub(crate) struct Grant<'a> {
     pub(crate) id: Tag,
     pub(crate) holder: Tag,
-    pub(crate) approver: Tag,
-    pub(crate) approver_country: &'a str,
+    pub(crate) approver: Approver<'a>,
+    pub(crate) second: Option<Approver<'a>>,
+    pub(crate) incident: Option<Tag>,
+    pub(crate) amount: Amount,
     pub(crate) purpose: u16,
     pub(crate) dataset: &'a str,
     pub(crate) fields: Option<&'a str>,
@@ -32,8 +69,8 @@ pub(crate) struct Grant<'a> {
 pub(crate) struct Case<'a> {
     pub(crate) id: Tag,
     pub(crate) engineer: Tag,
-    pub(crate) approver: Tag,
-    pub(crate) approver_country: &'a str,
+    pub(crate) approver: Approver<'a>,
+    pub(crate) amount: Amount,
     pub(crate) kind: &'static str,
     pub(crate) subject: Tag,
     pub(crate) fields: &'a str,
@@ -71,6 +108,7 @@ impl<'a> Grant<'a> {
         let (mut id, mut holder, mut approver, mut country, mut purpose) = (None, None, None, None, None);
         let (mut dataset, mut fields, mut subject, mut not_before, mut not_after) =
             (None, None, None, None, None);
+        let (mut employer, mut second, mut incident, mut amount) = (None, None, None, None);
         let mut keys = reader.map()?;
         while let Some(key) = keys.next(reader)? {
             match key {
@@ -84,6 +122,10 @@ impl<'a> Grant<'a> {
                 7 => subject = Some(reader.bytes()?),
                 8 => not_before = Some(reader.unsigned()?),
                 9 => not_after = Some(reader.unsigned()?),
+                10 => employer = Some(reader.text()?),
+                11 => second = Some(Approver::read(reader)?),
+                12 => incident = Some(reader.bytes()?),
+                13 => amount = Some(Amount::read(reader)?),
                 other => return Err(CborError::UnknownKey(MAP, other)),
             }
         }
@@ -91,8 +133,14 @@ impl<'a> Grant<'a> {
         Ok(Self {
             id: id.ok_or(absent(0))?,
             holder: holder.ok_or(absent(1))?,
-            approver: approver.ok_or(absent(2))?,
-            approver_country: country.ok_or(absent(3))?,
+            approver: Approver {
+                tag: approver.ok_or(absent(2))?,
+                country: country.ok_or(absent(3))?,
+                employer: employer.ok_or(absent(10))?,
+            },
+            second,
+            incident,
+            amount: amount.ok_or(absent(13))?,
             purpose: purpose.ok_or(absent(4))?,
             dataset: dataset.ok_or(absent(5))?,
             fields,
@@ -108,6 +156,7 @@ impl<'a> Case<'a> {
         const MAP: &str = "the case";
         let (mut id, mut engineer, mut approver, mut country, mut kind) = (None, None, None, None, None);
         let (mut subject, mut fields, mut approved_at, mut open) = (None, None, None, None);
+        let (mut employer, mut amount) = (None, None);
         let mut keys = reader.map()?;
         while let Some(key) = keys.next(reader)? {
             match key {
@@ -120,6 +169,8 @@ impl<'a> Case<'a> {
                 6 => fields = Some(reader.text()?),
                 7 => approved_at = Some(reader.unsigned()?),
                 8 => open = Some(reader.boolean()?),
+                9 => employer = Some(reader.text()?),
+                10 => amount = Some(Amount::read(reader)?),
                 other => return Err(CborError::UnknownKey(MAP, other)),
             }
         }
@@ -127,8 +178,12 @@ impl<'a> Case<'a> {
         Ok(Self {
             id: id.ok_or(absent(0))?,
             engineer: engineer.ok_or(absent(1))?,
-            approver: approver.ok_or(absent(2))?,
-            approver_country: country.ok_or(absent(3))?,
+            approver: Approver {
+                tag: approver.ok_or(absent(2))?,
+                country: country.ok_or(absent(3))?,
+                employer: employer.ok_or(absent(9))?,
+            },
+            amount: amount.ok_or(absent(10))?,
             kind: kind.ok_or(CborError::Value("kind of the case"))?,
             subject: subject.ok_or(absent(5))?,
             fields: fields.ok_or(absent(6))?,

@@ -1,21 +1,19 @@
-//! The JSON of a history, read strictly.
+//! The bytes of a history, read strictly.
 
-use data_encoding::{BASE64, HEXLOWER};
 use jiff::{civil::Date, tz::TimeZone};
-use serde::Deserialize;
 
-use super::{HistoryError, Pair};
+use super::Pair;
 use crate::{
     bundle::ENTRY_BYTES_MAX,
+    cbor::{CborError, Keys, Reader},
     daymap::{DAY_SECONDS, LEAF_BYTES},
-    hash::{Hash, sha256},
+    hash::Hash,
     siteleaf::SITE_LEAF_BYTES_MAX,
 };
 
-/// A history of a year is a megabyte.
+/// A history of a year is a megabyte at most.
 const FILE_BYTES_MAX: usize = 256 << 20;
-/// A proof in a tree of 2^64 leaves.
-const PROOF_MAX: usize = 64;
+const DAYS_MAX: u64 = 3_660;
 const FORMAT: &str = "clover subject history v1";
 
 /// A history whose parts are decoded, and not yet checked.
@@ -29,8 +27,9 @@ pub(super) struct History {
     pub(super) anchor: Option<Placed>,
     pub(super) calendar: Vec<[u8; LEAF_BYTES]>,
     pub(super) interim: Option<Placed>,
+    /// One for each day of the period.
     pub(super) days: Vec<Found>,
-    pub(super) entries: Vec<EntryProof>,
+    pub(super) logs: Vec<LogProof>,
 }
 
 /// A leaf and where it stands.
@@ -59,185 +58,142 @@ pub(super) struct Presence {
     pub(super) proof: Vec<Hash>,
 }
 
+/// Two neighbours, and one proof for both.
 pub(super) struct Absence {
-    pub(super) low: Placed,
-    pub(super) high: Placed,
+    /// Of the first.
+    pub(super) index: u64,
+    pub(super) low: [u8; LEAF_BYTES],
+    pub(super) high: [u8; LEAF_BYTES],
+    pub(super) proof: Vec<Hash>,
 }
 
-pub(super) struct EntryProof {
+/// The entries of one log that the days name, and one proof for all.
+pub(super) struct LogProof {
     pub(super) origin: String,
-    pub(super) placed: Placed,
+    pub(super) leaves: Vec<Vec<u8>>,
+    pub(super) proof: Vec<Hash>,
 }
 
-impl EntryProof {
-    /// How lists name this entry.
-    pub(super) fn pair(&self) -> Pair {
-        let mut pair = [0; 16];
-        if let ([gateway, index], _) = pair.as_chunks_mut::<8>() {
-            *gateway = sha256(self.origin.as_bytes()).first_chunk().copied().unwrap_or_default();
-            *index = self.placed.index.to_be_bytes();
-        }
-        pair
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawHistory {
-    format: String,
-    log_set: String,
-    tag_key: String,
-    from: String,
-    to: String,
-    checkpoint: String,
-    anchor: Option<RawPlaced>,
-    calendar: Option<String>,
-    interim: Option<RawPlaced>,
-    days: Vec<RawDay>,
-    entries: Vec<RawEntry>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawPlaced {
-    index: u64,
-    leaf: String,
-    proof: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawDay {
-    day: String,
-    present: Option<RawPresent>,
-    absent: Option<RawAbsent>,
-    outside: Option<bool>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawPresent {
-    index: u64,
-    list: String,
-    proof: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawAbsent {
-    low: RawPlaced,
-    high: RawPlaced,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawEntry {
-    origin: String,
-    index: u64,
-    leaf: String,
-    proof: Vec<String>,
-}
-
-type Result<T> = std::result::Result<T, HistoryError>;
+type Result<T> = std::result::Result<T, CborError>;
 
 impl History {
     pub(super) fn parse(file: &[u8]) -> Result<Self> {
         if file.len() > FILE_BYTES_MAX {
-            return Err(form("it is too long"));
+            return Err(CborError::Value("length of the file"));
         }
-        // Where, and not what: the file is about a person.
-        let raw: RawHistory = serde_json::from_slice(file).map_err(|error| {
-            form(&format!("line {}, column {} is not as the page says", error.line(), error.column()))
-        })?;
-        if raw.format != FORMAT {
-            return Err(form("the format is another"));
+        let mut members = Members::open(file)?;
+        if members.must(0, Reader::text)? != FORMAT {
+            return Err(CborError::Value("format"));
         }
-        if raw.anchor.is_some() != raw.calendar.is_some() {
-            return Err(form("anchor and calendar are not both there"));
+        let log_set = members.must(1, Reader::text)?.to_owned();
+        let tag_key = members.must(2, Reader::bytes)?;
+        let (from, to) = (members.must(3, Reader::unsigned)?, members.must(4, Reader::unsigned)?);
+        // The tag of a day has four bytes for it.
+        let period = u32::try_from(to).is_ok() && to.checked_sub(from).is_some_and(|days| days < DAYS_MAX);
+        if !period {
+            return Err(CborError::Value("period"));
         }
-        let (from, to) = (day(&raw.from)?, day(&raw.to)?);
-        if from > to {
-            return Err(form("the period ends before it begins"));
+        let checkpoint = members.must(5, Reader::text)?.to_owned();
+        let anchor = members.may(6, placed)?;
+        let calendar = members.may(7, chunks)?;
+        if anchor.is_some() != calendar.is_some() {
+            return Err(CborError::Value("calendar without its anchor, or anchor without its calendar,"));
         }
-        let tag_key = HEXLOWER.decode(raw.tag_key.as_bytes()).ok().and_then(|key| key.try_into().ok());
-        let site = |placed: RawPlaced| placed.read(SITE_LEAF_BYTES_MAX);
-        Ok(Self {
-            log_set: raw.log_set,
-            tag_key: tag_key.ok_or_else(|| form("the tag key is not 64 hexadecimal digits"))?,
-            from,
-            to,
-            checkpoint: raw.checkpoint,
-            anchor: raw.anchor.map(site).transpose()?,
-            calendar: chunks(&raw.calendar.unwrap_or_default(), "calendar")?,
-            interim: raw.interim.map(site).transpose()?,
-            days: raw.days.into_iter().map(RawDay::read).collect::<Result<_>>()?,
-            entries: raw.entries.into_iter().map(RawEntry::read).collect::<Result<_>>()?,
-        })
+        let interim = members.may(8, placed)?;
+        let proofs = members.must(9, |reader| list(reader, day))?;
+        if proofs.len() as u64 != to - from + 1 {
+            return Err(CborError::Value("number of days"));
+        }
+        let days = (from..=to).zip(proofs).map(|(day, proof)| Found { day, proof }).collect();
+        let logs = members.must(10, |reader| list(reader, log))?;
+        members.end()?;
+        let calendar = calendar.unwrap_or_default();
+        Ok(Self { log_set, tag_key, from, to, checkpoint, anchor, calendar, interim, days, logs })
     }
 }
 
-impl RawPlaced {
-    fn read(self, longest: usize) -> Result<Placed> {
-        let leaf = base64(&self.leaf, "leaf")?;
-        if leaf.len() > longest {
-            return Err(form("a leaf is too long"));
+/// The members of the file, read in the order of their keys.
+struct Members<'a> {
+    reader: Reader<'a>,
+    keys: Keys,
+    next: Option<u64>,
+}
+
+impl<'a> Members<'a> {
+    fn open(file: &'a [u8]) -> Result<Self> {
+        let mut reader = Reader::new(file);
+        let mut keys = reader.map()?;
+        let next = keys.next(&mut reader)?;
+        Ok(Self { reader, keys, next })
+    }
+
+    fn may<T>(&mut self, key: u64, read: impl FnOnce(&mut Reader<'a>) -> Result<T>) -> Result<Option<T>> {
+        if self.next != Some(key) {
+            return Ok(None);
         }
-        Ok(Placed { index: self.index, leaf, proof: hashes(&self.proof)? })
+        let value = read(&mut self.reader)?;
+        self.next = self.keys.next(&mut self.reader)?;
+        Ok(Some(value))
+    }
+
+    fn must<T>(&mut self, key: u64, read: impl FnOnce(&mut Reader<'a>) -> Result<T>) -> Result<T> {
+        self.may(key, read)?.ok_or(CborError::AbsentKey("the history", key))
+    }
+
+    fn end(self) -> Result<()> {
+        match self.next {
+            Some(key) => Err(CborError::UnknownKey("the history", key)),
+            None => self.reader.end(),
+        }
     }
 }
 
-impl RawDay {
-    fn read(self) -> Result<Found> {
-        let proof = match (self.present, self.absent, self.outside) {
-            (Some(present), None, None) => DayProof::Present(Presence {
-                index: present.index,
-                list: chunks(&present.list, "list")?,
-                proof: hashes(&present.proof)?,
-            }),
-            (None, Some(absent), None) => DayProof::Absent(Absence {
-                low: absent.low.read(LEAF_BYTES)?,
-                high: absent.high.read(LEAF_BYTES)?,
-            }),
-            (None, None, Some(true)) => DayProof::Outside,
-            _ => return Err(form("a day has not just one proof")),
-        };
-        Ok(Found { day: day(&self.day)?, proof })
+fn list<T>(reader: &mut Reader<'_>, item: impl Fn(&mut Reader<'_>) -> Result<T>) -> Result<Vec<T>> {
+    // The count is a stranger's word: it reserves nothing.
+    let mut items = Vec::new();
+    for _ in 0..reader.array()? {
+        items.push(item(reader)?);
     }
+    Ok(items)
 }
 
-impl RawEntry {
-    fn read(self) -> Result<EntryProof> {
-        let placed = RawPlaced { index: self.index, leaf: self.leaf, proof: self.proof };
-        Ok(EntryProof { origin: self.origin, placed: placed.read(ENTRY_BYTES_MAX)? })
-    }
-}
-
-fn form(why: &str) -> HistoryError {
-    HistoryError::Form(why.to_owned())
-}
-
-fn base64(text: &str, what: &str) -> Result<Vec<u8>> {
-    BASE64.decode(text.as_bytes()).map_err(|_| form(&format!("a {what} is not base64")))
-}
-
-fn chunks<const N: usize>(text: &str, what: &str) -> Result<Vec<[u8; N]>> {
-    let bytes = base64(text, what)?;
-    match bytes.as_chunks() {
+fn chunks<const N: usize>(reader: &mut Reader<'_>) -> Result<Vec<[u8; N]>> {
+    match reader.byte_string(FILE_BYTES_MAX)?.as_chunks() {
         (chunks, []) => Ok(chunks.to_vec()),
-        _ => Err(form(&format!("a {what} has a wrong length"))),
+        _ => Err(CborError::Value("length of a byte string")),
     }
 }
 
-fn hashes(texts: &[String]) -> Result<Vec<Hash>> {
-    if texts.len() > PROOF_MAX {
-        return Err(form("a proof is too long"));
-    }
-    let hash = |text: &String| crate::checkpoint::hash(text).ok_or_else(|| form("a hash is malformed"));
-    texts.iter().map(hash).collect()
+fn placed(reader: &mut Reader<'_>) -> Result<Placed> {
+    parts(reader, 3)?;
+    let (index, leaf) = (reader.unsigned()?, reader.byte_string(SITE_LEAF_BYTES_MAX)?.to_vec());
+    Ok(Placed { index, leaf, proof: chunks(reader)? })
 }
 
-fn day(text: &str) -> Result<u64> {
-    day_of_date(text).ok_or_else(|| form("a day is not of the form `YYYY-MM-DD`"))
+fn day(reader: &mut Reader<'_>) -> Result<DayProof> {
+    match reader.array()? {
+        0 => Ok(DayProof::Outside),
+        3 => {
+            let (index, list) = (reader.unsigned()?, chunks(reader)?);
+            Ok(DayProof::Present(Presence { index, list, proof: chunks(reader)? }))
+        }
+        4 => {
+            let (index, low, high) = (reader.unsigned()?, reader.bytes()?, reader.bytes()?);
+            Ok(DayProof::Absent(Absence { index, low, high, proof: chunks(reader)? }))
+        }
+        _ => Err(CborError::Value("number of parts of a day")),
+    }
+}
+
+fn log(reader: &mut Reader<'_>) -> Result<LogProof> {
+    parts(reader, 3)?;
+    let origin = reader.text()?.to_owned();
+    let leaves = list(reader, |reader| Ok(reader.byte_string(ENTRY_BYTES_MAX)?.to_vec()))?;
+    Ok(LogProof { origin, leaves, proof: chunks(reader)? })
+}
+
+fn parts(reader: &mut Reader<'_>, count: u64) -> Result<()> {
+    if reader.array()? == count { Ok(()) } else { Err(CborError::Type) }
 }
 
 /// The number of a day, counted from 1970-01-01 UTC; only the form `YYYY-MM-DD` is taken.

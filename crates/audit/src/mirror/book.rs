@@ -4,7 +4,7 @@
 //! checkpoint of the site log is cosigned only when every entry that it counts is checked.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::{Mutex, PoisonError},
 };
@@ -35,7 +35,11 @@ pub(crate) struct Book {
     time: Option<u64>,
     /// The enrolled logs by origin.
     pub(crate) enrolled: BTreeMap<String, Member>,
-    /// What the newest round says of each log.
+    /// The gateways that are or ever were enrolled.
+    gateways: BTreeSet<String>,
+    /// The size at which each retired log ends; none when it was told that it has grown.
+    retired: BTreeMap<String, Option<u64>>,
+    /// What is said last of each log.
     lines: BTreeMap<String, Line>,
     /// Times between two entries that were too long.
     pub(crate) gaps: u64,
@@ -147,13 +151,12 @@ impl Book {
         &self,
         trees: &'t Trees,
     ) -> Result<Option<(u64, Vec<daymap::Held<'t>>)>, Problem> {
-        let held = self.gateways(trees);
+        let held = self.held(trees);
         Ok(self.maps.next_day(&held)?.map(|day| (day, held)))
     }
 
-    fn gateways<'t>(&self, trees: &'t Trees) -> Vec<daymap::Held<'t>> {
-        let gateways = self.enrolled.iter().filter(|(_, member)| member.gateway);
-        let held = gateways.filter_map(|(origin, _)| trees.get_key_value(origin));
+    fn held<'t>(&self, trees: &'t Trees) -> Vec<daymap::Held<'t>> {
+        let held = self.gateways.iter().filter_map(|origin| trees.get_key_value(origin));
         held.map(|(origin, held)| daymap::Held { origin, folder: &held.folder, size: held.size }).collect()
     }
 
@@ -195,14 +198,14 @@ impl Book {
         let Ok(leaf) = SiteLeaf::parse(leaf) else { return Ok(None) };
         let first = self.next == 0;
         let stop = match leaf.body {
-            SiteBody::Enrolment(list) => {
-                self.enrol(list);
-                Some(Stop::Enrolled)
-            }
+            SiteBody::Enrolment(list) => Some(self.enrol(list)),
             _ if first => Some(Stop::Wrong("the first entry of the site log is no enrolment".into())),
             SiteBody::Round(lines) => self.round(&lines, reading)?,
+            SiteBody::Retirement(line) => self.retire(&line, reading)?,
             SiteBody::DayMap(map) => self.day_map(&map, leaf.time, reading)?,
-            SiteBody::Activation(_) | SiteBody::Override(_) | SiteBody::Sample(_) => None,
+            SiteBody::Activation(_) | SiteBody::Override(_) | SiteBody::Sample(_) | SiteBody::Access(_) => {
+                None
+            }
         };
         if !matches!(stop, Some(Stop::Behind { .. })) {
             let late = |before: u64| leaf.time > before.saturating_add(GAP_SECONDS_MAX);
@@ -212,12 +215,49 @@ impl Book {
         Ok(stop)
     }
 
-    fn enrol(&mut self, list: Vec<Enrolled>) {
+    fn enrol(&mut self, list: Vec<Enrolled>) -> Stop {
         let member = |log: Enrolled| {
             let gateway = log.role == Role::Gateway;
             (log.origin, Member { vkey: log.vkey, gateway, prefix: log.prefix })
         };
-        self.enrolled = list.into_iter().map(member).collect();
+        let list: BTreeMap<String, Member> = list.into_iter().map(member).collect();
+        let gateways = list.iter().filter(|(_, member)| member.gateway);
+        self.gateways.extend(gateways.map(|(origin, _)| origin.clone()));
+        let vanished = self.enrolled.keys().find(|origin| !list.contains_key(*origin));
+        let vanished = vanished.map(|o| format!("leaves out `{}`, which was not retired", o.escape_debug()));
+        let back = self.retired.keys().find(|origin| list.contains_key(*origin));
+        let back = back.map(|o| format!("enrols `{}`, which was retired", o.escape_debug()));
+        self.enrolled = list;
+        vanished.or(back).map_or(Stop::Enrolled, |text| self.wrong(&text))
+    }
+
+    fn retire(&mut self, line: &RoundLine, reading: &mut Reading<'_>) -> Result<Option<Stop>, BookError> {
+        let origin = line.origin.escape_debug();
+        if !self.enrolled.contains_key(&line.origin) {
+            return Ok(Some(self.wrong(&format!("retires `{origin}`, which is not enrolled"))));
+        }
+        if let Some(stop) = reading.behind(&line.origin, line.size) {
+            return Ok(Some(stop));
+        }
+        self.enrolled.remove(&line.origin);
+        self.retired.insert(line.origin.clone(), Some(line.size));
+        let wrong = self.line(line, reading)?;
+        Ok(wrong.map(|text| self.wrong(&text)))
+    }
+
+    /// Says once if a retired log has grown.
+    fn grown(&mut self, reading: &Reading<'_>) -> Option<String> {
+        for (origin, end) in &mut self.retired {
+            let Some(size) = *end else { continue };
+            if reading.behind(origin, size.saturating_add(1)).is_none() {
+                *end = None;
+                let origin = origin.escape_debug();
+                return Some(format!(
+                    "comes after `{origin}` was retired with {size} entries, and it has more"
+                ));
+            }
+        }
+        None
     }
 
     fn round(&mut self, lines: &[RoundLine], reading: &mut Reading<'_>) -> Result<Option<Stop>, BookError> {
@@ -231,27 +271,29 @@ impl Book {
                 return Ok(Some(stop));
             }
         }
-        let mut wrong = None;
+        let mut wrong = self.grown(reading);
         for line in lines {
-            let before = self.lines.get(&line.origin);
-            let root = hex_of(&line.root);
-            match before {
-                Some(before) if before.size == line.size && before.root == root => continue,
-                Some(before) if before.size > line.size => {
-                    wrong = Some(format!("lets the size of `{}` fall", line.origin.escape_debug()));
-                }
-                _ => {}
-            }
-            if reading.root_at(&line.origin, line.size)? != Some(line.root) {
-                let origin = line.origin.escape_debug();
-                wrong = Some(format!(
-                    "says a root of `{origin}` at size {} that is not that of its entries",
-                    line.size
-                ));
-            }
-            self.lines.insert(line.origin.clone(), Line { size: line.size, root });
+            wrong = self.line(line, reading)?.or(wrong);
         }
         Ok(wrong.map(|text| self.wrong(&text)))
+    }
+
+    /// Takes what is said of one log, and compares it with what is held.
+    fn line(&mut self, line: &RoundLine, reading: &mut Reading<'_>) -> Result<Option<String>, BookError> {
+        let (mut wrong, root) = (None, hex_of(&line.root));
+        match self.lines.get(&line.origin) {
+            Some(before) if before.size == line.size && before.root == root => return Ok(None),
+            Some(before) if before.size > line.size => {
+                wrong = Some(format!("lets the size of `{}` fall", line.origin.escape_debug()));
+            }
+            _ => {}
+        }
+        if reading.root_at(&line.origin, line.size)? != Some(line.root) {
+            let (origin, size) = (line.origin.escape_debug(), line.size);
+            wrong = Some(format!("says a root of `{origin}` at size {size} that is not that of its entries"));
+        }
+        self.lines.insert(line.origin.clone(), Line { size: line.size, root });
+        Ok(wrong)
     }
 
     fn day_map(
@@ -265,7 +307,7 @@ impl Book {
                 return Ok(Some(stop));
             }
         }
-        let held = self.gateways(reading.trees);
+        let held = self.held(reading.trees);
         let checked = reading.ahead.map_or(Ok(()), |ahead| {
             let mut ahead = ahead.lock().unwrap_or_else(PoisonError::into_inner);
             self.maps.check_ahead(map, time, &held, &mut ahead).map(drop)

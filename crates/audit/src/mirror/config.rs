@@ -4,14 +4,17 @@ use std::{
     fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
+use rustls::ServerConfig;
 use serde::Deserialize;
 
 use super::site::is_ours;
 use crate::{
     cosign::{KeyKind, SeedError, SigningKey},
     note::{KeyError, VerifierKey},
+    tls,
 };
 
 /// No configuration comes near it.
@@ -21,6 +24,10 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 #[derive(Debug)]
 pub struct MirrorConfig {
     pub(crate) listen: SocketAddr,
+    /// It answers over TLS.
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    /// Networks are safe by other means.
+    pub(crate) cleartext: bool,
     pub(crate) folder: PathBuf,
     pub(crate) mirror: Option<SigningKey>,
     pub(crate) witness: Option<SigningKey>,
@@ -59,8 +66,13 @@ pub enum ConfigError {
     #[error("cannot use the seed in `{}`", .0.display())]
     Seed(PathBuf, #[source] SeedError),
     /// Others could read along.
-    #[error("`{0}` is not a loopback address: say `cleartext = true` if the network is safe by other means")]
+    #[error(
+        "`{0}` is not a loopback address: add `[tls]`, or say `cleartext = true` if the network is safe by other means"
+    )]
     Cleartext(SocketAddr),
+    /// No certificate can be shown.
+    #[error("cannot use the certificate `{}` and its key: {}", .0.display(), .1)]
+    Certificate(PathBuf, String),
     /// What is there does not fit together.
     #[error("{0}")]
     Contradiction(&'static str),
@@ -72,12 +84,20 @@ struct Raw {
     listen: SocketAddr,
     #[serde(default)]
     cleartext: bool,
+    tls: Option<RawTls>,
     folder: PathBuf,
     keys: RawKeys,
     #[serde(default)]
     site: Vec<RawSite>,
     #[serde(default)]
     log: Vec<RawLog>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTls {
+    certificate_file: PathBuf,
+    key_file: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -99,7 +119,7 @@ struct RawKey {
 struct RawSite {
     name: Option<String>,
     base: String,
-    ca: Option<PathBuf>,
+    ca_file: Option<PathBuf>,
     site_vkey: PathBuf,
     operator_vkey: PathBuf,
     auditor_vkey: PathBuf,
@@ -126,16 +146,17 @@ impl MirrorConfig {
         let text = read(path)?;
         let raw: Raw = toml::from_str(&text).map_err(|error| ConfigError::Form(error.to_string()))?;
         let at = path.parent().unwrap_or(Path::new(""));
-        if !raw.listen.ip().is_loopback() && !raw.cleartext {
+        if !raw.listen.ip().is_loopback() && !raw.cleartext && raw.tls.is_none() {
             return Err(ConfigError::Cleartext(raw.listen));
         }
+        let tls = raw.tls.map(|tls| shown(at, &tls)).transpose()?;
         let mirror = raw.keys.mirror.map(|key| signer(at, &key)).transpose()?;
         let witness = raw.keys.witness.map(|key| signer(at, &key)).transpose()?;
         let sites = raw.site.into_iter().map(|site| site_config(at, site)).collect::<Result<Vec<_>, _>>()?;
         let strangers: Vec<VerifierKey> =
             raw.log.iter().map(|log| key(at, &log.vkey)).collect::<Result<_, _>>()?;
-        let config =
-            Self { listen: raw.listen, folder: at.join(raw.folder), mirror, witness, sites, strangers };
+        let (listen, cleartext, folder) = (raw.listen, raw.cleartext, at.join(raw.folder));
+        let config = Self { listen, tls, cleartext, folder, mirror, witness, sites, strangers };
         config.check()?;
         Ok(config)
     }
@@ -180,11 +201,16 @@ impl MirrorConfig {
     }
 }
 
+fn shown(at: &Path, raw: &RawTls) -> Result<Arc<ServerConfig>, ConfigError> {
+    let (certificate, key) = (at.join(&raw.certificate_file), at.join(&raw.key_file));
+    tls::server(&certificate, &key).map_err(|why| ConfigError::Certificate(certificate, why))
+}
+
 fn site_config(at: &Path, raw: RawSite) -> Result<SiteConfig, ConfigError> {
     Ok(SiteConfig {
         name: raw.name,
         base: raw.base,
-        certificates: raw.ca.map(|path| at.join(path)),
+        certificates: raw.ca_file.map(|path| at.join(path)),
         key: key(at, &raw.site_vkey)?,
         operator: key(at, &raw.operator_vkey)?,
         auditor: key(at, &raw.auditor_vkey)?,

@@ -7,12 +7,15 @@ use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::TcpListener,
     sync::Semaphore,
     task::spawn_blocking,
     time::{sleep, timeout},
 };
+use tokio_rustls::TlsAcceptor;
 
 use super::cosigner::{Cosigner, Verdict};
 use crate::{
@@ -23,14 +26,16 @@ use crate::{
 /// The longest body of a request.
 const BODY_BYTES_MAX: usize = 64 << 10;
 const BODY_MAX: Duration = Duration::from_secs(5);
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 const CONNECTIONS_MAX: usize = 128;
 /// The longest file of a tile: 256 leaves of a 2-byte length.
 const TILE_BYTES_MAX: u64 = 256 * (2 + 65_535);
 
 type Reply = Response<Full<Bytes>>;
 
-/// Answers until the process ends.
-pub(crate) async fn serve(listener: TcpListener, cosigner: Arc<Cosigner>) {
+/// Answers until the process ends: over TLS, or in the clear.
+pub(crate) async fn serve(listener: TcpListener, tls: Option<Arc<ServerConfig>>, cosigner: Arc<Cosigner>) {
+    let acceptor = tls.map(TlsAcceptor::from);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -39,19 +44,33 @@ pub(crate) async fn serve(listener: TcpListener, cosigner: Arc<Cosigner>) {
             sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let cosigner = Arc::clone(&cosigner);
+        let (cosigner, acceptor) = (Arc::clone(&cosigner), acceptor.clone());
         tokio::spawn(async move {
-            let service = service_fn(|request| {
-                let cosigner = Arc::clone(&cosigner);
-                async move { Ok::<_, Infallible>(answer(request, &cosigner).await) }
-            });
-            let mut server = http1::Builder::new();
-            server.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(60));
-            // What a peer does to its connection is its own affair.
-            let _ = server.serve_connection(TokioIo::new(stream), service).await;
+            match acceptor {
+                None => connection(stream, &cosigner).await,
+                Some(acceptor) => {
+                    if let Ok(Ok(stream)) = timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await {
+                        connection(stream, &cosigner).await;
+                    }
+                }
+            }
             drop(place);
         });
     }
+}
+
+async fn connection<S>(stream: S, cosigner: &Arc<Cosigner>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let service = service_fn(|request| {
+        let cosigner = Arc::clone(cosigner);
+        async move { Ok::<_, Infallible>(answer(request, &cosigner).await) }
+    });
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(60));
+    // What a peer does to its connection is its own affair.
+    let _ = server.serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn answer(request: Request<Incoming>, cosigner: &Arc<Cosigner>) -> Reply {

@@ -286,6 +286,10 @@ impl Site {
                     if let Err(error) = self.log.problem(&text) {
                         break Err(SiteError::Follow { origin: self.log.origin.clone(), error });
                     }
+                    // A wrong enrolment is one all the same: what it names is followed.
+                    if let Err(error) = self.enrol(&book) {
+                        break Err(error);
+                    }
                 }
                 Err(error) => break Err(error),
             }

@@ -1,6 +1,6 @@
 //! What the auditor reads of `programme.toml`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
@@ -16,6 +16,8 @@ pub(crate) struct Programme {
     pub(crate) countries: BTreeSet<String>,
     pub(crate) destinations: BTreeSet<String>,
     pub(crate) heightened: BTreeSet<String>,
+    /// Legal entities with the country of their seat.
+    employers: BTreeMap<String, String>,
     pub(crate) aggregate_k: u64,
     /// Who may order a border override.
     pub(crate) holders: Vec<Holder>,
@@ -48,6 +50,8 @@ struct Raw {
     destinations: Vec<String>,
     #[serde(default)]
     heightened: Vec<String>,
+    #[serde(default)]
+    employers: BTreeMap<String, String>,
     aggregate_k: u64,
     #[serde(default)]
     border: RawBorder,
@@ -89,10 +93,26 @@ impl Programme {
             countries,
             destinations: codes(raw.destinations, "destinations")?,
             heightened: codes(raw.heightened, "heightened")?,
+            employers: seats(raw.employers)?,
             aggregate_k: raw.aggregate_k,
             holders: holders(raw.border)?,
         })
     }
+}
+
+/// Where nobody knows an employer to sit: outside every region.
+const NOWHERE: &str = "ZZ";
+
+impl Programme {
+    /// Where an employer sits.
+    pub(crate) fn seat(&self, employer: &str) -> &str {
+        self.employers.get(employer).map_or(NOWHERE, String::as_str)
+    }
+}
+
+fn seats(employers: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, ProgrammeError> {
+    let good = employers.values().all(|code| is_country(code.as_bytes()));
+    if good { Ok(employers) } else { Err(ProgrammeError::Countries("employers")) }
 }
 
 fn holders(border: RawBorder) -> Result<Vec<Holder>, ProgrammeError> {

@@ -1,14 +1,21 @@
 //! The site log, leaf by leaf.
 
-use std::{collections::BTreeMap, io, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    sync::Arc,
+};
 
 use crate::{
     claims::{ClaimError, Claims},
     entries::{check_time, short_id},
+    grants::Grants,
     hash::Hash,
     note::VerifierKey,
     report::{Place, Report, Rule},
-    siteleaf::{DayMapEntry, Enrolled, RoundLine, SITE_LEAF_BYTES_MAX, SiteBody, SiteLeaf, SiteLeafError},
+    siteleaf::{
+        DayMapEntry, Enrolled, Role, RoundLine, SITE_LEAF_BYTES_MAX, SiteBody, SiteLeaf, SiteLeafError,
+    },
     walk::{Follow, Look, check_place, readable},
 };
 
@@ -35,12 +42,19 @@ pub(super) struct KnownLog {
     pub(super) claims: Claims,
 }
 
-/// A day map, and what was enrolled when it was written.
+/// A day map, and the gateways that had been enrolled by then.
 pub(super) struct MapEntry {
     pub(super) index: u64,
     pub(super) time: u64,
     pub(super) entry: DayMapEntry,
-    pub(super) enrolled: Arc<Vec<Enrolled>>,
+    pub(super) gateways: Arc<Vec<Enrolled>>,
+}
+
+/// That a log ends.
+pub(super) struct RetiredLog {
+    pub(super) index: u64,
+    pub(super) origin: String,
+    pub(super) size: u64,
 }
 
 /// An override, and the rulebook in force when it was written.
@@ -55,13 +69,19 @@ pub(super) struct SiteFollower {
     log: [u8; 8],
     time: Option<u64>,
     pub(super) newest: u64,
-    enrolled: Arc<Vec<Enrolled>>,
+    /// Origins of the logs that are enrolled now.
+    enrolled: BTreeSet<String>,
+    /// The gateways that are or ever were enrolled, ascending by origin.
+    gateways: Arc<Vec<Enrolled>>,
+    pub(super) retired: Vec<RetiredLog>,
     pub(super) known: BTreeMap<String, KnownLog>,
     pub(super) rounds: u64,
     /// Index, time and digest.
     pub(super) activations: Vec<(u64, u64, Hash)>,
     pub(super) maps: Vec<MapEntry>,
     pub(super) overrides: Vec<OverrideEntry>,
+    /// What was done to requests for access.
+    pub(super) grants: Grants,
 }
 
 impl SiteFollower {
@@ -70,12 +90,15 @@ impl SiteFollower {
             log: short_id(origin),
             time: None,
             newest: 0,
-            enrolled: Arc::default(),
+            enrolled: BTreeSet::new(),
+            gateways: Arc::default(),
+            retired: Vec::new(),
             known: BTreeMap::new(),
             rounds: 0,
             activations: Vec::new(),
             maps: Vec::new(),
             overrides: Vec::new(),
+            grants: Grants::default(),
         }
     }
 
@@ -120,37 +143,62 @@ impl SiteFollower {
                 }
             }
         }
-        self.enrolled = Arc::new(list);
+        let list: BTreeSet<String> = list.into_iter().map(|log| log.origin).collect();
+        for origin in self.enrolled.difference(&list) {
+            let text = format!("`{}` is left out and was not retired", origin.escape_debug());
+            report.entry(Rule::Enrolment, index, text);
+        }
+        for retired in self.retired.iter().filter(|retired| list.contains(&retired.origin)) {
+            let text = format!("`{}` was retired, and is enrolled again", retired.origin.escape_debug());
+            report.entry(Rule::Enrolment, index, text);
+        }
+        let gateways = self.known.values().map(|known| &known.enrolled);
+        self.gateways = Arc::new(gateways.filter(|log| log.role == Role::Gateway).cloned().collect());
+        self.enrolled = list;
+        Ok(())
+    }
+
+    fn retire(&mut self, index: u64, time: u64, line: RoundLine, report: &mut Report) -> io::Result<()> {
+        if !self.enrolled.remove(&line.origin) {
+            let text = format!("it retires `{}`, which is not enrolled", line.origin.escape_debug());
+            report.entry(Rule::Enrolment, index, text);
+            return Ok(());
+        }
+        self.claim(index, time, &line, report)?;
+        self.retired.push(RetiredLog { index, origin: line.origin, size: line.size });
         Ok(())
     }
 
     fn round(&mut self, index: u64, time: u64, lines: &[RoundLine], report: &mut Report) -> io::Result<()> {
         self.rounds += 1;
-        for enrolled in self.enrolled.iter().filter(|log| lines.iter().all(|line| line.origin != log.origin))
-        {
-            let text = format!("the round leaves out `{}`", enrolled.origin.escape_debug());
+        for origin in self.enrolled.iter().filter(|origin| lines.iter().all(|line| line.origin != **origin)) {
+            let text = format!("the round leaves out `{}`", origin.escape_debug());
             report.entry(Rule::Round, index, text);
         }
         for line in lines {
-            let origin = line.origin.escape_debug();
-            if self.enrolled.iter().all(|log| log.origin != line.origin) {
-                report.entry(
-                    Rule::Round,
-                    index,
-                    format!("the round names `{origin}`, which is not enrolled"),
-                );
+            if !self.enrolled.contains(&line.origin) {
+                let origin = line.origin.escape_debug();
+                let text = format!("the round names `{origin}`, which is not enrolled");
+                report.entry(Rule::Round, index, text);
             }
-            let Some(known) = self.known.get_mut(&line.origin) else { continue };
-            match known.claims.add(line.size, line.root, index, time)? {
-                Ok(()) => {}
-                Err(ClaimError::Falls(before)) => {
-                    let text = format!("`{origin}` had {before} entries before, and has {} now", line.size);
-                    report.entry(Rule::Rollback, index, text);
-                }
-                Err(ClaimError::OtherRoot) => {
-                    let text = format!("`{origin}` had another root at size {} before", line.size);
-                    report.entry(Rule::History, index, text);
-                }
+            self.claim(index, time, line, report)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps what is said of a log, to be compared with the log itself.
+    fn claim(&mut self, index: u64, time: u64, line: &RoundLine, report: &mut Report) -> io::Result<()> {
+        let origin = line.origin.escape_debug();
+        let Some(known) = self.known.get_mut(&line.origin) else { return Ok(()) };
+        match known.claims.add(line.size, line.root, index, time)? {
+            Ok(()) => {}
+            Err(ClaimError::Falls(before)) => {
+                let text = format!("`{origin}` had {before} entries before, and has {} now", line.size);
+                report.entry(Rule::Rollback, index, text);
+            }
+            Err(ClaimError::OtherRoot) => {
+                let text = format!("`{origin}` had another root at size {} before", line.size);
+                report.entry(Rule::History, index, text);
             }
         }
         Ok(())
@@ -171,12 +219,18 @@ impl Follow<Result<SiteLeaf, SiteLeafError>> for SiteFollower {
             SiteBody::Round(lines) => self.round(index, time, &lines, report)?,
             SiteBody::Enrolment(list) => self.enrol(index, list, report)?,
             SiteBody::DayMap(entry) => {
-                self.maps.push(MapEntry { index, time, entry, enrolled: Arc::clone(&self.enrolled) });
+                self.maps.push(MapEntry { index, time, entry, gateways: Arc::clone(&self.gateways) });
             }
             SiteBody::Activation(digest) => self.activations.push((index, time, digest)),
             SiteBody::Override(note) => {
                 let rulebook = self.activations.last().map(|(_, _, digest)| *digest);
                 self.overrides.push(OverrideEntry { index, note, rulebook });
+            }
+            SiteBody::Retirement(line) => self.retire(index, time, line, report)?,
+            SiteBody::Access(entry) => {
+                if let Err(text) = self.grants.act(time, &entry) {
+                    report.entry(Rule::Grant, index, text);
+                }
             }
             SiteBody::Sample(_) => {}
         }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, io, path::Path};
 
 use super::{
     LogReport, SiteOptions,
-    follow::{MapEntry, OverrideEntry, SiteFollower},
+    follow::{MapEntry, OverrideEntry, RetiredLog, SiteFollower},
 };
 use crate::{
     checkpoint::Checkpoint,
@@ -13,6 +13,7 @@ use crate::{
     decide::Memo,
     entries::{Activated, TIME_BACK_SECONDS_MAX},
     flows::Flows,
+    grants::{Grants, Totals},
     hash::Hash,
     levels::{Levels, Wrong},
     nodes::Nodes,
@@ -37,6 +38,7 @@ pub(super) struct Logs {
     activations: Vec<(u64, u64, Hash)>,
     maps: Vec<MapEntry>,
     overrides: Vec<OverrideEntry>,
+    retired: Vec<RetiredLog>,
 }
 
 struct Log {
@@ -57,17 +59,20 @@ impl Logs {
         site: Report,
     ) -> Result<Self, AuditError> {
         let memo = Memo::new();
-        let SiteFollower { newest, known, activations, maps, overrides, .. } = follower;
+        let SiteFollower { newest, known, activations, maps, overrides, grants, retired, .. } = follower;
+        let mut totals = Totals::default();
         let origin = origin.to_owned();
         let tree = Tree::new(&options.folder.join(SITE_PREFIX));
-        let mut all = Self { site, tree, origin, newest, logs: Vec::new(), activations, maps, overrides };
+        let logs = Vec::new();
+        let mut all = Self { site, tree, origin, newest, logs, activations, maps, overrides, retired };
         for (number, known) in (1_u16..=u16::MAX).zip(known.into_values()) {
             let tree = Tree::new(&options.folder.join(&known.enrolled.prefix));
             let report = Report { redecided: options.redecide, ..Report::default() };
             let mut log =
                 Log { enrolled: known.enrolled, key: known.key, tree, report, activations: Vec::new() };
             let rounds = known.claims.finish()?;
-            let told = log.check(options, &memo, number, all.newest, rounds, flows)?;
+            let told =
+                log.check(options, &memo, (number, all.newest), rounds, flows, (&grants, &mut totals))?;
             file_wrong(&told.wrong, &log.enrolled.origin, &mut all.site);
             log.activations = told.activations;
             all.logs.push(log);
@@ -90,12 +95,25 @@ impl Logs {
         let mut reports: Vec<&mut Report> =
             std::iter::once(&mut self.site).chain(self.logs.iter_mut().map(|log| &mut log.report)).collect();
         flows.finish(&mut reports, releases, self.newest)?;
+        self.check_retired();
         self.check_activations();
         self.check_overrides([&options.operator, &options.auditor]);
         if options.maps {
             self.check_maps(&options.folder, options.records_max.min(PAIRS_HELD));
         }
         Ok(())
+    }
+
+    /// A log that was retired has grown no more. That it is no shorter, its last claim shows.
+    fn check_retired(&mut self) {
+        for RetiredLog { index, origin, size } in &self.retired {
+            let log = self.logs.iter().find(|log| log.enrolled.origin == *origin);
+            if let Some(found) = log.map(|log| log.report.size).filter(|found| found > size) {
+                let origin = origin.escape_debug();
+                let text = format!("`{origin}` was retired with {size} entries, and has {found}");
+                self.site.entry(Rule::Enrolment, *index, text);
+            }
+        }
     }
 
     /// What a gateway activates is in force at its site within five minutes.
@@ -137,7 +155,7 @@ impl Logs {
     fn check_maps(&mut self, folder: &Path, pairs_held: usize) {
         let mut days = DayMaps::default();
         for map in &self.maps {
-            let gateways = map.enrolled.iter().filter(|log| log.role == Role::Gateway);
+            let gateways = map.gateways.iter();
             let folders: Vec<_> =
                 gateways.map(|log| (log.origin.as_str(), folder.join(&log.prefix))).collect();
             let size = |origin: &str| {
@@ -190,10 +208,10 @@ impl Log {
         &mut self,
         options: &SiteOptions,
         memo: &Memo,
-        number: u16,
-        newest: u64,
+        (number, newest): (u16, u64),
         rounds: [ClaimReader; 2],
         flows: &mut Flows,
+        (grants, totals): (&Grants, &mut Totals),
     ) -> Result<Told, AuditError> {
         let Some(key) = &self.key else { return Ok(Told::default()) };
         let Ok(note) = read_checkpoint(&self.tree) else {
@@ -212,8 +230,9 @@ impl Log {
                 origin: Some(origin),
                 number,
                 newest,
+                grants: Some(grants),
             };
-            return log.check(&note, Some(rounds), flows, &mut self.report);
+            return log.check(&note, Some(rounds), flows, totals, &mut self.report);
         }
         let opened = open_log(&self.tree, &note, key, Some(origin), records_max, &mut self.report)?;
         let Some((checkpoint, inventory)) = opened else { return Ok(Told::default()) };

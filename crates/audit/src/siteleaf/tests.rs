@@ -42,6 +42,7 @@ fn good() -> Vec<(u8, Value)> {
         (4, cbor!({ 0 => hash(5) }).unwrap()),
         (5, cbor!({ 0 => "clover border override v1\n" }).unwrap()),
         (6, cbor!({ 0 => "a", 1 => 77, 2 => [1, 5, 9] }).unwrap()),
+        (7, cbor!({ 0 => "a", 1 => 77, 2 => hash(6) }).unwrap()),
     ]
 }
 
@@ -64,7 +65,10 @@ fn a_leaf_of_each_kind_is_read() {
 fn every_contradiction_is_refused() {
     for (kind, body, what) in [
         (0, cbor!({ 0 => [] }), "kind 0"),
-        (7, cbor!({ 0 => [] }), "kind 7"),
+        (8, cbor!({ 0 => [] }), "kind 8"),
+        (7, cbor!({ 0 => "a", 1 => 77 }), "a retirement without a root"),
+        (7, cbor!({ 0 => "a", 1 => 77, 2 => Value::Bytes(vec![1; 31]) }), "a retirement with a short root"),
+        (7, cbor!({ 0 => "a", 1 => 77, 2 => hash(6), 3 => 0 }), "a retirement with a key more"),
         (1, cbor!({}), "no key"),
         (1, cbor!({ 1 => [] }), "another key"),
         (1, cbor!({ 0 => [], 1 => 0 }), "one key more"),
@@ -125,7 +129,7 @@ fn the_fixed_part_is_read_strictly() {
 
 proptest! {
     #[test]
-    fn no_bytes_panic(kind in 0_u8..8, body: Vec<u8>) {
+    fn no_bytes_panic(kind in 0_u8..9, body: Vec<u8>) {
         let mut bytes = leaf(kind, &Value::Null);
         bytes.truncate(32);
         bytes.extend(&body);

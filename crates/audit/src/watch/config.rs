@@ -22,6 +22,8 @@ pub struct WatchConfig {
     pub(crate) operator: VerifierKey,
     pub(crate) auditor: VerifierKey,
     pub(crate) status: Option<String>,
+    /// Whom to trust when the status is asked over TLS.
+    pub(crate) status_ca: Option<PathBuf>,
     pub(crate) incidents: Option<IncidentConfig>,
     pub(crate) limits: Limits,
 }
@@ -73,6 +75,7 @@ struct Raw {
     operator_vkey: PathBuf,
     auditor_vkey: PathBuf,
     status: Option<String>,
+    status_ca_file: Option<PathBuf>,
     incidents: Option<RawIncidents>,
     #[serde(default)]
     limits: Limits,
@@ -175,6 +178,7 @@ impl WatchConfig {
             operator: vkey(&at.join(raw.operator_vkey))?,
             auditor: vkey(&at.join(raw.auditor_vkey))?,
             status: raw.status,
+            status_ca: raw.status_ca_file.map(|file| at.join(file)),
             incidents: raw.incidents.map(|raw| incidents(at, &raw)).transpose()?,
             limits: raw.limits,
         })

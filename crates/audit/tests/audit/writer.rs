@@ -220,6 +220,10 @@ pub fn tag(byte: u8) -> Value {
     Value::Bytes(vec![byte; 16])
 }
 
+/// Read as a policy it would permit everything, and no lie about a decision would be found.
+const PROPERTIES: &str =
+    "@id(\"T\") @prove(\"only\") @says(\"anything\") permit (principal, action, resource);\n";
+
 /// A rulebook folder, before it is signed.
 #[derive(Clone)]
 pub struct Rulebook {
@@ -237,8 +241,10 @@ impl Rulebook {
             ("20-permits.cedar".into(), text(include_str!("rulebook/20-permits.cedar"))),
             ("catalogue.toml".into(), text(include_str!("rulebook/catalogue.toml"))),
             ("clover.cedarschema".into(), text(include_str!("rulebook/clover.cedarschema"))),
+            ("access.toml".into(), text(include_str!("rulebook/access.toml"))),
             ("lanes.toml".into(), text(include_str!("rulebook/lanes.toml"))),
             ("programme.toml".into(), text(&programme)),
+            ("properties.cedar".into(), text(PROPERTIES)),
         ]);
         Self { files, note: None }
     }
@@ -443,7 +449,7 @@ fn answer(actor: u8, kind: u8, country: &str, purpose: u16, evidence: Option<Val
 fn grant(holder: u8) -> Value {
     cbor!([1, {
         0 => tag(0x90), 1 => tag(holder), 2 => tag(0x80), 3 => "IE", 4 => 1, 5 => "video",
-        8 => (START - 1000), 9 => (START + 100_000),
+        8 => (START - 1000), 9 => (START + 100_000), 10 => "employer", 13 => [1_000_000_000_000u64, 1_000_000_000_000u64, 1000],
     }])
     .unwrap()
 }
@@ -451,7 +457,7 @@ fn grant(holder: u8) -> Value {
 fn case(engineer: u8) -> Value {
     cbor!([2, {
         0 => tag(0x91), 1 => tag(engineer), 2 => tag(0x80), 3 => "IE", 4 => 1, 5 => tag(0x55), 6 => "video-status",
-        7 => (START - 600), 8 => true,
+        7 => (START - 600), 8 => true, 9 => "employer", 10 => [1_000_000_000_000u64, 1_000_000_000_000u64, 1000],
     }])
     .unwrap()
 }

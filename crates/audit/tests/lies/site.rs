@@ -169,6 +169,14 @@ impl World {
             SiteLeaf { kind: 2, time: START, body: enrolment(2) },
             SiteLeaf { kind: 4, time: START, body: cbor!({ 0 => bytes(&digest) }).unwrap() },
         ];
+        // The grant and the case that crossings lean on, each asked for and approved.
+        for (request, requester, ground, serves) in
+            [(0x90, 0x11, 1, [START - 1000, START + 100_000]), (0x91, 0x22, 2, [START - 600, START + 6600])]
+        {
+            let ask = act([1, 0, 1], request, requester, Some(requester), ground, [0, 0], &digest);
+            let approve = act([2, 1, 2], request, requester, Some(0x80), ground, serves, &digest);
+            self.site.extend([ask, approve]);
+        }
         for time in (START..START + 12).chain(LATER..LATER + 2) {
             self.site.push(SiteLeaf { kind: 1, time, body: self.round(time) });
         }
@@ -257,6 +265,23 @@ impl World {
         files
     }
 
+    /// Takes a gateway off the list after the round of this time, as an honest site would.
+    pub fn retire(&mut self, number: usize, time: u64) {
+        let (origin, place) = (GATEWAYS[number], self.round_at(time) + 1);
+        let (size, root) = state(&self.leaves(origin), u64::MAX);
+        let body = cbor!({ 0 => origin, 1 => size, 2 => bytes(&root) }).unwrap();
+        self.site.insert(place, SiteLeaf { kind: 7, time, body });
+        self.site.insert(place + 1, SiteLeaf { kind: 2, time, body: enrolment(2) });
+        for leaf in self.site[place + 1..].iter_mut().filter(|leaf| matches!(leaf.kind, 1 | 2)) {
+            lines(&mut leaf.body).retain(|line| line.as_array().unwrap()[0] != origin.into());
+        }
+    }
+
+    /// The index of the first leaf of this kind.
+    pub fn first_of(&self, kind: u8) -> usize {
+        self.site.iter().position(|leaf| leaf.kind == kind).unwrap()
+    }
+
     /// The index of the round of this time.
     pub fn round_at(&self, time: u64) -> usize {
         self.site.iter().position(|leaf| leaf.kind == 1 && leaf.time == time).unwrap()
@@ -297,6 +322,27 @@ fn enrolment(gateways: usize) -> Value {
         lines.push(cbor!([GATEWAYS[number], gateway_key(number).vkey(), 1, ["a", "b"][number]]).unwrap());
     }
     Value::Map(vec![(0.into(), Value::Array(lines))])
+}
+
+/// An act on a request: what it is, its number and the state after it.
+pub fn act(
+    [act, number, state]: [u8; 3],
+    request: u8,
+    requester: u8,
+    by: Option<u8>,
+    ground: u8,
+    serves: [u64; 2],
+    rulebook: &[u8; 32],
+) -> SiteLeaf {
+    let tag = |of: u8| bytes(&[of; 16]);
+    let by: Vec<Value> = by.into_iter().flat_map(|by| [tag(by), "employer".into(), "IE".into()]).collect();
+    let most = 1_000_000_000_000_u64;
+    let body = cbor!({
+        0 => act, 1 => tag(request), 2 => number, 3 => state, 4 => Value::Array(by), 5 => tag(requester), 6 => 0,
+        7 => [ground, 1, "video", "one"], 8 => [most, most, 1000], 9 => [START, START, serves[0], serves[1]],
+        10 => false, 11 => bytes(rulebook),
+    });
+    SiteLeaf { kind: 9, time: START, body: body.unwrap() }
 }
 
 fn rulebook() -> Rulebook {

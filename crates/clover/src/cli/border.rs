@@ -9,6 +9,7 @@ use gateway::enclave;
 use ledger::note::{Note, Signer, Verifier};
 use model::Name;
 use serde_json::json;
+use vault::disk::replace_file;
 
 use super::output::Output;
 use crate::config::Config;
@@ -83,9 +84,7 @@ impl Border {
                 let checked = border::check(&text, &origin, &programme.border.holders, enclave::now().0)?;
                 let target = layout.border_override();
                 std::fs::create_dir_all(layout.control())?;
-                let part = target.with_extension("part");
-                std::fs::write(&part, text)?;
-                std::fs::rename(&part, &target).map_err(CommandError::file(&target))?;
+                replace_file(&target, text.as_bytes()).map_err(CommandError::file(&target))?;
                 let until = model::UnixSeconds(checked.to).rfc3339();
                 let told = format!(
                     "order `{}` is laid down; it lifts red inside the region until {until}",

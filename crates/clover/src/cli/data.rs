@@ -20,11 +20,15 @@ pub(super) struct Init {
     /// Start from the rulebook in this folder instead of the starter.
     #[arg(long, value_name = "DIR")]
     rulebook: Option<PathBuf>,
+    /// Start with this `enclave.toml` instead of the starter: it says where the logs' frames go, and that cannot be
+    /// changed later.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 impl Init {
     pub(super) fn run(&self, layout: &Layout, output: &Output) -> Result<()> {
-        init::init(layout, self.rulebook.as_deref())?;
+        init::init(layout, self.rulebook.as_deref(), self.config.as_deref())?;
         let active = assemble::rulebook(layout)?;
         let p = &active.rulebook.programme;
         let digest = active.rulebook.digest.to_string();

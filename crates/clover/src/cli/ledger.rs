@@ -7,8 +7,8 @@ use clap::{Subcommand, ValueEnum};
 use serde_json::json;
 
 use super::output::Output;
-use crate::assemble;
 use crate::layout::Layout;
+use crate::logs;
 
 /// One of the site's logs.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -42,7 +42,7 @@ impl Ledger {
             Which::Keys => "keys",
             Which::Site => "site",
         };
-        let rebuilt = assemble::rebuild(layout, name, from.as_deref())?;
+        let rebuilt = logs::rebuild(layout, name, from.as_deref())?;
         let text = format!(
             "{} entries lead to the signed root; {} damaged or missing files were mended; {} places in people's lists",
             rebuilt.size, rebuilt.repaired, rebuilt.tags

@@ -1,6 +1,10 @@
 //! Commands about the rulebook and the configuration.
 
+mod prove;
+mod test;
+
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Subcommand, ValueEnum};
@@ -8,7 +12,7 @@ use serde_json::json;
 
 use super::output::Output;
 use crate::layout::Layout;
-use crate::{assemble, config, init};
+use crate::{assemble, config, init, logs, site};
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum Role {
@@ -23,6 +27,12 @@ pub(super) enum Rulebook {
         /// The folder; the enclave's own if not given.
         folder: Option<PathBuf>,
     },
+    /// Run the stories that say who gets what, and by which policy.
+    Test(test::Test),
+    /// Prove what no request whatever can bring about, with the solver cvc5.
+    ///
+    /// Exit code 0: all is proved. 1: something is false, or wider. 2: something is not proved.
+    Prove(prove::Prove),
     /// Sign the enclave's rulebook.
     Sign {
         /// In which role.
@@ -36,8 +46,10 @@ pub(super) enum Rulebook {
 }
 
 impl Rulebook {
-    pub(super) fn run(&self, layout: &Layout, output: &Output) -> Result<()> {
+    pub(super) fn run(&self, layout: &Layout, output: &Output) -> Result<ExitCode> {
         match self {
+            Self::Test(test) => return test.run(layout, output),
+            Self::Prove(prove) => return prove.run(layout, output),
             Self::Check { folder } => {
                 let files = assemble::read_files(folder.as_deref().unwrap_or(&layout.rulebook()))?;
                 let book = crossing::rulebook::check(&files)?;
@@ -63,7 +75,7 @@ impl Rulebook {
             }
             Self::Show => show(layout, output)?,
         }
-        Ok(())
+        Ok(ExitCode::SUCCESS)
     }
 }
 
@@ -106,6 +118,8 @@ impl Config {
         let config = config::Config::load(&layout.config())?;
         let book = assemble::rulebook(layout)?.rulebook;
         assemble::fits(&config, &book)?;
+        logs::check(layout, &config)?;
+        site::policy(layout)?;
         output.data("no problem", &json!({ "problems": [] }));
         Ok(())
     }

@@ -26,10 +26,14 @@ pub(super) fn serve(layout: &Layout, output: &Output) -> Result<()> {
         let _telemetry = telemetry::start(config.traces.as_deref())?;
         let assembled = assemble::open(layout)?;
         let control = config.control;
-        let ready = |address: std::net::SocketAddr| {
+        let ready = |address: std::net::SocketAddr, witnesses: &str| {
+            let text = format!(
+                "serving on https://{address}, status on http://{control}/status; witnesses: {witnesses}"
+            );
+            let (gateway, control) = (address.to_string(), control.to_string());
             output.data(
-                &format!("serving on https://{address}, status on http://{control}/status; not independently witnessed"),
-                &serde_json::json!({ "gateway": address.to_string(), "control": control.to_string() }),
+                &text,
+                &serde_json::json!({ "gateway": gateway, "control": control, "witnesses": witnesses }),
             );
         };
         assemble::serve(layout, assembled, ready).await

@@ -14,11 +14,10 @@ use ledger::merkle::Hash;
 use ledger::site::{self, DayMapEntry, Input, Role, SiteEntry};
 use model::{Tag, UnixSeconds};
 use vault::Log;
+use vault::disk::replace_file;
 
-use super::{Member, Site, tags_of};
+use super::{BACK, Member, Site, first_at, tags_of, time_of};
 
-/// How far times in a log may go back.
-const BACK: u64 = 300;
 /// Seconds after midnight until the day before is taken for complete: longer than any crossing takes.
 const SETTLED: u64 = 600;
 /// How often the map of a day that is not over is made, in seconds.
@@ -32,6 +31,7 @@ pub struct Days {
     finals: BTreeMap<u32, u64>,
     /// The newest map of a day that was not over.
     interim: Option<(u64, DayMapEntry)>,
+    /// When the last of those was made, or tried, in seconds.
     interim_at: u64,
 }
 
@@ -52,7 +52,12 @@ impl Days {
             Some(known) => known,
             None => scanned(log)?,
         };
-        Ok(Self { folder: folder.to_owned(), calendar, finals, interim, interim_at: 0 })
+        // The last stop made one: the next is due an hour later, whatever was started in between.
+        let interim_at = match &interim {
+            Some((index, _)) => site::decode(&log.entry(*index)?)?.time.0,
+            None => 0,
+        };
+        Ok(Self { folder: folder.to_owned(), calendar, finals, interim, interim_at })
     }
 
     /// The calendar of the final maps.
@@ -79,12 +84,12 @@ impl Days {
     }
 
     fn remember(&self) -> Result<()> {
-        write(&self.folder.join("calendar"), &self.calendar.to_bytes())?;
+        replace_file(&self.folder.join("calendar"), &self.calendar.to_bytes())?;
         let mut text: String = self.finals.iter().map(|(day, index)| format!("{day} {index}\n")).collect();
         if let Some((index, _)) = &self.interim {
             text.push_str(&format!("interim {index}\n"));
         }
-        write(&self.folder.join("index"), text.as_bytes())
+        Ok(replace_file(&self.folder.join("index"), text.as_bytes())?)
     }
 }
 
@@ -143,37 +148,11 @@ fn scanned(log: &Log) -> Result<Known> {
     Ok((calendar, finals, interim))
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let part = path.with_extension("part");
-    std::fs::write(&part, bytes)?;
-    File::open(&part)?.sync_all()?;
-    Ok(std::fs::rename(&part, path)?)
-}
-
-fn time_of(log: &Log, index: u64) -> Result<UnixSeconds> {
-    Ok(Entry::decode(&log.entry(index)?)?.draft.time)
-}
-
-/// An index before which no entry is of this day or later. Times go back a little, so it looks that much earlier.
-fn first_of(log: &Log, day: u32, size: u64) -> Result<u64> {
-    let wanted = UnixSeconds::midnight(day).0.saturating_sub(BACK);
-    let (mut low, mut high) = (0, size);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        if time_of(log, middle)?.0 < wanted {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    Ok(low)
-}
-
 fn build(site: &Site, day: u32) -> Result<Built> {
     let (mut pairs, mut inputs) = (Vec::new(), Vec::new());
     for Member { enrolled, log } in site.members.iter().filter(|m| m.enrolled.role == Role::Gateway) {
         let head = log.head()?.head;
-        let from = first_of(log, day, head.size)?;
+        let from = first_at(log, UnixSeconds::midnight(day).0, head.size)?;
         for leaf in log.entries(from..head.size)? {
             let entry = Entry::decode(&leaf?)?;
             let found = entry.draft.time;
@@ -210,7 +189,7 @@ fn make(site: &Site, day: u32, is_final: bool) -> Result<()> {
         calendar_size: head.size,
     };
     // The map is kept before it is recorded: what is on record can be proved.
-    write(&days.path(day, is_final), map.to_bytes())?;
+    replace_file(&days.path(day, is_final), map.to_bytes())?;
     let receipt = site.record(&SiteEntry::DayMap(entry.clone()))?;
     if is_final {
         days.finals.insert(day, receipt.index());
@@ -291,6 +270,6 @@ pub fn prove(site: &Site, day: u32, tag: &Tag) -> Result<Answer> {
     if map.root() != wanted {
         bail!("the entries of this day do not lead to the map on record");
     }
-    write(&path, map.to_bytes())?;
+    replace_file(&path, map.to_bytes())?;
     Ok(map.prove(tag)?)
 }

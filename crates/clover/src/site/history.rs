@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use ledger::SecretKey;
 use ledger::checkpoint::Opened;
-use ledger::history::{History, Maps, Period, Proved, Wanted, day_of};
+use ledger::history::{History, Leaves, Maps, Period, Proved, Wanted, day_of};
 use model::SubjectId;
 
 use super::{Site, days};
@@ -25,7 +25,7 @@ fn cosigned(site: &Site) -> Result<(String, Opened)> {
 }
 
 fn proved(site: &Site, index: u64, size: u64) -> Result<Proved> {
-    Ok(Proved { index, leaf: site.log.entry(index)?, proof: site.log.prove_inclusion(index, size)? })
+    Ok(Proved { index, leaf: site.log.entry(index)?, proof: site.log.prove_several(&[index], size)? })
 }
 
 /// The maps that the cosigned checkpoint counts.
@@ -44,12 +44,12 @@ fn maps(site: &Site, size: u64) -> Result<Maps> {
     })
 }
 
-fn entry(site: &Site, wanted: &Wanted) -> Result<Proved> {
+/// The entries of one log, each read from the published tree, with one proof for all.
+fn entries(site: &Site, wanted: &Wanted) -> Result<Leaves> {
     let member =
         site.members.iter().find(|m| m.enrolled.origin == wanted.origin).context("a log is not here")?;
-    let index = wanted.pair.index;
-    let proof = member.log.prove_inclusion(index, wanted.log.size)?;
-    Ok(Proved { index, leaf: member.log.entry(index)?, proof })
+    let leaves = wanted.indices.iter().map(|index| member.log.entry(*index)).collect::<Result<_, _>>()?;
+    Ok(Leaves { leaves, proof: member.log.prove_several(&wanted.indices, wanted.log.size)? })
 }
 
 /// Makes the history of a person from their tag key. `from` and `to` are days since 1970-01-01 UTC; without them it
@@ -78,9 +78,9 @@ pub fn history(
         Period { log_set: log_set.to_owned(), tag_key, from: from.unwrap_or(first), to: to.unwrap_or(last) };
     let questions = period.begin(&note, opened.checkpoint(), maps)?;
     let answers: Result<Vec<_>> = questions.list().iter().map(|q| days::prove(site, q.day, &q.tag)).collect();
-    let entries = questions.answered(answers?)?;
-    let proved: Result<Vec<_>> = entries.wanted().iter().map(|w| entry(site, w)).collect();
-    Ok(entries.proved(proved?)?)
+    let named = questions.answered(answers?)?;
+    let proved: Result<Vec<_>> = named.wanted().iter().map(|wanted| entries(site, wanted)).collect();
+    Ok(named.proved(proved?)?)
 }
 
 /// Makes the history of a person of an enclave that is not running, and writes it for their eyes only. Returns how
@@ -102,7 +102,7 @@ pub fn write(
     let keys = enclave.person(subject, gateway::enclave::now().0).map_err(|e| anyhow::anyhow!(e))?;
     let log_set = enclave.live().road.rulebook().programme.name.to_string();
     let made = history(&site, &log_set, keys.tags.secret().clone(), from, to)?;
-    vault::keys::write_secret(out, &made.to_json()?)?;
+    vault::keys::write_secret(out, made.to_bytes()?)?;
     Ok(made.entries())
 }
 

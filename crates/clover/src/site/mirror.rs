@@ -1,6 +1,7 @@
 //! The local mirror: `clover-audit` beside this program, started and ended with it. It lets one machine run at
 //! all; it proves nothing to anybody else, and every status says so.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -27,7 +28,7 @@ fn program() -> Result<PathBuf> {
 }
 
 /// Writes the mirror's configuration anew, so that it follows `enclave.toml`.
-fn configuration(layout: &Layout, config: &Config, listen: std::net::SocketAddr) -> String {
+fn configuration(layout: &Layout, logs: SocketAddr, listen: SocketAddr) -> String {
     let folder = layout.mirror();
     let text =
         |path: PathBuf| toml::Value::String(std::path::absolute(&path).unwrap_or(path).display().to_string());
@@ -48,7 +49,7 @@ fn configuration(layout: &Layout, config: &Config, listen: std::net::SocketAddr)
         text(folder.join("mirror.seed")),
         name("witness"),
         text(folder.join("witness.seed")),
-        config.logs,
+        logs,
         trust("site"),
         trust("operator"),
         trust("auditor"),
@@ -60,14 +61,15 @@ fn configuration(layout: &Layout, config: &Config, listen: std::net::SocketAddr)
 /// # Errors
 /// When it is not installed or does not start.
 pub async fn start(layout: &Layout, config: &Config) -> Result<Option<Child>> {
-    let Some(listen) = config.mirror else { return Ok(None) };
+    // A configuration with a mirror has the logs in the clear, too.
+    let Some((listen, logs)) = config.mirror.zip(config.logs.clear) else { return Ok(None) };
     // One that lost its parent ends by itself, but perhaps not yet.
     let until = tokio::time::Instant::now() + Duration::from_secs(5);
     while tokio::net::TcpStream::connect(listen).await.is_ok() && tokio::time::Instant::now() < until {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let path = layout.mirror().join("mirror.toml");
-    std::fs::write(&path, configuration(layout, config, listen)).map_err(CommandError::file(&path))?;
+    std::fs::write(&path, configuration(layout, logs, listen)).map_err(CommandError::file(&path))?;
     let log = std::fs::File::create(layout.mirror().join("mirror.log"))?;
     let mut command = Command::new(program()?);
     // The mirror ends with this process even when this one is killed: its standard input closes.

@@ -1,5 +1,7 @@
 //! The site asks its witnesses: the client's side of C2SP tlog-witness.
 
+mod connect;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,7 +14,6 @@ use http::header::CONTENT_TYPE;
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use ledger::checkpoint;
 use ledger::merkle::{self, TreeHead};
@@ -22,7 +23,9 @@ use ledger::witness::{Answer, Request as Wish};
 use vault::log::Published;
 
 use super::Site;
+use crate::authority;
 use crate::error::CommandError;
+use connect::Connector;
 
 /// Longest wait for a witness's answer. A mirror fetches what it lacks first.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -31,7 +34,7 @@ const ANSWER_MAX: usize = 64 << 10;
 /// Longest pause between two looks at the site log.
 const PAUSE: Duration = Duration::from_millis(100);
 
-type Http = Client<HttpConnector, Full<Bytes>>;
+type Http = Client<Connector, Full<Bytes>>;
 
 /// The witnesses of a policy, and what each has signed last.
 pub struct Witnesses {
@@ -39,20 +42,16 @@ pub struct Witnesses {
     known: HashMap<String, u64>,
 }
 
-impl Default for Witnesses {
-    fn default() -> Self {
-        Self { http: Client::builder(TokioExecutor::new()).build_http(), known: HashMap::new() }
-    }
-}
-
-/// Whether a witness may be asked there: in the clear on this machine only.
-fn allowed(url: &str) -> Result<()> {
-    let uri: Uri = url.parse()?;
-    let host = uri.host().unwrap_or_default();
+/// Whether a witness may be asked there: over TLS, or in the clear on this machine.
+pub(super) fn allowed(url: &str) -> Result<()> {
+    let uri: Uri = url.parse().context("its URL cannot be read")?;
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     let local = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|a| a.is_loopback());
     match uri.scheme_str() {
+        Some("https") => Ok(()),
         Some("http") if local => Ok(()),
-        _ => bail!("a witness is asked over `http` on this machine only; put a TLS proxy in between"),
+        Some("http") => bail!("`http` is for this machine only, use `https`"),
+        _ => bail!("its URL is neither `https` nor `http`"),
     }
 }
 
@@ -60,7 +59,6 @@ fn allowed(url: &str) -> Result<()> {
 type Heard = (StatusCode, Option<String>, Bytes);
 
 async fn exchange(http: Http, method: Method, url: String, body: String) -> Result<Heard> {
-    allowed(&url)?;
     let request = Request::builder().method(method).uri(url).body(Full::new(Bytes::from(body)))?;
     let asked = async {
         let answer = http.request(request).await?;
@@ -78,6 +76,15 @@ fn url(w: &Witness, path: &str) -> Option<String> {
 }
 
 impl Witnesses {
+    /// The witnesses of a site, none of whom was asked yet.
+    ///
+    /// # Errors
+    /// When the file of those whom to trust cannot be used.
+    pub fn new(site: &Site) -> Result<Self> {
+        let connector = Connector::new(authority::client(&site.witness_ca, None)?);
+        Ok(Self { http: Client::builder(TokioExecutor::new()).build(connector), known: HashMap::new() })
+    }
+
     /// Asks each witness for the last checkpoint of the site log that it signed, and refuses an own log that is
     /// older or another. Those who do not answer are passed over: without their signature the border stays red.
     ///
@@ -95,7 +102,7 @@ impl Witnesses {
                     continue;
                 }
                 Err(e) => {
-                    tracing::warn!(witness = w.name(), error = %e, "a witness does not answer");
+                    tracing::warn!(witness = w.name(), error = format!("{e:#}"), "a witness does not answer");
                     continue;
                 }
             };
@@ -141,7 +148,9 @@ impl Witnesses {
                 Ok(Answer::Refused { status }) => {
                     tracing::warn!(witness = name, status, "a witness did not sign");
                 }
-                Err(e) => tracing::warn!(witness = name, error = %e, "a witness was not asked"),
+                Err(e) => {
+                    tracing::warn!(witness = name, error = format!("{e:#}"), "a witness was not asked");
+                }
             }
         }
         let text = note.to_string();
@@ -250,4 +259,21 @@ fn check(site: &Site, w: &Witness, known: &TreeHead) -> Result<()> {
 fn older(site: &Site, who: &str, known: u64) -> anyhow::Error {
     let (log, found) = (site.origin.clone(), site.log.size());
     CommandError::OlderLog { log, found, known, who: format!("the witness `{who}`") }.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_witness_is_asked_over_tls_or_in_the_clear_on_this_machine() {
+        for good in
+            ["https://witness.example/a", "http://127.0.0.1:1", "http://[::1]:1/", "http://localhost:1"]
+        {
+            assert!(allowed(good).is_ok(), "{good}");
+        }
+        for bad in ["http://witness.example", "http://10.0.0.1:1", "ftp://127.0.0.1", "witness.example", ""] {
+            assert!(allowed(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -282,6 +282,30 @@ impl Treated {
         self.outline.now
     }
 
+    /// Records in the payload.
+    #[must_use]
+    pub fn rows(&self) -> u32 {
+        self.rows
+    }
+
+    /// Bytes of the payload.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.payload.bytes().len() as u64
+    }
+
+    /// The people whom it names.
+    #[must_use]
+    pub fn people(&self) -> &[SubjectId] {
+        &self.people
+    }
+
+    /// Refuses after all: the ground does not give as much.
+    #[must_use]
+    pub fn refuse(self, reason: Reason) -> Refused {
+        Refused { outline: self.outline, reason, findings: self.findings }
+    }
+
     /// Builds the entry and its sealed detail; the payload now waits for the receipt of just this entry.
     ///
     /// # Errors

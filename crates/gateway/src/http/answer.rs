@@ -52,6 +52,7 @@ fn words_of(reason: Reason) -> (StatusCode, &'static str) {
         Reason::Upstream => (StatusCode::BAD_GATEWAY, "the service behind gave no usable answer"),
         Reason::Subject => (StatusCode::NOT_FOUND, "no such person here"),
         Reason::Threshold => (StatusCode::FORBIDDEN, "no group is large enough to show"),
+        Reason::Budget => (StatusCode::FORBIDDEN, "nothing is left of what was granted"),
         Reason::Border => (StatusCode::SERVICE_UNAVAILABLE, "the border is closed; nothing was released"),
     }
 }

@@ -9,7 +9,7 @@ use model::{Reason, Treatment};
 
 use super::answer::{self, Answer};
 use super::reverse::{form, limits};
-use super::route::Context;
+use super::route::{Context, Paid};
 use super::upstream::{Call, Upstream};
 use crate::enclave::LiveLane;
 
@@ -53,7 +53,7 @@ impl Context<'_> {
             return self.refuse_early(name, Reason::Upstream).await;
         };
         // Where the bytes will really go, by the programme's table: it must be where the flow is registered to.
-        let network = programme.country_of(address.ip());
+        let network = enclave.network_of(address.ip());
         let receiver =
             record.ok().and_then(|r| identify::receiver(&r, programme, tag, flow.destination, network).ok());
         let Some(receiver) = receiver else {
@@ -72,7 +72,7 @@ impl Context<'_> {
             Ok(treated) => treated,
             Err(refused) => return self.refuse(name, refused).await,
         };
-        match self.record(name, treated).await {
+        match self.record(name, Paid::free(treated)).await {
             Ok((body, index)) => self.deliver(lane, body, index).await,
             Err(answer) => answer,
         }

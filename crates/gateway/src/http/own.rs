@@ -10,7 +10,7 @@ use ledger::{Entry, EntryKind};
 use model::{Purpose, Reason, UnixSeconds};
 
 use super::answer::Answer;
-use super::route::{Context, Ground, own_name};
+use super::route::{Context, Ground, Paid, own_name};
 use crate::Enclave;
 use crate::enclave::PersonKey;
 
@@ -26,7 +26,7 @@ impl Context<'_> {
         let Who::Subject(subject) = self.actor.who() else {
             return self.refuse_early(&name, Reason::Unknown).await;
         };
-        let ground = Ground { evidence: model::facts::Evidence::None, name: None };
+        let ground = Ground { evidence: model::facts::Evidence::None, name: None, amount: None };
         let subject = match self.with_tag(subject.clone()) {
             Ok(subject) => subject,
             Err(reason) => return self.refuse_early(&name, reason).await,
@@ -45,7 +45,7 @@ impl Context<'_> {
             }
             Err(refused) => Err(refused),
         };
-        self.release(&name, treated, "application/json").await
+        self.release(&name, treated.map(Paid::free), "application/json").await
     }
 
     /// The caller's own keys.
@@ -71,7 +71,7 @@ fn history(enclave: &Enclave, keys: &PersonKey, now: UnixSeconds) -> Option<(Vec
         "crossings": list,
         "older_ones_not_shown": more,
         "covers_entries_before": listed,
-        "witnesses": "not independently witnessed",
+        "witnesses": enclave.witnesses(),
     });
     Some((body.to_string().into_bytes(), rows))
 }

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use crossing::{Ask, Refused, Selection, Treated};
+use crossing::{Ask, Refused, Selection};
 use model::catalogue::{Catalogue, FieldIndex};
 use model::{Name, Reason, SubjectId, Treatment};
 use transform::json::{Form, Limits};
 use vault::records::Person;
 
 use super::answer::Answer;
-use super::route::{Context, own_name};
+use super::route::{Context, Paid, own_name};
 
 /// Longest query in bytes.
 pub(super) const QUERY_MAX: usize = 64 << 10;
@@ -87,8 +87,8 @@ impl Context<'_> {
             Ok(raw) => raw,
             Err(reason) => return self.refuse_early(&name, reason).await,
         };
-        match self.read_through(&name, &raw) {
-            Ok(treated) => self.release(&name, treated, "application/json").await,
+        match self.read_through(&name, &raw).await {
+            Ok(paid) => self.release(&name, paid, "application/json").await,
             Err(reason) => {
                 let subject = SubjectId::parse(&raw.subject).ok().and_then(|s| self.with_tag(s).ok());
                 self.refuse_about(&name, reason, subject).await
@@ -96,7 +96,7 @@ impl Context<'_> {
         }
     }
 
-    fn read_through(&self, name: &Name, raw: &RawRead) -> Result<Result<Treated, Refused>, Reason> {
+    async fn read_through(&self, name: &Name, raw: &RawRead) -> Result<Result<Paid, Refused>, Reason> {
         if raw.fields.is_empty() || raw.fields.len() > FIELDS_MAX {
             return Err(Reason::Request);
         }
@@ -108,7 +108,9 @@ impl Context<'_> {
         let ground = self.ground(None)?;
         let subject = Some(self.with_tag(subject)?);
         let base = self.ask(name, &dataset, &wanted.selection, purpose, &ground);
-        let ask = Ask { subject, rows_max: RECORDS_MAX, people_max: 1, ..base };
+        // No more is asked for than the ground gives in all.
+        let rows_max = ground.rows_max(RECORDS_MAX);
+        let ask = Ask { subject, rows_max, people_max: 1, ..base };
         let permitted = match self.live.road.decide(&ask) {
             Ok(permitted) => permitted,
             Err(refused) => return Ok(Err(refused)),
@@ -120,11 +122,14 @@ impl Context<'_> {
             Ok(None) => return Ok(Err(permitted.refuse(Reason::Subject))),
             Err(_) => return Ok(Err(permitted.refuse(Reason::Upstream))),
         };
-        let limits =
-            Limits { bytes: ANSWER_MAX, depth: 32, members: 100_000, records: u64::from(RECORDS_MAX) };
-        Ok(match self.gather(&person, &wanted.collections) {
+        let limits = Limits { bytes: ANSWER_MAX, depth: 32, members: 100_000, records: u64::from(rows_max) };
+        let treated = match self.gather(&person, &wanted.collections) {
             Ok(body) => permitted.treat(&body, Form::Json, &limits),
             Err(reason) => Err(permitted.refuse(reason)),
+        };
+        Ok(match treated {
+            Ok(treated) => self.pay(&ground, treated).await,
+            Err(refused) => Err(refused),
         })
     }
 
@@ -160,7 +165,7 @@ impl Context<'_> {
             Err(answer) => return *answer,
         };
         match self.count_through(&name, body).await {
-            Ok(treated) => self.release(&name, treated, "application/json").await,
+            Ok(paid) => self.release(&name, paid, "application/json").await,
             Err(reason) => self.refuse_early(&name, reason).await,
         }
     }
@@ -169,7 +174,7 @@ impl Context<'_> {
         &self,
         name: &Name,
         body: Result<Bytes, Reason>,
-    ) -> Result<Result<Treated, Refused>, Reason> {
+    ) -> Result<Result<Paid, Refused>, Reason> {
         let raw: RawCount = serde_json::from_slice(&body?).map_err(|_| Reason::Request)?;
         let catalogue = &self.live.road.rulebook().catalogue;
         let dataset = Name::parse(&raw.dataset).map_err(|_| Reason::Request)?;
@@ -193,10 +198,14 @@ impl Context<'_> {
         let Ok(_turn) = self.gateway.counting.acquire().await else { return Err(Reason::Upstream) };
         let enclave = Arc::clone(&self.gateway.enclave);
         let counts = tokio::task::spawn_blocking(move || counts(&enclave, &collection, &keys)).await;
-        Ok(match counts {
+        let treated = match counts {
             Ok(Ok(Some(counts))) => permitted.count(counts),
             Ok(Ok(None)) => Err(permitted.refuse(Reason::Limit)),
             _ => Err(permitted.refuse(Reason::Upstream)),
+        };
+        Ok(match treated {
+            Ok(treated) => self.pay(&ground, treated).await,
+            Err(refused) => Err(refused),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Reverse lanes: outside calls in, and the answer of a service behind carries data out.
 
 use bytes::Bytes;
-use crossing::{Ask, Refused, Treated};
+use crossing::{Ask, Refused};
 use http::Method;
 use model::facts::Evidence;
 use model::lanes::{Form, SubjectFrom, Way};
@@ -9,7 +9,7 @@ use model::{Purpose, Reason};
 use transform::json::{self, Limits};
 
 use super::answer::Answer;
-use super::route::Context;
+use super::route::{Context, Paid};
 use super::upstream::{Call, Upstream};
 use crate::enclave::LiveLane;
 
@@ -45,14 +45,14 @@ impl Context<'_> {
         if let Err(reason) = body {
             return self.refuse_early(name, reason).await;
         }
-        let treated = match self.through(lane).await {
-            Ok(treated) => treated,
+        let paid = match self.through(lane).await {
+            Ok(paid) => paid,
             Err(reason) => return self.refuse_early(name, reason).await,
         };
-        self.release(name, treated, form(&lane.lane).1).await
+        self.release(name, paid, form(&lane.lane).1).await
     }
 
-    async fn through(&self, lane: &LiveLane) -> Result<Result<Treated, Refused>, Reason> {
+    async fn through(&self, lane: &LiveLane) -> Result<Result<Paid, Refused>, Reason> {
         let ground = self.ground(Some(&lane.lane.name))?;
         let purpose = self.purpose()?;
         self.flow_serves(&ground.evidence, lane, purpose)?;
@@ -62,7 +62,8 @@ impl Context<'_> {
         };
         let people_max = if subject.is_some() { 1 } else { lane.lane.rows_max };
         let base = self.ask(&lane.lane.name, &lane.lane.dataset, &lane.selection, purpose, &ground);
-        let ask = Ask { subject, rows_max: lane.lane.rows_max, people_max, ..base };
+        let rows_max = ground.rows_max(lane.lane.rows_max);
+        let ask = Ask { subject, rows_max, people_max, ..base };
         let permitted = match self.live.road.decide(&ask) {
             Ok(permitted) => permitted,
             Err(refused) => return Ok(Err(refused)),
@@ -80,10 +81,14 @@ impl Context<'_> {
             Some(upstream @ Upstream::Inside(_)) => self.gateway.caller.call(upstream, call).await,
             _ => Err(Reason::Upstream),
         };
-        Ok(match answer {
+        let treated = match answer {
             Ok(_) if !self.still(&lane.lane.name, &ground) => Err(permitted.refuse(Reason::Evidence)),
             Ok(body) => permitted.treat(&body, form(&lane.lane).0, &limits(&lane.lane)),
             Err(reason) => Err(permitted.refuse(reason)),
+        };
+        Ok(match treated {
+            Ok(treated) => self.pay(&ground, treated).await,
+            Err(refused) => Err(refused),
         })
     }
 

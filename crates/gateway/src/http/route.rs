@@ -1,5 +1,6 @@
 //! From a request to its crossing, and from a receipt to the answer.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -10,9 +11,11 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::{Body, Incoming};
 use model::facts::{Evidence, FlowFacts};
 use model::lanes::{Flow, Way};
+use model::procedures::Amount;
 use model::{Country, Direction, FlowId, Name, Purpose, Reason, SubjectId, Tag, Treatment, UnixSeconds};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
+use vault::control::{TakeError, Ticket};
 
 use super::answer::{self, Answer, Sender};
 use super::body;
@@ -47,6 +50,28 @@ pub(super) struct Context<'a> {
 pub(super) struct Ground {
     pub(super) evidence: Evidence,
     pub(super) name: Option<Name>,
+    /// How much may cross on it in all, where it is a grant or case.
+    pub(super) amount: Option<Amount>,
+}
+
+impl Ground {
+    /// Most rows of one crossing: as many as its way takes, and no more than the ground gives in all.
+    pub(super) fn rows_max(&self, most: u32) -> u32 {
+        self.amount.map_or(most, |a| most.min(u32::try_from(a.rows).unwrap_or(u32::MAX)))
+    }
+}
+
+/// A payload, with what it took of its ground's amount.
+pub(super) struct Paid {
+    treated: Treated,
+    ticket: Option<Ticket>,
+}
+
+impl Paid {
+    /// A payload on a ground without an amount: a registered flow, public data, one's own record.
+    pub(super) fn free(treated: Treated) -> Self {
+        Self { treated, ticket: None }
+    }
 }
 
 /// Answers one request of a session, inside a span that names the lane and the outcome and nobody.
@@ -173,27 +198,29 @@ impl Context<'_> {
         let case = named(CASE)?.map_err(|_| Reason::Request)?;
         let Some(me) = self.actor.actor() else { return Err(Reason::Evidence) };
         let tag = |id: &model::ActorId| keys.actor_tag(id);
+        let name = |id: &Name| keys.evidence_tag(id);
         let person = |s: &SubjectId| self.gateway.enclave.tag_of(s, self.now);
         match (grant, case) {
             (Some(_), Some(_)) => Err(Reason::Request),
             (Some(id), None) => {
                 let grant = control.grant(&id, self.now).map_err(|_| Reason::Evidence)?;
                 grant.usable(me, self.now).map_err(|_| Reason::Evidence)?;
-                let evidence = Evidence::Grant(grant.facts(keys.evidence_tag(&id), tag, person));
-                Ok(Ground { evidence, name: Some(id) })
+                let facts = grant.facts(name, tag, person).ok_or(Reason::Evidence)?;
+                Ok(Ground { evidence: Evidence::Grant(facts), name: Some(id), amount: Some(grant.amount) })
             }
             (None, Some(id)) => {
                 let case = control.case(&id, self.now).map_err(|_| Reason::Evidence)?;
                 case.usable(me, self.now).map_err(|_| Reason::Evidence)?;
                 let subject = person(&case.subject).ok_or(Reason::Subject)?;
-                let evidence = Evidence::Case(case.facts(keys.evidence_tag(&id), tag, subject));
-                Ok(Ground { evidence, name: Some(id) })
+                let facts = case.facts(name, tag, subject, self.now).ok_or(Reason::Evidence)?;
+                Ok(Ground { evidence: Evidence::Case(facts), name: Some(id), amount: Some(case.amount) })
             }
             (None, None) => {
                 let service = matches!(self.actor.who(), Who::Service(_));
                 let flow =
                     lane.filter(|_| service).and_then(|l| crate::Enclave::flow_of(self.live, l, Some(me)));
-                Ok(flow.map_or(Ground { evidence: Evidence::None, name: None }, |f| self.flow_ground(&f)))
+                let none = Ground { evidence: Evidence::None, name: None, amount: None };
+                Ok(flow.map_or(none, |f| self.flow_ground(&f)))
             }
         }
     }
@@ -207,7 +234,7 @@ impl Context<'_> {
             basis: flow.basis,
             active: flow.active,
         };
-        Ground { evidence: Evidence::Flow(facts), name: Some(flow.name.clone()) }
+        Ground { evidence: Evidence::Flow(facts), name: Some(flow.name.clone()), amount: None }
     }
 
     /// An ask of this context; callers set what differs.
@@ -253,7 +280,8 @@ impl Context<'_> {
         subject: Option<(SubjectId, Tag)>,
     ) -> Answer {
         let named = |header| self.header(header).ok().flatten().and_then(|text| Name::parse(text).ok());
-        let ground = Ground { evidence: Evidence::None, name: named(GRANT).or_else(|| named(CASE)) };
+        let name = named(GRANT).or_else(|| named(CASE));
+        let ground = Ground { evidence: Evidence::None, name, amount: None };
         let purpose = self.purpose().unwrap_or(Purpose::Operation);
         let ask = Ask { subject, ..self.ask(lane, lane, &self.live.nothing, purpose, &ground) };
         let refused = self.live.road.refuse(&ask, reason);
@@ -304,8 +332,39 @@ impl Context<'_> {
         }
     }
 
-    /// Seals a payload, records it, and opens it with its receipt: the one exit.
-    pub(super) async fn record(&self, lane: &Name, treated: Treated) -> Result<(Bytes, u64), Answer> {
+    /// Takes what a payload needs from the amount of its ground, durably, before anything of it is recorded.
+    ///
+    /// # Errors
+    /// [`Refused`] when the amount is spent, or nobody can say whether it is.
+    pub(super) async fn pay(&self, ground: &Ground, treated: Treated) -> Result<Paid, Refused> {
+        let Some((name, amount)) = ground.name.clone().zip(ground.amount) else {
+            return Ok(Paid::free(treated));
+        };
+        let (rows, bytes) = (u64::from(treated.rows()), treated.bytes());
+        let enclave = Arc::clone(&self.gateway.enclave);
+        let people: Vec<Tag> = treated.people().iter().map(|s| enclave.keys().counted_tag(s)).collect();
+        let taken = tokio::task::spawn_blocking(move || {
+            enclave.control().take(&name, &amount, rows, bytes, &people, 0)
+        });
+        match taken.await {
+            Ok(Ok(ticket)) => Ok(Paid { treated, ticket: Some(ticket) }),
+            Ok(Err(TakeError::Spent(_))) => Err(treated.refuse(Reason::Budget)),
+            _ => Err(treated.refuse(Reason::Evidence)),
+        }
+    }
+
+    /// Seals a payload, records it, and opens it with its receipt: the one exit. What it took is given back if it does
+    /// not come to that.
+    pub(super) async fn record(&self, lane: &Name, paid: Paid) -> Result<(Bytes, u64), Answer> {
+        let Paid { treated, ticket } = paid;
+        let done = self.record_through(lane, treated).await;
+        if let (Err(_), Some(ticket)) = (&done, ticket) {
+            self.gateway.enclave.control().give_back(ticket);
+        }
+        done
+    }
+
+    async fn record_through(&self, lane: &Name, treated: Treated) -> Result<(Bytes, u64), Answer> {
         let enclave = &self.gateway.enclave;
         let findings = treated.findings();
         let (sealed, recording) = enclave.seal(treated).map_err(|e| unsealed(&e))?;
@@ -329,11 +388,11 @@ impl Context<'_> {
     pub(super) async fn release(
         &self,
         lane: &Name,
-        treated: Result<Treated, Refused>,
+        paid: Result<Paid, Refused>,
         content_type: &'static str,
     ) -> Answer {
-        match treated {
-            Ok(treated) => match self.record(lane, treated).await {
+        match paid {
+            Ok(paid) => match self.record(lane, paid).await {
                 Ok((body, index)) => answer::released(body, index, content_type),
                 Err(answer) => answer,
             },

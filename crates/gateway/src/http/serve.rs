@@ -7,27 +7,25 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crossing::credential::{Shown, Tokens, certificate};
 use crossing::identify::Session;
 use http::header::AUTHORIZATION;
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use model::{Explain, UnixSeconds};
+use model::Explain;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
-use x509_parser::extensions::GeneralName;
 
 use super::answer;
 use super::head::Hosts;
 use super::route;
 use super::upstream::{Caller, Upstream};
 use crate::enclave::{self, Enclave};
-use crate::spiffe;
-use crate::token::Tokens;
 
 /// Longest life of a connection: an idle one holds a slot.
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(600);
@@ -61,7 +59,7 @@ pub struct Gateway {
     hosts: Hosts,
     /// One count at a time.
     pub(super) counting: Semaphore,
-    tokens: Tokens,
+    tokens: Arc<Tokens>,
     settings: Settings,
 }
 
@@ -100,7 +98,7 @@ impl Gateway {
     pub fn new(
         enclave: Arc<Enclave>,
         upstreams: HashMap<String, Upstream>,
-        tokens: Tokens,
+        tokens: Arc<Tokens>,
         settings: Settings,
     ) -> Self {
         let caller = Caller::new(settings.upstream_timeout);
@@ -179,35 +177,13 @@ async fn secured(gateway: Arc<Gateway>, acceptor: TlsAcceptor, stream: TcpStream
     let (_, connection) = stream.get_ref();
     let h2 = connection.alpn_protocol() == Some(b"h2");
     let certificate = connection.peer_certificates().and_then(|c| c.first()).map(|c| c.to_vec());
-    let live = gateway.enclave.live();
-    let session = certificate.and_then(|c| session_of(&live.road.rulebook().programme.name.to_string(), &c));
-    drop(live);
+    let session = certificate.and_then(|c| certificate::read(gateway.tokens.programme(), &c));
     connected(gateway, stream, peer.ip(), session, h2).await;
 }
 
 async fn plain(gateway: Arc<Gateway>, stream: TcpStream, peer: SocketAddr) {
     let _ = stream.set_nodelay(true);
     connected(gateway, stream, peer.ip(), None, false).await;
-}
-
-/// A session and when its certificate ends: connections may live longer.
-type Shown = (Session, UnixSeconds);
-
-/// The session named by a verified client certificate: exactly one URI, and ours.
-fn session_of(programme: &str, der: &[u8]) -> Option<Shown> {
-    let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
-    let names = certificate.subject_alternative_name().ok()??;
-    let mut uris = names.value.general_names.iter().filter_map(|n| match n {
-        GeneralName::URI(uri) => Some(*uri),
-        _ => None,
-    });
-    match (uris.next(), uris.next()) {
-        (Some(uri), None) => {
-            let until = u64::try_from(certificate.validity().not_after.timestamp()).ok()?;
-            Some((spiffe::read(programme, uri).ok()?, UnixSeconds(until)))
-        }
-        _ => None,
-    }
 }
 
 async fn connected<S>(gateway: Arc<Gateway>, stream: S, peer: IpAddr, session: Option<Shown>, h2: bool)
@@ -236,10 +212,10 @@ where
             .max_buf_size(64 << 10);
         let connection = std::pin::pin!(builder.serve_connection(io, service));
         let ended = until_old(connection, |c| c.graceful_shutdown()).await;
-        if let (Some(Err(e)), Some((session, _))) = (ended, known)
+        if let (Some(Err(e)), Some(shown)) = (ended, known)
             && e.is_parse()
         {
-            route::unreadable(&served, &placed(&served, session, peer)).await;
+            route::unreadable(&served, &placed(&served, shown.session, peer)).await;
         }
     }
 }
@@ -258,20 +234,17 @@ async fn until_old<C: Future>(
 
 /// A session with the country that its address speaks for.
 fn placed(gateway: &Gateway, session: Session, peer: IpAddr) -> Session {
-    let network = gateway.enclave.live().road.rulebook().programme.country_of(peer);
+    let network = gateway.enclave.network_of(peer);
     Session { network, ..session }
 }
 
 async fn answer_one(
     gateway: &Gateway,
-    session: Option<Shown>,
+    certificate: Option<Shown>,
     peer: IpAddr,
     request: Request<Incoming>,
 ) -> answer::Answer {
-    let session = match session {
-        Some((session, until)) => (enclave::now().0 < until).then_some(session),
-        None => bearer(gateway, &request),
-    };
+    let session = shown(gateway, certificate, &request);
     let Some(session) = session else {
         gateway.enclave.metrics().strangers.inc();
         return answer::stranger(StatusCode::UNAUTHORIZED, "a client certificate or a token is needed");
@@ -279,9 +252,37 @@ async fn answer_one(
     route::handle(gateway, &placed(gateway, session, peer), request).await
 }
 
-fn bearer(gateway: &Gateway, request: &Request<Incoming>) -> Option<Session> {
+/// What the caller shows: their certificate, a token, or both. Connections live longer than credentials, so the time is
+/// asked at each request.
+fn shown(gateway: &Gateway, certificate: Option<Shown>, request: &Request<Incoming>) -> Option<Session> {
+    let now = enclave::now().0;
+    let certificate = certificate.filter(|c| now < c.not_after);
+    let shown = match (certificate, bearer(gateway, request)) {
+        (certificate, Bearer::None) => certificate?,
+        (None, Bearer::Good(token)) => token,
+        (None, Bearer::Bad) => return None,
+        (Some(certificate), Bearer::Good(token)) => {
+            certificate.clone().with_token(token).unwrap_or_else(|| certificate.doubted())
+        }
+        (Some(certificate), Bearer::Bad) => certificate.doubted(),
+    };
+    Some(shown.session)
+}
+
+enum Bearer {
+    None,
+    Bad,
+    Good(Shown),
+}
+
+fn bearer(gateway: &Gateway, request: &Request<Incoming>) -> Bearer {
     let mut values = request.headers().get_all(AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else { return None };
-    let token = value.to_str().ok()?.strip_prefix("Bearer ")?;
-    gateway.tokens.session(token, enclave::now().0).ok()
+    let value = match (values.next(), values.next()) {
+        (None, _) => return Bearer::None,
+        (Some(value), None) => value,
+        _ => return Bearer::Bad,
+    };
+    let token = value.to_str().ok().and_then(|v| v.strip_prefix("Bearer "));
+    let shown = token.and_then(|t| gateway.tokens.shown(t, enclave::now().0).ok());
+    shown.map_or(Bearer::Bad, Bearer::Good)
 }

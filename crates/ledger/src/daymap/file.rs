@@ -18,10 +18,8 @@ use std::io;
 
 use model::Tag;
 
-use super::{Answer, AnswerError, HIGHEST, LOWEST, Leaf, PAIR_LEN, Pair, Placed, Record};
-use crate::merkle::{
-    Frontier, Hash, HashReader, ProveError, TreeHead, empty_root, node_hash, prove_inclusion,
-};
+use super::{Absence, Answer, AnswerError, HIGHEST, LOWEST, Leaf, PAIR_LEN, Pair, Record};
+use crate::merkle::{Frontier, Hash, HashReader, ProveError, TreeHead, empty_root, node_hash, prove_several};
 
 const MAGIC: [u8; 8] = *b"CLVM\x01\0\0\0";
 const HEAD_LEN: usize = 56;
@@ -283,9 +281,9 @@ impl<R: ReadAt> Lookup<R> {
         let answer = match row.filter(|row| row.tag == *tag) {
             Some(row) => {
                 let list = Pair::list(&self.list(&row)?).ok_or(MapError::Damaged("pairs"))?;
-                Answer::Present { index: before + 1, list, proof: self.path(before + 1)? }
+                Answer::Present { index: before + 1, list, proof: self.path(&[before + 1])? }
             }
-            None => Answer::Absent { low: self.placed(before)?, high: self.placed(before + 1)? },
+            None => Answer::Absent(self.absence(before)?),
         };
         answer.verify(tag, &self.head())?;
         Ok(answer)
@@ -303,13 +301,15 @@ impl<R: ReadAt> Lookup<R> {
         Ok(low)
     }
 
-    fn placed(&self, index: u64) -> Result<Placed, MapError> {
-        let leaf = self.leaves(index, index + 1)?.pop().ok_or(MapError::Damaged("leaf"))?;
-        Ok(Placed { index, leaf, proof: self.path(index)? })
+    /// The leaves of this index and the next.
+    fn absence(&self, index: u64) -> Result<Absence, MapError> {
+        let leaves = self.leaves(index, index + 2)?;
+        let [low, high] = leaves.try_into().map_err(|_| MapError::Damaged("leaf"))?;
+        Ok(Absence { index, low, high, proof: self.path(&[index, index + 1])? })
     }
 
-    fn path(&self, index: u64) -> Result<Vec<Hash>, MapError> {
-        prove_inclusion(&mut Nodes(self), index, self.tags + 2).map_err(|error| match error {
+    fn path(&self, indices: &[u64]) -> Result<Vec<Hash>, MapError> {
+        prove_several(&mut Nodes(self), indices, self.tags + 2).map_err(|error| match error {
             ProveError::Read(error) => error,
             _ => MapError::Damaged("leaf"),
         })
@@ -346,7 +346,7 @@ impl<R: ReadAt> Lookup<R> {
     }
 
     /// The leaves of these indices, sentinels included.
-    fn leaves(&self, from: u64, to: u64) -> Result<Vec<Leaf>, MapError> {
+    pub(super) fn leaves(&self, from: u64, to: u64) -> Result<Vec<Leaf>, MapError> {
         let mut leaves = Vec::with_capacity(usize::try_from(to - from).unwrap_or(0));
         if from == 0 {
             leaves.push(Leaf::of(LOWEST, &[]));

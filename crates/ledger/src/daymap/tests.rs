@@ -116,16 +116,53 @@ fn an_answer_that_was_changed_is_refused() {
     );
 
     let absent = Tag::new([0x55; 16]);
-    let Answer::Absent { low, high } = map.prove(&absent).unwrap() else { panic!("absent") };
-    let below = map.prove(&Tag::new([1; 16])).unwrap();
-    let Answer::Absent { low: first, .. } = below else { panic!("absent") };
-    assert!(matches!(verify_absent(&absent, &first, &high, &head), Err(AnswerError::Neighbours { .. })));
-    assert!(matches!(verify_absent(&absent, &high, &low, &head), Err(AnswerError::Neighbours { .. })));
-    for tag in [low.leaf.tag, high.leaf.tag] {
-        assert_eq!(verify_absent(&tag, &low, &high, &head), Err(AnswerError::Between));
+    let Answer::Absent(good) = map.prove(&absent).unwrap() else { panic!("absent") };
+    let refused = |changed: Absence| verify_absent(&absent, &changed, &head).unwrap_err();
+    let lowest = Tag::new(1u128.to_be_bytes());
+    let Answer::Absent(first) = map.prove(&lowest).unwrap() else { panic!("absent") };
+    assert!(matches!(refused(Absence { index: good.index + 1, ..good.clone() }), AnswerError::Proof(_)));
+    assert!(matches!(refused(Absence { index: u64::MAX, ..good.clone() }), AnswerError::Proof(_)));
+    assert!(
+        matches!(refused(Absence { low: first.low, ..good.clone() }), AnswerError::Proof(_)),
+        "no neighbour"
+    );
+    assert_eq!(refused(Absence { low: good.high, high: good.low, ..good.clone() }), AnswerError::Between);
+    assert_eq!(refused(first), AnswerError::Between);
+    for tag in [good.low.tag, good.high.tag] {
+        assert_eq!(verify_absent(&tag, &good, &head), Err(AnswerError::Between));
     }
-    let forged = Placed { leaf: Leaf { tag: Tag::new([0x54; 16]), ..low.leaf }, ..low.clone() };
-    assert!(matches!(verify_absent(&absent, &forged, &high, &head), Err(AnswerError::Proof(_))));
+    let forged = Leaf { tag: Tag::new([0x54; 16]), ..good.low };
+    assert!(matches!(refused(Absence { low: forged, ..good.clone() }), AnswerError::Proof(_)));
+    for n in 0..good.proof.len() {
+        let mut cut = good.proof.clone();
+        let hash = cut.remove(n);
+        assert!(matches!(refused(Absence { proof: cut.clone(), ..good.clone() }), AnswerError::Proof(_)));
+        cut.insert(n, hash);
+        cut.insert(n, hash);
+        assert!(matches!(refused(Absence { proof: cut.clone(), ..good.clone() }), AnswerError::Proof(_)));
+    }
+    let reordered = good.proof.iter().rev().copied().collect();
+    assert!(matches!(refused(Absence { proof: reordered, ..good.clone() }), AnswerError::Proof(_)));
+}
+
+#[test]
+fn leaves_with_one_between_them_prove_no_absence() {
+    let map = DayMap::build((1..=5u8).map(|t| (Tag::new([2 * t; 16]), pair(1, 1))));
+    let lookup = Lookup::open(map.to_bytes()).unwrap();
+    let tree: MemoryTree = (0..7).map(|i| lookup.leaves(i, i + 1).unwrap()[0].hash()).collect();
+    let apart = |low: u64, high: u64| Absence {
+        index: low,
+        low: lookup.leaves(low, low + 1).unwrap()[0],
+        high: lookup.leaves(high, high + 1).unwrap()[0],
+        proof: tree.prove_several(&[low, high], 7).unwrap(),
+    };
+    let (between, gone) = (Tag::new([4; 16]), Tag::new([5; 16]));
+    verify_absent(&gone, &apart(2, 3), &map.head()).unwrap();
+    for (low, high) in [(1, 3), (0, 6), (1, 4), (2, 4)] {
+        for tag in [between, gone] {
+            assert!(verify_absent(&tag, &apart(low, high), &map.head()).is_err(), "{low} and {high}");
+        }
+    }
 }
 
 /// The bytes of a map whose rows are these, with the root that hashing them gives: what a site that lies

@@ -3,8 +3,8 @@
 use model::{Country, DataClass, Digest, Direction, FlowId, Purpose, Reason, Tag, Treatment, UnixSeconds};
 
 use super::{
-    Draft, Entry, EntryError, EntryKind, FACTS_MAX, HEADER_LEN, LEASE_MAX, MAGIC, Outcome, StreamPlace,
-    Subjects, VERSION,
+    Draft, Entry, EntryError, EntryKind, FACTS_MAX, HEADER_LEN, INLINE_TAGS, LEASE_MAX, MAGIC, Outcome,
+    StreamPlace, Subjects, VERSION,
 };
 use crate::merkle::Hash;
 
@@ -53,6 +53,17 @@ fn set_of<T: Copy>(
     let members: Vec<T> = all.iter().copied().filter(|m| bits & code(*m) != 0).collect();
     let known = members.iter().fold(0, |set, m| set | code(*m));
     if known == bits { Ok(members) } else { Err(EntryError::Field(field)) }
+}
+
+/// The tags that stand in the header of a leaf that this enclave wrote, without looking at anything else. None for the
+/// leaves of other logs.
+#[must_use]
+pub fn inline_tags(leaf: &[u8]) -> &[[u8; 16]] {
+    const MODE: usize = 156;
+    let inline = leaf.starts_with(MAGIC) && leaf.get(4) == Some(&VERSION) && leaf.get(MODE) == Some(&1);
+    let count = leaf.get(MODE + 1).map_or(0, |count| usize::from(*count)).min(INLINE_TAGS);
+    let tags = leaf.get(MODE + 4..MODE + 4 + 16 * count).filter(|_| inline);
+    tags.unwrap_or_default().as_chunks().0
 }
 
 impl Entry {

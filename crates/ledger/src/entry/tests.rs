@@ -171,3 +171,19 @@ fn a_refusal_that_releases_is_refused() {
     assert!(read(&Draft { classes: draft().classes, ..refusal.clone() }).is_err());
     assert!(read(&Draft { treatments: draft().treatments, ..refusal }).is_err());
 }
+
+#[test]
+fn the_tags_in_a_header_are_read_without_the_rest() {
+    for count in 0..7_u8 {
+        let tags: Vec<_> = (0..count).map(|n| Tag::new([n; 16])).collect();
+        let leaf = Draft { subjects: Subjects::of(tags.clone()), ..draft() }.encode(short_name("gw"), 17);
+        let found: Vec<_> = inline_tags(&leaf).iter().map(|tag| Tag::new(*tag)).collect();
+        let inline = if tags.len() > INLINE_TAGS { Vec::new() } else { tags };
+        assert_eq!(found, inline);
+        assert_eq!(found, Entry::decode(&leaf).unwrap().draft.subjects.tags());
+        assert!(inline_tags(&leaf[..170]).is_empty());
+    }
+    let everybody = Draft { subjects: Subjects::Population, ..draft() }.encode(short_name("gw"), 17);
+    assert!(inline_tags(&everybody).is_empty());
+    assert!(inline_tags(&[1; 256]).is_empty(), "a leaf of another log");
+}

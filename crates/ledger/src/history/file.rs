@@ -1,222 +1,93 @@
-//! The JSON of a history.
+//! The bytes of a history: deterministic CBOR (RFC 8949 §4.2.1).
 
-use data_encoding::{BASE64, HEXLOWER};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use ciborium::Value;
 
-use super::{Entries, HistoryError, Maps, Period, Proved, date, day_of};
+use super::{DAYS_MAX, Entries, HistoryError, Leaves, Maps, Period, Proved, date};
 use crate::checkpoint::Checkpoint;
-use crate::daymap::{Answer, Calendar, LEAF_LEN, Leaf, Pair, Placed};
+use crate::daymap::{Absence, Answer, Calendar, LEAF_LEN, Leaf, Pair};
 use crate::detail::SecretKey;
 use crate::merkle::Hash;
 
 const FORMAT: &str = "clover subject history v1";
 
 /// A person's history, as the file holds it. `Debug` shows nobody's tags or key.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone)]
 pub struct History {
-    format: String,
     log_set: String,
-    tag_key: String,
-    from: String,
-    to: String,
+    tag_key: SecretKey,
+    from: u32,
+    to: u32,
     checkpoint: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    anchor: Option<Place>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    calendar: Option<Bytes>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    interim: Option<Place>,
-    days: Vec<Day>,
-    entries: Vec<Item>,
+    maps: Maps,
+    /// One for each day; none for a day outside.
+    days: Vec<Option<Answer>>,
+    /// The origin of each log, and its entries.
+    logs: Vec<(String, Leaves)>,
 }
 
 impl std::fmt::Debug for History {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "History({} to {}, {} entries)", self.from, self.to, self.entries.len())
-    }
-}
-
-/// Bytes in base64.
-#[derive(Clone, PartialEq, Eq)]
-struct Bytes(Vec<u8>);
-
-impl Serialize for Bytes {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&BASE64.encode(&self.0))
-    }
-}
-
-impl<'de> Deserialize<'de> for Bytes {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
-        BASE64.decode(text.as_bytes()).map(Self).map_err(|_| de::Error::custom("not base64"))
-    }
-}
-
-/// An inclusion proof.
-#[derive(Clone, PartialEq, Eq)]
-struct Path(Vec<Hash>);
-
-impl Serialize for Path {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_seq(self.0.iter().map(|h| Bytes(h.as_bytes().to_vec())))
-    }
-}
-
-impl<'de> Deserialize<'de> for Path {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let hashes = Vec::<Bytes>::deserialize(from)?;
-        let hash = |b: Bytes| Hash::try_from(b.0.as_slice()).map_err(de::Error::custom);
-        hashes.into_iter().map(hash).collect::<Result<_, _>>().map(Self)
-    }
-}
-
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Place {
-    index: u64,
-    leaf: Bytes,
-    proof: Path,
-}
-
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Presence {
-    index: u64,
-    list: Bytes,
-    proof: Path,
-}
-
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Absence {
-    low: Place,
-    high: Place,
-}
-
-/// One of the three stands in it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Day {
-    day: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    present: Option<Presence>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    absent: Option<Absence>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    outside: Option<bool>,
-}
-
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Item {
-    origin: String,
-    index: u64,
-    leaf: Bytes,
-    proof: Path,
-}
-
-impl Place {
-    fn of(proved: Proved) -> Self {
-        Self { index: proved.index, leaf: Bytes(proved.leaf), proof: Path(proved.proof) }
-    }
-
-    fn placed(placed: Placed) -> Self {
-        let leaf = Bytes(placed.leaf.to_bytes().to_vec());
-        Self { index: placed.index, leaf, proof: Path(placed.proof) }
-    }
-
-    fn proved(&self) -> Proved {
-        Proved { index: self.index, leaf: self.leaf.0.clone(), proof: self.proof.0.clone() }
-    }
-
-    fn leaf_of_map(&self) -> Option<Placed> {
-        let leaf = Leaf::from_bytes(<&[u8; LEAF_LEN]>::try_from(self.leaf.0.as_slice()).ok()?)?;
-        Some(Placed { index: self.index, leaf, proof: self.proof.0.clone() })
-    }
-}
-
-impl Day {
-    fn of(day: u32, answer: Option<Answer>) -> Self {
-        let none = Self { day: date(day), present: None, absent: None, outside: None };
-        match answer {
-            None => Self { outside: Some(true), ..none },
-            Some(Answer::Present { index, list, proof }) => {
-                let list = Bytes(list.iter().flat_map(|p| p.to_bytes()).collect());
-                Self { present: Some(Presence { index, list, proof: Path(proof) }), ..none }
-            }
-            Some(Answer::Absent { low, high }) => {
-                let absent = Absence { low: Place::placed(low), high: Place::placed(high) };
-                Self { absent: Some(absent), ..none }
-            }
-        }
-    }
-
-    /// What it says, `None` for a day outside.
-    fn answer(&self) -> Result<Option<Answer>, HistoryError> {
-        let wrong = HistoryError::Form("days");
-        match (&self.present, &self.absent, self.outside) {
-            (None, None, Some(true)) => Ok(None),
-            (Some(p), None, None) => {
-                let list = Pair::list(&p.list.0).ok_or(wrong)?;
-                Ok(Some(Answer::Present { index: p.index, list, proof: p.proof.0.clone() }))
-            }
-            (None, Some(a), None) => match (a.low.leaf_of_map(), a.high.leaf_of_map()) {
-                (Some(low), Some(high)) => Ok(Some(Answer::Absent { low, high })),
-                _ => Err(wrong),
-            },
-            _ => Err(wrong),
-        }
+        write!(f, "History({} to {}, {} entries)", date(self.from), date(self.to), self.entries())
     }
 }
 
 impl History {
     /// Puts together what was checked.
-    pub(super) fn of(parts: Entries, proved: Vec<Proved>) -> Self {
+    pub(super) fn of(parts: Entries, proved: Vec<Leaves>) -> Self {
         let Entries { asked, answers, wanted } = parts;
-        let (period, maps) = (asked.period, asked.maps);
+        let Period { log_set, tag_key, from, to } = asked.period;
         let mut answered = asked.questions.iter().map(|q| q.day).zip(answers).peekable();
-        let day = |day| Day::of(day, answered.next_if(|(d, _)| *d == day).map(|(_, answer)| answer));
-        let days = (period.from..=period.to).map(day).collect();
-        let items = wanted.into_iter().zip(proved).map(|(wanted, proved)| {
-            let Proved { index, leaf, proof } = proved;
-            Item { origin: wanted.origin, index, leaf: Bytes(leaf), proof: Path(proof) }
-        });
-        Self {
-            format: FORMAT.to_owned(),
-            log_set: period.log_set,
-            tag_key: HEXLOWER.encode(period.tag_key.bytes()),
-            from: date(period.from),
-            to: date(period.to),
-            checkpoint: asked.checkpoint,
-            calendar: maps.anchor.is_some().then(|| Bytes(maps.calendar.to_bytes())),
-            anchor: maps.anchor.map(Place::of),
-            interim: maps.interim.map(Place::of),
-            days,
-            entries: items.collect(),
+        let day = |day| answered.next_if(|(d, _)| *d == day).map(|(_, answer)| answer);
+        let days = (from..=to).map(day).collect();
+        let logs = wanted.into_iter().map(|wanted| wanted.origin).zip(proved).collect();
+        Self { log_set, tag_key, from, to, checkpoint: asked.checkpoint, maps: asked.maps, days, logs }
+    }
+
+    /// The bytes of the file.
+    ///
+    /// # Errors
+    /// [`HistoryError::Form`] when memory or the encoder gives up.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, HistoryError> {
+        let anchored = self.maps.anchor.as_ref();
+        let members = [
+            Some(Value::from(FORMAT)),
+            Some(Value::from(self.log_set.as_str())),
+            Some(bytes(self.tag_key.bytes())),
+            Some(Value::from(self.from)),
+            Some(Value::from(self.to)),
+            Some(Value::from(self.checkpoint.as_str())),
+            anchored.map(place),
+            anchored.map(|_| bytes(&self.maps.calendar.to_bytes())),
+            self.maps.interim.as_ref().map(place),
+            Some(Value::Array(self.days.iter().map(Option::as_ref).map(day).collect())),
+            Some(Value::Array(self.logs.iter().map(log).collect())),
+        ];
+        let present = (0u8..).zip(members).filter_map(|(key, value)| Some((Value::from(key), value?)));
+        let mut out = Vec::new();
+        ciborium::into_writer(&Value::Map(present.collect()), &mut out)
+            .map_err(|_| HistoryError::Form("cbor"))?;
+        Ok(out)
+    }
+
+    /// Reads the bytes of a file. They prove nothing before [`History::check`].
+    ///
+    /// # Errors
+    /// [`HistoryError::Form`] when they are not of this form, or not in the one way to write it.
+    ///
+    /// ```
+    /// assert!(ledger::history::History::from_bytes(b"{}").is_err());
+    /// ```
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, HistoryError> {
+        let value = ciborium::from_reader(bytes).map_err(|_| HistoryError::Form("cbor"))?;
+        let Value::Map(pairs) = value else { return Err(HistoryError::Form("cbor")) };
+        let mut members = Members(pairs.into_iter().peekable());
+        let format = text(members.must(0, "format")?, "format")?;
+        if format != FORMAT {
+            return Err(HistoryError::Form("format"));
         }
-    }
-
-    /// The JSON.
-    ///
-    /// # Errors
-    /// [`HistoryError::Form`] when memory or the serialiser gives up.
-    pub fn to_json(&self) -> Result<String, HistoryError> {
-        serde_json::to_string(self).map_err(|_| HistoryError::Form("json"))
-    }
-
-    /// Reads the JSON. It proves nothing before [`History::check`].
-    ///
-    /// # Errors
-    /// [`HistoryError::Form`] when it is not of this form.
-    ///
-    /// ```
-    /// assert!(ledger::history::History::from_json("{}").is_err());
-    /// ```
-    pub fn from_json(text: &str) -> Result<Self, HistoryError> {
-        let history: Self = serde_json::from_str(text).map_err(|_| HistoryError::Form("json"))?;
-        if history.format == FORMAT { Ok(history) } else { Err(HistoryError::Form("format")) }
+        let history = members.history()?;
+        // What was read in another way than it is written is refused here, unknown members too.
+        if history.to_bytes()? == bytes { Ok(history) } else { Err(HistoryError::Form("cbor")) }
     }
 
     /// The cosigned checkpoint that it holds, for [`crate::checkpoint::open`].
@@ -228,7 +99,7 @@ impl History {
     /// How many crossings it shows.
     #[must_use]
     pub fn entries(&self) -> usize {
-        self.entries.len()
+        self.logs.iter().map(|(_, log)| log.leaves.len()).sum()
     }
 
     /// Checks all of it against the site log's checkpoint, which the caller has opened with the keys that it
@@ -237,40 +108,156 @@ impl History {
     /// # Errors
     /// [`HistoryError`] when it does not show every crossing of its period.
     pub fn check(&self, site: &Checkpoint) -> Result<(), HistoryError> {
-        let day = |text: &str| day_of(text).ok_or(HistoryError::Form("day"));
-        let key = HEXLOWER.decode(self.tag_key.as_bytes()).ok().and_then(|k| k.try_into().ok());
-        let tag_key = SecretKey::new(key.ok_or(HistoryError::Form("tag_key"))?);
-        let period =
-            Period { log_set: self.log_set.clone(), tag_key, from: day(&self.from)?, to: day(&self.to)? };
-        if self.anchor.is_some() != self.calendar.is_some() {
-            return Err(HistoryError::Form("calendar"));
-        }
-        let calendar = self.calendar.as_ref().map(|c| Calendar::from_bytes(&c.0)).transpose()?;
-        let place = |p: &Option<Place>| p.as_ref().map(Place::proved);
-        let calendar = calendar.unwrap_or_default();
-        let maps = Maps { anchor: place(&self.anchor), calendar, interim: place(&self.interim) };
-        let (from, to) = (period.from, period.to);
-        let questions = period.begin(&self.checkpoint, site, maps)?;
-        if !self.days.iter().map(|d| d.day.clone()).eq((from..=to).map(date)) {
+        let (from, to, tag_key) = (self.from, self.to, self.tag_key.clone());
+        let period = Period { log_set: self.log_set.clone(), tag_key, from, to };
+        let questions = period.begin(&self.checkpoint, site, self.maps.clone())?;
+        if (from..=to).count() != self.days.len() {
             return Err(HistoryError::Form("days"));
         }
-        let days = (from..=to).zip(&self.days).map(|(day, said)| Ok((day, said.answer()?)));
-        let days = days.collect::<Result<Vec<_>, HistoryError>>()?;
-        let asked = questions.list().iter().map(|q| q.day);
-        if !days.iter().filter(|(_, answer)| answer.is_some()).map(|(day, _)| *day).eq(asked) {
+        let answered = (from..=to).zip(&self.days).filter_map(|(day, answer)| Some((day, answer.clone()?)));
+        let (days, answers): (Vec<u32>, Vec<Answer>) = answered.unzip();
+        if !questions.list().iter().map(|q| q.day).eq(days) {
             return Err(HistoryError::Form("days"));
         }
-        let entries = questions.answered(days.into_iter().filter_map(|(_, answer)| answer).collect())?;
-        let same = entries.wanted().iter().map(|w| &w.origin).eq(self.entries.iter().map(|e| &e.origin));
-        if !same {
+        let entries = questions.answered(answers)?;
+        if !entries.wanted().iter().map(|w| &w.origin).eq(self.logs.iter().map(|(origin, _)| origin)) {
             return Err(HistoryError::Form("entries"));
         }
-        let proved = self.entries.iter().map(|e| Proved {
-            index: e.index,
-            leaf: e.leaf.0.clone(),
-            proof: e.proof.0.clone(),
-        });
-        entries.proved(proved.collect())?;
+        entries.proved(self.logs.iter().map(|(_, leaves)| leaves.clone()).collect())?;
         Ok(())
     }
+}
+
+fn bytes(bytes: &[u8]) -> Value {
+    Value::Bytes(bytes.to_vec())
+}
+
+fn hashes(proof: &[Hash]) -> Value {
+    Value::Bytes(proof.iter().flat_map(|hash| *hash.as_bytes()).collect())
+}
+
+fn place(proved: &Proved) -> Value {
+    Value::Array(vec![Value::from(proved.index), bytes(&proved.leaf), hashes(&proved.proof)])
+}
+
+fn day(answer: Option<&Answer>) -> Value {
+    Value::Array(match answer {
+        None => Vec::new(),
+        Some(Answer::Present { index, list, proof }) => {
+            let list = list.iter().flat_map(|pair| pair.to_bytes()).collect();
+            vec![Value::from(*index), Value::Bytes(list), hashes(proof)]
+        }
+        Some(Answer::Absent(Absence { index, low, high, proof })) => {
+            vec![Value::from(*index), bytes(&low.to_bytes()), bytes(&high.to_bytes()), hashes(proof)]
+        }
+    })
+}
+
+fn log((origin, log): &(String, Leaves)) -> Value {
+    let leaves = log.leaves.iter().map(|leaf| bytes(leaf)).collect();
+    Value::Array(vec![Value::from(origin.as_str()), Value::Array(leaves), hashes(&log.proof)])
+}
+
+/// The members that are still to be read.
+struct Members(std::iter::Peekable<std::vec::IntoIter<(Value, Value)>>);
+
+type Read<T> = Result<T, HistoryError>;
+
+impl Members {
+    fn may(&mut self, key: u8) -> Option<Value> {
+        self.0.next_if(|(found, _)| *found == Value::from(key)).map(|(_, value)| value)
+    }
+
+    fn must(&mut self, key: u8, name: &'static str) -> Read<Value> {
+        self.may(key).ok_or(HistoryError::Form(name))
+    }
+
+    fn history(mut self) -> Read<History> {
+        let log_set = text(self.must(1, "log set")?, "log set")?;
+        let tag_key = string(self.must(2, "tag key")?, "tag key")?;
+        let tag_key = tag_key.try_into().map_err(|_| HistoryError::Form("tag key"))?;
+        let (from, to) = (number(&self.must(3, "from")?, "from")?, number(&self.must(4, "to")?, "to")?);
+        let checkpoint = text(self.must(5, "checkpoint")?, "checkpoint")?;
+        let anchor = self.may(6).map(read_place).transpose()?;
+        let records = self.may(7).map(|value| string(value, "calendar")).transpose()?;
+        if anchor.is_some() != records.is_some() {
+            return Err(HistoryError::Form("calendar"));
+        }
+        let calendar = Calendar::from_bytes(&records.unwrap_or_default())?;
+        let interim = self.may(8).map(read_place).transpose()?;
+        let days = list(self.must(9, "days")?, "days")?;
+        if days.len() > DAYS_MAX as usize {
+            return Err(HistoryError::Form("days"));
+        }
+        let days = days.into_iter().map(read_day).collect::<Read<_>>()?;
+        let logs = list(self.must(10, "entries")?, "entries")?;
+        let logs = logs.into_iter().map(read_log).collect::<Read<_>>()?;
+        let maps = Maps { anchor, calendar, interim };
+        Ok(History { log_set, tag_key: SecretKey::new(tag_key), from, to, checkpoint, maps, days, logs })
+    }
+}
+
+fn text(value: Value, name: &'static str) -> Read<String> {
+    value.into_text().map_err(|_| HistoryError::Form(name))
+}
+
+fn string(value: Value, name: &'static str) -> Read<Vec<u8>> {
+    value.into_bytes().map_err(|_| HistoryError::Form(name))
+}
+
+fn list(value: Value, name: &'static str) -> Read<Vec<Value>> {
+    value.into_array().map_err(|_| HistoryError::Form(name))
+}
+
+fn number<T: TryFrom<u64>>(value: &Value, name: &'static str) -> Read<T> {
+    let number = value.as_integer().and_then(|n| u64::try_from(n).ok());
+    number.and_then(|n| T::try_from(n).ok()).ok_or(HistoryError::Form(name))
+}
+
+fn read_hashes(value: Value) -> Read<Vec<Hash>> {
+    let bytes = string(value, "proof")?;
+    match bytes.as_chunks::<{ Hash::LEN }>() {
+        (hashes, []) => Ok(hashes.iter().map(|hash| Hash::from_bytes(*hash)).collect()),
+        _ => Err(HistoryError::Form("proof")),
+    }
+}
+
+fn read_place(value: Value) -> Read<Proved> {
+    let Ok([index, leaf, proof]) = <[Value; 3]>::try_from(list(value, "day map")?) else {
+        return Err(HistoryError::Form("day map"));
+    };
+    let index = number(&index, "index")?;
+    Ok(Proved { index, leaf: string(leaf, "leaf")?, proof: read_hashes(proof)? })
+}
+
+fn read_day(value: Value) -> Read<Option<Answer>> {
+    let wrong = HistoryError::Form("days");
+    let mut parts = list(value, "days")?.into_iter();
+    match (parts.next(), parts.next(), parts.next(), parts.next(), parts.next()) {
+        (None, ..) => Ok(None),
+        (Some(index), Some(list), Some(proof), None, _) => {
+            let (index, list) = (number(&index, "index")?, Pair::list(&string(list, "list")?).ok_or(wrong)?);
+            Ok(Some(Answer::Present { index, list, proof: read_hashes(proof)? }))
+        }
+        (Some(index), Some(low), Some(high), Some(proof), None) => {
+            let index = number(&index, "index")?;
+            let (low, high) = (read_leaf(low)?, read_leaf(high)?);
+            Ok(Some(Answer::Absent(Absence { index, low, high, proof: read_hashes(proof)? })))
+        }
+        _ => Err(wrong),
+    }
+}
+
+fn read_leaf(value: Value) -> Read<Leaf> {
+    let bytes = string(value, "leaf")?;
+    let bytes = <&[u8; LEAF_LEN]>::try_from(bytes.as_slice()).ok();
+    bytes.and_then(Leaf::from_bytes).ok_or(HistoryError::Form("leaf"))
+}
+
+fn read_log(value: Value) -> Read<(String, Leaves)> {
+    let Ok([origin, leaves, proof]) = <[Value; 3]>::try_from(list(value, "entries")?) else {
+        return Err(HistoryError::Form("entries"));
+    };
+    let leaves = list(leaves, "leaves")?.into_iter().map(|leaf| string(leaf, "leaf")).collect::<Read<_>>()?;
+    Ok((text(origin, "origin")?, Leaves { leaves, proof: read_hashes(proof)? }))
 }

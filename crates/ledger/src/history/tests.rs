@@ -1,12 +1,17 @@
+use ciborium::Value;
+
 use super::*;
-use crate::daymap::{DayMap, Record};
+use crate::checkpoint::open;
+use crate::daymap::{Absence, DayMap, Record};
 use crate::entry::tests::draft;
-use crate::merkle::{MemoryTree, leaf_hash};
+use crate::merkle::{HashReader, MemoryTree, leaf_hash, prove_several};
 use crate::note::Signer;
 use crate::site::Input;
 use crate::{Draft, Subjects};
 
 const ORIGIN: &str = "ledger.example/sg/gw1";
+/// A gateway that was retired after the first day.
+const OLD: &str = "ledger.example/sg/gw0";
 const SITE: &str = "site.example/sg";
 /// First day of the record.
 const DAY: u32 = 20_717;
@@ -19,10 +24,18 @@ fn period(from: u32, to: u32) -> Period {
     Period { log_set: "example".to_owned(), tag_key: key(), from, to }
 }
 
+fn entry(origin: &str, index: u64, day: u32, tags: Vec<Tag>) -> Vec<u8> {
+    let time = UnixSeconds(u64::from(day) * 86_400 + 40_000);
+    let entry = Draft { time, subjects: Subjects::of(tags), ..draft() };
+    entry.encode(short_name(origin), index)
+}
+
 /// A site with one gateway: the person is named on some days, somebody else on every day.
 struct Site {
     leaves: Vec<Vec<u8>>,
     tree: MemoryTree,
+    /// The log of the retired gateway, which names the person in each entry.
+    old: Vec<Vec<u8>>,
     days: Vec<DayMap>,
     calendar: Calendar,
     site: MemoryTree,
@@ -33,7 +46,13 @@ struct Site {
 impl Site {
     /// `days` final days and, if `interim`, one that is not over.
     fn new(days: u32, interim: bool) -> Self {
+        Self::with_old(0, days, interim)
+    }
+
+    /// As many entries in the log of a gateway that was retired after the first day.
+    fn with_old(old: u64, days: u32, interim: bool) -> Self {
         let mut site = Self {
+            old: (0..old).map(|index| entry(OLD, index, DAY, vec![period(DAY, DAY).tag(DAY)])).collect(),
             leaves: Vec::new(),
             tree: MemoryTree::new(),
             days: Vec::new(),
@@ -55,15 +74,13 @@ impl Site {
         }
         let head = site.site.head();
         for proved in [&mut site.anchor, &mut site.interim].into_iter().flatten() {
-            proved.proof = site.site.prove_inclusion(proved.index, head.size).unwrap();
+            proved.proof = site.site.prove_several(&[proved.index], head.size).unwrap();
         }
         site
     }
 
     fn write(&mut self, day: u32, tags: Vec<Tag>) {
-        let time = UnixSeconds(u64::from(day) * 86_400 + 40_000);
-        let entry = Draft { time, subjects: Subjects::of(tags), ..draft() };
-        let leaf = entry.encode(short_name(ORIGIN), self.tree.size());
+        let leaf = entry(ORIGIN, self.tree.size(), day, tags);
         self.tree.push(leaf_hash(&leaf));
         self.leaves.push(leaf);
     }
@@ -77,19 +94,27 @@ impl Site {
             let tags = if entry.tag_root.is_some() { &list_tags } else { entry.draft.subjects.tags() };
             pairs.extend(tags.iter().map(|t| (*t, Pair { gateway: entry.gateway, index })));
         }
+        if day == DAY {
+            let pair = |index| Pair { gateway: short_name(OLD), index };
+            pairs.extend((0..self.old.len() as u64).map(|index| (period(day, day).tag(day), pair(index))));
+        }
         let map = DayMap::build(pairs);
         if is_final {
             self.calendar.push(map.record(day)).unwrap();
         }
         let (calendar, log) = (self.calendar.head(), self.tree.head());
-        let input = Input { origin: ORIGIN.to_owned(), from, to: log.size, root: log.root };
+        let mut inputs = vec![Input { origin: ORIGIN.to_owned(), from, to: log.size, root: log.root }];
+        if !self.old.is_empty() {
+            let TreeHead { size: to, root } = self.old_tree().head();
+            inputs.push(Input { origin: OLD.to_owned(), from: 0, to, root });
+        }
         let entry = SiteEntry::DayMap(DayMapEntry {
             day,
             is_final,
             root: map.root(),
             tags: map.tags(),
             pairs: map.pairs(),
-            inputs: vec![input],
+            inputs,
             calendar_root: calendar.root,
             calendar_size: calendar.size,
         });
@@ -125,10 +150,19 @@ impl Site {
         questions.list().iter().map(ask).collect()
     }
 
-    fn prove(&self, wanted: &Wanted) -> Proved {
-        let index = wanted.pair.index;
-        let leaf = self.leaves[usize::try_from(index).unwrap()].clone();
-        Proved { index, leaf, proof: self.tree.prove_inclusion(index, wanted.log.size).unwrap() }
+    fn prove(&self, wanted: &Wanted) -> Leaves {
+        let (all, tree) = if wanted.origin == OLD {
+            (&self.old, self.old_tree())
+        } else {
+            (&self.leaves, self.tree.clone())
+        };
+        let leaf = |index: &u64| all[usize::try_from(*index).unwrap()].clone();
+        let leaves = wanted.indices.iter().map(leaf).collect();
+        Leaves { leaves, proof: tree.prove_several(&wanted.indices, wanted.log.size).unwrap() }
+    }
+
+    fn old_tree(&self) -> MemoryTree {
+        self.old.iter().map(|leaf| leaf_hash(leaf)).collect()
     }
 
     fn history(&self, from: u32, to: u32) -> Result<History, HistoryError> {
@@ -148,17 +182,41 @@ fn a_history_shows_every_entry_of_its_period_and_reads_back() {
     for (from, to, entries) in [(0, 8, 6), (0, 0, 0), (1, 1, 2), (2, 6, 2), (8, 8, 0), (7, 8, 2)] {
         let history = site.history(DAY + from, DAY + to).unwrap();
         assert_eq!(history.entries(), entries, "{from} to {to}");
-        let read = History::from_json(&history.to_json().unwrap()).unwrap();
-        assert_eq!(read, history);
+        let bytes = history.to_bytes().unwrap();
+        let read = History::from_bytes(&bytes).unwrap();
+        assert_eq!(read.to_bytes().unwrap(), bytes);
         read.check(&checkpoint).unwrap();
+    }
+}
+
+#[test]
+fn the_entries_of_a_gateway_that_is_retired_are_proved_for_ever() {
+    for interim in [false, true] {
+        let site = Site::with_old(3, 8, interim);
+        let history = site.history(DAY, DAY + 7).unwrap();
+        assert_eq!(history.entries(), 6 + 3);
+        let bytes = history.to_bytes().unwrap();
+        History::from_bytes(&bytes).unwrap().check(&site.checkpoint().1).unwrap();
+        // A site whose newest map does not name the log any more cannot make the history.
+        let questions = site.questions(DAY, DAY + 7).unwrap();
+        let answers = site.answers(&questions);
+        let forgotten = |mut asked: Questions| {
+            asked.newest.iter_mut().for_each(|map| map.inputs.retain(|input| input.origin != OLD));
+            asked.answered(answers).map(|_| ())
+        };
+        assert_eq!(forgotten(questions), Err(HistoryError::Input));
+        // Nor do entries beyond the end of the log hold.
+        let longer = Site::with_old(4, 8, interim);
+        assert!(History::from_bytes(&bytes).unwrap().check(&longer.checkpoint().1).is_err());
     }
 }
 
 #[test]
 fn days_before_the_first_record_are_outside_and_days_behind_the_last_are_refused() {
     let site = Site::new(3, true);
-    let json = site.history(DAY - 2, DAY + 3).unwrap().to_json().unwrap();
-    assert_eq!(json.matches(r#""outside":true"#).count(), 2);
+    let members = members(&site.history(DAY - 2, DAY + 3).unwrap());
+    let days = members[9].1.as_array().unwrap();
+    assert_eq!(days.iter().filter(|day| day.as_array().unwrap().is_empty()).count(), 2);
     assert_eq!(site.history(DAY, DAY + 4).unwrap_err(), HistoryError::Uncovered(DAY + 4));
     let first_day = Site::new(0, true);
     assert!(first_day.history(DAY, DAY).is_ok());
@@ -167,23 +225,39 @@ fn days_before_the_first_record_are_outside_and_days_behind_the_last_are_refused
     assert_eq!(site.history(DAY - DAYS_MAX, DAY).unwrap_err(), HistoryError::Period);
 }
 
+type Members = Vec<(Value, Value)>;
+
+/// The members of a file, by key.
+fn members(history: &History) -> Members {
+    ciborium::from_reader::<Value, _>(history.to_bytes().unwrap().as_slice()).unwrap().into_map().unwrap()
+}
+
 #[test]
 fn the_members_are_those_of_the_page() {
-    let json = Site::new(2, true).history(DAY, DAY + 1).unwrap().to_json().unwrap();
-    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(value["format"], "clover subject history v1");
-    assert_eq!((&value["from"], &value["to"]), (&"2026-09-21".into(), &"2026-09-22".into()));
-    assert_eq!(value["tag_key"], "07".repeat(32));
-    assert_eq!(value["days"][0]["day"], "2026-09-21");
-    assert!(value["days"][0]["absent"]["low"]["proof"].is_array());
-    assert!(value["days"][1]["present"]["list"].is_string());
-    assert_eq!(value["entries"][1]["origin"], ORIGIN);
-    for member in ["checkpoint", "anchor", "calendar", "interim"] {
-        assert!(!value[member].is_null(), "{member}");
-    }
-    let none: serde_json::Value =
-        serde_json::from_str(&Site::new(0, true).history(DAY, DAY).unwrap().to_json().unwrap()).unwrap();
-    assert!(none.get("anchor").is_none() && none.get("calendar").is_none());
+    let found = members(&Site::new(2, true).history(DAY, DAY + 1).unwrap());
+    let keys: Vec<Value> = found.iter().map(|(key, _)| key.clone()).collect();
+    assert_eq!(keys, (0..=10).map(Value::from).collect::<Vec<_>>());
+    let member = |key: usize| &found[key].1;
+    assert_eq!(*member(0), Value::from("clover subject history v1"));
+    assert_eq!((member(1), member(2)), (&Value::from("example"), &Value::Bytes(vec![7; 32])));
+    assert_eq!((member(3), member(4)), (&Value::from(DAY), &Value::from(DAY + 1)));
+    assert!(member(5).is_text() && member(7).is_bytes());
+    let lengths = |value: &Value| value.as_array().unwrap().iter().map(length).collect::<Vec<_>>();
+    // The days: absent with two neighbours, present with a list of two.
+    let days = member(9).as_array().unwrap();
+    assert_eq!(lengths(&days[0])[1..3], [52, 52]);
+    assert_eq!((lengths(&days[1]).len(), lengths(&days[1])[1]), (3, 32));
+    let logs = member(10).as_array().unwrap();
+    let [origin, leaves, proof] = logs[0].as_array().unwrap().as_slice() else { panic!("a log") };
+    assert_eq!((logs.len(), origin), (1, &Value::from(ORIGIN)));
+    assert_eq!((leaves.as_array().unwrap().len(), length(proof) % 32), (2, 0));
+    let first_day = members(&Site::new(0, true).history(DAY, DAY).unwrap());
+    let keys: Vec<Value> = first_day.into_iter().map(|(key, _)| key).collect();
+    assert_eq!(keys, [0, 1, 2, 3, 4, 5, 8, 9, 10].map(Value::from), "neither anchor nor calendar");
+}
+
+fn length(value: &Value) -> usize {
+    value.as_bytes().map_or(0, Vec::len)
 }
 
 #[test]
@@ -221,7 +295,7 @@ fn an_interim_map_of_a_day_in_the_calendar_is_refused() {
     site.interim = Some(site.site_leaf(&entry));
     let head = site.site.head();
     for proved in [&mut site.anchor, &mut site.interim].into_iter().flatten() {
-        proved.proof = site.site.prove_inclusion(proved.index, head.size).unwrap();
+        proved.proof = site.site.prove_several(&[proved.index], head.size).unwrap();
     }
     assert_eq!(site.questions(DAY, DAY).map(|_| ()), Err(HistoryError::Calendar));
 }
@@ -237,79 +311,212 @@ fn an_answer_or_an_entry_that_is_not_the_right_one_is_refused() {
     assert_eq!(questions().answered(good[1..].to_vec()).map(|_| ()), Err(HistoryError::Given));
 
     let entries = || questions().answered(good.clone()).unwrap();
-    let proved: Vec<Proved> = entries().wanted().iter().map(|w| site.prove(w)).collect();
+    let proved: Vec<Leaves> = entries().wanted().iter().map(|w| site.prove(w)).collect();
+    assert_eq!((proved.len(), proved[0].leaves.len()), (1, 4));
     assert!(entries().proved(proved.clone()).is_ok());
-    assert_eq!(entries().proved(proved[1..].to_vec()).map(|_| ()), Err(HistoryError::Given));
-    let mut other = proved.clone();
-    other.swap(0, 1);
-    assert!(matches!(entries().proved(other), Err(HistoryError::Named(_))));
-    let mut flipped = proved.clone();
-    flipped[0].leaf[100] ^= 1;
-    assert!(matches!(entries().proved(flipped), Err(HistoryError::Proof { .. })));
+    assert_eq!(entries().proved(Vec::new()).map(|_| ()), Err(HistoryError::Given));
+    let refused = |change: &dyn Fn(&mut Leaves)| {
+        let mut other = proved.clone();
+        change(&mut other[0]);
+        entries().proved(other).unwrap_err()
+    };
+    assert_eq!(refused(&|p| drop(p.leaves.pop())), HistoryError::Given);
+    assert_eq!(refused(&|p| p.leaves.push(p.leaves[0].clone())), HistoryError::Given);
+    for (name, change) in CHANGES {
+        assert!(matches!(refused(&|p| change(&mut p.proof)), HistoryError::Proof { .. }), "{name}");
+    }
+    assert!(matches!(refused(&|p| p.leaves.swap(0, 1)), HistoryError::Proof { .. }));
+    assert!(matches!(refused(&|p| p.leaves[0][100] ^= 1), HistoryError::Proof { .. }));
+}
+
+/// Finds an array of the file whose last part is a proof.
+type Find = fn(&mut Members) -> &mut Value;
+type Change = (&'static str, fn(&mut Vec<Hash>));
+
+/// What may befall the hashes of a proof.
+const CHANGES: [Change; 4] = [
+    ("truncated", |hashes| hashes.truncate(hashes.len() - 1)),
+    ("surplus", |hashes| hashes.push(hashes[0])),
+    ("reordered", |hashes| hashes.rotate_left(1)),
+    ("another", |hashes| hashes[0] = hashes[1]),
+];
+
+/// An entry in the proved log that is not of the person, or not of the day that the list says.
+#[test]
+fn an_entry_that_stands_in_the_log_and_is_another_than_the_list_says_is_refused() {
+    let site = Site::new(5, false);
+    let questions = || site.questions(DAY, DAY + 4).unwrap();
+    let wanted = |change: &dyn Fn(&mut Wanted)| {
+        let mut entries = questions().answered(site.answers(&questions())).unwrap();
+        change(&mut entries.wanted[0]);
+        let proved = vec![site.prove(&entries.wanted[0])];
+        entries.proved(proved).map(|_| ())
+    };
+    assert_eq!(wanted(&|_| ()), Ok(()));
+    assert_eq!(wanted(&|w| w.named[0].0 += 1), Err(HistoryError::Named(2)), "another day");
+    assert_eq!(wanted(&|w| w.named[0].1 = Tag::new([5; 16])), Err(HistoryError::Named(2)), "another person");
+    assert_eq!(wanted(&|w| w.origin.push('0')), Err(HistoryError::Named(2)), "another log");
 }
 
 #[test]
 fn a_changed_file_is_refused() {
     let site = Site::new(4, true);
     let (_, checkpoint) = site.checkpoint();
-    let json = site.history(DAY - 1, DAY + 4).unwrap().to_json().unwrap();
-    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
-    let check = |v: &serde_json::Value| History::from_json(&v.to_string())?.check(&checkpoint);
-    assert_eq!(check(&value), Ok(()));
-    let with = |change: &dyn Fn(&mut serde_json::Value)| {
-        let mut other = value.clone();
-        change(&mut other);
-        assert_ne!(other, value);
-        check(&other).is_err()
+    let honest = members(&site.history(DAY - 1, DAY + 4).unwrap());
+    let check = |members: Members| {
+        let mut bytes = Vec::new();
+        ciborium::into_writer(&Value::Map(members), &mut bytes).unwrap();
+        History::from_bytes(&bytes)?.check(&checkpoint)
     };
-    assert!(with(&|v| drop(v["entries"].as_array_mut().unwrap().pop())), "an entry left out");
-    assert!(with(&|v| drop(v["days"].as_array_mut().unwrap().pop())), "a day left out");
-    assert!(with(&|v| v["days"].as_array_mut().unwrap().swap(2, 3)), "days out of order");
-    assert!(with(&|v| v["days"][2] = serde_json::json!({ "day": v["days"][2]["day"], "outside": true })));
-    assert!(with(&|v| v["tag_key"] = "08".repeat(32).into()), "another person's key");
-    assert!(with(&|v| v["log_set"] = "other".into()));
-    assert!(with(&|v| v["from"] = "2026-09-21".into()));
-    assert!(with(&|v| v["from"] = "2026-9-20".into()));
-    assert!(with(&|v| v["entries"][0]["origin"] = "ledger.example/sg/gw2".into()));
-    assert!(with(&|v| v["entries"][0]["index"] = 0.into()));
-    assert!(with(&|v| drop(v.as_object_mut().unwrap().remove("calendar"))));
-    assert!(with(&|v| drop(v.as_object_mut().unwrap().remove("interim"))));
-    assert!(with(&|v| v["more"] = 1.into()), "an unknown member");
-    assert!(with(&|v| v["format"] = "clover subject history v2".into()));
-    assert!(with(&|v| v["days"][1]["outside"] = true.into()));
+    assert_eq!(check(honest.clone()), Ok(()));
+    let refused = |name: &str, change: &dyn Fn(&mut Members)| {
+        let mut other = honest.clone();
+        change(&mut other);
+        assert_ne!(other, honest, "{name}");
+        assert!(check(other).is_err(), "{name}");
+    };
+    let array = |value: &mut Value, change: &dyn Fn(&mut Vec<Value>)| change(value.as_array_mut().unwrap());
+    for (key, name) in (0..).zip(["format", "log set", "key", "first day", "last day", "checkpoint"]) {
+        refused(name, &|m| drop(m.remove(key)));
+    }
+    for (key, name) in [(6, "anchor"), (7, "calendar"), (8, "interim"), (9, "days"), (10, "entries")] {
+        refused(name, &|m| drop(m.remove(key)));
+    }
+    refused("anchor and calendar", &|m| drop(m.drain(6..8)));
+    refused("another format", &|m| m[0].1 = "clover subject history v2".into());
+    refused("another log set", &|m| m[1].1 = "other".into());
+    refused("another person's key", &|m| m[2].1 = Value::Bytes(vec![8; 32]));
+    refused("a later first day", &|m| m[3].1 = DAY.into());
+    refused("a later last day", &|m| m[4].1 = (DAY + 5).into());
+    refused("an unknown member", &|m| m.push((11.into(), 1.into())));
+    refused("members out of order", &|m| m.swap(9, 10));
+    refused("a day left out", &|m| array(&mut m[9].1, &|days| drop(days.pop())));
+    refused("a day too many", &|m| array(&mut m[9].1, &|days| days.push(days[3].clone())));
+    refused("days out of order", &|m| array(&mut m[9].1, &|days| days.swap(2, 3)));
+    refused("outside for absent", &|m| array(&mut m[9].1, &|days| days[1] = Value::Array(Vec::new())));
+    refused("outside for present", &|m| array(&mut m[9].1, &|days| days[2] = Value::Array(Vec::new())));
+    refused("a log left out", &|m| array(&mut m[10].1, &|logs| drop(logs.pop())));
+    refused("a log twice", &|m| array(&mut m[10].1, &|logs| logs.push(logs[0].clone())));
+    let log = |m: &mut Members, part: usize, change: &dyn Fn(&mut Value)| {
+        array(&mut m[10].1, &|logs| array(&mut logs[0], &|log| change(&mut log[part])));
+    };
+    refused("another origin", &|m| log(m, 0, &|origin| *origin = "ledger.example/sg/gw2".into()));
+    refused("an entry left out", &|m| log(m, 1, &|leaves| array(leaves, &|l| drop(l.pop()))));
+    refused("an entry twice", &|m| log(m, 1, &|leaves| array(leaves, &|l| l.push(l[0].clone()))));
+    refused("entries out of order", &|m| log(m, 1, &|leaves| array(leaves, &|l| l.swap(0, 1))));
+    // Each proof: its last part, of hashes.
+    let proofs: [(&str, Find); 5] = [
+        ("anchor", |m| &mut m[6].1),
+        ("interim", |m| &mut m[8].1),
+        ("absent", |m| &mut m[9].1.as_array_mut().unwrap()[1]),
+        ("present", |m| &mut m[9].1.as_array_mut().unwrap()[2]),
+        ("entries", |m| &mut m[10].1.as_array_mut().unwrap()[0]),
+    ];
+    for (what, find) in proofs {
+        for (how, change) in CHANGES {
+            refused(&format!("{how} hashes of {what}"), &|m| {
+                let Some(Value::Bytes(proof)) = find(m).as_array_mut().unwrap().last_mut() else {
+                    panic!("a proof")
+                };
+                let mut hashes: Vec<Hash> =
+                    proof.chunks(32).map(|hash| Hash::try_from(hash).unwrap()).collect();
+                change(&mut hashes);
+                *proof = hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
+            });
+        }
+        refused(&format!("half a hash of {what}"), &|m| {
+            let part = find(m).as_array_mut().unwrap().last_mut().unwrap();
+            part.as_bytes_mut().unwrap().extend([0; 16]);
+        });
+    }
 }
 
-/// A file with proofs as long as those of four million tags a day, and of a gateway's log with 10^9 entries.
+#[test]
+fn a_flipped_bit_anywhere_in_a_file_is_refused() {
+    let site = Site::new(4, true);
+    let signer = Signer::from_seed(SITE, &[1; 32]).unwrap();
+    let honest = site.history(DAY - 1, DAY + 4).unwrap().to_bytes().unwrap();
+    let check = |bytes: &[u8]| {
+        let history = History::from_bytes(bytes).ok()?;
+        let opened = open(history.checkpoint(), signer.verifier(), &[]).ok()?;
+        history.check(opened.checkpoint()).ok()
+    };
+    assert!(check(&honest).is_some());
+    for at in 0..honest.len() {
+        let mut flipped = honest.clone();
+        flipped[at] ^= 1 << (at % 8);
+        assert!(check(&flipped).is_none(), "byte {at}");
+        assert!(History::from_bytes(&honest[..at]).is_err(), "cut at {at}");
+    }
+    assert!(check(&[honest.as_slice(), &[0]].concat()).is_none(), "a byte more");
+}
+
+/// A tree of which all nodes are known: proofs in it are as long as those of a real one.
+struct AnyTree;
+
+impl HashReader for AnyTree {
+    type Error = std::convert::Infallible;
+
+    fn node(&mut self, _level: u8, _index: u64) -> Result<Hash, Self::Error> {
+        Ok(Hash::from_bytes([0xfb; 32]))
+    }
+}
+
+/// Entries of a gateway in a year.
+const YEAR: u64 = 1_000_000_000;
+/// Tags in a map.
+const TAGS: u64 = 4_000_000;
+
+/// The bytes of the file of a year in which the person has this many entries, one on a day: real proofs of four million
+/// tags a day and of a gateway's log with 10^9 entries, and entries with 300 bytes of facts.
+fn year(entries: u64) -> usize {
+    let spread = |day: u64, range: u64| day.wrapping_mul(0x9e37_79b9_7f4a_7c15) % range;
+    let (period, anchor) = (period(DAY, DAY + 364), Site::new(1, false).anchor);
+    let mut calendar = Calendar::default();
+    let empty = DayMap::build([]).record(0);
+    (DAY..DAY + 365).for_each(|day| calendar.push(Record { day, ..empty }).unwrap());
+    let question = |day| Question { day, tag: Tag::new([1; 16]), map: empty.head() };
+    let questions: Vec<Question> = (DAY..DAY + 365).map(question).collect();
+    let leaf = crate::daymap::Leaf::of(Tag::new([0xfb; 16]), &[]);
+    let several = |indices: &[u64], size| prove_several(&mut AnyTree, indices, size).unwrap();
+    let pair = Pair { gateway: [0xfb; 8], index: YEAR - 1 };
+    let answer = |day| {
+        let index = spread(day, TAGS);
+        match day < entries {
+            true => Answer::Present { index, list: vec![pair], proof: several(&[index], TAGS + 2) },
+            false => {
+                let proof = several(&[index, index + 1], TAGS + 2);
+                Answer::Absent(Absence { index, low: leaf, high: leaf, proof })
+            }
+        }
+    };
+    let checkpoint = "x".repeat(1_000);
+    let anchor = anchor.map(|a| Proved { proof: several(&[YEAR / 32], YEAR / 32 + 60), ..a });
+    let maps = Maps { anchor, calendar, interim: None };
+    let asked = Questions { period, checkpoint, maps, newest: None, questions };
+    let log = TreeHead { size: YEAR, root: Hash::from_bytes([0; 32]) };
+    let each = YEAR / entries.max(1);
+    let indices: Vec<u64> = (0..entries).map(|n| n * each + spread(n, each)).collect();
+    let proof = if entries == 0 { Vec::new() } else { several(&indices, YEAR) };
+    let proved = Leaves { leaves: vec![vec![0xfb; 256 + 300]; indices.len()], proof };
+    let named = vec![(DAY, leaf.tag); indices.len()];
+    let wanted = vec![Wanted { origin: ORIGIN.to_owned(), log, indices, named }];
+    let answers: Vec<Answer> = (0..365).map(answer).collect();
+    let hashes = |answer: &Answer| match answer {
+        Answer::Present { proof, .. } | Answer::Absent(Absence { proof, .. }) => proof.len() * 32,
+    };
+    let (in_maps, in_log) = (answers.iter().map(hashes).sum::<usize>(), proved.proof.len() * 32);
+    let leaves = proved.leaves.iter().map(Vec::len).sum::<usize>();
+    let all = History::of(Entries { asked, answers, wanted }, vec![proved]).to_bytes().unwrap().len();
+    let rest = all - in_maps - in_log - leaves;
+    println!(
+        "{entries:>3} entries: {all} bytes: {in_maps} proofs in maps, {in_log} in the log, {leaves} leaves, {rest} rest"
+    );
+    all
+}
+
 #[test]
 fn a_year_of_a_person_among_four_million_is_at_most_a_megabyte() {
-    let hashes = |n| vec![Hash::from_bytes([0xfb; 32]); n];
-    let year = |entries: u64| {
-        let (period, anchor) = (period(DAY, DAY + 364), Site::new(1, false).anchor);
-        let mut calendar = Calendar::default();
-        let empty = DayMap::build([]).record(0);
-        (DAY..DAY + 365).for_each(|day| calendar.push(Record { day, ..empty }).unwrap());
-        let question = |day| Question { day, tag: Tag::new([1; 16]), map: empty.head() };
-        let questions: Vec<Question> = (DAY..DAY + 365).map(question).collect();
-        let leaf = crate::daymap::Leaf::of(Tag::new([0xfb; 16]), &[]);
-        let placed = || crate::daymap::Placed { index: 4_000_000, leaf, proof: hashes(22) };
-        let pair = Pair { gateway: [0xfb; 8], index: 900_000_000 };
-        let answer = |n| match n < entries {
-            true => Answer::Present { index: 4_000_000, list: vec![pair], proof: hashes(22) },
-            false => Answer::Absent { low: placed(), high: placed() },
-        };
-        let checkpoint = "x".repeat(1_000);
-        let anchor = anchor.map(|a| Proved { proof: hashes(25), ..a });
-        let maps = Maps { anchor, calendar, interim: None };
-        let asked = Questions { period, checkpoint, maps, newest: None, questions };
-        let log = TreeHead { size: 1_000_000_000, root: Hash::from_bytes([0; 32]) };
-        let wanted = Wanted { origin: ORIGIN.to_owned(), pair, log, day: DAY, tag: leaf.tag };
-        let wanted = vec![wanted; usize::try_from(entries).unwrap()];
-        let proved = Proved { index: 900_000_000, leaf: vec![0xfb; 256 + 300], proof: hashes(30) };
-        let proved = vec![proved; wanted.len()];
-        let answers = (0..365).map(answer).collect();
-        History::of(Entries { asked, answers, wanted }, proved).to_json().unwrap().len()
-    };
     let (none, weekly, daily) = (year(0), year(52), year(365));
-    assert!(none < 900_000 && weekly < 1_000_000, "{none} and {weekly} bytes");
-    assert!(daily < 1_500_000, "{daily} bytes");
+    assert!(none < 900_000 && weekly < 1_000_000 && daily < 1_000_000, "{none}, {weekly}, {daily} bytes");
 }

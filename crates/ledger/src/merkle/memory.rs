@@ -1,6 +1,7 @@
 //! A whole tree in memory.
 
 use super::prove::{HashReader, ProveError, prove_consistency, prove_inclusion, root_of};
+use super::several::prove_several;
 use super::{Hash, TreeHead, empty_root, node_hash};
 
 /// A tree with every node in memory, about 64 bytes a leaf: for small trees (a day map, a batch)
@@ -89,6 +90,15 @@ impl MemoryTree {
     /// As [`prove_inclusion`].
     pub fn prove_inclusion(&self, index: u64, size: u64) -> Result<Vec<Hash>, ProveError<MissingNode>> {
         prove_inclusion(&mut &*self, index, size)
+    }
+
+    /// One proof that the leaves of these indices, ascending, are in the tree of the first `size` leaves.
+    ///
+    /// # Errors
+    ///
+    /// As [`prove_several`].
+    pub fn prove_several(&self, indices: &[u64], size: u64) -> Result<Vec<Hash>, ProveError<MissingNode>> {
+        prove_several(&mut &*self, indices, size)
     }
 
     /// Proof that the tree of the first `new` leaves begins with the one of the first `old`.

@@ -35,6 +35,9 @@ pub enum ProveError<E> {
         /// Leaves of the later tree.
         new: u64,
     },
+    /// The leaves asked for are none, or not ascending.
+    #[error("the leaves to prove are none, or not ascending")]
+    Unordered,
     /// A node could not be read.
     #[error("cannot read a node of the tree")]
     Read(#[source] E),
@@ -144,13 +147,13 @@ pub(crate) fn subtree_roots(lo: u64, hi: u64) -> impl Iterator<Item = (u8, u64)>
     })
 }
 
-fn range_root<R: HashReader>(reader: &mut R, lo: u64, hi: u64) -> Result<Hash, R::Error> {
+pub(super) fn range_root<R: HashReader>(reader: &mut R, lo: u64, hi: u64) -> Result<Hash, R::Error> {
     let roots = subtree_roots(lo, hi).map(|(level, index)| reader.node(level, index));
     let roots = roots.collect::<Result<Vec<_>, _>>()?;
     Ok(roots.into_iter().rev().reduce(|right, left| node_hash(&left, &right)).unwrap_or_else(empty_root))
 }
 
 /// The largest power of two smaller than `length`, which is at least 2.
-fn split(length: u64) -> u64 {
+pub(super) fn split(length: u64) -> u64 {
     1 << (length - 1).ilog2()
 }

@@ -263,6 +263,90 @@ fn proofs_hold_in_trees_near_the_largest_size() {
     }
 }
 
+/// What the page says, word for word.
+fn several(naive: &mut Naive, wanted: &[u64], lo: u64, hi: u64) -> Vec<Hash> {
+    if !wanted.iter().any(|i| (lo..hi).contains(i)) {
+        return vec![naive.root(lo, hi)];
+    }
+    if hi - lo == 1 {
+        return Vec::new();
+    }
+    let k = largest_power_below(hi - lo);
+    [several(naive, wanted, lo, lo + k), several(naive, wanted, lo + k, hi)].concat()
+}
+
+/// The leaves of these indices, as [`tree`] has them.
+fn at(indices: &[u64]) -> Vec<(u64, Hash)> {
+    indices.iter().map(|i| (*i, leaf(*i))).collect()
+}
+
+#[test]
+fn any_leaves_of_a_small_tree_are_proved_at_once_as_the_page_says() {
+    let mut naive = Naive::default();
+    for size in 1..=9u64 {
+        let full = tree(size);
+        for set in 1u64..1 << size {
+            let indices: Vec<u64> = (0..size).filter(|i| set >> i & 1 == 1).collect();
+            let proof = full.prove_several(&indices, size).unwrap();
+            assert_eq!(proof, several(&mut naive, &indices, 0, size), "{indices:?} of {size}");
+            verify_several(&proof, &at(&indices), &full.head()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_hash_too_few_too_many_or_in_another_place_is_refused_in_a_proof_of_several() {
+    let full = tree(100);
+    let indices = [0, 17, 18, 63, 64, 99];
+    let (proof, leaves, head) = (full.prove_several(&indices, 100).unwrap(), at(&indices), full.head());
+    assert_eq!(verify_several(&proof, &leaves, &head), Ok(()));
+    let refused = |proof: &[Hash], leaves: &[(u64, Hash)]| verify_several(proof, leaves, &head).unwrap_err();
+    let length = |found| ProofError::Length { found };
+    for n in 0..proof.len() {
+        assert_eq!(refused(&proof[..n], &leaves), length(n), "truncated");
+        let mut other = proof.clone();
+        other.remove(n);
+        assert_eq!(refused(&other, &leaves), length(proof.len() - 1), "{n} left out");
+        other.insert(n, leaf(1_000));
+        assert_eq!(refused(&other, &leaves), ProofError::Root, "{n} is another");
+        other.insert(n, proof[n]);
+        assert_eq!(refused(&other, &leaves), length(proof.len() + 1), "{n} is surplus");
+        for m in 0..n {
+            let mut other = proof.clone();
+            other.swap(n, m);
+            assert_eq!(refused(&other, &leaves), ProofError::Root, "{n} and {m} are exchanged");
+        }
+    }
+    for n in 0..leaves.len() {
+        let mut other = leaves.clone();
+        other[n].1 = leaf(1_000);
+        assert_eq!(refused(&proof, &other), ProofError::Root, "leaf {n} is another");
+        other.remove(n);
+        refused(&proof, &other);
+    }
+    let moved = at(&[0, 17, 19, 63, 64, 99]);
+    refused(&proof, &moved);
+    for bad in [&[][..], &[(3, leaf(3)), (3, leaf(3))], &[(4, leaf(4)), (3, leaf(3))]] {
+        assert_eq!(refused(&proof, bad), ProofError::Unordered);
+    }
+    assert_eq!(refused(&proof, &at(&[3, 100])), ProofError::NoSuchLeaf { index: 100, size: 100 });
+    assert_eq!(full.prove_several(&[], 100), Err(ProveError::Unordered));
+    assert_eq!(full.prove_several(&[2, 2], 100), Err(ProveError::Unordered));
+    assert_eq!(full.prove_several(&[100], 100), Err(ProveError::NoSuchLeaf { index: 100, size: 100 }));
+}
+
+#[test]
+fn several_leaves_are_proved_in_trees_near_the_largest_size() {
+    for size in [1 << 40, 1 << 63, u64::MAX] {
+        let head = TreeHead { size, root: root_of(&mut Uniform, size).unwrap() };
+        let indices = [0, 1, size / 3, size / 2, size - 2, size - 1];
+        let proof = prove_several(&mut Uniform, &indices, size).unwrap();
+        let leaves = indices.map(|index| (index, leaf(0)));
+        verify_several(&proof, &leaves, &head).unwrap();
+        assert!(verify_several(&vec![leaf(1); 1_000], &leaves, &head).is_err());
+    }
+}
+
 #[test]
 fn every_tree_continues_the_empty_one_and_itself() {
     let head = tree(5).head();
@@ -308,5 +392,20 @@ proptest! {
         prop_assert_eq!(verify_consistency(&consistency, &old_head, &full.head()), Ok(()));
         let inclusion = full.prove_inclusion(index, new).unwrap();
         prop_assert_eq!(verify_inclusion(&inclusion, index, &leaf(index), &full.head()), Ok(()));
+    }
+
+    #[test]
+    fn any_leaves_of_any_tree_are_proved_at_once(
+        size in 1_u64..2000,
+        wanted in prop::collection::btree_set(any::<u64>(), 1..40),
+    ) {
+        let full = tree(size);
+        let mut indices: Vec<u64> = wanted.into_iter().map(|i| i % size).collect();
+        indices.sort_unstable();
+        indices.dedup();
+        let proof = full.prove_several(&indices, size).unwrap();
+        prop_assert_eq!(verify_several(&proof, &at(&indices), &full.head()), Ok(()));
+        let apart: usize = indices.iter().map(|i| full.prove_inclusion(*i, size).unwrap().len()).sum();
+        prop_assert!(proof.len() <= apart);
     }
 }

@@ -22,6 +22,9 @@ pub enum ProofError {
         /// Leaves of the later tree.
         new: u64,
     },
+    /// The leaves are none, or not ascending.
+    #[error("the leaves to check are none, or not ascending")]
+    Unordered,
     /// The proof has too few or too many hashes for these sizes.
     #[error("the proof has `{found}` hashes, a length that these sizes do not allow")]
     Length {

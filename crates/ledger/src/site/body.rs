@@ -3,7 +3,7 @@
 use ciborium::Value;
 use model::Digest;
 
-use super::{DayMapEntry, Enrolled, Input, LogState, Role, SiteEntry, SiteError, TEXT_MAX};
+use super::{DayMapEntry, Enrolled, Input, LogState, Role, SiteEntry, SiteError, TEXT_MAX, access};
 use crate::merkle::Hash;
 
 /// Most names in a URL prefix.
@@ -29,6 +29,10 @@ pub(super) fn write(entry: &SiteEntry, out: &mut Vec<u8>) -> Read<()> {
             let indices = indices.into_iter().map(Value::from).collect();
             vec![text(origin)?, Value::from(*size), Value::Array(indices)]
         }
+        SiteEntry::Retirement(LogState { origin, size, root }) => {
+            vec![text(origin)?, Value::from(*size), hash(root)]
+        }
+        SiteEntry::Access(entry) => access::write(entry),
     };
     let map = Value::Map((0u8..).map(Value::from).zip(values).collect());
     ciborium::into_writer(&map, out).map_err(|_| SiteError::Field("body"))
@@ -123,7 +127,13 @@ pub(super) fn read(kind: u8, bytes: &[u8]) -> Read<SiteEntry> {
             size: uint(size)?,
             indices: list(indices, uint)?,
         }),
-        (1..=6, _) => Err(SiteError::Field("body")),
+        (7, [origin, size, root]) => Ok(SiteEntry::Retirement(LogState {
+            origin: string(origin)?,
+            size: uint(size)?,
+            root: read_hash(root)?,
+        })),
+        (access::KIND, values) => access::read(values).map(|entry| SiteEntry::Access(Box::new(entry))),
+        (1..=7, _) => Err(SiteError::Field("body")),
         _ => Err(SiteError::Field("kind")),
     }
 }

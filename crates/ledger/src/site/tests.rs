@@ -1,5 +1,8 @@
 use proptest::prelude::*;
 
+use model::procedures::Amount;
+use model::{Country, Ground, Name, Purpose, Tag};
+
 use super::*;
 
 const TIME: UnixSeconds = UnixSeconds(1_790_000_000);
@@ -40,7 +43,68 @@ fn one_of_each() -> Vec<SiteEntry> {
         SiteEntry::Activation { rulebook: Digest::new([7; 32]) },
         SiteEntry::Override { note: "clover border override v1\n".repeat(40) },
         SiteEntry::Sample { origin: "a".to_owned(), size: 77, indices: vec![1, 24, 4000] },
+        SiteEntry::Retirement(state("a", 300)),
+        SiteEntry::Access(Box::new(approval())),
+        SiteEntry::Access(Box::new(AccessEntry {
+            act: 6,
+            number: 1,
+            state: 4,
+            by: None,
+            serves: (UnixSeconds(0), UnixSeconds(0)),
+            decoy: true,
+            ..approval()
+        })),
     ]
+}
+
+/// The approval by which a grant of an hour begins to serve.
+fn approval() -> AccessEntry {
+    let name = |text| Name::parse(text).unwrap();
+    AccessEntry {
+        act: 2,
+        request: Tag::new([1; 16]),
+        number: 1,
+        state: 2,
+        by: Some(access::By {
+            tag: Tag::new([2; 16]),
+            employer: name("acme-eu"),
+            country: Country::parse("IE").unwrap(),
+        }),
+        requester: Tag::new([3; 16]),
+        step: 0,
+        ground: Ground::Grant,
+        purpose: Purpose::Support,
+        dataset: name("video"),
+        procedure: name("data-grant"),
+        amount: Amount { rows: 10, bytes: 1000, subjects: 1 },
+        asked_at: UnixSeconds(1_789_999_000),
+        step_began: UnixSeconds(1_789_999_000),
+        serves: (TIME, TIME.plus(3600)),
+        decoy: false,
+        rulebook: Digest::new([7; 32]),
+    }
+}
+
+#[test]
+fn an_act_without_anybody_or_a_grant_without_times_is_refused() {
+    let change = |change: fn(&mut AccessEntry)| {
+        let mut entry = approval();
+        change(&mut entry);
+        decode(&SiteEntry::Access(Box::new(entry)).encode(TIME).unwrap())
+    };
+    assert!(change(|_| {}).is_ok());
+    for bad in [
+        (|e: &mut AccessEntry| e.by = None) as fn(&mut AccessEntry),
+        |e| e.act = 6,
+        |e| e.act = 9,
+        |e| e.state = 7,
+        |e| e.state = 1,
+        |e| e.serves.1 = e.serves.0,
+        |e| e.step = 8,
+        |e| e.number = 64,
+    ] {
+        assert!(change(bad).is_err());
+    }
 }
 
 #[test]
@@ -84,6 +148,10 @@ fn the_bytes_are_those_of_the_page() {
         (
             SiteEntry::Sample { origin: "a".to_owned(), size: 77, indices: vec![24, 1, 4000] },
             format!("0600{}a300616101184d0283011818190fa0", place()),
+        ),
+        (
+            SiteEntry::Retirement(state("a", 300)),
+            format!("0700{}a30061610119012c025820{}", place(), "01".repeat(32)),
         ),
     ];
     for (entry, hex) in vectors {
@@ -178,7 +246,7 @@ fn a_fixed_part_of_another_version_is_refused() {
         other[at] ^= 0x40;
         assert!(decode(&other).is_err(), "byte {at}");
     }
-    for kind in [0, 7] {
+    for kind in [0, 8] {
         let mut other = leaf.clone();
         other[5] = kind;
         assert_eq!(decode(&other), Err(SiteError::Field("kind")));

@@ -2,7 +2,10 @@
 //! give is a problem of the rulebook and not a gateway that refuses everything without a word.
 
 use model::codes::{Basis, CaseKind, DataClass, Purpose};
-use model::facts::{CaseFacts, Evidence, Facts, FlowFacts, GrantFacts, Group, Principal, PrincipalKind};
+use model::facts::{
+    Approver, CaseFacts, Evidence, Facts, FlowFacts, GrantFacts, Group, Principal, PrincipalKind,
+};
+use model::procedures::Amount;
 use model::{Country, Name, Problems, Tag, Treatment, UnixSeconds};
 
 use super::Engine;
@@ -48,11 +51,15 @@ const OTHER: Tag = Tag::new([2; 16]);
 
 /// Every kind of principal with every kind of evidence that can stand in its facts.
 fn forms(name: &Name) -> Vec<(PrincipalKind, Evidence)> {
+    let approver = Approver { tag: OTHER, country: Country::UNKNOWN, employer: name.clone() };
+    let amount = Amount { rows: 1, bytes: 1, subjects: 1 };
     let grant = Evidence::Grant(GrantFacts {
         id: OTHER,
         holder: ME,
-        approver: OTHER,
-        approver_country: Country::UNKNOWN,
+        approver: approver.clone(),
+        second: Some(approver.clone()),
+        incident: Some(OTHER),
+        amount,
         purpose: Purpose::Support,
         dataset: name.clone(),
         fields: Some(name.clone()),
@@ -63,8 +70,8 @@ fn forms(name: &Name) -> Vec<(PrincipalKind, Evidence)> {
     let case = Evidence::Case(CaseFacts {
         id: OTHER,
         engineer: ME,
-        approver: OTHER,
-        approver_country: Country::UNKNOWN,
+        approver,
+        amount,
         kind: CaseKind::VideoNotShown,
         subject: OTHER,
         fields: name.clone(),

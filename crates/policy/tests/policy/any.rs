@@ -2,12 +2,18 @@
 
 use std::path::Path;
 
-use model::facts::{CaseFacts, Evidence, Facts, FlowFacts, GrantFacts, Group, Principal, PrincipalKind};
+use model::facts::{
+    Approver, CaseFacts, Evidence, Facts, FlowFacts, GrantFacts, Group, Principal, PrincipalKind,
+};
+use model::procedures::Amount;
 use model::rulebook::{Files, Rulebook};
 use model::{Basis, CaseKind, Country, DataClass, Digest, Name, Purpose, Tag, Treatment, UnixSeconds};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
+
+/// What no test of policies looks at.
+pub(crate) const AMOUNT: Amount = Amount { rows: 1000, bytes: 1 << 20, subjects: 10 };
 
 /// 2026-11-22T10:00:00Z.
 pub(crate) const NOW: UnixSeconds = UnixSeconds(1_795_341_600);
@@ -112,17 +118,19 @@ fn evidence() -> impl Strategy<Value = Evidence> {
 }
 
 fn grant() -> impl Strategy<Value = Evidence> {
-    let people = (tag(), tag(), country());
+    let people = (tag(), approver(), proptest::option::of(approver()), proptest::option::of(tag()));
     let narrowed = (proptest::option::of(list()), proptest::option::of(tag()));
     let length = select(vec![0_u64, 7_200, 28_800, 28_801, 2_592_000, 2_592_001]);
-    let purpose = select(vec![Purpose::Support, Purpose::Safety]);
+    let purpose = select(vec![Purpose::Support, Purpose::Safety, Purpose::Incident]);
     (people, narrowed, moment(), length, purpose).prop_map(
-        |((holder, approver, approver_country), (fields, subject), not_before, length, purpose)| {
+        |((holder, approver, second, incident), (fields, subject), not_before, length, purpose)| {
             Evidence::Grant(GrantFacts {
                 id: Tag::new([9; 16]),
                 holder,
                 approver,
-                approver_country,
+                second,
+                incident,
+                amount: AMOUNT,
                 purpose,
                 dataset: name("video"),
                 fields,
@@ -134,15 +142,21 @@ fn grant() -> impl Strategy<Value = Evidence> {
     )
 }
 
+/// A few people of a few employers.
+fn approver() -> impl Strategy<Value = Approver> {
+    let employer = select(vec![name("acme-eu"), name("acme-us")]);
+    (tag(), country(), employer).prop_map(|(tag, country, employer)| Approver { tag, country, employer })
+}
+
 fn case() -> impl Strategy<Value = Evidence> {
     let kinds = select(vec![CaseKind::VideoNotShown, CaseKind::VideoNotShown, CaseKind::PaymentFailed]);
-    ((tag(), tag(), country()), kinds, tag(), list(), moment(), likely()).prop_map(
-        |((engineer, approver, approver_country), kind, subject, fields, approved_at, open)| {
+    ((tag(), approver()), kinds, tag(), list(), moment(), likely()).prop_map(
+        |((engineer, approver), kind, subject, fields, approved_at, open)| {
             Evidence::Case(CaseFacts {
                 id: Tag::new([8; 16]),
                 engineer,
                 approver,
-                approver_country,
+                amount: AMOUNT,
                 kind,
                 subject,
                 fields,

@@ -1,10 +1,12 @@
 //! The people and services of the stories, and what they hold.
 
-use model::facts::{CaseFacts, Evidence, Facts, FlowFacts, GrantFacts, Group, Principal, PrincipalKind};
+use model::facts::{
+    Approver, CaseFacts, Evidence, Facts, FlowFacts, GrantFacts, Group, Principal, PrincipalKind,
+};
 use model::{Basis, CaseKind, Country, DataClass, Name, Purpose, Tag, Treatment};
 use policy::{Decision, Engine};
 
-pub(crate) use crate::any::{NOW, files, folder, parse};
+pub(crate) use crate::any::{AMOUNT, NOW, files, folder, parse};
 
 /// The engine of the starter rulebook.
 pub(crate) fn engine() -> Engine {
@@ -50,13 +52,31 @@ pub(crate) fn service(place: &str) -> Principal {
     principal(PrincipalKind::Service, "me", place)
 }
 
+/// Somebody of the asker's employer who approves in a country.
+pub(crate) fn approver(place: &str) -> Approver {
+    Approver { tag: tag("approver"), country: country(place), employer: name("acme-eu") }
+}
+
+/// A break-glass grant of eight hours, approved by people of two employers in Ireland.
+pub(crate) fn glass() -> GrantFacts {
+    let second = Approver { tag: tag("guard"), employer: name("acme-us"), ..approver("IE") };
+    GrantFacts {
+        second: Some(second),
+        incident: Some(tag("incident")),
+        purpose: Purpose::Incident,
+        ..grant()
+    }
+}
+
 /// A grant of eight hours that the asker holds and somebody in Ireland approved.
 pub(crate) fn grant() -> GrantFacts {
     GrantFacts {
         id: tag("grant"),
         holder: tag("me"),
-        approver: tag("approver"),
-        approver_country: country("IE"),
+        approver: approver("IE"),
+        second: None,
+        incident: None,
+        amount: AMOUNT,
         purpose: Purpose::Support,
         dataset: name("video"),
         fields: None,
@@ -71,8 +91,8 @@ pub(crate) fn case(subject: &str) -> CaseFacts {
     CaseFacts {
         id: tag("case"),
         engineer: tag("me"),
-        approver: tag("approver"),
-        approver_country: country("IE"),
+        approver: approver("IE"),
+        amount: AMOUNT,
         kind: CaseKind::VideoNotShown,
         subject: tag(subject),
         fields: name("video-status"),

@@ -3,7 +3,7 @@
 use model::facts::{Evidence, Facts, GrantFacts};
 use model::{Basis, DataClass, Treatment};
 
-use crate::cast::{ask, case, country, employee, engine, flow, grant, name, request, service, tag};
+use crate::cast::{approver, ask, case, employee, engine, flow, grant, name, request, service, tag};
 
 const OUTSIDE: [&str; 4] = ["SG", "US", "CN", "ZZ"];
 const ROWS: [Treatment; 4] =
@@ -84,7 +84,7 @@ fn approvals_count_by_the_region_of_the_data_whatever_it_is_called() {
         .replace("country = \"IE\"", "country = \"US\"");
     let engine = policy::Engine::new(&crate::cast::parse(&files)).unwrap();
     let approved = |place: &str| {
-        let grant = GrantFacts { approver_country: country(place), ..grant() };
+        let grant = GrantFacts { approver: approver(place), ..grant() };
         let facts = request(employee("US"), Evidence::Grant(grant));
         ask(&engine, facts, DataClass::Restricted, Treatment::Plain)
     };

@@ -2,13 +2,13 @@
 
 use std::fmt::Write;
 
-use model::facts::{Evidence, Facts, FlowFacts, GrantFacts, PrincipalKind};
+use model::facts::{Approver, Evidence, Facts, FlowFacts, GrantFacts, PrincipalKind};
 use model::{DataClass, Purpose, Treatment};
 use policy::Engine;
 
 use crate::cast::{
-    NOW, case, country, employee, engine, files, flow, grant, outcome, parse, principal, request, service,
-    tag,
+    NOW, approver, case, country, employee, engine, files, flow, glass, grant, name, outcome, parse,
+    principal, request, service, tag,
 };
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/matrix.txt");
@@ -59,14 +59,51 @@ fn inside() -> Vec<(&'static str, Facts)> {
         ("  a grant for Ana", held(GrantFacts { subject: Some(tag("ana")), ..grant() })),
         ("  a grant for somebody else", held(GrantFacts { subject: Some(tag("bo")), ..grant() })),
         ("  a colleague's grant", held(GrantFacts { holder: tag("colleague"), ..grant() })),
-        ("  a grant approved by its holder", held(GrantFacts { approver: tag("me"), ..grant() })),
-        ("  a grant approved in SG", held(GrantFacts { approver_country: country("SG"), ..grant() })),
+        (
+            "  a grant approved by its holder",
+            held(GrantFacts { approver: Approver { tag: tag("me"), ..approver("IE") }, ..grant() }),
+        ),
+        ("  a grant approved in SG", held(GrantFacts { approver: approver("SG"), ..grant() })),
+        ("  a grant approved by its holder besides", besides("me", "acme-us")),
+        ("  a grant approved in IE by two", besides("guard", "acme-us")),
+        ("  a grant for an incident, not break-glass", glass_with(|g| g.incident = None)),
+        ("  break-glass", glass_with(|_| {})),
+        ("  break-glass, approved by one", glass_with(|g| g.second = None)),
+        (
+            "  break-glass, approved by two of one employer",
+            glass_with(|g| g.second = Some(Approver { tag: tag("guard"), ..approver("IE") })),
+        ),
+        (
+            "  break-glass, approved twice by one",
+            glass_with(|g| g.second = Some(Approver { employer: name("acme-us"), ..approver("IE") })),
+        ),
+        (
+            "  break-glass, approved in SG besides",
+            glass_with(|g| g.second = g.second.take().map(|s| Approver { country: country("SG"), ..s })),
+        ),
+        ("  break-glass of nine hours", glass_with(|g| g.not_after = NOW.plus(9 * 3600))),
+        ("  break-glass for support", glass_with(|g| g.purpose = Purpose::Support)),
+        ("  break-glass, 1001 rows", Facts { rows: 1001, ..glass_with(|_| {}) }),
         ("  without a strong sign-in", weak),
         ("  not trained", untrained),
         ("  10 001 rows", bulk),
         ("employee in IE, without a grant", request(employee("IE"), Evidence::None)),
         ("employee in IE, with a case on Ana", request(employee("IE"), Evidence::Case(case("ana")))),
     ]
+}
+
+/// A grant that somebody approved besides.
+fn besides(who: &str, employer: &str) -> Facts {
+    let second = Some(Approver { tag: tag(who), employer: name(employer), ..approver("IE") });
+    request(employee("IE"), Evidence::Grant(GrantFacts { second, ..grant() }))
+}
+
+/// A request in Ireland under a break-glass grant in which one thing is otherwise, for the grant's purpose.
+fn glass_with(change: impl FnOnce(&mut GrantFacts)) -> Facts {
+    let mut grant = glass();
+    change(&mut grant);
+    let purpose = grant.purpose;
+    Facts { purpose, ..request(employee("IE"), Evidence::Grant(grant)) }
 }
 
 fn outside() -> Vec<(&'static str, Facts)> {
@@ -76,7 +113,7 @@ fn outside() -> Vec<(&'static str, Facts)> {
     let mut unlisted = on_case("SG", "ana");
     unlisted.groups.iter_mut().for_each(|g| g.lists.clear());
     let mut approved_outside = case("ana");
-    approved_outside.approver_country = country("SG");
+    approved_outside.approver = approver("SG");
     let approved_outside = request(employee("SG"), Evidence::Case(approved_outside));
     let held = |place: &str| request(employee(place), Evidence::Grant(grant()));
     vec![
@@ -87,6 +124,10 @@ fn outside() -> Vec<(&'static str, Facts)> {
         ("  a case approved in SG", approved_outside),
         ("employee in SG, with a case on Bo", on_case("SG", "bo")),
         ("employee in SG, with a grant", held("SG")),
+        (
+            "employee in SG, with a break-glass grant",
+            Facts { purpose: Purpose::Incident, ..request(employee("SG"), Evidence::Grant(glass())) },
+        ),
         ("employee in SG, without a grant", request(employee("SG"), Evidence::None)),
         ("employee in US, without a grant", request(employee("US"), Evidence::None)),
         ("employee in CN, without a grant", request(employee("CN"), Evidence::None)),

@@ -1,7 +1,7 @@
 //! Properties over facts of every kind.
 
 use model::facts::{Evidence, Facts, Group, PrincipalKind};
-use model::{DataClass, Treatment, UnixSeconds};
+use model::{DataClass, Purpose, Treatment, UnixSeconds};
 use policy::Engine;
 use proptest::prelude::*;
 
@@ -101,12 +101,15 @@ fn breaks_a_promise(facts: &Facts, group: &Group, treatment: Treatment) -> bool 
     let private = group.class != DataClass::Public;
     let restricted = group.class == DataClass::Restricted;
     let own_grant = matches!(&facts.evidence, Evidence::Grant(g) if g.holder == me.tag
-        && g.approver != me.tag && REGION.contains(&g.approver_country.as_str())
+        && [Some(&g.approver), g.second.as_ref()].into_iter().flatten()
+            .all(|a| a.tag != me.tag && REGION.contains(&a.country.as_str()))
+        && (g.incident.is_none() || (inside && facts.rows <= 1000 && facts.purpose == Purpose::Incident
+            && g.second.as_ref().is_some_and(|s| s.tag != g.approver.tag && s.employer != g.approver.employer)))
         && g.not_before <= facts.now && facts.now < g.not_after && g.not_after.0 - g.not_before.0 <= 30 * 86_400
         && g.subject.is_none_or(|s| facts.subject == Some(s) && facts.subjects <= 1)
         && g.fields.as_ref().is_none_or(|list| group.lists.contains(list)));
     let own_case = matches!(&facts.evidence, Evidence::Case(c) if c.engineer == me.tag && c.open
-        && c.approver != me.tag && REGION.contains(&c.approver_country.as_str()));
+        && c.approver.tag != me.tag && REGION.contains(&c.approver.country.as_str()));
     let fresh_case = matches!(&facts.evidence, Evidence::Case(c) if facts.subject == Some(c.subject)
         && facts.subjects <= 1 && c.approved_at <= facts.now && facts.now.0 - c.approved_at.0 <= 7_200);
     (restricted && (leaves || !inside))

@@ -155,12 +155,18 @@ impl Committer {
                 self.open();
                 Outcome::Durable
             }
-            Err(CommitError::Storage(StorageError::NotWritten(e))) => {
-                tracing::error!(error = %e, "the ledger cannot be written: the border is closed");
+            // INVARIANT: an unsettled batch gets no receipt, now or later. If it was written after all, the storage
+            // says so when it is asked again, and the log ends.
+            Err(CommitError::Storage(StorageError::NotWritten(e) | StorageError::Unsettled(e))) => {
+                let error: &dyn std::error::Error = &e;
+                tracing::error!(error, "the ledger cannot be written: the border is closed");
                 self.close(BorderClosed::NotWritten, replies);
                 Outcome::Refused
             }
-            Err(e) => self.end(&e.to_string(), replies),
+            Err(e) => {
+                tracing::error!(error = &e as &dyn std::error::Error, "the ledger goes no further");
+                self.end(&e.to_string(), replies)
+            }
         }
     }
 

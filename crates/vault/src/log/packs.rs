@@ -1,9 +1,9 @@
 //! Packs: 256 full tiles in one file, so that a log of billions of entries is not a file for each tile.
 //!
-//! A thread of its own makes them behind the publisher, which neither waits for it nor is told of its errors:
-//! without packs there are more files, and nothing else is different. A pack is written, flushed and read
-//! back; only after the next flush of the whole disk, which also covers the marker behind which the tiles lie,
-//! are the single files removed.
+//! The publisher writes those of a busy log itself ([`super::groups`]). The others a thread of its own makes behind
+//! the publisher, which neither waits for it nor is told of its errors: without packs there are more files, and
+//! nothing else is different. A pack is written, flushed and read back; only after the next flush of the whole
+//! disk, which also covers the marker behind which the tiles lie, are the single files removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -41,7 +41,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    fn all() -> impl Iterator<Item = Self> {
+    pub(super) fn all() -> impl Iterator<Item = Self> {
         (0..LEVELS).map(Self::Hashes).chain([Self::Entries, Self::Details])
     }
 
@@ -69,7 +69,7 @@ impl Kind {
     }
 
     /// Full tiles of a tree of this many entries.
-    fn full(self, size: u64) -> u64 {
+    pub(super) fn full(self, size: u64) -> u64 {
         let level = if let Self::Hashes(level) = self { level } else { 0 };
         size.checked_shr(8 * (u32::from(level) + 1)).unwrap_or(0)
     }
@@ -91,7 +91,7 @@ fn number(index: u64) -> String {
 }
 
 /// Tiles that lie in one pack.
-type Group = (Kind, u64);
+pub(super) type Group = (Kind, u64);
 
 /// One tile of a pack; `None` when there is no pack.
 pub(super) fn slice(disk: &dyn Disk, pack: &Path, place: u64, width: u64) -> io::Result<Option<Vec<u8>>> {
@@ -156,6 +156,8 @@ struct State {
     made: Vec<Group>,
     /// Packs that are on the disk: their single files may go.
     safe: Vec<Group>,
+    /// Of the groups behind the marker, those that the publisher has packed.
+    published: BTreeSet<Group>,
     stop: bool,
 }
 
@@ -186,9 +188,14 @@ impl Packs {
         self.wake.notify_one();
     }
 
-    /// A marker for this many entries was put in place after a flush.
-    pub(super) fn marked(&self, size: u64) {
-        self.state().marked = size;
+    /// A marker for this many entries was put in place after a flush, which covered these packs too.
+    pub(super) fn marked(&self, size: u64, packed: Vec<Group>) {
+        let mut state = self.state();
+        state.marked = size;
+        // The next flush covers the marker, without which their single files are needed.
+        state.made.extend(&packed);
+        state.published.extend(packed);
+        drop(state);
         self.wake.notify_one();
     }
 
@@ -294,11 +301,16 @@ impl<'a> Packer<'a> {
 
     /// Adds the groups that were completed since the last time.
     fn note_complete(&mut self) {
-        let (marked, width) = (self.packs.state().marked, u64::from(self.packs.tiles));
+        let width = u64::from(self.packs.tiles);
+        let (marked, published) = {
+            let mut state = self.packs.state();
+            (state.marked, std::mem::take(&mut state.published))
+        };
         self.noted = marked;
         for (kind, next) in &mut self.next {
             let complete = kind.full(marked) / width;
-            self.todo.extend((*next..complete).map(|group| (*kind, group)));
+            let groups = (*next..complete).map(|group| (*kind, group));
+            self.todo.extend(groups.filter(|group| !published.contains(group)));
             *next = complete.max(*next);
         }
     }
@@ -306,10 +318,13 @@ impl<'a> Packer<'a> {
     /// Removes the single files of packs that are safe. Whether the disk let it.
     fn remove_singles(&mut self) -> bool {
         while let Some((kind, group)) = self.safe.last() {
-            for index in self.indices(*group) {
-                let path = kind.single(PUBLIC, index);
-                let removed = self.disk.remove(Path::new(&path));
-                if let Err(e) = removed.and_then(|()| self.disk.remove(Path::new(&format!("{path}.p")))) {
+            match self.remove_group(*kind, *group) {
+                Ok(true) => {}
+                Ok(false) => {
+                    let pack = kind.pack(PUBLIC, *group);
+                    tracing::warn!(pack, "a file differs from its pack; both stay");
+                }
+                Err(e) => {
                     tracing::warn!(error = %e, "files that are packed were not removed; it will be tried again");
                     return false;
                 }
@@ -317,6 +332,22 @@ impl<'a> Packer<'a> {
             self.safe.pop();
         }
         true
+    }
+
+    /// Removes the single files of a group. Whether the pack held the same bytes.
+    fn remove_group(&self, kind: Kind, group: u64) -> io::Result<bool> {
+        for index in self.indices(group) {
+            let path = kind.single(PUBLIC, index);
+            // INVARIANT: a single file goes only where the pack was seen to hold the same bytes.
+            if let Some(single) = self.disk.read(Path::new(&path))? {
+                if Tree::of(self.disk, self.packs.tiles).slice(kind, index).ok().flatten() != Some(single) {
+                    return Ok(false);
+                }
+                self.disk.remove(Path::new(&path))?;
+            }
+            self.disk.remove(Path::new(&format!("{path}.p")))?;
+        }
+        Ok(true)
     }
 
     fn indices(&self, group: u64) -> std::ops::Range<u64> {
@@ -363,7 +394,6 @@ impl<'a> Packer<'a> {
         if !there {
             self.disk.replace(path, &file)?;
         }
-        // INVARIANT: single files go only where the pack was seen to hold the same bytes.
         if self.holds(path, &file)? { Ok(()) } else { Err(Unpacked::Never("the pack holds other bytes")) }
     }
 

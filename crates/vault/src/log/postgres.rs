@@ -6,24 +6,27 @@
 //! configuration: with `synchronous_standby_names` a quorum of sites confirms it. What a careless server
 //! confirms is refused at the start. Specified in `docs/formats/wal.md`.
 
-mod connection;
+pub(crate) mod connection;
+mod secure;
+mod writer;
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use ledger::wal::{self, Batch};
-use ledger::{Storage, StorageError};
-use tokio_postgres::Statement;
-use tokio_postgres::types::Type;
 
-pub use self::connection::{PostgresError, Timeouts};
+pub use self::connection::{Database, PostgresError, Timeouts};
 
 use self::connection::{Address, Connection};
+use self::writer::Writer;
 use super::LogError;
-use super::journal::{Journal, Opened, Past, behind, continues};
+use super::journal::{Journal, Opened, Past, behind};
 
 const TABLES: &str = "\
 create table if not exists clover_log (
   origin text primary key,
+  key text not null,
   size bigint not null,
   fence bigint not null);
 create table if not exists clover_log_frame (
@@ -33,11 +36,6 @@ create table if not exists clover_log_frame (
   frame bytea not null,
   primary key (origin, first));
 alter table clover_log_frame alter column frame set storage external;";
-
-const APPEND: &str = "\
-with moved as (
-  update clover_log set size = $3 where origin = $1 and size = $2 and fence = $4 returning origin)
-insert into clover_log_frame (origin, first, count, frame) select origin, $2, $5, $6 from moved";
 
 /// The last of these that begins at or before an entry, or the first of all.
 const START: &str = "\
@@ -65,39 +63,31 @@ const LET_GO_ROUNDS: usize = 32;
 /// Frames in a PostgreSQL database, under the log's origin.
 pub struct Postgres {
     address: Address,
+    log: Arc<Name>,
+}
+
+/// Which log it is.
+struct Name {
     origin: String,
+    /// The key that signs it, so that no other enclave takes it by mistake.
+    key: String,
+}
+
+/// A log that was taken.
+struct Taken {
+    size: u64,
+    fence: i64,
 }
 
 impl Postgres {
-    /// Takes note of a server and does not call it yet. `server` is a connection string or URL of libpq's form;
-    /// `origin` is the first line of the log's checkpoints.
+    /// Takes note of a server and does not call it yet. `origin` is the first line of the log's checkpoints, `key`
+    /// the verifier key of their signatures.
     ///
     /// # Errors
-    /// [`PostgresError`] when the string cannot be read, or names other than one server on this machine.
-    pub fn new(server: &str, origin: &str, timeouts: Timeouts) -> Result<Self, PostgresError> {
-        Ok(Self { address: Address::parse(server, timeouts)?, origin: origin.to_owned() })
-    }
-
-    /// Takes the log for this process. Returns its size and the fence, which no other process has.
-    fn take(&self, connection: &Connection) -> Result<(u64, i64), LogError> {
-        let client = &connection.client;
-        let taken = connection.run(async {
-            client.batch_execute("begin").await?;
-            // INVARIANT: waits for every commit under the older fence, and `LET_GO` waits for this.
-            let lock = "select size, fence from clover_log where origin = $1 for update";
-            let Some(row) = client.query_opt(lock, &[&self.origin]).await? else { return Ok(None) };
-            let (size, fence): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-            let fence = fence.saturating_add(1);
-            client
-                .execute("update clover_log set fence = $2 where origin = $1", &[&self.origin, &fence])
-                .await?;
-            // Durable as a batch is, and so is every batch before it.
-            client.batch_execute("commit").await?;
-            Ok(Some((size, fence)))
-        })?;
-        connection.unwarned()?;
-        let (size, fence) = taken.ok_or(LogError::Missing)?;
-        Ok((index(size)?, fence))
+    /// [`PostgresError`] when the connection string cannot be used, or leads to another machine in the clear.
+    pub fn new(database: &Database, origin: &str, key: &str) -> Result<Self, PostgresError> {
+        let log = Name { origin: origin.to_owned(), key: key.to_owned() };
+        Ok(Self { address: Address::new(database)?, log: Arc::new(log) })
     }
 
     /// Reads all frames from an entry on. Returns the entry that comes next.
@@ -108,11 +98,11 @@ impl Postgres {
         each: &mut dyn FnMut(Batch) -> Result<(), LogError>,
     ) -> Result<Option<u64>, LogError> {
         let client = &connection.client;
-        let start = connection.run(client.query_one(START, &[&self.origin, &signed(from)?]))?;
+        let start = connection.run(client.query_one(START, &[&self.log.origin, &signed(from)?]))?;
         let mut at: i64 = start.try_get(0).map_err(PostgresError::Server)?;
         let mut next = None;
         loop {
-            let page = connection.run(client.query(PAGE, &[&self.origin, &at, &PAGE_ROWS]))?;
+            let page = connection.run(client.query(PAGE, &[&self.log.origin, &at, &PAGE_ROWS]))?;
             let Some(last) = page.last() else { return Ok(next) };
             at = last.try_get::<_, i64>(0).map_err(PostgresError::Server)?.saturating_add(1);
             for row in page {
@@ -138,6 +128,41 @@ impl Postgres {
     }
 }
 
+/// Takes the log for this process: raises the fence, so that no other can append any more, nor anything that this
+/// one sent before. Only `from` may have it, if that is said.
+fn take(connection: &Connection, log: &Name, from: Option<i64>) -> Result<Taken, LogError> {
+    let client = &connection.client;
+    let found = connection.run(async {
+        client.batch_execute("begin").await?;
+        // INVARIANT: waits for every commit under the older fence, and `LET_GO` waits for this.
+        let lock = "select size, fence, key from clover_log where origin = $1 for update";
+        let Some(row) = client.query_opt(lock, &[&log.origin]).await? else { return Ok(None) };
+        let (size, fence): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        let key: String = row.try_get(2)?;
+        Ok(Some((size, fence, key)))
+    })?;
+    let (size, fence, key) = found.ok_or_else(|| PostgresError::NoLog(log.origin.clone()))?;
+    if key != log.key {
+        return Err(PostgresError::OtherKey(log.origin.clone()).into());
+    }
+    if from.is_some_and(|own| own != fence) {
+        return Err(PostgresError::Fenced.into());
+    }
+    let fence = fence.saturating_add(1);
+    connection.run(async {
+        client.execute("update clover_log set fence = $2 where origin = $1", &[&log.origin, &fence]).await?;
+        // Durable as a batch is, and so is every batch before it.
+        client.batch_execute("commit").await
+    })?;
+    connection.unwarned()?;
+    Ok(Taken { size: index(size)?, fence })
+}
+
+/// The log's tables, which somebody must have made.
+fn tables(connection: &Connection, log: &Name) -> Result<(), PostgresError> {
+    if connection.has_tables()? { Ok(()) } else { Err(PostgresError::NoLog(log.origin.clone())) }
+}
+
 fn missing(entry: u64) -> LogError {
     LogError::Damaged(format!("the frame with entry {entry} is missing"))
 }
@@ -158,12 +183,12 @@ impl Journal for Postgres {
             connection.run(client.batch_execute(TABLES))?;
         }
         let untouched = connection.run(async {
-            let add = "insert into clover_log values ($1, 0, 0) on conflict do nothing";
-            client.execute(add, &[&self.origin]).await?;
-            // One that nobody ever opened may be there: its making was interrupted.
-            let new = "select size = 0 and fence = 0 from clover_log where origin = $1";
-            client.query_one(new, &[&self.origin]).await?.try_get(0)
-        })?;
+            let add = "insert into clover_log values ($1, $2, 0, 0) on conflict (origin) do nothing";
+            client.execute(add, &[&self.log.origin, &self.log.key]).await?;
+            // One that nobody ever opened may be there: its making was interrupted. It is for this key from now on.
+            let new = "update clover_log set key = $2 where origin = $1 and size = 0 and fence = 0";
+            client.execute(new, &[&self.log.origin, &self.log.key]).await
+        })? == 1;
         connection.unwarned()?;
         if untouched { Ok(()) } else { Err(LogError::Exists) }
     }
@@ -174,10 +199,8 @@ impl Journal for Postgres {
         each: &mut dyn FnMut(Batch) -> Result<(), LogError>,
     ) -> Result<Opened, LogError> {
         let connection = Connection::open(&self.address)?;
-        if !connection.has_tables()? {
-            return Err(LogError::Missing);
-        }
-        let (size, fence) = self.take(&connection)?;
+        tables(&connection, &self.log)?;
+        let Taken { size, fence } = take(&connection, &self.log, None)?;
         if size < from {
             return Err(LogError::Lost { found: size, published: from });
         }
@@ -185,54 +208,24 @@ impl Journal for Postgres {
         if end.unwrap_or(from) != size {
             return Err(missing(end.unwrap_or(from)));
         }
-        let types = [Type::TEXT, Type::INT8, Type::INT8, Type::INT8, Type::INT4, Type::BYTEA];
-        let append = connection.run(connection.client.prepare_typed(APPEND, &types))?;
-        let (address, origin) = (self.address.clone(), self.origin.clone());
-        let past = Rows { address, origin: origin.clone(), fence, connection: None };
-        let writer = Writer { connection, append, origin, next: size, fence };
+        let (address, log) = (self.address.clone(), Arc::clone(&self.log));
+        let fence = Arc::new(AtomicI64::new(fence));
+        let past = Rows {
+            address: address.clone(),
+            log: Arc::clone(&log),
+            fence: Arc::clone(&fence),
+            connection: None,
+        };
+        let writer = Writer::new(address, log, fence, connection, size)?;
         Ok(Opened { next: size, storage: Box::new(writer), past: Box::new(past) })
-    }
-}
-
-/// Appends frames as rows.
-struct Writer {
-    connection: Connection,
-    append: Statement,
-    origin: String,
-    /// The entry that the next frame begins with.
-    next: u64,
-    fence: i64,
-}
-
-impl Storage for Writer {
-    fn append(&mut self, frame: &[u8]) -> Result<(), StorageError> {
-        let (first, end) = continues(frame, self.next)?;
-        let unknown = |e: &dyn std::error::Error| StorageError::Unknown(io::Error::other(e.to_string()));
-        let number = |n: u64| i64::try_from(n).map_err(|e| unknown(&e));
-        let (from, to) = (number(first)?, number(end)?);
-        let count = i32::try_from(end - first).map_err(|e| unknown(&e))?;
-        let client = &self.connection.client;
-        let done = self
-            .connection
-            .run(client.execute(&self.append, &[&self.origin, &from, &to, &self.fence, &count, &frame]));
-        match done.and_then(|rows| self.connection.unwarned().map(|()| rows)) {
-            Ok(1) => {
-                self.next = end;
-                Ok(())
-            }
-            Ok(_) => Err(StorageError::Unknown(io::Error::other(PostgresError::Fenced))),
-            Err(e) if e.is_full() => Err(StorageError::NotWritten(io::Error::other(e))),
-            // Done or not: only a restart finds out.
-            Err(e) => Err(StorageError::Unknown(io::Error::other(e))),
-        }
     }
 }
 
 /// Rows that are not needed any more. Has a connection of its own, so that no commit waits for it.
 struct Rows {
     address: Address,
-    origin: String,
-    fence: i64,
+    log: Arc<Name>,
+    fence: Arc<AtomicI64>,
     connection: Option<Connection>,
 }
 
@@ -243,15 +236,15 @@ impl Rows {
         below: i64,
         marked: &mut dyn FnMut() -> io::Result<()>,
     ) -> io::Result<()> {
-        let client = &connection.client;
-        let any = connection.run(client.query_one(ANY_PAST, &[&self.origin, &below]));
+        let (client, fence) = (&connection.client, self.fence.load(Ordering::Acquire));
+        let any = connection.run(client.query_one(ANY_PAST, &[&self.log.origin, &below]));
         if !any.map_err(io::Error::other)?.try_get(0).map_err(io::Error::other)? {
             return Ok(());
         }
         marked()?;
         for _ in 0..LET_GO_ROUNDS {
             let gone = connection
-                .run(client.execute(LET_GO, &[&self.origin, &below, &self.fence, &LET_GO_ROWS]))
+                .run(client.execute(LET_GO, &[&self.log.origin, &below, &fence, &LET_GO_ROWS]))
                 .map_err(io::Error::other)?;
             if gone < LET_GO_ROWS.unsigned_abs() {
                 break;

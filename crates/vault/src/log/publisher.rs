@@ -7,20 +7,25 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use ledger::Committed;
+use ledger::entry::inline_tags;
 use ledger::merkle::Hash;
 use ledger::tile::{FULL_WIDTH, TileBuilder, TileCoordinates, append_entry};
 use ledger::wal::Logged;
-use ledger::{Committed, Entry, Subjects};
 use model::Tag;
 
-use super::files::{append_detail, detail_path, tile_path};
+use super::files::{PUBLIC, append_detail, detail_path, tile_path};
+use super::groups::Groups;
 use super::journal::Past;
+use super::packs::Kind;
 use super::{CHECKPOINT, DURABLE, Shared, TagIndex};
 use crate::disk::Disk;
 
 /// Something to do on the disk; the order matters, and each may be done twice.
-enum Step {
+pub(super) enum Step {
     Put(PathBuf, Vec<u8>),
+    /// The same with memory that is used again.
+    Pack(PathBuf, Vec<u8>),
     Checkpoint(String, u64),
 }
 
@@ -50,6 +55,7 @@ impl State {
         past: Box<dyn Past>,
     ) -> Publisher {
         let (steps, replaced, untagged) = (VecDeque::new(), Vec::new(), Some(Vec::new()));
+        let groups = Groups::new(shared.options.pack_tiles);
         Publisher {
             state: self,
             disk,
@@ -57,6 +63,7 @@ impl State {
             index,
             past,
             steps,
+            groups,
             untagged,
             replaced,
             flushed: Instant::now(),
@@ -72,6 +79,7 @@ pub(super) struct Publisher {
     index: Arc<dyn TagIndex>,
     past: Box<dyn Past>,
     steps: VecDeque<Step>,
+    groups: Groups,
     /// Tags that the index has not taken yet; `None` when there were too many to hold. The tree is published all
     /// the same, but the frames are kept, from which a restart notes them.
     untagged: Option<Vec<(Tag, u64)>>,
@@ -113,7 +121,8 @@ impl Publisher {
         if self.work() { self.flush() } else { Ok(()) }
     }
 
-    /// What was committed since the last time, and whether that was all there will be.
+    /// What was committed since the last time, and whether that was all there will be. On a busy log what is behind
+    /// the end of the last complete group waits for the next time, when its own group may be complete.
     fn wait(&self) -> (Vec<Committed>, bool) {
         let Ok(mut ready) = self.shared.ready.lock() else { return (Vec::new(), true) };
         if !ready.ended {
@@ -124,12 +133,18 @@ impl Publisher {
             };
             ready = woken;
         }
-        (std::mem::take(&mut ready.batches), ready.ended)
+        let group = u64::from(FULL_WIDTH) * u64::from(self.shared.options.pack_tiles.max(1));
+        let ends_one = |b: &Committed| b.first / group < (b.first + b.entries.len() as u64) / group;
+        let taken = ready.batches.iter().rposition(ends_one).filter(|_| !ready.ended);
+        let rest = taken.map_or_else(Vec::new, |last| ready.batches.split_off(last + 1));
+        (std::mem::replace(&mut ready.batches, rest), ready.ended)
     }
 
     /// Turns batches into steps. Memory runs ahead of the disk; the steps are retried until done.
     fn absorb(&mut self, batches: Vec<Committed>) {
-        let Some(checkpoint) = batches.last().map(|b| b.checkpoint.clone()) else { return };
+        let Some(checkpoint) = batches.last().map(|b| b.checkpoint.clone()) else {
+            return self.groups.end_round(&mut self.steps);
+        };
         let before = self.state.size();
         let mut pairs = Vec::new();
         for batch in &batches {
@@ -142,6 +157,7 @@ impl Publisher {
             u.extend(pairs);
             u
         });
+        self.groups.end_round(&mut self.steps);
         for tile in self.state.tiles.partial() {
             let (at, size) = (tile.at(), before);
             // A tile that did not grow may be flushed already, and a crash must not take it away again.
@@ -170,21 +186,27 @@ impl Publisher {
         }
         append_detail(&mut self.state.details, &logged.detail);
         for tile in self.state.tiles.push(hash) {
-            let path = tile_path(tile.at());
-            self.replaced.push(format!("{path}.p").into());
-            self.put(path, tile.into_bytes());
-        }
-        let width = u64::from(FULL_WIDTH);
-        if self.state.size().is_multiple_of(width)
-            && let Ok(at) = TileCoordinates::entries(self.state.size() / width - 1, FULL_WIDTH)
-        {
-            let (entries, details) =
-                (std::mem::take(&mut self.state.bundle), std::mem::take(&mut self.state.details));
-            for (path, bytes) in [(tile_path(at), entries), (detail_path(at), details)] {
-                self.replaced.push(format!("{path}.p").into());
-                self.put(path, bytes);
+            let at = tile.at();
+            if let Some(level) = at.level() {
+                self.full(Kind::Hashes(level), at.index(), tile.bytes());
             }
         }
+        let width = u64::from(FULL_WIDTH);
+        if self.state.size().is_multiple_of(width) {
+            let index = self.state.size() / width - 1;
+            let mut entries = std::mem::take(&mut self.state.bundle);
+            let mut details = std::mem::take(&mut self.state.details);
+            self.full(Kind::Entries, index, &entries);
+            self.full(Kind::Details, index, &details);
+            entries.clear();
+            details.clear();
+            (self.state.bundle, self.state.details) = (entries, details);
+        }
+    }
+
+    fn full(&mut self, kind: Kind, index: u64, bytes: &[u8]) {
+        self.replaced.push(format!("{}.p", kind.single(PUBLIC, index)).into());
+        self.groups.full(kind, index, bytes, &mut self.steps);
     }
 
     fn put(&mut self, path: String, bytes: Vec<u8>) {
@@ -196,7 +218,7 @@ impl Publisher {
         self.tag();
         while let Some(step) = self.steps.front() {
             let result = match step {
-                Step::Put(path, bytes) => self.disk.put(path, bytes),
+                Step::Put(path, bytes) | Step::Pack(path, bytes) => self.disk.put(path, bytes),
                 Step::Checkpoint(note, size) => {
                     let put = self.disk.replace(Path::new(CHECKPOINT), note.as_bytes());
                     put.map(|()| self.published(*size))
@@ -206,8 +228,10 @@ impl Publisher {
                 tracing::error!(error = %e, "the public tree was not written; it will be tried again");
                 return false;
             }
-            if let Some(Step::Checkpoint(note, _)) = self.steps.pop_front() {
-                self.checkpoint = Some(note);
+            match self.steps.pop_front() {
+                Some(Step::Checkpoint(note, _)) => self.checkpoint = Some(note),
+                Some(Step::Pack(_, bytes)) => self.groups.written(bytes),
+                _ => {}
             }
         }
         true
@@ -249,7 +273,7 @@ impl Publisher {
         self.sync()?;
         let marked = self.disk.replace(Path::new(DURABLE), checkpoint.as_bytes());
         if marked.is_ok() {
-            self.shared.packs.marked(size);
+            self.shared.packs.marked(size, self.groups.complete());
         }
         if marked.is_ok() && !self.replaced.is_empty() {
             // The marker must be on the disk before the files go from which an older one would begin.
@@ -303,11 +327,9 @@ impl Publisher {
 }
 
 fn note_tags(index: u64, logged: &Logged, pairs: &mut Vec<(Tag, u64)>) {
-    if let Some((_, tags)) = &logged.side {
-        pairs.extend(tags.as_chunks::<16>().0.iter().map(|t| (Tag::new(*t), index)));
-    } else if let Ok(Entry { draft, .. }) = Entry::decode(&logged.leaf)
-        && let Subjects::Tags(tags) = draft.subjects
-    {
-        pairs.extend(tags.into_iter().map(|t| (t, index)));
-    }
+    let tags = match &logged.side {
+        Some((_, tags)) => tags.as_chunks().0,
+        None => inline_tags(&logged.leaf),
+    };
+    pairs.extend(tags.iter().map(|tag| (Tag::new(*tag), index)));
 }

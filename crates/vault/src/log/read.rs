@@ -95,6 +95,16 @@ impl Log {
         merkle::prove_inclusion(&mut reader, index, size).map_err(|e: Unproved| damaged(&e))
     }
 
+    /// One proof that the entries of these indices, ascending, are in the tree of the first `size` entries, which
+    /// must be published.
+    ///
+    /// # Errors
+    /// As [`Self::prove_inclusion`].
+    pub fn prove_several(&self, indices: &[u64], size: u64) -> Result<Vec<Hash>, LogError> {
+        let mut reader = self.reader(size)?;
+        merkle::prove_several(&mut reader, indices, size).map_err(|e: Unproved| damaged(&e))
+    }
+
     /// The proof that the tree of the first `new` entries, which must be published, begins with that of the
     /// first `old`.
     ///

@@ -1,4 +1,4 @@
-//! Each storage step × {not done, done but unanswered} × {the disk goes on, the disk dies} × {what a crash
+//! Each of a site's logs × each storage step × {not done, done but unanswered} × {the disk goes on, the disk dies} × {what a crash
 //! keeps} × restart: nothing receipted is lost, and no two checkpoints contradict each other.
 
 use std::path::Path;
@@ -6,15 +6,35 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use testkit::{Crash, Fault, FaultyDisk, MemoryDisk, MemoryIndex, Plan, Step, Then};
-use vault::log::{BorderClosed, LogError, Options};
+use vault::log::{BorderClosed, Hooks, LogError, Options};
 use vault::{Border, Disk, Log};
 
-use super::{Sample, check, hooks, identity, open, packing as options, sample, unpublished, wait};
+use super::{
+    Sample, check, hooks, identity, open, packing as options, plain_hooks, sample, unpublished, wait,
+};
 
 /// Most entries of one run: with packs of two tiles, one pack of each kind is made.
 const ENTRIES: u64 = 600;
 
 type Receipts = Vec<(u64, Sample)>;
+
+/// Which of a site's logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// A gateway's: an entry of its own opens the border again, and tags are noted.
+    Gateway,
+    /// The site's own or the key service's: neither.
+    Site,
+}
+
+impl Whose {
+    fn hooks(self, index: &Arc<MemoryIndex>, fatal: &Arc<AtomicBool>) -> Hooks {
+        match self {
+            Self::Gateway => hooks(Arc::clone(index) as _, fatal),
+            Self::Site => plain_hooks(fatal),
+        }
+    }
+}
 
 struct Base {
     disk: MemoryDisk,
@@ -66,17 +86,18 @@ struct After {
     receipts: Receipts,
     checkpoints: Vec<Vec<u8>>,
     fired: bool,
+    whose: Whose,
 }
 
 /// Several threads submit until the fault has happened and, if the disk goes on, for a while after it.
-fn run(plan: Plan, crash: Crash) -> After {
+fn run(whose: Whose, plan: Plan, crash: Crash) -> After {
     let base = base();
     let memory = Arc::new(base.disk.crash(Crash::Kept));
     let disk = Arc::new(FaultyDisk::new(memory.clone(), Some(plan)));
     let index = Arc::new(base.index.crash());
     let fatal = Arc::new(AtomicBool::new(false));
     let receipts = Mutex::new(base.receipts.clone());
-    match Log::open(disk.clone(), identity(), options(), hooks(index.clone(), &fatal)) {
+    match Log::open(disk.clone(), identity(), options(), whose.hooks(&index, &fatal)) {
         Ok(log) => {
             let next = AtomicU64::new(1000);
             let last = AtomicU64::new(1000 + ENTRIES);
@@ -93,11 +114,11 @@ fn run(plan: Plan, crash: Crash) -> After {
             let flush = matches!(plan.step, Step::SyncData | Step::SyncAll) || plan.then == Then::Dies;
             assert!(flush || !fatal.load(Ordering::SeqCst), "only a failed flush ends the log");
             // The log still runs: the crash comes in the middle of whatever it does.
-            after(&memory, &disk, &index, receipts, crash)
+            After { whose, ..after(&memory, &disk, &index, receipts, crash) }
         }
         Err(LogError::Io { .. }) => {
             assert!(disk.fired(), "only the fault keeps the log from opening");
-            after(&memory, &disk, &index, receipts, crash)
+            After { whose, ..after(&memory, &disk, &index, receipts, crash) }
         }
         Err(e) => panic!("{e}"),
     }
@@ -114,7 +135,7 @@ fn after(
     // disk, and then of the index, on whose flushed part the disk relies.
     let (receipts, checkpoints) = (receipts.into_inner().unwrap(), disk.replaced(checkpoint()));
     let (disk_after, index) = (memory.crash(crash), index.crash());
-    After { disk: disk_after, index, receipts, checkpoints, fired: disk.fired() }
+    After { disk: disk_after, index, receipts, checkpoints, fired: disk.fired(), whose: Whose::Gateway }
 }
 
 fn submit_many(log: &Log, disk: &FaultyDisk, next: &AtomicU64, last: &AtomicU64, receipts: &Mutex<Receipts>) {
@@ -139,7 +160,8 @@ fn restart(mut after: After) {
     let memory = Arc::new(after.disk);
     let disk = Arc::new(FaultyDisk::new(memory.clone(), None));
     let index = Arc::new(after.index);
-    let log = Log::open(disk.clone(), identity(), options(), hooks(index.clone(), &Arc::default())).unwrap();
+    let hooks = after.whose.hooks(&index, &Arc::default());
+    let log = Log::open(disk.clone(), identity(), options(), hooks).unwrap();
     submit(&log, 5000..5003, &mut after.receipts);
     log.close();
     after.receipts.sort_by_key(|(index, _)| *index);
@@ -147,12 +169,18 @@ fn restart(mut after: After) {
     after.checkpoints.extend(base().checkpoints.iter().cloned());
     after.checkpoints.extend(disk.replaced(checkpoint()));
     check(memory.as_ref(), &log, &after.receipts, &after.checkpoints);
-    for (entry, sample) in &after.receipts {
+    for (entry, sample) in after.receipts.iter().filter(|_| after.whose == Whose::Gateway) {
         assert!(sample.draft.subjects.tags().iter().all(|t| index.has(*t, *entry)), "tags of entry {entry}");
     }
 }
 
 fn matrix(step: Step) {
+    for whose in [Whose::Gateway, Whose::Site] {
+        matrix_of(whose, step);
+    }
+}
+
+fn matrix_of(whose: Whose, step: Step) {
     let seed = std::env::var("CLOVER_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(20_261_122);
     println!("CLOVER_SEED={seed}");
     let mut fired = 0;
@@ -162,8 +190,8 @@ fn matrix(step: Step) {
                 for crash in [Crash::Lost, Crash::Kept, Crash::Torn(seed + round as u64), Crash::Torn(!seed)]
                 {
                     let plan = Plan { step, nth, fault, then };
-                    println!("{plan:?}, {crash:?}");
-                    let after = run(plan, crash);
+                    println!("{whose:?}, {plan:?}, {crash:?}");
+                    let after = run(whose, plan, crash);
                     fired += usize::from(after.fired);
                     restart(after);
                 }
@@ -172,7 +200,7 @@ fn matrix(step: Step) {
     }
     // A recycled segment takes the place of a new one whenever the publisher is ahead.
     let least = if step == Step::Allocate { 4 } else { 16 };
-    assert!(fired >= least, "{step:?} failed in {fired} runs only");
+    assert!(fired >= least, "{step:?} failed in {fired} runs of {whose:?} only");
 }
 
 #[test]
@@ -263,7 +291,7 @@ fn what_a_failed_flush_left_in_the_cache_is_on_the_disk_before_it_is_signed() {
         let (disk, index) = (memory.crash(Crash::Lost), index.crash());
         let mut checkpoints = faulty.replaced(checkpoint());
         checkpoints.extend(cached.replaced(checkpoint()));
-        restart(After { disk, index, receipts, checkpoints, fired: true });
+        restart(After { disk, index, receipts, checkpoints, fired: true, whose: Whose::Gateway });
     }
 }
 

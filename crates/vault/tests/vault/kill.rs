@@ -10,9 +10,9 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use testkit::Dice;
-use vault::{Folder, Log};
+use vault::{Folder, Log, Tags};
 
-use super::{check, identity, open, options, sample};
+use super::{check, hooks, identity, packing, sample};
 
 /// Where a child works, and with which number it begins.
 pub(crate) fn orders(name: &str) -> Option<(PathBuf, u64)> {
@@ -21,6 +21,7 @@ pub(crate) fn orders(name: &str) -> Option<(PathBuf, u64)> {
     Some((folder.into(), number.parse().unwrap()))
 }
 
+/// How often something is killed: `CLOVER_KILLS`, else a few times.
 pub(crate) fn kills() -> u64 {
     std::env::var("CLOVER_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(20)
 }
@@ -77,16 +78,28 @@ fn lines(child: &mut Child) -> (Receiver<String>, std::thread::JoinHandle<()>) {
 
 const APPENDER: &str = "CLOVER_APPENDER";
 
+/// Kills of one log: an old one mostly reads its entries.
+const KILLS_OF_ONE: u64 = 20;
+
+/// A log and its tag index, both in files.
+fn start(folder: &Path) -> (Arc<Folder>, Arc<Tags>, Log) {
+    let disk = Arc::new(Folder::open(&folder.join("log")).unwrap());
+    let tags = Arc::new(Tags::open(Arc::new(Folder::open(&folder.join("tags")).unwrap())).unwrap());
+    let hooks = hooks(Arc::clone(&tags) as _, &Arc::default());
+    let log = Log::open(Arc::clone(&disk) as _, identity(), packing(), hooks).unwrap();
+    (disk, tags, log)
+}
+
 /// Not a claim: the child of the test below, and nothing when it is not told to be.
 #[test]
 fn the_appending_child() {
-    let Some((folder, start)) = orders(APPENDER) else { return };
-    let log = open(&Arc::new(Folder::open(&folder).unwrap()), options()).unwrap();
+    let Some((folder, first)) = orders(APPENDER) else { return };
+    let (_, _, log) = start(&folder);
     std::thread::scope(|s| {
         for thread in 0..3 {
             let log = &log;
             s.spawn(move || {
-                for number in (start + thread..).step_by(3) {
+                for number in (first + thread..).step_by(3) {
                     let receipt = log.submit_and_wait(sample(number).submission()).unwrap();
                     println!("answer: {} {number}", receipt.index());
                 }
@@ -95,25 +108,34 @@ fn the_appending_child() {
     });
 }
 
+/// `CLOVER_KILLS=1000 cargo nextest run -p clover-vault a_killed_log` for more than a few.
 #[test]
 fn a_killed_log_has_every_entry_that_it_gave_a_receipt_for() {
     let seed = std::env::var("CLOVER_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(20_261_122);
-    println!("CLOVER_SEED={seed}");
-    let mut dice = Dice::new(seed);
-    let dir = tempfile::tempdir().unwrap();
-    Log::create(&Folder::open(dir.path()).unwrap(), &identity()).unwrap();
-    let mut receipts = Vec::new();
-    for round in 0..kills() {
-        let said =
-            killed_child("kill::the_appending_child", APPENDER, dir.path(), round * 1_000_000, &mut dice);
-        for answer in said {
-            let (index, number) = answer.split_once(' ').unwrap();
-            receipts.push((index.parse().unwrap(), sample(number.parse().unwrap())));
+    let kills = kills();
+    println!("CLOVER_SEED={seed} CLOVER_KILLS={kills}");
+    let (mut dice, mut answered) = (Dice::new(seed), 0);
+    for young in (0..kills).step_by(usize::try_from(KILLS_OF_ONE).unwrap()) {
+        let dir = tempfile::tempdir().unwrap();
+        Log::create(&Folder::open(&dir.path().join("log")).unwrap(), &identity()).unwrap();
+        let mut receipts = Vec::new();
+        for round in young..kills.min(young + KILLS_OF_ONE) {
+            let first = round * 1_000_000;
+            for answer in killed_child("kill::the_appending_child", APPENDER, dir.path(), first, &mut dice) {
+                let (index, number) = answer.split_once(' ').unwrap();
+                receipts.push((index.parse().unwrap(), sample(number.parse().unwrap())));
+            }
+            receipts.sort_by_key(|(index, _)| *index);
+            let (disk, tags, log) = start(dir.path());
+            log.close();
+            check(disk.as_ref(), &log, &receipts, &[]);
+            for (index, sample) in &receipts {
+                for tag in sample.draft.subjects.tags() {
+                    assert_eq!(tags.entries_of([*tag], 9).unwrap(), [*index], "a tag of entry {index}");
+                }
+            }
         }
-        receipts.sort_by_key(|(index, _)| *index);
-        let disk = Arc::new(Folder::open(dir.path()).unwrap());
-        let log = open(&disk, options()).unwrap();
-        log.close();
-        check(disk.as_ref(), &log, &receipts, &[]);
+        answered += receipts.len();
     }
+    println!("{answered} entries were answered for before {kills} kills, and all are there");
 }

@@ -264,6 +264,24 @@ fn a_log_that_is_not_packed_yet_is_packed_at_its_next_start() {
     assert_eq!(PACK, 2);
 }
 
+#[test]
+fn tiles_of_a_group_that_comes_at_once_never_are_files_of_their_own() {
+    let memory = Arc::new(MemoryDisk::default());
+    let disk = Arc::new(FaultyDisk::new(memory.clone(), None));
+    // All is published in one round, when the log is closed.
+    let options = Options { publish_every: Duration::from_secs(3600), ..packing() };
+    filled(&disk, options).close();
+    let lists = (0..ENTRIES).filter(|n| sample(*n).draft.subjects.side_record().is_some()).count();
+    assert_eq!(disk.count(Step::Put), lists + 6 + 4, "tag lists, six packs, four partial files");
+    for pack in ["ledger/pack/0/000", "ledger/pack/entries/001", "details-pack/001"].map(Path::new) {
+        assert_eq!(memory.read(pack).unwrap(), packed().read(pack).unwrap(), "{}", pack.display());
+        assert!(disk.replaced(pack).is_empty(), "the packer had nothing to do");
+    }
+    for folder in ["ledger/tile/0", "ledger/tile/entries", "details"] {
+        assert_eq!(names(memory.as_ref(), folder), ["004.p"], "{folder}");
+    }
+}
+
 /// A log with four full bundles that are not packed.
 fn unpacked() -> &'static MemoryDisk {
     static UNPACKED: OnceLock<MemoryDisk> = OnceLock::new();

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     codes::{Class, Treatment},
     decide::{Judge, Problem},
-    facts::{Case, Flow, Grant, Group, Principal, PrincipalKind},
+    facts::{Amount, Approver, Case, Flow, Grant, Group, Principal, PrincipalKind},
     rulebook::Programme,
 };
 
@@ -154,7 +154,9 @@ fn evidence(recipe: &Recipe) -> Option<Evidence<'static>> {
     let [_, first, second, _] = recipe.numbers;
     let [_, id, other, approver, subject, _] = recipe.tags.map(|tag| [tag; 16]);
     let flag = |bit: u8| recipe.flags & (1 << bit) != 0;
-    let approver_country = if flag(0) { "IE" } else { "SG" };
+    let country = if flag(0) { "IE" } else { "SG" };
+    let approver = Approver { tag: approver, country, employer: if flag(3) { "acme-eu" } else { "acme-us" } };
+    let amount = Amount { rows: first, bytes: second, subjects: 1 };
     let fields = flag(1).then_some("video-status");
     match recipe.evidence {
         0 => None,
@@ -162,7 +164,9 @@ fn evidence(recipe: &Recipe) -> Option<Evidence<'static>> {
             id,
             holder: other,
             approver,
-            approver_country,
+            second: flag(4).then_some(Approver { tag: id, ..approver }),
+            incident: flag(5).then_some(id),
+            amount,
             purpose: 1,
             dataset: "video",
             fields,
@@ -174,7 +178,7 @@ fn evidence(recipe: &Recipe) -> Option<Evidence<'static>> {
             id,
             engineer: other,
             approver,
-            approver_country,
+            amount,
             kind: "videoNotShown",
             subject,
             fields: "video-status",

@@ -32,7 +32,7 @@ impl World {
         let around = Surroundings {
             folder,
             temporary,
-            fetcher: Arc::new(Fetcher::new("http://127.0.0.1:1", None).unwrap()),
+            fetcher: Arc::new(Fetcher::new("http://127.0.0.1:1", None, false).unwrap()),
             signers: Arc::new(Signers { operator: vkey("operator.t"), auditor: vkey("auditor.t") }),
             evidence: Arc::new(evidence),
         };

@@ -8,11 +8,15 @@ use std::task::{Context, Poll, Wake};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Builder;
-use tokio_postgres::config::Host;
+use tokio::time::error::Elapsed;
+use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::Severity;
 use tokio_postgres::{AsyncMessage, Client, Config, Error, NoTls};
+
+use super::secure::Secure;
 
 /// How long the database server is waited for.
 #[derive(Debug, Clone, Copy)]
@@ -36,9 +40,17 @@ pub enum PostgresError {
     /// The connection string is not of libpq's form.
     #[error("the address of the database server cannot be read")]
     Address(#[source] Error),
-    /// There is no encryption yet, so only a server on this machine will do.
-    #[error("the database server `{0}` is not on this machine: name a socket's folder, `127.0.0.1` or `::1`")]
+    /// Without TLS only a server on this machine will do.
+    #[error(
+        "the database server `{0}` is not on this machine, and no certificates to trust are given for TLS"
+    )]
     NotLocal(String),
+    /// TLS needs a name to look for in the server's certificate.
+    #[error("TLS is asked for, and the database server has no name that its certificate could bear")]
+    Nameless,
+    /// A connection string is a public text.
+    #[error("a password stands in the connection string: it belongs into a file of its own")]
+    Password,
     /// Two servers may have two histories.
     #[error("not exactly one database server is named")]
     NotOne,
@@ -65,9 +77,20 @@ pub enum PostgresError {
     /// The log's row is not as this process left it.
     #[error("another process has taken the log, or it has another history")]
     Fenced,
+    /// The database has no log of this name, or it was never made.
+    #[error("the database has no log `{0}`")]
+    NoLog(String),
+    /// The log in the database was made for another key.
+    #[error("the log `{0}` in the database is signed by another key")]
+    OtherKey(String),
 }
 
 impl PostgresError {
+    /// Whether it is certain that this process must not go on.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(self, Self::Warned | Self::Fenced | Self::NoLog(_) | Self::OtherKey(_))
+    }
+
     /// Whether the server refused for want of space or memory, so that the statement was not done for certain.
     pub(super) fn is_full(&self) -> bool {
         let Self::Server(e) = self else { return false };
@@ -79,49 +102,86 @@ impl PostgresError {
     }
 }
 
-/// One server on this machine.
+/// Where the database is, and how it is reached.
+#[derive(Clone, Default)]
+pub struct Database {
+    /// A connection string or URL of libpq's form, which names one server and has no password.
+    pub address: String,
+    /// The user's password, if the server asks for one.
+    pub password: Option<String>,
+    /// Whom to trust, and who we are: then nothing is said in the clear. Without it only a socket or a loopback
+    /// address will do.
+    pub tls: Option<Arc<ClientConfig>>,
+    /// Limits.
+    pub timeouts: Timeouts,
+}
+
+/// One server, checked.
 #[derive(Clone)]
-pub(super) struct Address {
+pub(crate) struct Address {
     config: Config,
+    tls: Option<Arc<ClientConfig>>,
     timeouts: Timeouts,
 }
 
 impl Address {
-    pub(super) fn parse(server: &str, timeouts: Timeouts) -> Result<Self, PostgresError> {
-        let mut config: Config = server.parse().map_err(PostgresError::Address)?;
-        let (hosts, addresses) = (config.get_hosts(), config.get_hostaddrs());
-        if hosts.len().max(addresses.len()) != 1 {
+    pub(crate) fn new(server: &Database) -> Result<Self, PostgresError> {
+        let mut config: Config = server.address.parse().map_err(PostgresError::Address)?;
+        if config.get_password().is_some() {
+            return Err(PostgresError::Password);
+        }
+        if config.get_hosts().len().max(config.get_hostaddrs().len()) != 1 {
             return Err(PostgresError::NotOne);
         }
-        let far = |address: &IpAddr| !address.is_loopback();
-        if let Some(address) = addresses.iter().find(|a| far(a)) {
-            return Err(PostgresError::NotLocal(address.to_string()));
+        // What the string says of TLS is not asked: with certificates to trust it is demanded.
+        if server.tls.is_some() {
+            if !matches!(config.get_hosts().first(), Some(Host::Tcp(_))) {
+                return Err(PostgresError::Nameless);
+            }
+            config.ssl_mode(SslMode::Require);
+        } else {
+            local(&config)?;
+            config.ssl_mode(SslMode::Disable);
         }
-        if let Some(Host::Tcp(name)) = hosts.first()
+        if let Some(password) = &server.password {
+            config.password(password);
+        }
+        let timeouts = server.timeouts;
+        config.connect_timeout(timeouts.connect).application_name("clover");
+        Ok(Self { config, tls: server.tls.clone(), timeouts })
+    }
+}
+
+/// That the server is on this machine.
+fn local(config: &Config) -> Result<(), PostgresError> {
+    let (hosts, addresses) = (config.get_hosts(), config.get_hostaddrs());
+    let far = |address: &IpAddr| !address.is_loopback();
+    if let Some(address) = addresses.iter().find(|a| far(a)) {
+        return Err(PostgresError::NotLocal(address.to_string()));
+    }
+    if let Some(Host::Tcp(name)) = hosts.first()
             && addresses.is_empty()
             // A name may lead anywhere by the time that it is looked up.
             && name.parse().map_or(true, |address| far(&address))
-        {
-            return Err(PostgresError::NotLocal(name.clone()));
-        }
-        config.connect_timeout(timeouts.connect).application_name("clover");
-        Ok(Self { config, timeouts })
+    {
+        return Err(PostgresError::NotLocal(name.clone()));
     }
+    Ok(())
 }
 
 /// A connection to a server that keeps what it confirms.
 ///
 /// A thread of its own drives it until the value is dropped, so that whoever waits for an answer needs no
 /// runtime, and may be on a thread of one.
-pub(super) struct Connection {
-    pub(super) client: Client,
+pub(crate) struct Connection {
+    pub(crate) client: Client,
     /// The server said something with the weight of a warning.
     warned: Arc<AtomicBool>,
     wait: Duration,
 }
 
 impl Connection {
-    pub(super) fn open(address: &Address) -> Result<Self, PostgresError> {
+    pub(crate) fn open(address: &Address) -> Result<Self, PostgresError> {
         let warned = Arc::new(AtomicBool::new(false));
         let (sender, receiver) = mpsc::sync_channel(1);
         let (address, note, wait) = (address.clone(), Arc::clone(&warned), address.timeouts.statement);
@@ -137,7 +197,7 @@ impl Connection {
     }
 
     /// Runs statements until the server is ready for the next one, or the time is over.
-    pub(super) fn run<T>(
+    pub(crate) fn run<T>(
         &self,
         statements: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, PostgresError> {
@@ -156,7 +216,7 @@ impl Connection {
     }
 
     /// That the server did not warn while the last statements ran.
-    pub(super) fn unwarned(&self) -> Result<(), PostgresError> {
+    pub(crate) fn unwarned(&self) -> Result<(), PostgresError> {
         if self.warned.load(Ordering::SeqCst) { Err(PostgresError::Warned) } else { Ok(()) }
     }
 
@@ -228,16 +288,39 @@ fn drive(
     };
     let limit = address.timeouts.connect;
     runtime.block_on(async {
-        match tokio::time::timeout(limit, address.config.connect(NoTls)).await {
-            Err(_) => drop(connected.send(Err(PostgresError::Timeout(limit)))),
-            Ok(Err(e)) => drop(connected.send(Err(PostgresError::Server(e)))),
-            Ok(Ok((client, connection))) => {
-                // Nobody waits any more if this fails; the client is gone then, and the connection ends.
-                let _ = connected.send(Ok(client));
-                listen(connection, warned).await;
+        match &address.tls {
+            Some(tls) => {
+                let connecting = address.config.connect(Secure::new(Arc::clone(tls)));
+                serve(tokio::time::timeout(limit, connecting).await, limit, warned, connected).await;
+            }
+            None => {
+                let connecting = address.config.connect(NoTls);
+                serve(tokio::time::timeout(limit, connecting).await, limit, warned, connected).await;
             }
         }
     });
+}
+
+type Connecting<S, T> = Result<Result<(Client, tokio_postgres::Connection<S, T>), Error>, Elapsed>;
+
+async fn serve<S, T>(
+    connection: Connecting<S, T>,
+    limit: Duration,
+    warned: &AtomicBool,
+    connected: &mpsc::SyncSender<Result<Client, PostgresError>>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    match connection {
+        Err(_) => drop(connected.send(Err(PostgresError::Timeout(limit)))),
+        Ok(Err(e)) => drop(connected.send(Err(PostgresError::Server(e)))),
+        Ok(Ok((client, connection))) => {
+            // Nobody waits any more if this fails; the client is gone then, and the connection ends.
+            let _ = connected.send(Ok(client));
+            listen(connection, warned).await;
+        }
+    }
 }
 
 async fn listen<S, T>(mut connection: tokio_postgres::Connection<S, T>, warned: &AtomicBool)
@@ -260,29 +343,62 @@ where
 mod tests {
     use super::*;
 
+    fn address(address: &str, tls: bool) -> Result<Address, PostgresError> {
+        let trusting = || {
+            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+            let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+            let roots = rustls::RootCertStore::empty();
+            Arc::new(builder.unwrap().with_root_certificates(roots).with_no_client_auth())
+        };
+        Address::new(&Database {
+            address: address.to_owned(),
+            tls: tls.then(trusting),
+            ..Database::default()
+        })
+    }
+
     #[test]
-    fn only_one_server_on_this_machine_is_taken() {
+    fn in_the_clear_only_one_server_on_this_machine_is_taken() {
         for good in [
             "host=/run/postgresql user=clover dbname=clover",
-            "postgresql://clover@127.0.0.1:5433/clover",
+            "postgresql://clover@127.0.0.1:5433/clover?sslmode=require",
             "postgresql://clover@[::1]/clover",
             "host=db.example hostaddr=127.0.0.1 user=clover",
         ] {
-            assert!(Address::parse(good, Timeouts::default()).is_ok(), "{good}");
+            assert!(address(good, false).is_ok(), "{good}");
         }
         for far in [
             "host=db.example user=clover",
+            "host=db.example user=clover sslmode=require",
             "host=localhost user=clover",
             "host=10.0.0.1 user=clover",
             "host=127.0.0.1 hostaddr=10.0.0.1 user=clover",
         ] {
-            let refused = Address::parse(far, Timeouts::default()).err();
+            let refused = address(far, false).err();
             assert!(matches!(refused, Some(PostgresError::NotLocal(_))), "{far}: {refused:?}");
         }
-        for other in ["user=clover", "host=/a,/b user=clover", "hostaddr=127.0.0.1,127.0.0.1 user=clover"] {
-            assert!(matches!(Address::parse(other, Timeouts::default()).err(), Some(PostgresError::NotOne)));
+    }
+
+    #[test]
+    fn over_tls_one_server_with_a_name_is_taken_and_nothing_is_said_in_the_clear() {
+        for good in ["host=db.example user=clover", "host=10.0.0.1 user=clover sslmode=disable"] {
+            assert_eq!(address(good, true).unwrap().config.get_ssl_mode(), SslMode::Require, "{good}");
         }
-        let unread = Address::parse("host", Timeouts::default()).err();
-        assert!(matches!(unread, Some(PostgresError::Address(_))));
+        for nameless in ["host=/run/postgresql user=clover", "hostaddr=10.0.0.1 user=clover"] {
+            assert!(matches!(address(nameless, true).err(), Some(PostgresError::Nameless)), "{nameless}");
+        }
+    }
+
+    #[test]
+    fn two_servers_a_password_and_what_is_no_connection_string_are_refused() {
+        for tls in [false, true] {
+            for other in ["user=clover", "host=/a,/b user=clover", "hostaddr=127.0.0.1,127.0.0.1 user=clover"]
+            {
+                assert!(matches!(address(other, tls).err(), Some(PostgresError::NotOne)), "{other}");
+            }
+            let told = address("host=127.0.0.1 user=clover password=secret", tls).err();
+            assert!(matches!(told, Some(PostgresError::Password)));
+            assert!(matches!(address("host", tls).err(), Some(PostgresError::Address(_))));
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! Names on credentials: SPIFFE ids whose path carries what was attested when the credential was issued.
 //!
-//! `spiffe://<programme>/employee/<id>/at/<CC>/device/managed-attested/auth/mfa`, likewise `service/<id>/at/<CC>` and
-//! `subject/<id>/auth/mfa`. The order of the pairs is fixed; what is absent was not attested.
+//! `spiffe://<programme>/employee/<id>/at/<CC>/device-at/<CC>/device/managed-attested/auth/mfa`, likewise
+//! `service/<id>/at/<CC>` and `subject/<id>/auth/mfa`. The order of the pairs is fixed; what is absent was not attested.
+//! The programme is the trust domain: a name of any other is refused.
 
-use crossing::identify::{Session, Who};
 use model::{ActorId, Country, SubjectId};
+
+use crate::identify::{Session, Who};
 
 /// A SPIFFE id that is none of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +24,9 @@ pub fn write(programme: &str, session: &Session) -> String {
     let mut text = format!("spiffe://{programme}/{kind}/{id}");
     if let Some(country) = session.country {
         text.push_str(&format!("/at/{country}"));
+    }
+    if let Some(country) = session.device_country {
+        text.push_str(&format!("/device-at/{country}"));
     }
     match (session.device_managed, session.device_attested) {
         (true, true) => text.push_str("/device/managed-attested"),
@@ -51,6 +56,7 @@ pub fn read(programme: &str, text: &str) -> Result<Session, NotOurs> {
     let mut session = Session {
         who,
         country: None,
+        device_country: None,
         network: None,
         device_managed: false,
         device_attested: false,
@@ -59,8 +65,11 @@ pub fn read(programme: &str, text: &str) -> Result<Session, NotOurs> {
     while let (Some(key), value) = (parts.next(), parts.next()) {
         match (key, value) {
             ("at", Some(country)) => session.country = Some(Country::parse(country).map_err(|_| NotOurs)?),
+            ("device-at", Some(country)) => {
+                session.device_country = Some(Country::parse(country).map_err(|_| NotOurs)?);
+            }
             ("device", Some("managed-attested")) => {
-                (session.device_managed, session.device_attested) = (true, true)
+                (session.device_managed, session.device_attested) = (true, true);
             }
             ("device", Some("managed")) => session.device_managed = true,
             ("auth", Some("mfa")) => session.strong = true,
@@ -81,8 +90,17 @@ mod tests {
         assert_eq!(session.country.unwrap().as_str(), "SG");
         assert!(session.device_attested && session.strong);
         assert_eq!(write("demo", &session), text);
+        let text = "spiffe://demo/employee/mei/at/SG/device-at/IE";
+        assert_eq!(write("demo", &read("demo", text).unwrap()), text);
         for bad in [
             "spiffe://other/employee/mei",
+            "spiffe://demo.example/employee/mei",
+            "spiffe://DEMO/employee/mei",
+            "spiffe://demo@other/employee/mei",
+            "spiffe://demo:443/employee/mei",
+            "SPIFFE://demo/employee/mei",
+            "spiffe://demo/employee/mei?x",
+            "spiffe://demo/employee/mei/device-at/SG/at/SG",
             "spiffe://demo/employee/mei/auth/mfa/at/SG",
             "spiffe://demo/employee/mei/at/SG/at/IE",
             "spiffe://demo/employee/mei/at",
@@ -91,6 +109,17 @@ mod tests {
             "https://demo/employee/mei",
         ] {
             assert_eq!(read("demo", bad), Err(NotOurs), "{bad}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_read_is_what_would_be_written(
+            text in "(spiffe://demo/)?((employee|service|subject|at|device-at|device|auth|mfa|managed|SG|[a-z.%]{0,4})/?){0,9}"
+        ) {
+            if let Ok(session) = read("demo", &text) {
+                proptest::prop_assert_eq!(write("demo", &session), text);
+            }
         }
     }
 }

@@ -1,0 +1,252 @@
+//! Rows that change: requests, budgets, incidents, ended sessions; in an embedded store or in PostgreSQL.
+//!
+//! An engine sees sealed bytes under keyed names, and nothing else: whoever administers it can neither read nor forge
+//! nor swap a row, nor keep a newer one back ([`Sealed`] says what is left to them). A row is changed while nobody else
+//! can, under a version; all changes have one order, by which other processes follow. What an implementation owes is
+//! held by one suite of claims, `tests/vault/control.rs`, which runs against each.
+
+use std::time::Duration;
+
+use access::{NotAllowed, Spent};
+use model::Explain;
+
+use crate::keys::KeyError;
+use crate::log::PostgresError;
+
+mod embedded;
+mod engine;
+mod postgres;
+mod sealed;
+
+pub use embedded::Embedded;
+pub use postgres::PostgresStore;
+pub use sealed::{ControlKeys, Sealed};
+
+/// Longest key of a row, in bytes.
+pub const KEY_MAX: usize = 128;
+/// Largest row, in bytes.
+pub const ROW_MAX: usize = 1 << 20;
+/// Most rows of a store.
+pub const ROWS_MAX: u64 = 1_000_000;
+/// Most rows that are read at once.
+pub const PAGE_MAX: usize = 256;
+
+/// What rows are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Table {
+    /// Requests for access, and the grants and cases that come of them.
+    Requests,
+    /// What is reserved of the amounts of grants and cases.
+    Budgets,
+    /// Incidents.
+    Incidents,
+    /// Sessions that were ended.
+    Sessions,
+}
+
+impl Table {
+    /// Every table.
+    pub const ALL: [Self; 4] = [Self::Requests, Self::Budgets, Self::Incidents, Self::Sessions];
+
+    /// The stable word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Budgets => "budgets",
+            Self::Incidents => "incidents",
+            Self::Sessions => "sessions",
+        }
+    }
+
+    /// The stable number, inside a sealed row.
+    const fn code(self) -> u8 {
+        match self {
+            Self::Requests => 1,
+            Self::Budgets => 2,
+            Self::Incidents => 3,
+            Self::Sessions => 4,
+        }
+    }
+}
+
+/// A row, opened.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Counts its changes, from 1.
+    pub version: u64,
+    /// What stands in it.
+    pub bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for Row {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Row(version {}, {} bytes)", self.version, self.bytes.len())
+    }
+}
+
+/// A row that was changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// The place of its last change among all changes.
+    pub sequence: u64,
+    /// Where.
+    pub table: Table,
+    /// Its key.
+    pub key: String,
+    /// As it is since then.
+    pub row: Row,
+}
+
+/// Why whoever changes a row leaves it as it is.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// A rule of requests is against it.
+    #[error("it is not allowed")]
+    NotAllowed(#[from] NotAllowed),
+    /// The amount is spent.
+    #[error("nothing is left")]
+    Spent(#[from] Spent),
+    /// There is no such row.
+    #[error("there is no such {0}")]
+    Missing(&'static str),
+    /// There is such a row.
+    #[error("there is such a {0} already")]
+    Exists(&'static str),
+    /// What stands in the row, or would, cannot be read.
+    #[error("a {0} of the control store is of another form")]
+    Form(&'static str),
+    /// It is over already.
+    #[error("the {0} is over")]
+    Over(&'static str),
+    /// What comes before the change was not recorded.
+    #[error("it could not be recorded, so it was not done")]
+    Record(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Why the store did not do something. It names no row.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Nobody has made it.
+    #[error("there is no control store; nothing was made")]
+    Missing,
+    /// Somebody has.
+    #[error("there is a control store already")]
+    Exists,
+    /// The tables are of another version.
+    #[error("the tables of the control store are of version {found}, and this program needs {needed}")]
+    Schema {
+        /// What is there.
+        found: u32,
+        /// What is needed.
+        needed: u32,
+    },
+    /// The embedded store refuses; nothing was changed.
+    #[error("the control store refuses")]
+    Embedded(#[source] fjall::Error),
+    /// The database refuses or does not answer; nothing was changed.
+    #[error("the database of the control store did not do it")]
+    Database(#[from] PostgresError),
+    /// All connections were busy for too long; nothing was changed.
+    #[error("no connection to the control store was free within {} ms", .0.as_millis())]
+    Busy(Duration),
+    /// The answer to the commit is missing: the change is there as a whole or not at all.
+    #[error("whether the control store did it is not known")]
+    Unknown(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The keys refuse.
+    #[error("the keys of the control store refuse")]
+    Keys(#[source] KeyError),
+    /// A row does not open with this region's key, or stands in another's place.
+    #[error("a row of the control store was not written by this enclave, or not there")]
+    Forged,
+    /// A row, or the store, is older than what this process saw, or a row is kept back.
+    #[error("the control store went back behind what was there")]
+    WentBack,
+    /// A key or row is too long.
+    #[error("a row of {0} bytes is more than the control store takes")]
+    Large(usize),
+    /// There are too many rows.
+    #[error("the control store has as many rows as it takes")]
+    Full,
+    /// Whoever changed the row left it as it was.
+    #[error("the control store was not changed")]
+    Change(#[source] ChangeError),
+}
+
+impl From<ChangeError> for StoreError {
+    fn from(error: ChangeError) -> Self {
+        Self::Change(error)
+    }
+}
+
+impl Explain for StoreError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Forged | Self::WentBack => "CLV-0403",
+            Self::Change(ChangeError::NotAllowed(_) | ChangeError::Over(_) | ChangeError::Exists(_)) => {
+                "CLV-0405"
+            }
+            Self::Change(ChangeError::Missing(_)) => "CLV-0401",
+            Self::Change(ChangeError::Spent(_)) => "CLV-0406",
+            _ => "CLV-0402",
+        }
+    }
+    fn fix(&self) -> &'static str {
+        match self {
+            Self::Missing => "make it first: a start makes none",
+            Self::Exists => "use the one that is there, or name another place",
+            Self::Schema { .. } => "migrate the tables with the newest program, and run that",
+            Self::Forged | Self::WentBack => {
+                "find out who changed the store by hand; restore its newest copy"
+            }
+            Self::Change(ChangeError::NotAllowed(_)) => {
+                "ask for what the procedure gives, or have others decide"
+            }
+            Self::Change(ChangeError::Spent(_)) => "ask for a new grant",
+            Self::Change(ChangeError::Record(_)) => "mend the ledger first: nothing is decided without it",
+            Self::Change(_) => "look at the list of requests: it is not there, or over",
+            Self::Full | Self::Large(_) => "the store has its limits: see the page of this error",
+            _ => "check that the store is there, that its disk has space and that no other process has it",
+        }
+    }
+    fn public(&self) -> &'static str {
+        match self {
+            Self::Change(ChangeError::NotAllowed(_)) => "the rules do not allow this",
+            Self::Change(ChangeError::Spent(_)) => "nothing is left of what was granted",
+            Self::Change(ChangeError::Missing(_)) => "what the request refers to is not on record",
+            Self::Change(ChangeError::Exists(_) | ChangeError::Over(_)) => "it is decided already, or over",
+            _ => "the request cannot be answered now",
+        }
+    }
+}
+
+/// What [`Store::change`] does to a row: the new bytes, or `None` to leave it.
+pub type Edit<'a> = &'a mut dyn FnMut(Option<&Row>) -> Result<Option<Vec<u8>>, ChangeError>;
+
+/// Rows under keys.
+pub trait Store: Send + Sync {
+    /// The row as it is now.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn get(&self, table: Table, key: &str) -> Result<Option<Row>, StoreError>;
+
+    /// Changes one row while nobody else can. Returns it as it is then.
+    ///
+    /// `change` is called once at most, and sees the row. What it did besides has happened when this returns, and the
+    /// row is durable when this returns `Ok`. It does not use the store itself, and takes seconds at most.
+    ///
+    /// # Errors
+    /// [`StoreError::Change`] with what `change` says. Nothing was changed then, nor with any other error but
+    /// [`StoreError::Unknown`].
+    fn change(&self, table: Table, key: &str, change: Edit<'_>) -> Result<Option<Row>, StoreError>;
+
+    /// Rows whose last change comes after a place, oldest first: at most `limit`, and fewer only at the end. A limit
+    /// above [`PAGE_MAX`] counts as that. Nothing is skipped when writers overlap.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn changes(&self, after: u64, limit: usize) -> Result<Vec<Changed>, StoreError>;
+}

@@ -1,0 +1,146 @@
+//! A few connections, made when they are needed and used again.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::super::StoreError;
+use crate::log::postgres::connection::{Address, Connection};
+
+/// Most connections of one process.
+const CONNECTIONS_MAX: usize = 4;
+
+#[derive(Default)]
+struct Lot {
+    idle: Vec<Connection>,
+    /// Idle and busy.
+    all: usize,
+}
+
+/// Connections to one server.
+pub(super) struct Pool {
+    address: Address,
+    wait: Duration,
+    lot: Mutex<Lot>,
+    free: Condvar,
+}
+
+/// A connection of the pool. It is closed when this is dropped, unless it is to be kept.
+pub(super) struct Lent<'a> {
+    pool: &'a Pool,
+    connection: Option<Connection>,
+}
+
+impl Pool {
+    pub(super) fn new(address: Address, wait: Duration) -> Self {
+        Self { address, wait, lot: Mutex::default(), free: Condvar::new() }
+    }
+
+    /// Runs what only reads. When a connection breaks that was used before, as after a restart of the server, it is
+    /// done again on a fresh one.
+    pub(super) fn reading<T>(
+        &self,
+        mut read: impl FnMut(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let (lent, used) = self.lend()?;
+        let mut done = read(lent.get()?);
+        let lent = if used && done.is_err() && lent.broken() {
+            drop(lent);
+            let fresh = self.fresh()?;
+            done = read(fresh.get()?);
+            fresh
+        } else {
+            lent
+        };
+        if !lent.broken() && !matches!(done, Err(StoreError::Database(_))) {
+            lent.keep();
+        }
+        done
+    }
+
+    /// A connection on which a transaction has begun.
+    pub(super) fn beginning(&self) -> Result<Lent<'_>, StoreError> {
+        let (lent, used) = self.lend()?;
+        let connection = lent.get()?;
+        match connection.run(connection.client.batch_execute("begin")) {
+            Ok(()) => Ok(lent),
+            Err(_) if used => {
+                drop(lent);
+                let fresh = self.fresh()?;
+                let connection = fresh.get()?;
+                connection.run(connection.client.batch_execute("begin"))?;
+                Ok(fresh)
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// A connection, and whether it was used before.
+    fn lend(&self) -> Result<(Lent<'_>, bool), StoreError> {
+        let idle = self.turn()?;
+        let used = idle.is_some();
+        self.lent(idle).map(|lent| (lent, used))
+    }
+
+    /// A connection that was never used; what is idle is as old as the one that broke.
+    fn fresh(&self) -> Result<Lent<'_>, StoreError> {
+        drop(self.turn()?);
+        self.lent(None)
+    }
+
+    /// Whoever has a turn may have one connection: this idle one, or a new one.
+    fn turn(&self) -> Result<Option<Connection>, StoreError> {
+        let until = Instant::now() + self.wait;
+        let mut lot = self.lot.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(idle) = lot.idle.pop() {
+                return Ok(Some(idle));
+            }
+            if lot.all < CONNECTIONS_MAX {
+                lot.all += 1;
+                return Ok(None);
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(StoreError::Busy(self.wait));
+            }
+            lot = self.free.wait_timeout(lot, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn lent(&self, idle: Option<Connection>) -> Result<Lent<'_>, StoreError> {
+        // Made first, so that the turn ends with it when no connection can be made.
+        let mut lent = Lent { pool: self, connection: idle };
+        if lent.connection.is_none() {
+            lent.connection = Some(Connection::open(&self.address)?);
+        }
+        Ok(lent)
+    }
+}
+
+impl Lent<'_> {
+    /// The connection.
+    pub(super) fn get(&self) -> Result<&Connection, StoreError> {
+        // It is there until the value is consumed.
+        self.connection.as_ref().ok_or(StoreError::Missing)
+    }
+
+    fn broken(&self) -> bool {
+        self.connection.as_ref().is_none_or(|c| c.client.is_closed())
+    }
+
+    /// Puts it back for the next one.
+    pub(super) fn keep(mut self) {
+        let mut lot = self.pool.lot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(connection) = self.connection.take() {
+            lot.idle.push(connection);
+            lot.all += 1;
+        }
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.pool.lot.lock().unwrap_or_else(PoisonError::into_inner).all -= 1;
+        self.pool.free.notify_one();
+    }
+}

@@ -1,0 +1,487 @@
+//! What requests, budgets, incidents and leases owe over any store.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Barrier, Mutex};
+
+use access::registry::ActorKind;
+use access::request::Done;
+use access::{Act, Actor, NotAllowed, Person, Request, State, Wanted};
+use ledger::note::Signer;
+use model::procedures::{Amount, Procedures};
+use model::{ActorId, CaseKind, Country, Ground, Name, Purpose, SubjectId, Tag, UnixSeconds};
+use vault::Control;
+use vault::control::store::{Changed, Edit, Row, Store, Table};
+use vault::control::{ChangeError, ControlError, Incident, LEASE_MS, StoreError, TakeError, Ticket};
+
+use super::control::{Claim, Place, World};
+
+pub(crate) const NOW: UnixSeconds = UnixSeconds(1_790_000_000);
+const AMOUNT: Amount = Amount { rows: 100, bytes: 6400, subjects: 4 };
+
+const RULES: &str = r#"
+    [sets.leads]
+    teams = ["leads"]
+    [[procedure]]
+    name = "case"
+    ground = "case"
+    purposes = ["support"]
+    hours_max = 2
+    rows_max = 200
+    bytes_max = 1000000
+    subjects_max = 1
+    [[procedure.step]]
+    of = ["leads"]
+    minutes = 30
+    [[procedure]]
+    name = "grant"
+    ground = "grant"
+    purposes = ["fraud"]
+    hours_max = 8
+    rows_max = 1000
+    bytes_max = 1000000
+    subjects_max = 10
+    [[procedure.step]]
+    of = ["leads"]
+    need = 2
+    minutes = 60
+    [[procedure]]
+    name = "glass"
+    ground = "break-glass"
+    purposes = ["incident"]
+    hours_max = 4
+    rows_max = 1000
+    bytes_max = 1000000
+    subjects_max = 10
+    review_hours = 72
+    [[procedure.step]]
+    of = ["leads"]
+    need = 2
+    employers = 2
+    minutes = 15
+"#;
+
+pub(crate) fn name(text: &str) -> Name {
+    Name::parse(text).unwrap()
+}
+
+fn id(text: &str) -> ActorId {
+    ActorId::parse(text).unwrap()
+}
+
+/// Somebody of an employer: who asks is in no team, everybody else is a lead.
+fn actor(who: &str) -> Actor {
+    let teams = if who == "ana" { vec![] } else { vec![name("leads")] };
+    let employer = name(if who == "sue" { "guard-eu" } else { "acme-eu" });
+    let kind = ActorKind::Employee;
+    Actor { id: id(who), kind, employer, qualified: true, teams, deputies: vec![] }
+}
+
+fn person(record: &Actor) -> Person<'_> {
+    Person { record, country: Country::parse("IE").unwrap(), in_region: true, strong: true }
+}
+
+fn rules() -> Procedures {
+    Procedures::parse(RULES).unwrap()
+}
+
+fn wanted(ground: Ground) -> Wanted {
+    let (purpose, kind, incident) = match ground {
+        Ground::Case => (Purpose::Support, Some(CaseKind::VideoNotShown), None),
+        Ground::Grant => (Purpose::Fraud, None, None),
+        Ground::BreakGlass => (Purpose::Incident, None, Some(name("I-1"))),
+    };
+    let case = ground == Ground::Case;
+    Wanted {
+        ground,
+        purpose,
+        case: name("T-1"),
+        kind,
+        incident,
+        dataset: name("export"),
+        fields: case.then(|| name("video-status")),
+        subject: case.then(|| SubjectId::from_index(&[1; 16])),
+        seconds: 3600,
+        amount: Amount { rows: 10, bytes: 1000, subjects: 1 },
+    }
+}
+
+/// A control over a store, with a clock that stands until it is moved.
+pub(crate) struct Office {
+    pub(crate) control: Control,
+    pub(crate) clock: Arc<AtomicU64>,
+    rules: Procedures,
+    recorded: Mutex<Vec<(String, Act)>>,
+}
+
+impl Office {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+        let clock = Arc::new(AtomicU64::new(5_000_000));
+        let hands = Arc::clone(&clock);
+        let operator = Signer::from_seed("operator.test", &[3; 32]).unwrap().verifier().clone();
+        let folder = std::path::Path::new("/nowhere");
+        let control = Control::new(folder, operator, store, Box::new(move || hands.load(Ordering::SeqCst)));
+        control.refresh(NOW).unwrap();
+        Self { control, clock, rules: rules(), recorded: Mutex::default() }
+    }
+
+    fn record(&self, request: &Request, done: &Done) -> Result<(), ChangeError> {
+        self.recorded.lock().unwrap().push((request.id.to_string(), done.act));
+        Ok(())
+    }
+
+    fn ask(&self, key: &str, ground: Ground) -> Result<Arc<Request>, ControlError> {
+        let ana = actor("ana");
+        let request = Request::ask(name(key), wanted(ground), person(&ana), &self.rules, NOW).unwrap();
+        self.control.ask(&request, &mut |r, d| self.record(r, d))
+    }
+
+    fn act(
+        &self,
+        key: &str,
+        act: &mut dyn FnMut(&mut Request) -> Result<(), NotAllowed>,
+    ) -> Result<Arc<Request>, ControlError> {
+        self.control.act(&name(key), act, &mut |r, d| self.record(r, d))
+    }
+
+    fn approve(&self, key: &str, who: &str) -> Result<Arc<Request>, ControlError> {
+        let (who, registry) = (actor(who), |id: &ActorId| Some(actor(id.as_str())));
+        self.act(key, &mut |r| r.approve(person(&who), &self.rules, registry, NOW))
+    }
+
+    fn revoke(&self, key: &str, who: &str) -> Result<Arc<Request>, ControlError> {
+        let who = actor(who);
+        self.act(key, &mut |r| r.revoke(person(&who), &self.rules, NOW.plus(1)))
+    }
+
+    pub(crate) fn granted(&self, key: &str, ground: Ground) {
+        self.ask(key, ground).unwrap();
+        self.approve(key, "lea").unwrap();
+        if ground != Ground::Case {
+            self.approve(key, "sue").unwrap();
+        }
+    }
+
+    fn ends(&self) -> u64 {
+        *self.control.ended().borrow()
+    }
+
+    fn take(&self, rows: u64, bytes: u64, who: &[u8]) -> Result<Ticket, TakeError> {
+        let people: Vec<Tag> = who.iter().map(|b| Tag::new([*b; 16])).collect();
+        self.control.take(&name("g"), &AMOUNT, rows, bytes, &people, 0)
+    }
+
+    fn reserved(&self, store: &dyn Store) -> Amount {
+        let row = store.get(Table::Budgets, "g").unwrap().unwrap();
+        serde_json::from_slice::<access::Reserved>(&row.bytes).unwrap().reserved()
+    }
+}
+
+fn not_allowed<T>(result: Result<T, ControlError>, why: NotAllowed) {
+    match result.map(drop) {
+        Err(ControlError::Store(StoreError::Change(ChangeError::NotAllowed(found)))) => {
+            assert_eq!(found, why)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// All claims, one after the other.
+pub(crate) fn claims(world: &dyn World) {
+    let claims: &[(&str, Claim)] = &[
+        ("a request that is granted is evidence, everywhere, until it ends", evidence),
+        ("what was not recorded was not done", unrecorded),
+        ("two approvals racing a denial have one outcome, and no act is lost", races),
+        ("time that is over for a step is told by one process", ticks),
+        ("a break-glass grant serves only while its incident is open", incidents),
+        ("an ended session is ended everywhere until it would have been over", sessions),
+        ("without the store evidence is given for ten seconds and no longer", leases),
+        ("64 parallel takers never take more than the amount", takers),
+        ("what was reserved and not used goes back at a clean stop, and only then", settles),
+    ];
+    for (claim, check) in claims {
+        println!("claim: {claim}");
+        check(world.place().as_ref());
+    }
+}
+
+fn evidence(place: &dyn Place) {
+    let [here, there] = place.pair().map(Office::new);
+    here.ask("c", Ground::Case).unwrap();
+    assert!(matches!(here.control.case(&name("c"), NOW), Err(ControlError::Missing(_))), "it waits");
+    assert!(matches!(here.ask("c", Ground::Case), Err(ControlError::Store(_))), "the name is taken");
+    not_allowed(here.approve("c", "ana"), NotAllowed::Own);
+    // Over there nobody has refreshed: an act sees the row as it is all the same.
+    there.approve("c", "lea").unwrap();
+    assert!(here.control.case(&name("c"), NOW).is_err());
+    here.control.refresh(NOW).unwrap();
+    let case = here.control.case(&name("c"), NOW).unwrap();
+    assert_eq!((case.engineer.as_str(), case.not_after), ("ana", NOW.plus(3600)));
+    assert!(matches!(here.control.case(&name("c"), NOW.plus(3600)), Err(ControlError::Over(_))));
+    assert!(matches!(here.control.grant(&name("c"), NOW), Err(ControlError::Missing(_))), "it is no grant");
+    here.granted("g", Ground::Grant);
+    there.control.refresh(NOW).unwrap();
+    assert_eq!(there.control.grant(&name("g"), NOW).unwrap().approvals.len(), 2);
+    assert_eq!(there.control.requests().len(), 2);
+    assert_eq!((here.ends(), there.ends()), (0, 0));
+    // Revoked here, it ends here at once and there with the next refresh.
+    let mut told = there.control.ended();
+    here.revoke("g", "sue").unwrap();
+    assert_eq!(here.ends(), 1);
+    assert!(here.control.grant(&name("g"), NOW).is_err());
+    assert!(there.control.refresh(NOW).unwrap());
+    assert!(told.has_changed().unwrap());
+    told.mark_unchanged();
+    assert!(there.control.grant(&name("g"), NOW).is_err());
+    // And the case by its time.
+    assert!(!there.control.refresh(NOW.plus(3599)).unwrap());
+    assert!(there.control.refresh(NOW.plus(3600)).unwrap());
+    assert!(told.has_changed().unwrap());
+    assert!(!there.control.refresh(NOW.plus(3601)).unwrap(), "it ends once");
+    drop((here, there));
+    let later = Office::new(place.open());
+    assert_eq!(later.control.request(&name("g")).unwrap().state, State::Revoked);
+    assert!(later.control.case(&name("c"), NOW).is_ok());
+}
+
+fn unrecorded(place: &dyn Place) {
+    let [store, _] = place.pair();
+    let office = Office::new(Arc::clone(&store));
+    let broken = |_: &Request, _: &Done| Err(ChangeError::Record("the ledger is closed".into()));
+    let ana = actor("ana");
+    let request = Request::ask(name("r"), wanted(Ground::Case), person(&ana), &office.rules, NOW).unwrap();
+    assert!(office.control.ask(&request, &mut { broken }).is_err());
+    assert_eq!(store.get(Table::Requests, "r").unwrap(), None);
+    office.ask("r", Ground::Case).unwrap();
+    let before = store.get(Table::Requests, "r").unwrap();
+    let lea = actor("lea");
+    let deny = &mut |r: &mut Request| r.deny(person(&lea), &office.rules, NOW);
+    let refused = office.control.act(&name("r"), deny, &mut { broken });
+    assert!(matches!(refused, Err(ControlError::Store(StoreError::Change(ChangeError::Record(_))))));
+    let late = NOW.plus(86_400);
+    assert!(office.control.tick(&office.rules, late, &mut { broken }).is_err());
+    assert_eq!(store.get(Table::Requests, "r").unwrap(), before);
+    let gone = office.control.act(&name("nobody"), &mut |_| Ok(()), &mut |_, _| Ok(()));
+    assert!(matches!(gone, Err(ControlError::Store(StoreError::Change(ChangeError::Missing(_))))));
+    assert_eq!(office.recorded.lock().unwrap().len(), 1, "the asking");
+}
+
+fn races(place: &dyn Place) {
+    let offices = place.pair().map(Office::new);
+    let mut outcomes = BTreeMap::<&str, u32>::new();
+    for round in 0..12 {
+        let key = format!("r{round}");
+        offices[0].ask(&key, Ground::Grant).unwrap();
+        let start = Barrier::new(3);
+        let won: Vec<bool> = std::thread::scope(|s| {
+            let (start, key, offices) = (&start, key.as_str(), &offices);
+            let acts: [Box<dyn FnOnce() -> bool + Send>; 3] = [
+                Box::new(move || offices[0].approve(key, "lea").is_ok()),
+                Box::new(move || offices[1].approve(key, "sue").is_ok()),
+                Box::new(move || {
+                    let leo = actor("leo");
+                    let deny = &mut |r: &mut Request| r.deny(person(&leo), &offices[1].rules, NOW);
+                    offices[1].act(key, deny).is_ok()
+                }),
+            ];
+            let threads = acts.map(|act| {
+                s.spawn(move || {
+                    start.wait();
+                    act()
+                })
+            });
+            threads.into_iter().map(|t| t.join().unwrap()).collect()
+        });
+        for office in &offices {
+            office.control.refresh(NOW).unwrap();
+        }
+        let [here, there] = offices.each_ref().map(|o| o.control.request(&name(&key)).unwrap());
+        assert_eq!(here, there);
+        let acts: Vec<Act> = here.done.iter().map(|d| d.act).collect();
+        let approved = acts.iter().filter(|a| **a == Act::Approve).count();
+        let denied = acts.iter().filter(|a| **a == Act::Deny).count();
+        assert_eq!(won.iter().filter(|w| **w).count(), approved + denied, "{acts:?}: an act was lost");
+        assert_eq!(approved, won[..2].iter().filter(|w| **w).count());
+        let state = match here.state {
+            State::Granted { .. } => "granted",
+            State::Denied => "denied",
+            _ => panic!("{:?}", here.state),
+        };
+        assert_eq!(state == "granted", (approved, denied) == (2, 0), "{acts:?}");
+        let recorded = offices.iter().flat_map(|o| o.recorded.lock().unwrap().clone());
+        assert_eq!(recorded.filter(|(of, _)| *of == key).count(), acts.len());
+        *outcomes.entry(state).or_default() += 1;
+    }
+    println!("{outcomes:?}");
+}
+
+fn ticks(place: &dyn Place) {
+    let offices = place.pair().map(Office::new);
+    offices[0].ask("c", Ground::Case).unwrap();
+    offices[0].ask("g", Ground::Grant).unwrap();
+    offices[1].control.refresh(NOW).unwrap();
+    let tick =
+        |o: &Office, at: UnixSeconds| o.control.tick(&o.rules, at, &mut |r, d| o.record(r, d)).unwrap();
+    assert!(!tick(&offices[0], NOW.plus(1799)));
+    // Both know that the case's step is over; one of them does it.
+    assert!(tick(&offices[1], NOW.plus(1800)));
+    assert!(!tick(&offices[0], NOW.plus(1800)));
+    offices[0].control.refresh(NOW).unwrap();
+    assert_eq!(offices[0].control.request(&name("c")).unwrap().state, State::TimedOut);
+    assert!(matches!(offices[0].control.request(&name("g")).unwrap().state, State::Waiting { .. }));
+    assert_eq!(*offices[1].recorded.lock().unwrap(), [("c".to_owned(), Act::TimeOut)]);
+}
+
+fn noted(_: &Incident) -> Result<(), ChangeError> {
+    Ok(())
+}
+
+fn incidents(place: &dyn Place) {
+    let [here, there] = place.pair().map(Office::new);
+    let incident = name("I-1");
+    here.granted("glass", Ground::BreakGlass);
+    assert!(matches!(here.control.grant(&name("glass"), NOW), Err(ControlError::Over(_))), "not opened");
+    let closed = || Err(ChangeError::Record("the ledger is closed".into()));
+    assert!(here.control.open_incident(&incident, &id("sue"), NOW, &mut |_| closed()).is_err());
+    assert!(!here.control.incident_open(&incident));
+    here.control.open_incident(&incident, &id("sue"), NOW, &mut noted).unwrap();
+    assert!(here.control.grant(&name("glass"), NOW).is_ok());
+    there.control.refresh(NOW).unwrap();
+    assert!(there.control.incident_open(&incident));
+    assert_eq!(there.control.grant(&name("glass"), NOW).unwrap().incident, Some(incident.clone()));
+    here.control.close_incident(&incident, NOW.plus(9), &mut noted).unwrap();
+    assert!(here.control.grant(&name("glass"), NOW).is_err());
+    assert!(there.control.refresh(NOW).unwrap(), "something ended");
+    assert!(!there.control.incident_open(&incident) && there.control.grant(&name("glass"), NOW).is_err());
+    let over = here.control.close_incident(&incident, NOW, &mut noted);
+    assert!(matches!(over, Err(StoreError::Change(ChangeError::Over(_)))));
+    let again = here.control.open_incident(&incident, &id("sue"), NOW, &mut noted);
+    assert!(matches!(again, Err(StoreError::Change(ChangeError::Exists(_)))));
+    assert_eq!(there.control.incidents()[0].closed_at, Some(NOW.plus(9)));
+}
+
+fn sessions(place: &dyn Place) {
+    let stores = place.pair();
+    let [here, there] = stores.each_ref().map(|s| Office::new(Arc::clone(s)));
+    let until = NOW.plus(7200);
+    assert!(!there.control.session_ended("s-1").unwrap());
+    here.control.end_session("s-1", until).unwrap();
+    here.control.end_session("s-2", until).unwrap();
+    here.control.end_session("s-1", until).unwrap();
+    assert!(here.control.session_ended("s-1").unwrap());
+    assert!(there.control.refresh(NOW).unwrap());
+    assert!(there.control.session_ended("s-1").unwrap() && there.control.session_ended("s-2").unwrap());
+    assert!(!there.control.session_ended("s-3").unwrap());
+    let rows = stores[0].changes(0, 10).unwrap();
+    assert_eq!(rows.len(), 1, "they lie together by the hour");
+    there.control.refresh(until).unwrap();
+    assert!(!there.control.session_ended("s-1").unwrap(), "it is over by itself");
+}
+
+/// A store that may be out of reach.
+struct Remote(Arc<dyn Store>, Arc<AtomicBool>);
+
+impl Remote {
+    fn reach(&self) -> Result<&dyn Store, StoreError> {
+        if self.1.load(Ordering::SeqCst) { Err(StoreError::Missing) } else { Ok(self.0.as_ref()) }
+    }
+}
+
+impl Store for Remote {
+    fn get(&self, table: Table, key: &str) -> Result<Option<Row>, StoreError> {
+        self.reach()?.get(table, key)
+    }
+    fn change(&self, table: Table, key: &str, change: Edit<'_>) -> Result<Option<Row>, StoreError> {
+        self.reach()?.change(table, key, change)
+    }
+    fn changes(&self, after: u64, limit: usize) -> Result<Vec<Changed>, StoreError> {
+        self.reach()?.changes(after, limit)
+    }
+}
+
+fn leases(place: &dyn Place) {
+    let [store, _] = place.pair();
+    let gone = Arc::new(AtomicBool::new(false));
+    let office = Office::new(Arc::new(Remote(store, Arc::clone(&gone))));
+    office.granted("c", Ground::Case);
+    office.control.refresh(NOW).unwrap();
+    gone.store(true, Ordering::SeqCst);
+    lease_runs_out(&office);
+    gone.store(false, Ordering::SeqCst);
+    office.control.refresh(NOW).unwrap();
+    assert!(office.control.case(&name("c"), NOW).is_ok());
+}
+
+/// The store is out of reach from now on, and was just read.
+pub(crate) fn lease_runs_out(office: &Office) {
+    office.clock.fetch_add(LEASE_MS, Ordering::SeqCst);
+    assert!(office.control.refresh(NOW).is_err());
+    assert!(office.control.case(&name("c"), NOW).is_ok(), "the lease is not over");
+    office.clock.fetch_add(1, Ordering::SeqCst);
+    assert!(matches!(office.control.case(&name("c"), NOW), Err(ControlError::Stale)));
+    assert!(matches!(office.control.grant(&name("c"), NOW), Err(ControlError::Stale)));
+    assert!(matches!(office.control.session_ended("s"), Err(ControlError::Stale)));
+    assert!(!office.control.incident_open(&name("I-1")));
+    assert!(office.control.request(&name("c")).is_ok(), "to look at it is no evidence");
+}
+
+fn takers(place: &dyn Place) {
+    let stores = place.pair();
+    let offices = stores.each_ref().map(|s| Office::new(Arc::clone(s)));
+    let (tickets, refused, back) = (Mutex::new(Vec::new()), AtomicU64::new(0), AtomicU64::new(0));
+    std::thread::scope(|s| {
+        for n in 0..64_u8 {
+            let (office, tickets, refused, back) = (&offices[usize::from(n % 2)], &tickets, &refused, &back);
+            s.spawn(move || {
+                for _ in 0..3 {
+                    match office.take(1, 1, &[n % 2]) {
+                        Ok(ticket) if n % 8 == 0 => {
+                            back.fetch_add(1, Ordering::SeqCst);
+                            office.control.give_back(ticket);
+                        }
+                        Ok(ticket) => tickets.lock().unwrap().push(ticket),
+                        Err(TakeError::Spent(_)) => {
+                            refused.fetch_add(1, Ordering::SeqCst);
+                        }
+                        Err(e) => panic!("{e:?}"),
+                    }
+                }
+            });
+        }
+    });
+    let tickets = tickets.into_inner().unwrap();
+    let all = tickets.len() as u64;
+    assert!(all <= AMOUNT.rows, "{all} were taken of {}", AMOUNT.rows);
+    assert_eq!(all + refused.into_inner() + back.into_inner(), 64 * 3);
+    // What is left in one's chunk the other cannot have, nor what was given back to it since.
+    assert!(all >= AMOUNT.rows - AMOUNT.rows / 4, "only {all} were taken");
+    assert_eq!(offices[0].reserved(stores[0].as_ref()).rows, AMOUNT.rows);
+    offices.iter().for_each(|o| o.control.settle().unwrap());
+    assert_eq!(offices[1].reserved(stores[1].as_ref()).rows, all);
+}
+
+fn settles(place: &dyn Place) {
+    let reserved = |rows, bytes, subjects| Amount { rows, bytes, subjects };
+    let [store, _] = place.pair();
+    let office = Office::new(Arc::clone(&store));
+    let kept = office.take(1, 1, &[1]).unwrap();
+    let back = office.take(1, 1, &[2]).unwrap();
+    assert_eq!(office.reserved(store.as_ref()), reserved(12, 800, 2), "by eighths");
+    office.control.give_back(back);
+    office.control.settle().unwrap();
+    assert_eq!(office.reserved(store.as_ref()), reserved(1, 1, 1));
+    office.control.give_back(kept);
+    let _ = office.take(1, 1, &[1]).unwrap();
+    assert_eq!(office.reserved(store.as_ref()), reserved(13, 801, 1), "whom it settled it knows");
+    drop(office);
+    // It ended without settling: the rest of its chunk is lost, and nothing more.
+    let next = Office::new(Arc::clone(&store));
+    let _ = next.take(87, 1, &[1]).unwrap();
+    assert!(matches!(next.take(1, 1, &[1]), Err(TakeError::Spent(access::Spent("rows")))));
+    assert!(matches!(next.take(0, 1, &[5, 6, 7, 8]), Err(TakeError::Spent(access::Spent("people")))));
+    next.control.settle().unwrap();
+    assert_eq!(next.reserved(store.as_ref()).rows, 100);
+    // A budget that cannot be read gives nothing.
+    store.change(Table::Budgets, "g", &mut |_| Ok(Some(b"{}".to_vec()))).unwrap();
+    assert!(matches!(next.take(1, 1, &[]), Err(TakeError::Store(_))));
+}

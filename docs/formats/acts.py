@@ -1,0 +1,18 @@
+"""Acts on requests for access, as site-log.md (kind 9) describes them."""
+from standards import done, need
+
+def check(bodies):
+    last = {}  # number, state, requester and what may not change, by request
+    for where, kind, body in bodies:
+        if kind == 9:
+            act, request, number, state, who, requester, step, *kept, times, decoy, _ = body.values()
+            before = last.get(request, (-1, 1, requester, kept))
+            need(1 <= act <= 8 and 1 <= state <= 6 and step <= 7 and number < 64 and len(request) == 16, f"{where}: act")
+            need((act == 1) == (number == 0) and number == before[0] + 1, f"{where}: not the next act of its request")
+            need((requester, kept) == before[2:], f"{where}: another request than was asked")
+            need((act in (6, 7)) == (not who), f"{where}: who acted")
+            need(act not in (2, 3) or who[0] != requester, f"{where}: decided by the requester")
+            need((times[2] < times[3]) if state == 2 else times[2:] == [0, 0], f"{where}: times it serves")
+            need(not decoy or state != 2 and state != 1, f"{where}: decoy")
+            last[request] = number, state, requester, kept
+    done(f"site: {len(last)} requests for access: order, form, nobody decides their own")
