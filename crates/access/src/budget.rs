@@ -4,7 +4,8 @@
 //! processes may use one grant: the store keeps what they have *reserved* of it in all ([`Reserved`]), and each takes
 //! from what it has reserved itself, in chunks, in memory ([`Share`]). Reserved is what is stored before it is used, so
 //! that a crash costs the grant the rest of a chunk and never the other way round. People are counted once in a grant's
-//! life, by a keyed pseudonym; whom several processes meet, each counts, until one of them has settled.
+//! life, by a keyed pseudonym, durably and by name before the first crossing that would show them; they stay counted when
+//! it does not come about. A chunk of them would be lost in a crash, and a grant for one person with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
