@@ -184,11 +184,7 @@ impl Office {
     /// [`OfficeError`]; then nothing was done.
     pub fn act(&self, by: &Member, id: &Name, act: Act) -> Result<Arc<Request>, OfficeError> {
         let (rules, now) = ((self.rules)(), (self.clock)());
-        let known = self.control.request(id).map_err(|_| OfficeError::Unseen)?;
-        if !self.concerns(by, &known) {
-            return Err(OfficeError::Unseen);
-        }
-        let before = known.done.len();
+        let before = self.request(by, id)?.done.len();
         let registry = |id: &ActorId| self.control.actor(id, now).ok().map(|a| Actor::clone(&a));
         let mut apply = |request: &mut Request| {
             let person = by.person(&rules.programme);

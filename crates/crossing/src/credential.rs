@@ -64,16 +64,7 @@ impl Shown {
     /// so what they try is recorded; they are nowhere, so nothing is released.
     #[must_use]
     pub fn doubted(self) -> Self {
-        let session = Session {
-            country: None,
-            device_country: None,
-            network: None,
-            device_managed: false,
-            device_attested: false,
-            strong: false,
-            who: self.session.who,
-        };
-        Self { session, ..self }
+        Self { session: Session::bare(self.session.who), ..self }
     }
 }
 

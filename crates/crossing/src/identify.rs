@@ -39,6 +39,20 @@ pub enum Who {
 }
 
 impl Session {
+    /// Somebody of whom nothing is attested but the name.
+    #[must_use]
+    pub const fn bare(who: Who) -> Self {
+        Self {
+            who,
+            country: None,
+            device_country: None,
+            network: None,
+            device_managed: false,
+            device_attested: false,
+            strong: false,
+        }
+    }
+
     /// The place on which all evidence agrees.
     #[must_use]
     pub fn place(&self) -> Country {
@@ -134,15 +148,8 @@ pub fn receiver(
     destination: Country,
     network: Option<Country>,
 ) -> Result<VerifiedActor, NotIdentified> {
-    let session = Session {
-        who: Who::Service(record.id.clone()),
-        country: Some(destination),
-        device_country: None,
-        network,
-        device_managed: false,
-        device_attested: false,
-        strong: false,
-    };
+    let who = Who::Service(record.id.clone());
+    let session = Session { country: Some(destination), network, ..Session::bare(who) };
     identify(&session, record, programme, tag)
 }
 

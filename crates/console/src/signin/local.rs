@@ -32,13 +32,15 @@ pub(super) struct Shown {
     enrolment: String,
 }
 
-/// Runs one attempt where it may take its time, one at a time.
+/// Runs one attempt where it may take its time, one at a time. A form that cannot be read is refused without a
+/// word of it.
 async fn attempt<T: Send + 'static>(
     signin: &Arc<Signin>,
     peer: &Peer,
-    shown: Shown,
+    form: Result<Form<Shown>, FormRejection>,
     run: impl FnOnce(&Accounts, &ActorId, &Shown, model::UnixSeconds) -> Result<T, AccountError> + Send + 'static,
 ) -> Result<(ActorId, T), Response> {
+    let Form(shown) = form.map_err(|e| refusal(e.status(), "the form cannot be read"))?;
     let now = signin.now();
     if !signin.throttle.take(peer.address, now) {
         return Err(refusal(StatusCode::TOO_MANY_REQUESTS, "too many attempts; wait a minute"));
@@ -67,12 +69,6 @@ async fn attempt<T: Send + 'static>(
     }
 }
 
-/// What cannot be read is refused without a word of it.
-fn unread(form: &Result<Form<Shown>, FormRejection>) -> Response {
-    let status = form.as_ref().err().map_or(StatusCode::BAD_REQUEST, FormRejection::status);
-    refusal(status, "the form cannot be read")
-}
-
 /// `POST /signin/local`: passphrase and code.
 pub(super) async fn sign_in(
     State(signin): State<Arc<Signin>>,
@@ -80,11 +76,10 @@ pub(super) async fn sign_in(
     headers: HeaderMap,
     form: Result<Form<Shown>, FormRejection>,
 ) -> Response {
-    let Ok(Form(shown)) = form else { return unread(&form) };
     let run = |accounts: &Accounts, actor: &ActorId, s: &Shown, now| {
         accounts.sign_in(actor, &s.passphrase, s.code.trim(), now)
     };
-    match attempt(&signin, &peer, shown, run).await {
+    match attempt(&signin, &peer, form, run).await {
         Ok((actor, attested)) => open(&signin, actor, &attested, &headers),
         Err(answer) => answer,
     }
@@ -97,11 +92,10 @@ pub(super) async fn begin(
     headers: HeaderMap,
     form: Result<Form<Shown>, FormRejection>,
 ) -> Response {
-    let Ok(Form(shown)) = form else { return unread(&form) };
     let run = |accounts: &Accounts, actor: &ActorId, s: &Shown, now| {
         accounts.begin(actor, &s.enrolment, &s.passphrase, now)
     };
-    match attempt(&signin, &peer, shown, run).await {
+    match attempt(&signin, &peer, form, run).await {
         Ok((_, secret)) if wants_json(&headers) => {
             Json(json!({ "secret": secret.base32, "address": secret.uri })).into_response()
         }
@@ -118,11 +112,10 @@ pub(super) async fn confirm(
     headers: HeaderMap,
     form: Result<Form<Shown>, FormRejection>,
 ) -> Response {
-    let Ok(Form(shown)) = form else { return unread(&form) };
     let run = |accounts: &Accounts, actor: &ActorId, s: &Shown, now| {
         accounts.confirm(actor, &s.enrolment, s.code.trim(), now)
     };
-    match attempt(&signin, &peer, shown, run).await {
+    match attempt(&signin, &peer, form, run).await {
         Ok((actor, attested)) => open(&signin, actor, &attested, &headers),
         Err(answer) => answer,
     }
@@ -130,14 +123,12 @@ pub(super) async fn confirm(
 
 fn open(signin: &Signin, actor: ActorId, attested: &Attested, headers: &HeaderMap) -> Response {
     let session = Session {
-        who: Who::Employee(actor),
         country: attested.country.as_deref().and_then(|c| Country::parse(c).ok()),
-        device_country: None,
-        network: None,
         device_managed: attested.device,
         device_attested: attested.device,
         // A passphrase and an authenticator: two factors.
         strong: true,
+        ..Session::bare(Who::Employee(actor))
     };
     match signin.open(&session) {
         Ok(opened) => opened.answer(headers),

@@ -53,15 +53,7 @@ pub fn read(programme: &str, text: &str) -> Result<Session, NotOurs> {
         "subject" => Who::Subject(SubjectId::parse(id).map_err(|_| NotOurs)?),
         _ => return Err(NotOurs),
     };
-    let mut session = Session {
-        who,
-        country: None,
-        device_country: None,
-        network: None,
-        device_managed: false,
-        device_attested: false,
-        strong: false,
-    };
+    let mut session = Session::bare(who);
     while let (Some(key), value) = (parts.next(), parts.next()) {
         match (key, value) {
             ("at", Some(country)) => session.country = Some(Country::parse(country).map_err(|_| NotOurs)?),
