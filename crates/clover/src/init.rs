@@ -24,6 +24,7 @@ pub const STARTER: &[(&str, &str)] = &[
     ("programme.toml", include_str!("../../../policies/starter/programme.toml")),
     ("catalogue.toml", include_str!("../../../policies/starter/catalogue.toml")),
     ("lanes.toml", include_str!("../../../policies/starter/lanes.toml")),
+    ("assessments.toml", include_str!("../../../policies/starter/assessments.toml")),
     ("clover.cedarschema", include_str!("../../../policies/starter/clover.cedarschema")),
     ("10-guardrails.cedar", include_str!("../../../policies/starter/10-guardrails.cedar")),
     ("20-permits.cedar", include_str!("../../../policies/starter/20-permits.cedar")),

@@ -164,6 +164,10 @@ vocabulary! {
         Threshold = 11 => "threshold",
         /// The ledger could not be written.
         Border = 12 => "border",
+        /// Policy would permit it, but for what the assessment of the country says, or that there is none in force.
+        Assessment = 13 => "assessment",
+        /// All crossings to and from the country are suspended.
+        Suspended = 14 => "suspended",
     }
 }
 

@@ -4,6 +4,7 @@
 //! checked value. Nothing here does IO, knows the time or draws a random number.
 //! Start reading at [`rulebook`], then [`facts`].
 
+pub mod assessments;
 pub mod border;
 pub mod catalogue;
 pub mod codes;
@@ -15,6 +16,7 @@ pub mod problem;
 pub mod programme;
 pub mod rulebook;
 
+pub use assessments::Assessments;
 pub use border::Border;
 pub use codes::{Basis, CaseKind, DataClass, Direction, Purpose, Reason, Treatment};
 pub use explain::Explain;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::assessments::{ASSESSMENTS, Assessments};
 use crate::catalogue::Catalogue;
 use crate::id::Digest;
 use crate::lanes::Lanes;
@@ -11,7 +12,7 @@ use crate::programme::Programme;
 /// The files of a bundle, by name.
 pub type Files = BTreeMap<String, String>;
 
-/// The files that every bundle has. Policies are every other file that ends in `.cedar`.
+/// The files that every bundle has; one whose programme names destinations has `assessments.toml` besides. Policies are every other file that ends in `.cedar`.
 pub const REQUIRED: [&str; 4] = ["programme.toml", "catalogue.toml", "lanes.toml", "clover.cedarschema"];
 
 /// First line of a manifest.
@@ -28,6 +29,8 @@ pub struct Rulebook {
     pub catalogue: Catalogue,
     /// The lanes and flows.
     pub lanes: Lanes,
+    /// What was found of the destinations.
+    pub assessments: Assessments,
     /// The Cedar schema.
     pub schema: String,
     /// The Cedar policies, all files in the order of their names.
@@ -62,6 +65,9 @@ impl Rulebook {
         let catalogue = gather(Catalogue::parse(text("catalogue.toml")), &mut problems);
         let lanes =
             catalogue.as_ref().and_then(|c| gather(Lanes::parse(text("lanes.toml"), c), &mut problems));
+        let assessments = programme
+            .as_ref()
+            .and_then(|p| gather(Assessments::of_bundle(files.get(ASSESSMENTS), p), &mut problems));
         let mut policies = String::new();
         for (_, content) in files.iter().filter(|(name, _)| name.ends_with(".cedar")) {
             policies.push_str(content);
@@ -71,10 +77,10 @@ impl Rulebook {
             problems.add("*.cedar", "no policy file", "add one: without it everything is refused");
         }
         let digest = sha256(manifest(files, &sha256).as_bytes());
-        match (programme, catalogue, lanes) {
-            (Some(programme), Some(catalogue), Some(lanes)) => {
+        match (programme, catalogue, lanes, assessments) {
+            (Some(programme), Some(catalogue), Some(lanes), Some(assessments)) => {
                 let schema = text("clover.cedarschema").to_owned();
-                problems.or(Self { digest, programme, catalogue, lanes, schema, policies })
+                problems.or(Self { digest, programme, catalogue, lanes, assessments, schema, policies })
             }
             _ => Err(problems),
         }

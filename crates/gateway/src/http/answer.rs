@@ -53,6 +53,14 @@ fn words_of(reason: Reason) -> (StatusCode, &'static str) {
         Reason::Subject => (StatusCode::NOT_FOUND, "no such person here"),
         Reason::Threshold => (StatusCode::FORBIDDEN, "no group is large enough to show"),
         Reason::Border => (StatusCode::SERVICE_UNAVAILABLE, "the border is closed; nothing was released"),
+        Reason::Assessment => (
+            StatusCode::FORBIDDEN,
+            "the country has no assessment in force that lets this cross; ask the programme's owner to review it",
+        ),
+        Reason::Suspended => (
+            StatusCode::FORBIDDEN,
+            "all crossings to and from this country are suspended; nothing was released",
+        ),
     }
 }
 
