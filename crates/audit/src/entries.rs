@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, io, sync::Arc};
 use crate::{
     bundle::ENTRY_BYTES_MAX,
     claims::{Claim, ClaimReader},
-    codes::{Kind, REASON_POLICY},
+    codes::{Kind, REASON_ASSESSMENT, REASON_POLICY},
     decide::{Memo, Question},
     declared,
     facts::{Evidence, Facts, PrincipalKind},
@@ -14,6 +14,7 @@ use crate::{
     hash::{Hash, sha256},
     header::{Header, HeaderError, Subjects},
     invariants,
+    orders::{Said, Suspensions},
     report::{Report, Rule},
     rulebook::{Rulebook, Rulebooks},
     runs::{Sorted, Sorter},
@@ -54,6 +55,8 @@ struct Behind {
     problems: Vec<Problem>,
     rows_max: Option<u64>,
     decided: bool,
+    /// What a suspension or a demand says, or what is wrong with it.
+    said: Option<Result<Said, String>>,
 }
 
 impl Look for Looker<'_> {
@@ -79,6 +82,10 @@ impl Looker<'_> {
             seen.problems.push((Rule::TagList, text));
         }
         let rulebook = self.rulebook(header, seen);
+        if header.kind.is_signed() {
+            seen.said = Some(Said::check(header.kind, bytes, self.rulebooks.signers()));
+            return;
+        }
         let facts = match decode(header, bytes) {
             Ok(Some(facts)) => facts,
             Ok(None) => return,
@@ -137,6 +144,8 @@ pub(crate) struct Follower<'s> {
     named: BTreeSet<Hash>,
     tag_lists: Sorter<32>,
     pub(crate) streams: Streams,
+    origin: String,
+    suspensions: Suspensions,
     timeline: Option<Timeline>,
 }
 
@@ -152,6 +161,8 @@ impl<'s> Follower<'s> {
         Self {
             log,
             gateway: short_id(origin),
+            origin: origin.to_owned(),
+            suspensions: Suspensions::default(),
             time: None,
             newest: 0,
             flows,
@@ -272,6 +283,18 @@ impl Follow<Seen> for Follower<'_> {
         for (rule, text) in seen.problems {
             report.entry(rule, index, text);
         }
+        if let Some(country) = self.suspensions.broken_by(&header) {
+            let text = format!("it releases to or in `{country}`, where crossings are suspended");
+            report.entry(Rule::Suspended, index, text);
+        }
+        if let Some(said) = seen.said {
+            let rule = if header.kind == Kind::Demand { Rule::Demand } else { Rule::SuspensionOrder };
+            let taken =
+                said.and_then(|said| self.suspensions.take(&self.origin, &header, &said).map_err(Into::into));
+            if let Err(text) = taken {
+                report.entry(rule, index, text);
+            }
+        }
         self.streams.follow(index, &header, seen.rows_max, report);
         Ok(())
     }
@@ -321,6 +344,7 @@ pub(crate) fn question(header: &Header) -> Option<Question> {
     match header.kind {
         Kind::Answer | Kind::Open => Some(Question::Released),
         Kind::Refusal if header.reason == REASON_POLICY => Some(Question::RefusedForPolicy),
+        Kind::Refusal if header.reason == REASON_ASSESSMENT => Some(Question::RefusedForAssessment),
         _ => None,
     }
 }
@@ -329,7 +353,9 @@ pub(crate) fn question(header: &Header) -> Option<Question> {
 pub(crate) fn decode<'e>(header: &Header, bytes: &'e [u8]) -> Result<Option<Facts<'e>>, String> {
     let needed = match header.kind {
         Kind::Answer | Kind::Import | Kind::Open => true,
-        Kind::Refusal => header.reason == REASON_POLICY,
+        Kind::Refusal => matches!(header.reason, REASON_POLICY | REASON_ASSESSMENT),
+        // Read elsewhere: what stands there is no facts.
+        Kind::Suspension | Kind::Demand => return Ok(None),
         Kind::Activation | Kind::Border | Kind::Extend | Kind::Close => {
             return if bytes.is_empty() { Ok(None) } else { Err("an entry of its kind has no facts".into()) };
         }

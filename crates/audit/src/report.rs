@@ -113,6 +113,14 @@ rules! {
     Stray = "AUD-41",
     /// The site's checkpoint is cosigned by the quorum of the policy.
     Quorum = "AUD-42",
+    /// What leaves the region has an assessment in force that names its form, and its adequacy is in force.
+    Assessment = "AUD-43",
+    /// A suspension is signed by operator or auditor, its lifting by both, and none is older than the one before.
+    SuspensionOrder = "AUD-44",
+    /// Nothing crosses to or from a country while crossings there are suspended.
+    Suspended = "AUD-45",
+    /// A demand is signed by the operator.
+    Demand = "AUD-46",
     /// A day map of the site log is the one that the entries give.
     DayMap = "AUD-50",
     /// No entry of a day stands outside of the day's final map.

@@ -362,7 +362,9 @@ fn operator_and_auditor_cannot_be_one() {
 
 #[test]
 fn a_rulebook_that_cannot_be_read_is_found() {
-    let changes: [(&str, &[u8]); 12] = [
+    let changes: [(&str, &[u8]); 14] = [
+        ("assessments.toml", b"[[assessment]]\ncountry = \"SG\"\n"),
+        ("assessments.toml", b"[[adequacy]]\ncountry = \"IE\"\ndecision = \"d\"\nfrom = \"2026-01-01\"\n"),
         ("programme.toml", b"aggregate_k = 50\n"),
         ("programme.toml", b"aggregate_k = 9\n[region]\nname = \"r\"\nflags = { a = [\"IE\"] }\n"),
         ("programme.toml", b"aggregate_k = 50\n[region]\nname = \"r\"\nflags = { a = [\"ie\"] }\n"),
