@@ -18,6 +18,8 @@ mod privacy;
 mod story;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod suspension;
 mod tidy;
 #[cfg(test)]
 mod verify_py;

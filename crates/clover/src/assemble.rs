@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use crossing::{ActiveRulebook, Road};
+use crossing::{ActiveRulebook, Road, Suspensions};
 use gateway::enclave::{self, Enclave, Live, Parts};
 use gateway::http::{Gateway, ServeError, Settings, Upstream};
 use gateway::metrics::Metrics;
@@ -27,6 +27,7 @@ use crate::config::Config;
 use crate::error::CommandError;
 use crate::layout::Layout;
 use crate::site::border::Keeper;
+use crate::site::orders::{self, Orders, Signers};
 use crate::site::samples::Samples;
 use crate::site::witness::Witnesses;
 use crate::site::{self, Site};
@@ -289,7 +290,9 @@ pub fn open(layout: &Layout) -> Result<Assembled> {
     ];
     site::not_older(&site_log, &known)?;
     let keeper = Arc::new(Keeper::new(&programme.border)?);
-    let live = Live::new(Road::new(active, keys.pseudonym_root()))?;
+    let suspended = orders::suspended(&orders::known(layout, &Signers::of(layout, &programme.name)?)?);
+    let suspensions = Arc::new(Suspensions::new(suspended));
+    let live = Live::new(Road::new(active, keys.pseudonym_root(), suspensions))?;
     let control = Control::new(&layout.control(), verifier(layout, "operator")?);
     let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry);
@@ -357,9 +360,14 @@ pub async fn serve(
         flag.store(true, Ordering::Release);
         let _ = stop.send(true);
     });
+    // What was laid down while nothing ran counts before anybody is served.
+    let orders = Orders::open(layout, Arc::clone(&enclave))?;
+    Arc::clone(&orders).now().await;
+    let ordering = tokio::spawn(orders.run(stopped.clone()));
     let witnessing = witnessed(layout, &config, &enclave, &site, &stopped).await?;
     let served = gateway::http::serve(gateway, tls, stopped, ready).await;
     control.abort();
+    let _ = ordering.await;
     witnessing.end(&site).await;
     enclave.log().close();
     enclave.key_log_handle().close();
@@ -462,6 +470,20 @@ fn offered(layout: &Layout, enclave: &Arc<Enclave>, site: &Arc<Site>) -> Result<
     })
 }
 
+/// Most expiries that are shown.
+const SHOWN_MAX: usize = 5;
+
+/// The next of what ends by its date, in words; what has ended already comes first.
+#[must_use]
+pub fn expiring(expiries: &[model::assessments::Expiry]) -> Vec<String> {
+    let now = enclave::now().0;
+    let told = |e: &model::assessments::Expiry| {
+        let ended = if e.at <= now { ", ENDED" } else { "" };
+        format!("{} {} of {} ({}){ended}", e.at.rfc3339(), e.what, e.country, e.owner)
+    };
+    expiries.iter().take(SHOWN_MAX).map(told).collect()
+}
+
 async fn logs(listener: tokio::net::TcpListener, offered: console::logs::Offered) {
     if let Err(e) = console::logs::serve(listener, offered).await {
         tracing::error!(error = %e, "the site's logs are not offered any more");
@@ -477,8 +499,11 @@ async fn control(
     let live = enclave.live();
     let rulebook = live.road.rulebook();
     let (programme, digest) = (rulebook.programme.name.to_string(), rulebook.digest.to_string());
+    let expiries = rulebook.assessments.expiries();
     drop(live);
-    let (log, records) = (Arc::clone(&enclave), Arc::clone(enclave.records()));
+    let expiries = Box::new(move || expiring(&expiries));
+    let (log, records, suspended) =
+        (Arc::clone(&enclave), Arc::clone(enclave.records()), Arc::clone(&enclave));
     let shown = console::api::Shown {
         programme,
         site: site.origin.clone(),
@@ -486,6 +511,8 @@ async fn control(
         log: Box::new(move || console::api::LogState::of(log.log())),
         witnessing: Box::new(move || site.shown()),
         people: Box::new(move || console::api::people(&records)),
+        suspended: Box::new(move || suspended.suspended().borrow().iter().map(ToString::to_string).collect()),
+        expiries,
         registry,
     };
     if let Err(e) = console::api::serve(listener, shown).await {

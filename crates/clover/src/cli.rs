@@ -7,6 +7,7 @@ mod ledger;
 mod output;
 mod rulebook;
 mod serve;
+mod suspend;
 mod telemetry;
 
 use std::io::Write;
@@ -67,6 +68,11 @@ enum Command {
     /// Lift a red border, for minutes and inside the region.
     #[command(subcommand)]
     Border(border::Border),
+    /// Suspend all crossings to a country by one signed order, or let them begin again.
+    Suspend(suspend::Suspend),
+    /// Put demands of authorities outside the region on the record.
+    #[command(subcommand)]
+    Demand(suspend::Demand),
     /// Serve: gateway, vault, ledger and control API in one process.
     Serve,
     /// Show whether the border is open and what is on the ledger.
@@ -116,6 +122,8 @@ fn dispatch(command: &Command, layout: &Layout, output: &Output) -> anyhow::Resu
         Command::Config(c) => c.run(layout, output),
         Command::Ledger(c) => c.run(layout, output),
         Command::Border(c) => c.run(layout, output),
+        Command::Suspend(c) => c.run(layout, output),
+        Command::Demand(c) => c.run(layout, output),
         Command::Serve => serve::serve(layout, output),
         Command::Status => return serve::status(layout, output),
         Command::Completions { shell } => {

@@ -90,6 +90,14 @@ pub enum CommandError {
         /// Why.
         why: String,
     },
+    /// A kept order about a country that does not count.
+    #[error("the order `{path}` about a suspension does not count: {why}")]
+    Suspension {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// A mirror on this machine that does not run.
     #[error("the local mirror cannot be started: {why}")]
     Mirror {
@@ -116,6 +124,7 @@ impl Explain for CommandError {
             Self::OtherKey { .. } | Self::OtherLog { .. } => "CLV-0605",
             Self::OlderLog { .. } | Self::ForkedLog { .. } => "CLV-0203",
             Self::Policy { .. } | Self::Mirror { .. } => "CLV-0606",
+            Self::Suspension { .. } => "CLV-0607",
         }
     }
     fn fix(&self) -> &'static str {
@@ -131,6 +140,9 @@ impl Explain for CommandError {
             }
             Self::OlderLog { .. } | Self::ForkedLog { .. } => {
                 "restore the newest copy of the whole folder, or the entries from a mirror (`clover ledger rebuild --from`)"
+            }
+            Self::Suspension { .. } => {
+                "put the file back as it was signed, or have operator and auditor sign a new order with `clover suspend`"
             }
             Self::Policy { .. } => "see docs/formats/witness.md; a quorum of at least one witness is needed",
             Self::Mirror { .. } => {

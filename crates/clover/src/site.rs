@@ -5,8 +5,10 @@
 
 pub mod border;
 pub mod days;
+pub mod dryrun;
 pub mod history;
 pub mod mirror;
+pub mod orders;
 mod reconcile;
 pub mod samples;
 pub mod witness;

@@ -24,6 +24,10 @@ pub struct Shown {
     pub witnessing: Box<dyn Fn() -> Witnessing + Send + Sync>,
     /// Counts people.
     pub people: Box<dyn Fn() -> Option<usize> + Send + Sync>,
+    /// Countries to which all crossings are suspended.
+    pub suspended: Box<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// What of the rulebook ends next by its date, in words.
+    pub expiries: Box<dyn Fn() -> Vec<String> + Send + Sync>,
     /// The metrics.
     pub registry: Registry,
 }
@@ -105,6 +109,8 @@ pub struct Status {
     people: Option<usize>,
     cosigned_seconds_ago: Option<u64>,
     witnesses: String,
+    suspended: Vec<String>,
+    expiries: Vec<String>,
 }
 
 impl Shown {
@@ -128,6 +134,8 @@ impl Shown {
             cosigned_seconds_ago: witnessing.age,
             // INVARIANT: said by every status until others than this machine sign.
             witnesses: witnessing.words(),
+            suspended: (self.suspended)(),
+            expiries: (self.expiries)(),
         }
     }
 }

@@ -96,6 +96,26 @@ impl Control {
         })
     }
 
+    /// The names under which something of a kind (`actor`, `grant`, `case`) lies here, sorted. Whether it counts is
+    /// told by asking for it.
+    ///
+    /// # Errors
+    /// [`ControlError::Io`] when the folder cannot be read.
+    pub fn names(&self, kind: &str) -> Result<Vec<Name>, ControlError> {
+        let entries = match std::fs::read_dir(self.folder.join(format!("{kind}s"))) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.map_err(ControlError::Io)?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let file = entry.map_err(ControlError::Io)?.file_name();
+            let name = file.to_str().and_then(|name| name.strip_suffix(".note"));
+            names.extend(name.and_then(|name| Name::parse(name).ok()));
+        }
+        names.sort();
+        Ok(names)
+    }
+
     fn get<T>(
         &self,
         cache: &Cached<T>,

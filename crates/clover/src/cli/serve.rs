@@ -45,7 +45,11 @@ pub(super) fn status(layout: &Layout, output: &Output) -> Result<ExitCode> {
         status.get(name).map_or(String::new(), |v| v.as_str().map_or(v.to_string(), str::to_owned))
     };
     let why = if field("why") == "null" { String::new() } else { format!(" ({})", field("why")) };
-    let lines = format!(
+    let list = |name: &str| {
+        let all = status.get(name).and_then(|v| v.as_array());
+        all.into_iter().flatten().filter_map(|v| v.as_str()).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let mut lines = format!(
         "border     {}{why}\nentries    {} durable, {} published\npeople     {}\nrulebook   {}\nwitnesses  {}",
         field("border"),
         field("entries"),
@@ -54,6 +58,12 @@ pub(super) fn status(layout: &Layout, output: &Output) -> Result<ExitCode> {
         field("rulebook"),
         field("witnesses"),
     );
+    if !list("suspended").is_empty() {
+        lines.push_str(&format!("\nsuspended  {}", list("suspended").join(", ")));
+    }
+    for (n, line) in list("expiries").iter().enumerate() {
+        lines.push_str(&format!("\n{:10} {line}", if n == 0 { "ending" } else { "" }));
+    }
     output.data(&lines, &status);
     Ok(if field("border") == "open" { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
