@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, hint::black_box};
 
-use model::{Digest, catalogue::Catalogue, lanes::Lanes, programme::Programme, rulebook::Rulebook};
+use model::{
+    Assessments, Digest, catalogue::Catalogue, lanes::Lanes, programme::Programme, rulebook::Rulebook,
+};
 use transform::json::{
     Bindings, FieldIndex, Form, Limits, NameVerdict, Scalar, Stop, Verdict, Visitor, rewrite, write_string,
 };
@@ -43,6 +45,7 @@ pub fn inputs(data: &[u8]) {
     match which {
         b'b' => _ = black_box(Bindings::compile([(text, FieldIndex(0)), ("/a/*", FieldIndex(1))])),
         b'p' => _ = black_box(Programme::parse(text)),
+        b'a' => _ = black_box(Assessments::parse(text)),
         b'c' => _ = black_box(Catalogue::parse(text)),
         b'l' => {
             if let Ok(catalogue) = Catalogue::parse(CATALOGUE) {

@@ -28,6 +28,8 @@ mod story;
 mod streams;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod suspension;
 mod tidy;
 #[cfg(test)]
 mod verify_py;

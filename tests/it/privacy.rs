@@ -9,7 +9,7 @@ use xtask::client::Client;
 use xtask::story;
 use xtask::world::{World, at, clover, clover_raw};
 
-use crate::support::{SUPPORT, Stage, files, secrets};
+use crate::support::{SEED, SUPPORT, Stage, change_rule, files, secrets};
 
 /// An actor whose name stands nowhere by chance.
 const LONG_NAME: &str = "zebediah.quuxworth";
@@ -162,7 +162,15 @@ async fn authors(client: &Client, purpose: &str) -> BTreeSet<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_recipients_cannot_compare_pseudonyms() {
-    let stage = Stage::new(60).await;
+    // In a country whose assessment names this form of public data.
+    let (folder, layout) = Stage::folder(60);
+    let china = "measures = [\"counts of at least 50 people\"]";
+    change_rule(&layout, "assessments.toml", |text| {
+        let (before, after) = text.split_once(china).unwrap();
+        format!("{before}{china}{}", after.replacen("\"aggregate\"", "\"pseudonymised\"", 1))
+    });
+    let world = World::open(layout.root(), 60, SEED, |_| {}).await.unwrap();
+    let stage = Stage::of(world, folder);
     // Somebody of another company, in the same place.
     let add = ["actor", "add", "--id", "otto", "--kind", "employee", "--employer", "acme-eu", "--qualified"];
     clover(&stage.world.layout, &add).unwrap();

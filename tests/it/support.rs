@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use xtask::client::{Answer, Client};
 use xtask::story;
-use xtask::world::{World, at, programs};
+use xtask::world::{World, at, clover, programs};
 
 /// The seed of every sample.
 pub(crate) const SEED: u64 = 7;
@@ -30,6 +30,10 @@ const PROVOKED: &[&str] = &[
     "BORDER OVERRIDE",
     "BREAK-GLASS",
     "a border override does not count",
+    "SUSPENDED",
+    "a suspension is lifted",
+    "an order does not count",
+    "a demand of an authority is on the record",
     "the site log has no round for this second",
     "no answer of the ledger's database",
     "streams were left open and are closed",
@@ -157,6 +161,19 @@ fn prepared(people: u64) -> PathBuf {
         std::fs::rename(making.path().join("enclave"), &ready).unwrap();
     }
     ready
+}
+
+/// Changes a file of the rulebook of an enclave that does not run, and has both sign and activate it.
+pub(crate) fn change_rule(layout: &Layout, file: &str, change: impl FnOnce(&str) -> String) {
+    let path = layout.rulebook().join(file);
+    let before = std::fs::read_to_string(&path).unwrap();
+    let after = change(&before);
+    assert_ne!(before, after, "{file}");
+    std::fs::write(&path, after).unwrap();
+    for role in ["operator", "auditor"] {
+        clover(layout, &["rulebook", "sign", "--as", role]).unwrap();
+    }
+    clover(layout, &["rulebook", "activate"]).unwrap();
 }
 
 /// Copies a folder.

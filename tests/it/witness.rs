@@ -11,7 +11,7 @@ use xtask::story;
 use xtask::world::{World, clover, clover_raw, programs};
 
 use crate::faults::serve_in_vain;
-use crate::support::{SEED, SUPPORT, Stage, copy, entries, until};
+use crate::support::{SEED, SUPPORT, Stage, change_rule, copy, entries, until};
 
 const PEOPLE: u64 = 8;
 
@@ -31,17 +31,6 @@ fn mirror_of(world: &World) -> u32 {
 
 fn border(world: &World) -> String {
     world.status().unwrap()["border"].as_str().unwrap().to_owned()
-}
-
-/// Adds to the programme, and makes it count.
-fn amend(layout: &Layout, more: &str) {
-    let path = layout.rulebook().join("programme.toml");
-    let text = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, format!("{text}\n{more}")).unwrap();
-    for role in ["operator", "auditor"] {
-        clover(layout, &["rulebook", "sign", "--as", role]).unwrap();
-    }
-    clover(layout, &["rulebook", "activate"]).unwrap();
 }
 
 fn key(layout: &Layout, name: &str) -> (PathBuf, String) {
@@ -67,7 +56,9 @@ async fn without_its_witness_the_border_is_red_in_time_and_two_people_lift_it_in
     };
     let holders =
         [holder(&one.1, "acme-eu"), holder(&other.1, "acme-us"), holder(&same.1, "acme-eu")].concat();
-    amend(&layout, &format!("[border]\ngreen_seconds = 3\nred_seconds = 6\n{holders}"));
+    change_rule(&layout, "programme.toml", |text| {
+        format!("{text}\n[border]\ngreen_seconds = 3\nred_seconds = 6\n{holders}")
+    });
     let mut stage = Stage::of(opened(&layout).await, folder);
     let (ana, mei) = (stage.ana(), stage.mei());
     let query = stage.email_of(0);

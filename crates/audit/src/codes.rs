@@ -11,6 +11,8 @@ pub(crate) enum Kind {
     Open,
     Extend,
     Close,
+    Suspension,
+    Demand,
 }
 
 /// A class of fields; the codes are those of the header's bit set.
@@ -43,6 +45,8 @@ impl Kind {
             6 => Self::Open,
             7 => Self::Extend,
             8 => Self::Close,
+            9 => Self::Suspension,
+            10 => Self::Demand,
             _ => return None,
         })
     }
@@ -50,6 +54,11 @@ impl Kind {
     /// Whether something left on the strength of a decision that this entry records.
     pub(crate) fn is_release(self) -> bool {
         matches!(self, Self::Answer | Self::Open)
+    }
+
+    /// Whether a signed text stands in place of facts.
+    pub(crate) fn is_signed(self) -> bool {
+        matches!(self, Self::Suspension | Self::Demand)
     }
 
     /// Whether it goes on with a stream that another entry opened.
@@ -113,6 +122,14 @@ impl Treatment {
         }
     }
 
+    /// The word in files, and the name of the attribute of a country.
+    pub(crate) fn attribute(self) -> &'static str {
+        match self {
+            Self::DifferentiallyPrivate => "dp",
+            other => other.word(),
+        }
+    }
+
     /// Whether it shows records, not sums over them.
     pub(crate) fn is_row_level(self) -> bool {
         !matches!(self, Self::Aggregate | Self::DifferentiallyPrivate)
@@ -136,10 +153,12 @@ pub(crate) const TREATMENT_BITS: u8 = 0b11_1111;
 
 /// Codes 1 to 11.
 pub(crate) const PURPOSE_MAX: u16 = 11;
-/// Codes 1 to 13; 0 is none.
-pub(crate) const REASON_MAX: u16 = 13;
+/// Codes 1 to 15; 0 is none.
+pub(crate) const REASON_MAX: u16 = 15;
 /// The reason *policy*.
 pub(crate) const REASON_POLICY: u16 = 1;
+/// The reason *assessment*.
+pub(crate) const REASON_ASSESSMENT: u16 = 14;
 
 /// The name of a purpose; an unknown code has none.
 pub(crate) fn purpose_name(code: u16) -> &'static str {

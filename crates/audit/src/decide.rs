@@ -15,7 +15,7 @@ pub(crate) use memo::{Memo, Question};
 
 use self::{
     same::Sameness,
-    world::{Names, World},
+    world::{Assessed, Names, World},
 };
 use crate::{
     codes::Treatment,
@@ -89,7 +89,7 @@ impl Judge {
                         let word = treatment.word();
                         problems.push(released(format!("group {number}: `{word}` is not in its ladder")));
                     }
-                    if !self.allows(programme, facts, group, treatment) {
+                    if !self.allows(programme, facts, group, treatment, Assessed::AsRecorded) {
                         let (word, class) = (treatment.word(), group.class.word());
                         problems.push(released(format!(
                             "group {number}: the policies refuse {class} in `{word}`"
@@ -113,9 +113,7 @@ impl Judge {
             PrincipalKind::Employee | PrincipalKind::Service => {
                 let mut problems = Vec::new();
                 for (number, group) in facts.groups.iter().enumerate() {
-                    let treatment =
-                        facts.ladder.iter().find(|step| self.allows(programme, facts, group, **step));
-                    if let Some(treatment) = treatment {
+                    if let Some(treatment) = self.first_step(programme, facts, group, Assessed::AsRecorded) {
                         let word = treatment.word();
                         problems.push(allowed(format!("group {number}: the policies allow `{word}`")));
                     }
@@ -125,6 +123,30 @@ impl Judge {
         }
     }
 
+    /// What is wrong with a refusal for an assessment on these facts.
+    pub(crate) fn refused_for_assessment(&self, programme: &Programme, facts: &Facts<'_>) -> Vec<Problem> {
+        let mut problems = self.refused(programme, facts);
+        let would = |group: &Group<'_>| self.first_step(programme, facts, group, Assessed::Open).is_some();
+        let asks = matches!(facts.principal.kind, PrincipalKind::Employee | PrincipalKind::Service);
+        if !(asks && facts.groups.iter().any(would)) {
+            let text = "the policies refuse it whatever an assessment says";
+            problems.push((Rule::Refusal, text.into()));
+        }
+        problems
+    }
+
+    /// The first step of the ladder that a group of fields may cross in.
+    fn first_step(
+        &self,
+        programme: &Programme,
+        facts: &Facts<'_>,
+        group: &Group<'_>,
+        assessed: Assessed,
+    ) -> Option<Treatment> {
+        let allows = |step: &Treatment| self.allows(programme, facts, group, *step, assessed);
+        facts.ladder.iter().copied().find(allows)
+    }
+
     /// Whether one group of fields may cross in one treatment. What cannot be asked may not.
     fn allows(
         &self,
@@ -132,19 +154,17 @@ impl Judge {
         facts: &Facts<'_>,
         group: &Group<'_>,
         treatment: Treatment,
+        assessed: Assessed,
     ) -> bool {
         let Some(action) = action(facts, treatment) else { return false };
-        self.ask_group(programme, facts, group, action).unwrap_or(false)
+        let ask = || {
+            let world = World::new(&self.names, programme, facts, Some(group), assessed)?;
+            self.ask_group(world, facts, action)
+        };
+        ask().unwrap_or(false)
     }
 
-    fn ask_group(
-        &self,
-        programme: &Programme,
-        facts: &Facts<'_>,
-        group: &Group<'_>,
-        action: &str,
-    ) -> Result<bool, Unaskable> {
-        let world = World::new(&self.names, programme, facts, Some(group))?;
+    fn ask_group(&self, world: World<'_>, facts: &Facts<'_>, action: &str) -> Result<bool, Unaskable> {
         let context = match action {
             "releaseAggregate" => world.aggregate_context(facts)?,
             "exportField" | "exportFieldPseudonymised" => world.transfer_context(facts)?,
@@ -156,7 +176,7 @@ impl Judge {
 
     fn allows_self_access(&self, programme: &Programme, facts: &Facts<'_>) -> bool {
         let ask = || {
-            let world = World::new(&self.names, programme, facts, None)?;
+            let world = World::new(&self.names, programme, facts, None, Assessed::AsRecorded)?;
             let context = world.self_context(facts)?;
             let (principal, resource) = (world.principal(facts), world.record(facts));
             self.ask(principal, "selfAccess", resource, context, world)

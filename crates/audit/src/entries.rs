@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, io, sync::Arc};
 use crate::{
     bundle::ENTRY_BYTES_MAX,
     claims::{Claim, ClaimReader},
-    codes::{Kind, REASON_POLICY},
+    codes::{Kind, REASON_ASSESSMENT, REASON_POLICY},
     decide::{Memo, Question},
     declared,
     facts::{Evidence, Facts, PrincipalKind},
@@ -15,6 +15,7 @@ use crate::{
     hash::{Hash, sha256},
     header::{Header, HeaderError, Subjects},
     invariants,
+    orders::{Said, Suspensions},
     report::{Report, Rule},
     rulebook::{Rulebook, Rulebooks},
     runs::{Sorted, Sorter},
@@ -59,6 +60,8 @@ struct Behind {
     /// What a released crossing takes of its grant's amount.
     taken: Option<Taken>,
     decided: bool,
+    /// What a suspension or a demand says, or what is wrong with it.
+    said: Option<Result<Said, String>>,
 }
 
 impl Look for Looker<'_> {
@@ -84,6 +87,10 @@ impl Looker<'_> {
             seen.problems.push((Rule::TagList, text));
         }
         let rulebook = self.rulebook(header, seen);
+        if header.kind.is_signed() {
+            seen.said = Some(Said::check(header.kind, bytes, self.rulebooks.signers()));
+            return;
+        }
         let facts = match decode(header, bytes) {
             Ok(Some(facts)) => facts,
             Ok(None) => return,
@@ -148,6 +155,8 @@ pub(crate) struct Follower<'s> {
     tag_lists: Sorter<32>,
     pub(crate) streams: Streams,
     totals: &'s mut Totals,
+    origin: String,
+    suspensions: Suspensions,
     timeline: Option<Timeline>,
 }
 
@@ -164,6 +173,8 @@ impl<'s> Follower<'s> {
         Self {
             log,
             gateway: short_id(origin),
+            origin: origin.to_owned(),
+            suspensions: Suspensions::default(),
             time: None,
             newest: 0,
             flows,
@@ -277,6 +288,18 @@ impl Follow<Seen> for Follower<'_> {
         if let Some(taken) = &seen.taken {
             self.totals.add(index, taken, report);
         }
+        if let Some(country) = self.suspensions.broken_by(&header) {
+            let text = format!("it releases to or in `{country}`, where crossings are suspended");
+            report.entry(Rule::Suspended, index, text);
+        }
+        if let Some(said) = seen.said {
+            let rule = if header.kind == Kind::Demand { Rule::Demand } else { Rule::SuspensionOrder };
+            let taken =
+                said.and_then(|said| self.suspensions.take(&self.origin, &header, &said).map_err(Into::into));
+            if let Err(text) = taken {
+                report.entry(rule, index, text);
+            }
+        }
         self.streams.follow(index, &header, seen.rows_max, report);
         Ok(())
     }
@@ -326,6 +349,7 @@ pub(crate) fn question(header: &Header) -> Option<Question> {
     match header.kind {
         Kind::Answer | Kind::Open => Some(Question::Released),
         Kind::Refusal if header.reason == REASON_POLICY => Some(Question::RefusedForPolicy),
+        Kind::Refusal if header.reason == REASON_ASSESSMENT => Some(Question::RefusedForAssessment),
         _ => None,
     }
 }
@@ -334,7 +358,9 @@ pub(crate) fn question(header: &Header) -> Option<Question> {
 pub(crate) fn decode<'e>(header: &Header, bytes: &'e [u8]) -> Result<Option<Facts<'e>>, String> {
     let needed = match header.kind {
         Kind::Answer | Kind::Import | Kind::Open => true,
-        Kind::Refusal => header.reason == REASON_POLICY,
+        Kind::Refusal => matches!(header.reason, REASON_POLICY | REASON_ASSESSMENT),
+        // Read elsewhere: what stands there is no facts.
+        Kind::Suspension | Kind::Demand => return Ok(None),
         Kind::Activation | Kind::Border | Kind::Extend | Kind::Close => {
             return if bytes.is_empty() { Ok(None) } else { Err("an entry of its kind has no facts".into()) };
         }

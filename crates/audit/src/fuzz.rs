@@ -18,7 +18,7 @@ use crate::{
     overrides::Order,
     proof::verify_proof,
     quorum::Policy,
-    rulebook::{Catalogue, Lanes, Programme, named_files},
+    rulebook::{Assessments, Catalogue, Lanes, Programme, named_files},
     siteleaf::SiteLeaf,
     tags,
     tile::Tile,
@@ -148,6 +148,7 @@ pub fn files(data: &[u8]) {
         b'c' => _ = black_box(Catalogue::parse(text)),
         b'l' => _ = black_box(Lanes::parse(text)),
         b'a' => _ = black_box(Parties::parse(text)),
+        b's' => _ = black_box(Assessments::parse(text)),
         _ => {}
     }
 }

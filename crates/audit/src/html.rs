@@ -51,7 +51,17 @@ pub fn report_page(report: &PeriodReport) -> String {
     ));
     page.push_str(&refusals(&report.refusals));
     page.push_str(&incidents(report.incidents.as_deref()));
-    page.push_str(&overrides(&report.overrides));
+    page.push_str(&list("Border overrides", "", &report.overrides));
+    page.push_str(&list(
+        "Suspensions",
+        "No crossing to such a country, from the order to its lifting.",
+        &report.suspensions,
+    ));
+    page.push_str(&list(
+        "Demands of authorities outside the region",
+        "A demand is a record of its own and grants nothing.",
+        &report.demands,
+    ));
     page.push_str(&coverage(report));
     page.push_str("</main>\n</body>\n</html>\n");
     page
@@ -225,12 +235,12 @@ fn incidents(list: Option<&[Incident]>) -> String {
     section("Incidents", "Opened in this period, or not closed when it began.", &body)
 }
 
-fn overrides(times: &[String]) -> String {
-    if times.is_empty() {
-        return section("Border overrides", "", "<p class=\"none\">None in this period.</p>\n");
+fn list(title: &str, about: &str, lines: &[String]) -> String {
+    if lines.is_empty() {
+        return section(title, about, "<p class=\"none\">None in this period.</p>\n");
     }
-    let lines: String = times.iter().map(|time| format!("<li>{}</li>\n", escape(time))).collect();
-    section("Border overrides", "", &format!("<ul>\n{lines}</ul>\n"))
+    let lines: String = lines.iter().map(|line| format!("<li>{}</li>\n", escape(line))).collect();
+    section(title, about, &format!("<ul>\n{lines}</ul>\n"))
 }
 
 fn coverage(report: &PeriodReport) -> String {

@@ -7,6 +7,8 @@ use crate::{
     rulebook::Programme,
 };
 
+/// The basis that needs a decision in force.
+const ADEQUACY: &str = "adequacy";
 /// A support case is used within two hours of its approval.
 const CASE_SECONDS_MAX: u64 = 2 * 60 * 60;
 
@@ -38,9 +40,21 @@ fn check_group(
         if outside && group.class == Class::Restricted && treatment.is_row_level() {
             found(Rule::Region, format!("restricted records went to `{shown}` as `{}`", treatment.word()));
         }
+        if outside && !programme.assessments.standing(country, facts.now).lets(treatment) {
+            let word = treatment.word();
+            found(Rule::Assessment, format!("no assessment in force lets `{word}` cross to `{shown}`"));
+        }
         if treatment == Treatment::Plain && programme.heightened.contains(country) {
             found(Rule::Heightened, format!("fields went in plain to the heightened country `{shown}`"));
         }
+    }
+    if let Some(Evidence::Flow(flow)) = &facts.evidence
+        && flow.basis == ADEQUACY
+        && !programme.countries.contains(flow.destination)
+        && !programme.assessments.standing(flow.destination, facts.now).is_adequate()
+    {
+        let shown = flow.destination.escape_debug();
+        found(Rule::Assessment, format!("no decision of adequacy for `{shown}` was in force"));
     }
     if treatment == Treatment::Aggregate && facts.k < programme.aggregate_k {
         found(

@@ -41,6 +41,7 @@ mod maps;
 mod mirror;
 mod nodes;
 mod note;
+mod orders;
 mod overrides;
 mod proof;
 mod quorum;

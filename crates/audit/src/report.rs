@@ -114,6 +114,14 @@ rules! {
     Stray = "AUD-41",
     /// The site's checkpoint is cosigned by the quorum of the policy.
     Quorum = "AUD-42",
+    /// What leaves the region has an assessment in force that names its form, and its adequacy is in force.
+    Assessment = "AUD-43",
+    /// A suspension is signed by operator or auditor, its lifting by both, and none is older than the one before.
+    SuspensionOrder = "AUD-44",
+    /// Nothing crosses to or from a country while crossings there are suspended.
+    Suspended = "AUD-45",
+    /// A demand is signed by the operator.
+    Demand = "AUD-46",
     /// A grant or case was asked for and approved on the site log, and serves; acts on a request follow one another.
     Grant = "AUD-60",
     /// All crossings under a grant or case together stay within its amount.

@@ -1,6 +1,7 @@
 //! Rulebooks: a folder of text files and a manifest that operator and auditor signed.
 
 mod access;
+mod assessments;
 mod catalogue;
 mod lanes;
 mod programme;
@@ -12,6 +13,7 @@ use std::{
 };
 
 pub(crate) use access::Procedures;
+pub(crate) use assessments::{Assessments, Standing};
 pub(crate) use catalogue::Catalogue;
 pub(crate) use lanes::{Lanes, ShortName};
 pub(crate) use programme::{Holder, Programme};
@@ -28,6 +30,7 @@ pub(crate) const FILE_BYTES_MAX: u64 = 16 << 20;
 pub(crate) const MANIFEST: &str = "manifest.note";
 /// What the operator proves of the policies. It is signed with them and decides nothing.
 const PROPERTIES: &str = "properties.cedar";
+const ASSESSMENTS: &str = "assessments.toml";
 const FIRST_LINE: &str = "clover-rulebook/v1";
 
 /// A rulebook that both have signed and that can be read.
@@ -60,6 +63,11 @@ impl<'t> Rulebooks<'t> {
         Self { tree, signers, redecide, known: Mutex::default() }
     }
 
+    /// The operator's key and the auditor's.
+    pub(crate) fn signers(&self) -> [&'t VerifierKey; 2] {
+        self.signers
+    }
+
     /// The rulebook of this digest, or what is wrong with it.
     pub(crate) fn find(&self, digest: &Hash) -> Loaded {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -81,8 +89,18 @@ impl<'t> Rulebooks<'t> {
             let bytes = files.get(name).ok_or_else(|| problem(name, "it is not in the rulebook".into()))?;
             std::str::from_utf8(bytes).map_err(|_| problem(name, "it is not UTF-8".into()))
         };
-        let programme = Programme::parse(text("programme.toml")?)
+        let mut programme = Programme::parse(text("programme.toml")?)
             .map_err(|error| problem("programme.toml", error.to_string()))?;
+        // A programme without destinations may do without: then nothing crosses.
+        if files.contains_key(ASSESSMENTS) || !programme.destinations.is_empty() {
+            programme.assessments = Assessments::parse(text(ASSESSMENTS)?)
+                .map_err(|error| problem(ASSESSMENTS, error.to_string()))?;
+        }
+        if let Some(inside) =
+            programme.assessments.countries().find(|code| programme.countries.contains(*code))
+        {
+            return Err(problem(ASSESSMENTS, format!("`{inside}` is inside the region")));
+        }
         let catalogue = Catalogue::parse(text("catalogue.toml")?)
             .map_err(|error| problem("catalogue.toml", error.to_string()))?;
         let lanes =

@@ -19,6 +19,7 @@ use crate::{
     incident::{Incident, IncidentError, Incidents, Parties},
     keyleaf::{KEY_LEAF_BYTES, KeyLeaf},
     note::VerifierKey,
+    orders::Said,
     sitecheck::{SiteOptions, SiteReport, verify_site},
     siteleaf::{Enrolled, Role, SiteBody},
     sitelog::{FolderError, Site},
@@ -30,7 +31,9 @@ use crate::{
 const GAP_SECONDS_MAX: u64 = 10;
 /// Findings that the report lists; all are counted.
 const FINDINGS_MAX: usize = 200;
-const REASONS: [&str; 14] = [
+/// Suspensions and demands that it lists of each.
+const LISTED_MAX: usize = 1000;
+const REASONS: [&str; 16] = [
     "none",
     "policy",
     "evaluation",
@@ -45,6 +48,8 @@ const REASONS: [&str; 14] = [
     "threshold",
     "border",
     "budget",
+    "assessment",
+    "suspended",
 ];
 
 /// What to report on.
@@ -105,6 +110,10 @@ pub struct PeriodReport {
     pub key_releases: u64,
     /// Border overrides, by the time at which they were recorded.
     pub overrides: Vec<String>,
+    /// Suspensions of countries and their liftings, as they were recorded.
+    pub suspensions: Vec<String>,
+    /// Demands of authorities outside the region, as they were recorded. They grant nothing.
+    pub demands: Vec<String>,
     /// Incidents that were opened in the period or not closed at its beginning; absent if no folder was given.
     pub incidents: Option<Vec<Incident>>,
     /// What was really checked.
@@ -202,6 +211,8 @@ pub fn report_period(options: &PeriodOptions) -> Result<PeriodReport, PeriodErro
         imports: 0,
         key_releases: 0,
         overrides: Vec::new(),
+        suspensions: Vec::new(),
+        demands: Vec::new(),
         incidents: None,
         coverage: PeriodCoverage::default(),
         not_checked: Vec::new(),
@@ -300,11 +311,25 @@ fn read_log(
         report.coverage.entries_in_period += 1;
         if keys {
             report.key_releases += 1;
-        } else if let Ok((header, _)) = Header::parse(leaf) {
+        } else if let Ok((header, bytes)) = Header::parse(leaf) {
             count(&header, report);
+            list_signed(&header, bytes, report);
         }
         Ok(())
     })
+}
+
+/// Lists what was suspended and demanded. Who signed is checked where the log is verified.
+fn list_signed(header: &Header, bytes: &[u8], report: &mut PeriodReport) {
+    let list = match header.kind {
+        Kind::Suspension => &mut report.suspensions,
+        Kind::Demand => &mut report.demands,
+        _ => return,
+    };
+    if list.len() < LISTED_MAX {
+        let words = Said::read(header.kind, bytes).map_or_else(|why| why, |said| said.words());
+        list.push(format!("{}: {words}", instant(header.time)));
+    }
 }
 
 fn count(header: &Header, report: &mut PeriodReport) {

@@ -42,6 +42,7 @@ use self::{
     volume::Volumes,
 };
 use crate::{
+    codes::Kind,
     facts::Facts,
     hash::Hash,
     header::Header,
@@ -52,6 +53,7 @@ use crate::{
     keyleaf::KeyLeaf,
     mirror::{Coverage, mirror_status},
     note::VerifierKey,
+    orders::{Said, Suspensions},
     overrides::Order,
     rulebook::{Rulebook, Rulebooks},
     siteleaf::{Enrolled, RoundLine, SiteBody, SiteLeaf, SiteLeafError},
@@ -166,6 +168,9 @@ struct State {
     clocks: Clocks,
     egress: Egress,
     findings: Findings,
+    /// By the origins of gateways' logs.
+    #[serde(default)]
+    suspensions: BTreeMap<String, Suspensions>,
     /// Since when, by the machine's clock, not everything is covered.
     red: Option<u64>,
     red_told: bool,
@@ -414,13 +419,30 @@ impl Watch {
         };
         let entry = SeenEntry { origin, index, header: &header, facts: facts.as_ref() };
         let keyed = self.state.position.logs.values().any(|log| !log.gateway && log.enrolled);
-        let State { position, volumes, streams, releases, clocks, egress, findings, .. } = &mut self.state;
+        let State { position, volumes, streams, releases, clocks, egress, findings, suspensions, .. } =
+            &mut self.state;
         let out = &mut Out { limits: &self.config.limits, time: position.time, findings };
         if let (Some(rulebook), Some(facts)) = (&rulebook, entry.facts) {
             for (rule, text) in invariants::check(&rulebook.programme, facts) {
                 let text = format!("{}: {text}", rule.code());
                 out.entry(WatchRule::Invariant, &entry, format!("{} {origin}", rule.code()), text);
             }
+        }
+        let suspensions = suspensions.entry(origin.to_owned()).or_default();
+        if let Some(country) = suspensions.broken_by(&header) {
+            let text = format!("something was released to or in {country}, where crossings are suspended");
+            out.entry(WatchRule::Suspended, &entry, format!("{country} {origin}"), text);
+        }
+        if header.kind.is_signed() {
+            let signers = [&self.config.operator, &self.config.auditor];
+            let said = Said::check(header.kind, bytes, signers);
+            let taken = said.and_then(|said| match suspensions.take(origin, &header, &said) {
+                Ok(()) => Ok(said.words()),
+                Err(why) => Err(why.to_owned()),
+            });
+            let rule = if header.kind == Kind::Demand { WatchRule::Demand } else { WatchRule::Suspension };
+            let text = taken.unwrap_or_else(|why| format!("an order that does not count: {why}"));
+            out.entry(rule, &entry, format!("entry {index} of {origin}"), text);
         }
         clocks.entry(&entry, out);
         volumes.entry(&entry, out);

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on shall fail")]
 
+#[path = "audit/countries.rs"]
+mod countries;
 #[path = "audit/writer.rs"]
 #[expect(unreachable_pub, reason = "a module of this test only")]
 mod writer;
@@ -362,7 +364,9 @@ fn operator_and_auditor_cannot_be_one() {
 
 #[test]
 fn a_rulebook_that_cannot_be_read_is_found() {
-    let changes: [(&str, &[u8]); 14] = [
+    let changes: [(&str, &[u8]); 16] = [
+        ("assessments.toml", b"[[assessment]]\ncountry = \"SG\"\n"),
+        ("assessments.toml", b"[[adequacy]]\ncountry = \"IE\"\ndecision = \"d\"\nfrom = \"2026-01-01\"\n"),
         ("programme.toml", b"aggregate_k = 50\n"),
         ("programme.toml", b"aggregate_k = 9\n[region]\nname = \"r\"\nflags = { a = [\"IE\"] }\n"),
         ("programme.toml", b"aggregate_k = 50\n[region]\nname = \"r\"\nflags = { a = [\"ie\"] }\n"),

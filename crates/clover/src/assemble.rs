@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use crossing::credential::Tokens;
-use crossing::{ActiveRulebook, Road};
+use crossing::{ActiveRulebook, Road, Suspensions};
 use gateway::enclave::{self, Enclave, Live, Parts};
 use gateway::http::{Gateway, ServeError, Settings, Upstream};
 use gateway::metrics::Metrics;
@@ -25,8 +25,9 @@ use crate::config::Config;
 use crate::error::CommandError;
 use crate::layout::Layout;
 use crate::site::border::Keeper;
+use crate::site::orders::{self, Orders, Signers};
 use crate::site::{self, Running, Site};
-use crate::{authority, location, logs, office, people};
+use crate::{authority, control, location, logs, office, people};
 
 /// The file that carries a rulebook's signatures.
 pub const MANIFEST: &str = "manifest.note";
@@ -198,7 +199,9 @@ pub fn open(layout: &Layout) -> Result<Assembled> {
     ];
     site::not_older(&site_log, &known)?;
     let keeper = Arc::new(Keeper::new(&programme.border)?);
-    let live = Live::new(Road::new(active, keys.pseudonym_root()))?;
+    let suspended = orders::suspended(&orders::known(layout, &Signers::of(layout, &programme.name)?)?);
+    let suspensions = Arc::new(Suspensions::new(suspended));
+    let live = Live::new(Road::new(active, keys.pseudonym_root(), suspensions))?;
     let control = office::control(layout, verifier(layout, "operator")?, &keys)?;
     let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry);
@@ -269,7 +272,7 @@ pub async fn serve(
     let office = office::open(&enclave, &site.log);
     let follower = office::follow(Arc::clone(&office))?;
     let people = people::serve(layout, &config, &enclave, office, tokens, ended, stopped.clone()).await?;
-    let control = tokio::spawn(control(listener, Arc::clone(&enclave), Arc::clone(&site), registry));
+    let control = tokio::spawn(control::serve(listener, Arc::clone(&enclave), Arc::clone(&site), registry));
     let stopping = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stopping);
     tokio::spawn(async move {
@@ -277,11 +280,16 @@ pub async fn serve(
         flag.store(true, Ordering::Release);
         let _ = stop.send(true);
     });
+    // What was laid down while nothing ran counts before anybody is served.
+    let orders = Orders::open(layout, Arc::clone(&enclave))?;
+    Arc::clone(&orders).now().await;
+    let ordering = tokio::spawn(orders.run(stopped.clone()));
     let running = Running::start(layout, &config, &enclave, &site, &stopped).await?;
     let words = site.shown().words();
     enclave.witnessed(words.clone());
     let served = gateway::http::serve(gateway, tls, stopped, |address| ready(address, &words)).await;
     control.abort();
+    let _ = ordering.await;
     if let Some(people) = people {
         let _ = people.await;
     }
@@ -299,31 +307,6 @@ pub async fn serve(
         );
     }
     Ok(served?)
-}
-
-async fn control(
-    listener: tokio::net::TcpListener,
-    enclave: Arc<Enclave>,
-    site: Arc<Site>,
-    registry: Registry,
-) {
-    let live = enclave.live();
-    let rulebook = live.road.rulebook();
-    let (programme, digest) = (rulebook.programme.name.to_string(), rulebook.digest.to_string());
-    drop(live);
-    let (log, records) = (Arc::clone(&enclave), Arc::clone(enclave.records()));
-    let shown = console::api::Shown {
-        programme,
-        site: site.origin.clone(),
-        rulebook: digest,
-        log: Box::new(move || console::api::LogState::of(log.log())),
-        witnessing: Box::new(move || site.shown()),
-        people: Box::new(move || console::api::people(&records)),
-        registry,
-    };
-    if let Err(e) = console::api::serve(listener, shown).await {
-        tracing::error!(error = %e, "the control API ended");
-    }
 }
 
 async fn told_to_stop() {

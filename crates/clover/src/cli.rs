@@ -9,6 +9,7 @@ mod requests;
 mod rulebook;
 mod serve;
 mod signin;
+mod suspend;
 mod telemetry;
 
 use std::io::Write;
@@ -72,6 +73,11 @@ enum Command {
     Signout,
     /// Show whose session is held, and the evidence of the place.
     Session,
+    /// Suspend all crossings to a country by one signed order, or let them begin again.
+    Suspend(suspend::Suspend),
+    /// Put demands of authorities outside the region on the record.
+    #[command(subcommand)]
+    Demand(suspend::Demand),
     /// Serve: gateway, vault, ledger and control API in one process.
     Serve,
     /// Show whether the border is open and what is on the ledger.
@@ -123,6 +129,8 @@ fn dispatch(command: &Command, layout: &Layout, output: &Output) -> anyhow::Resu
         Command::Signin(c) => c.run(layout, output),
         Command::Signout => signin::sign_out(output),
         Command::Session => signin::show(output),
+        Command::Suspend(c) => c.run(layout, output),
+        Command::Demand(c) => c.run(layout, output),
         Command::Serve => serve::serve(layout, output),
         Command::Status => return serve::status(layout, output),
         Command::Completions { shell } => {

@@ -128,6 +128,14 @@ pub enum CommandError {
     /// No prover beside this program.
     #[error("there is no `clover-prove` beside this program")]
     NoProver,
+    /// A kept order about a country that does not count.
+    #[error("the order `{path}` about a suspension does not count: {why}")]
+    Suspension {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// A mirror on this machine that does not run.
     #[error("the local mirror cannot be started: {why}")]
     Mirror {
@@ -158,6 +166,7 @@ impl Explain for CommandError {
             Self::OlderLog { .. } | Self::ForkedLog { .. } => "CLV-0203",
             Self::Policy { .. } | Self::Mirror { .. } => "CLV-0606",
             Self::NoProver => "CLV-0607",
+            Self::Suspension { .. } => "CLV-0608",
         }
     }
     fn fix(&self) -> &'static str {
@@ -184,6 +193,9 @@ impl Explain for CommandError {
             }
             Self::OlderLog { .. } | Self::ForkedLog { .. } => {
                 "restore the newest copy of the whole folder, or the entries from a mirror (`clover ledger rebuild --from`)"
+            }
+            Self::Suspension { .. } => {
+                "put the file back as it was signed, or have operator and auditor sign a new order with `clover suspend`"
             }
             Self::Policy { .. } => "see docs/formats/witness.md; a quorum of at least one witness is needed",
             Self::NoProver => "install `clover-prove` beside `clover`; nothing is proved without it",

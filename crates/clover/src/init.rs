@@ -25,6 +25,7 @@ pub const STARTER: &[(&str, &str)] = &[
     ("catalogue.toml", include_str!("../../../policies/starter/catalogue.toml")),
     ("lanes.toml", include_str!("../../../policies/starter/lanes.toml")),
     ("access.toml", include_str!("../../../policies/starter/access.toml")),
+    ("assessments.toml", include_str!("../../../policies/starter/assessments.toml")),
     ("clover.cedarschema", include_str!("../../../policies/starter/clover.cedarschema")),
     ("10-guardrails.cedar", include_str!("../../../policies/starter/10-guardrails.cedar")),
     ("20-permits.cedar", include_str!("../../../policies/starter/20-permits.cedar")),
@@ -35,6 +36,7 @@ pub const STARTER: &[(&str, &str)] = &[
 const STORIES: &[(&str, &str)] = &[
     ("grants.toml", include_str!("../../../policies/tests/grants.toml")),
     ("break-glass.toml", include_str!("../../../policies/tests/break-glass.toml")),
+    ("assessments.toml", include_str!("../../../policies/tests/assessments.toml")),
     ("support-case.toml", include_str!("../../../policies/tests/support-case.toml")),
     ("transfers.toml", include_str!("../../../policies/tests/transfers.toml")),
 ];

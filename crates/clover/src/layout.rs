@@ -137,6 +137,24 @@ impl Layout {
         self.control().join("border-override.note")
     }
 
+    /// Orders that wait to be taken by the enclave.
+    #[must_use]
+    pub fn orders(&self) -> PathBuf {
+        self.control().join("orders")
+    }
+
+    /// The last order about each country that was ever suspended.
+    #[must_use]
+    pub fn suspensions(&self) -> PathBuf {
+        self.control().join("suspensions")
+    }
+
+    /// Demands of authorities that are on the record.
+    #[must_use]
+    pub fn demands(&self) -> PathBuf {
+        self.control().join("demands")
+    }
+
     /// Records of people.
     #[must_use]
     pub fn vault(&self) -> PathBuf {

@@ -7,6 +7,7 @@ pub mod authority;
 pub mod caller;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod error;
 pub mod import;
 pub mod init;

@@ -5,8 +5,10 @@
 
 pub mod border;
 pub mod days;
+pub mod dryrun;
 pub mod history;
 pub mod mirror;
+pub mod orders;
 pub mod orphans;
 mod reconcile;
 mod running;

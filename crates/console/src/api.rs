@@ -1,4 +1,4 @@
-//! `GET /status`, `GET /metrics`, `GET /healthz`.
+//! `GET /status`, `GET /evidence`, `GET /metrics`, `GET /healthz`.
 
 use std::sync::Arc;
 
@@ -24,6 +24,12 @@ pub struct Shown {
     pub witnessing: Box<dyn Fn() -> Witnessing + Send + Sync>,
     /// Counts people.
     pub people: Box<dyn Fn() -> Option<usize> + Send + Sync>,
+    /// Countries to which all crossings are suspended.
+    pub suspended: Box<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// What of the rulebook ends next by its date, in words.
+    pub expiries: Box<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// The grants and cases in force in JSON, without anybody's name.
+    pub evidence: Box<dyn Fn() -> String + Send + Sync>,
     /// The metrics.
     pub registry: Registry,
 }
@@ -107,6 +113,8 @@ pub struct Status {
     people: Option<usize>,
     cosigned_seconds_ago: Option<u64>,
     witnesses: String,
+    suspended: Vec<String>,
+    expiries: Vec<String>,
 }
 
 impl Shown {
@@ -130,6 +138,8 @@ impl Shown {
             cosigned_seconds_ago: witnessing.age,
             // INVARIANT: said by every status until others than this machine sign.
             witnesses: witnessing.words(),
+            suspended: (self.suspended)(),
+            expiries: (self.expiries)(),
         }
     }
 }
@@ -138,6 +148,7 @@ impl Shown {
 pub fn router(shown: Arc<Shown>) -> Router {
     Router::new()
         .route("/status", get(status))
+        .route("/evidence", get(evidence))
         .route("/healthz", get(healthz))
         .route("/metrics", get(metrics))
         .with_state(shown)
@@ -145,6 +156,10 @@ pub fn router(shown: Arc<Shown>) -> Router {
 
 async fn status(State(shown): State<Arc<Shown>>) -> Json<Status> {
     Json(shown.status())
+}
+
+async fn evidence(State(shown): State<Arc<Shown>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], (shown.evidence)())
 }
 
 /// 200 while the border is open, 503 while it is closed.

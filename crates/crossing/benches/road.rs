@@ -165,7 +165,7 @@ impl World {
             body: case.body(),
             epoch_key: SecretKey::new([3; 32]),
             actor,
-            road: Road::new(active, SecretKey::new([4; 32])),
+            road: Road::new(active, SecretKey::new([4; 32]), std::sync::Arc::default()),
         }
     }
 

@@ -102,6 +102,32 @@ pub fn reopening(flow: FlowId, now: UnixSeconds, rulebook: Digest) -> Submission
     Submission::new(&upkeep(EntryKind::Border, flow, now, rulebook), Vec::new())
 }
 
+/// The entry by which crossings to a country are suspended, or are allowed again, by a signed order.
+#[must_use]
+pub fn suspension(
+    flow: FlowId,
+    now: UnixSeconds,
+    rulebook: Digest,
+    country: Country,
+    order: &str,
+) -> Submission {
+    let base = upkeep(EntryKind::Suspension, flow, now, rulebook);
+    Submission::new(&Draft { destination: country, facts: order.as_bytes().to_vec(), ..base }, Vec::new())
+}
+
+/// The entry that an authority of a country outside the region demanded data. It grants nothing.
+#[must_use]
+pub fn demand(
+    flow: FlowId,
+    now: UnixSeconds,
+    rulebook: Digest,
+    authority: Country,
+    record: &str,
+) -> Submission {
+    let base = upkeep(EntryKind::Demand, flow, now, rulebook);
+    Submission::new(&Draft { destination: authority, facts: record.as_bytes().to_vec(), ..base }, Vec::new())
+}
+
 /// The refusal that stands for a crossing whose gateway ended after people's keys were used and before anything was
 /// recorded: nothing was released.
 #[must_use]

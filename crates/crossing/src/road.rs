@@ -12,6 +12,7 @@ use model::{Country, Direction, FlowId, Name, Purpose, Reason, SubjectId, Tag, T
 use crate::identify::VerifiedActor;
 use crate::rulebook::ActiveRulebook;
 use crate::select::Selection;
+use crate::suspend::Suspensions;
 use steps::Outline;
 
 pub use steps::{Permitted, Refused, Treated};
@@ -75,13 +76,15 @@ struct Decided {
     outcomes: Vec<Option<Treatment>>,
     /// Ids of the policies that decided, then the duties that they carry.
     policies: Arc<[String]>,
-    errors: bool,
+    /// Why nothing crosses, if nothing does.
+    reason: Reason,
 }
 
 /// The road under one rulebook.
 pub struct Road {
     active: ActiveRulebook,
     pseudonym_root: SecretKey,
+    suspensions: Arc<Suspensions>,
     memo: Mutex<HashMap<Facts, Arc<Decided>>>,
 }
 
@@ -92,10 +95,16 @@ impl std::fmt::Debug for Road {
 }
 
 impl Road {
-    /// A road under a signed rulebook.
+    /// A road under a signed rulebook. Suspensions outlive rulebooks: every road of an enclave has the same.
     #[must_use]
-    pub fn new(active: ActiveRulebook, pseudonym_root: SecretKey) -> Self {
-        Self { active, pseudonym_root, memo: Mutex::default() }
+    pub fn new(active: ActiveRulebook, pseudonym_root: SecretKey, suspensions: Arc<Suspensions>) -> Self {
+        Self { active, pseudonym_root, suspensions, memo: Mutex::default() }
+    }
+
+    /// The countries to which nothing crosses.
+    #[must_use]
+    pub fn suspensions(&self) -> &Arc<Suspensions> {
+        &self.suspensions
     }
 
     /// The rulebook in force.
@@ -155,8 +164,7 @@ impl Road {
         let mut outline = self.outline(ask, decided.facts.clone());
         outline.policies = Arc::clone(&decided.policies);
         if decided.outcomes.iter().all(Option::is_none) {
-            let reason = if decided.errors { Reason::Evaluation } else { Reason::Policy };
-            return Err(Refused { outline, reason, findings: 0 });
+            return Err(Refused { outline, reason: decided.reason, findings: 0 });
         }
         if ask.border == Border::Amber && !self.amber(ask, &decided.outcomes) {
             return Err(Refused { outline, reason: Reason::Border, findings: 0 });
@@ -200,6 +208,9 @@ impl Road {
 
     /// Whether the border is open for this crossing at all.
     fn open(&self, ask: &Ask<'_>) -> Result<(), Refused> {
+        if self.suspensions.passing().stops(ask.actor.principal().country, ask.destination) {
+            return Err(self.refuse(ask, Reason::Suspended));
+        }
         let programme = &self.active.rulebook.programme;
         let inside = |c| programme.in_region(c);
         let open = match ask.border {
@@ -245,7 +256,12 @@ impl Road {
         let outcomes = decision.facts.groups.iter().map(|g| g.outcome).collect();
         let duties = decision.duties.iter().map(|d| format!("duty {d:?}").to_lowercase());
         let policies = decision.policies.iter().cloned().chain(duties).collect();
-        let decided = Arc::new(Decided { facts: bytes, outcomes, policies, errors: decision.errors });
+        let reason = match (decision.errors, decision.assessment) {
+            (true, _) => Reason::Evaluation,
+            (false, true) => Reason::Assessment,
+            (false, false) => Reason::Policy,
+        };
+        let decided = Arc::new(Decided { facts: bytes, outcomes, policies, reason });
         if let Ok(mut memo) = self.memo.lock() {
             if memo.len() >= MEMO_MAX {
                 memo.clear();

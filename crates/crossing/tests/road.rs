@@ -68,7 +68,7 @@ fn road() -> &'static Road {
     ROAD.get_or_init(|| {
         let [operator, auditor] = signers();
         let note = signed(&files(), &[&operator, &auditor]);
-        Road::new(open(&files(), &note).unwrap(), SecretKey::new([9; 32]))
+        Road::new(open(&files(), &note).unwrap(), SecretKey::new([9; 32]), std::sync::Arc::default())
     })
 }
 
@@ -365,11 +365,11 @@ fn a_row_that_names_nobody_or_one_person_too_many_does_not_leave() {
 
 #[test]
 fn prose_in_a_field_of_words_does_not_pass_for_a_word() {
-    let from_china = |body: &str| {
+    let from_abroad = |body: &str| {
         let catalogue = &road().rulebook().catalogue;
         let field = catalogue.find("video.status.review_state").unwrap();
         let selection = Selection::new(catalogue, &[("/*/state".to_owned(), field)], None).unwrap();
-        let actor = actor(ActorKind::Employee, "acme-cn", Country::parse("CN").unwrap());
+        let actor = actor(ActorKind::Employee, "acme-apac", Country::parse("SG").unwrap());
         let asked = Asked {
             border: Border::Green,
             actor,
@@ -399,21 +399,21 @@ fn prose_in_a_field_of_words_does_not_pass_for_a_word() {
             road().decide(&ask).unwrap().treat(body.as_bytes(), Form::Json, &Limits::default()).unwrap(),
         )
     };
-    assert_eq!(from_china(r#"[{"state":"held"}]"#), r#"[{"state":"held"}]"#);
-    let prose = from_china(r#"[{"state":"held because Ann asked"}]"#);
+    assert_eq!(from_abroad(r#"[{"state":"held"}]"#), r#"[{"state":"held"}]"#);
+    let prose = from_abroad(r#"[{"state":"held because Ann asked"}]"#);
     assert!(prose.contains("t1.") && !prose.contains("Ann"), "{prose}");
 }
 
 #[test]
 fn two_recipients_cannot_join_their_pseudonyms() {
     let token = |employer: &str| {
-        let actor = actor(ActorKind::Employee, employer, Country::parse("CN").unwrap());
+        let actor = actor(ActorKind::Employee, employer, Country::parse("SG").unwrap());
         let asked = Asked {
             border: Border::Green,
             actor,
             purpose: Purpose::Research,
             evidence: Evidence::None,
-            ladder: ROWS,
+            ladder: &[Treatment::Pseudonymised],
         };
         payload_of(treat(&asked, &profile(), r#"[{"userName":"@ann"}]"#, 10).unwrap())
     };
@@ -472,4 +472,60 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_suspended_country_stops_what_is_asked_and_what_is_on_its_way() {
+    let [operator, auditor] = signers();
+    let note = signed(&files(), &[&operator, &auditor]);
+    let road = Road::new(open(&files(), &note).unwrap(), SecretKey::new([9; 32]), std::sync::Arc::default());
+    let state = Selection::new(
+        &road.rulebook().catalogue,
+        &[("/*/state".to_owned(), road.rulebook().catalogue.find("video.status.review_state").unwrap())],
+        None,
+    )
+    .unwrap();
+    let from = |place: &str| actor(ActorKind::Employee, "acme-apac", Country::parse(place).unwrap());
+    let (lane, dataset) = (name("test"), name("export"));
+    fn ask<'a>(
+        actor: &'a VerifiedActor,
+        lane: &'a Name,
+        dataset: &'a Name,
+        selection: &'a Selection,
+    ) -> Ask<'a> {
+        Ask {
+            flow: FlowId::new([8; 16]),
+            now: NOW,
+            border: Border::Green,
+            actor,
+            purpose: Purpose::Support,
+            lane,
+            direction: Direction::Outward,
+            destination: actor.principal().country,
+            dataset,
+            selection,
+            subject: None,
+            evidence: grant(),
+            evidence_name: None,
+            ladder: ROWS,
+            rows_max: 10,
+            people_max: 1,
+        }
+    }
+    let (singapore, ireland) = (from("SG"), from("IE"));
+    let asked = ask(&singapore, &lane, &dataset, &state);
+    let treat =
+        |ask: &Ask<'_>| road.decide(ask)?.treat(br#"[{"state":"held"}]"#, Form::Json, &Limits::default());
+    let on_its_way = treat(&asked).unwrap();
+    road.suspensions().suspend(Country::parse("SG").unwrap(), || ());
+    let late = on_its_way.past(&road.suspensions().passing()).unwrap_err();
+    assert_eq!(late.reason(), Reason::Suspended);
+    assert_eq!(treat(&asked).unwrap_err().reason(), Reason::Suspended);
+    assert_eq!(road.decide_own(&asked).unwrap_err().reason(), Reason::Suspended, "one's own reading, too");
+    // By destination, too; and nobody else is stopped.
+    let sent = Ask { destination: Country::parse("SG").unwrap(), ..ask(&ireland, &lane, &dataset, &state) };
+    assert_eq!(treat(&sent).unwrap_err().reason(), Reason::Suspended);
+    assert!(treat(&ask(&ireland, &lane, &dataset, &state)).is_ok());
+    road.suspensions().lift(Country::parse("SG").unwrap());
+    assert!(treat(&asked).unwrap().past(&road.suspensions().passing()).is_ok());
 }

@@ -1,6 +1,6 @@
 //! What a running gateway needs: the road under the live rulebook, and the vault's parts.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,10 +8,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use crossing::identify::{self, NotIdentified, Session, VerifiedActor, Who};
 use crossing::seal::{PersonSeal, SealError, Sealing};
-use crossing::{Border, Receipts, Recording, Refused, Road, Sealed, SealedRefusal, Selection, Treated};
-use ledger::{Entry, SecretKey};
+use crossing::{
+    Border, Receipts, Recording, Refused, Road, Sealed, SealedRefusal, Selection, Suspensions, Treated,
+};
+use ledger::{Entry, Receipt, SecretKey, Submission};
 use model::lanes::{Lane, SubjectFrom};
 use model::{Country, FlowId, Name, SubjectId, Tag, UnixSeconds};
+use tokio::sync::{oneshot, watch};
 use vault::keys::TagKey;
 use vault::{BorderClosed, Control, KeyService, Log, Records};
 
@@ -101,6 +104,8 @@ pub struct Enclave {
     metrics: Metrics,
     border: Box<dyn Fn() -> Border + Send + Sync>,
     elsewhere: Elsewhere,
+    suspensions: Arc<Suspensions>,
+    suspended: watch::Sender<BTreeSet<Country>>,
     kept: Kept,
     epoch: Mutex<Option<(u32, Arc<SecretKey>)>>,
     people: Mutex<HashMap<SubjectId, (UnixSeconds, PersonKey)>>,
@@ -123,6 +128,41 @@ impl PersonKey {
     }
 }
 
+/// An entry that waits for its log.
+pub type Waiting = oneshot::Receiver<Result<Receipt, BorderClosed>>;
+
+/// A crossing whose entry and use of keys wait for their logs.
+pub struct Queued {
+    entry: Waiting,
+    key_use: Option<Waiting>,
+}
+
+impl Queued {
+    /// Waits for both.
+    ///
+    /// # Errors
+    /// [`BorderClosed`] when one of them is not durable; then nothing may leave.
+    pub async fn receipts(self) -> Result<Receipts, BorderClosed> {
+        let key_use = match self.key_use {
+            Some(waiting) => Some(waiting.await.unwrap_or(Err(BorderClosed::Stopped))?),
+            None => None,
+        };
+        let entry = self.entry.await.unwrap_or(Err(BorderClosed::Stopped))?;
+        Ok(Receipts { entry, key_use })
+    }
+}
+
+/// Why a payload is not on its way.
+#[derive(Debug)]
+pub enum Held {
+    /// Its country was suspended meanwhile.
+    Suspended(Box<Refused>),
+    /// It cannot be sealed.
+    Unsealed(SealError),
+    /// Its entry cannot be queued.
+    Closed(BorderClosed),
+}
+
 /// The time now, in seconds and in nanoseconds.
 #[must_use]
 pub fn now() -> (UnixSeconds, u64) {
@@ -136,7 +176,10 @@ impl Enclave {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
+        let suspensions = Arc::clone(parts.live.road.suspensions());
         Self {
+            suspended: watch::Sender::new(suspensions.list()),
+            suspensions,
             live: ArcSwap::from_pointee(parts.live),
             records: parts.records,
             keys: parts.keys,
@@ -204,14 +247,48 @@ impl Enclave {
     /// # Errors
     /// [`BorderClosed`] when one of them is not; then nothing may leave.
     pub async fn record(&self, recording: Recording) -> Result<Receipts, BorderClosed> {
+        self.queue(recording)?.receipts().await
+    }
+
+    fn queue(&self, recording: Recording) -> Result<Queued, BorderClosed> {
         let key_use = recording.key_use.map(|s| self.key_log.submit(s)).transpose()?;
-        let entry = self.log.submit(recording.entry)?;
-        let key_use = match key_use {
-            Some(waiting) => Some(waiting.await.unwrap_or(Err(BorderClosed::Stopped))?),
-            None => None,
-        };
-        let entry = entry.await.unwrap_or(Err(BorderClosed::Stopped))?;
-        Ok(Receipts { entry, key_use })
+        Ok(Queued { entry: self.log.submit(recording.entry)?, key_use })
+    }
+
+    /// Seals a payload and queues its entry, unless its country was suspended meanwhile.
+    ///
+    /// # Errors
+    /// [`Held`]; then nothing leaves.
+    pub fn send(&self, treated: Treated) -> Result<(Sealed, Queued), Held> {
+        // INVARIANT: no suspension is recorded between the look and the queue, so that none has a release behind it.
+        let passing = self.suspensions.passing();
+        let treated = treated.past(&passing).map_err(|refused| Held::Suspended(Box::new(refused)))?;
+        let (sealed, recording) = self.seal(treated).map_err(Held::Unsealed)?;
+        let queued = self.queue(recording).map_err(Held::Closed)?;
+        drop(passing);
+        Ok((sealed, queued))
+    }
+
+    /// Suspends a country, queues the entry that says so, and has connections to it cut.
+    ///
+    /// # Errors
+    /// [`BorderClosed`] when the entry cannot be queued. The country is suspended all the same.
+    pub fn suspend(&self, country: Country, order: Submission) -> Result<Waiting, BorderClosed> {
+        let queued = self.suspensions.suspend(country, || self.log.submit(order));
+        self.suspended.send_replace(self.suspensions.list());
+        queued
+    }
+
+    /// Lets a country pass again, after the entry that says so is durable.
+    pub fn lift(&self, country: Country) {
+        self.suspensions.lift(country);
+        self.suspended.send_replace(self.suspensions.list());
+    }
+
+    /// The suspended countries, whenever they change.
+    #[must_use]
+    pub fn suspended(&self) -> watch::Receiver<BTreeSet<Country>> {
+        self.suspended.subscribe()
     }
 
     /// The rulebook in force.

@@ -42,10 +42,14 @@ pub enum EntryKind {
     Extend,
     /// A stream ended.
     Close,
+    /// Crossings to a country were suspended, or are again allowed; the signed order stands in place of facts.
+    Suspension,
+    /// An authority outside the region demanded data: a record that grants nothing, signed, in place of facts.
+    Demand,
 }
 
 impl EntryKind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Answer,
         Self::Refusal,
         Self::Import,
@@ -54,6 +58,8 @@ impl EntryKind {
         Self::Open,
         Self::Extend,
         Self::Close,
+        Self::Suspension,
+        Self::Demand,
     ];
 
     /// The stable number.
@@ -68,6 +74,8 @@ impl EntryKind {
             Self::Open => 6,
             Self::Extend => 7,
             Self::Close => 8,
+            Self::Suspension => 9,
+            Self::Demand => 10,
         }
     }
 
@@ -247,7 +255,7 @@ pub struct Draft {
     pub lane: [u8; 8],
     /// What it says of its stream: there for the kinds open, extend and close, and for no other.
     pub stream: Option<StreamPlace>,
-    /// The facts block, already in deterministic CBOR; may be empty.
+    /// The facts block, already in deterministic CBOR; may be empty. A signed text for suspensions and demands.
     pub facts: Vec<u8>,
 }
 

@@ -178,6 +178,10 @@ vocabulary! {
         Border = 12 => "border",
         /// What the grant allows in rows, bytes or people is spent.
         Budget = 13 => "budget",
+        /// Policy would permit it, but for what the assessment of the country says, or that there is none in force.
+        Assessment = 14 => "assessment",
+        /// All crossings to and from the country are suspended.
+        Suspended = 15 => "suspended",
     }
 }
 

@@ -4,6 +4,7 @@
 //! checked value. Nothing here does IO, knows the time or draws a random number.
 //! Start reading at [`rulebook`], then [`facts`].
 
+pub mod assessments;
 pub mod border;
 pub mod catalogue;
 pub mod codes;
@@ -17,6 +18,7 @@ pub mod programme;
 pub mod rulebook;
 mod stored;
 
+pub use assessments::Assessments;
 pub use border::Border;
 pub use codes::{Basis, CaseKind, DataClass, Direction, Ground, Purpose, Reason, Treatment};
 pub use explain::Explain;

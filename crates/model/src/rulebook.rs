@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::assessments::{ASSESSMENTS, Assessments};
 use crate::catalogue::Catalogue;
 use crate::id::Digest;
 use crate::lanes::Lanes;
@@ -12,7 +13,8 @@ use crate::programme::Programme;
 /// The files of a bundle, by name.
 pub type Files = BTreeMap<String, String>;
 
-/// The files that every bundle has. Policies are every file that ends in `.cedar` but [`PROPERTIES`].
+/// The files that every bundle has; one whose programme names destinations has `assessments.toml` besides. Policies are
+/// every file that ends in `.cedar` but [`PROPERTIES`].
 pub const REQUIRED: [&str; 5] =
     ["programme.toml", "catalogue.toml", "lanes.toml", "access.toml", "clover.cedarschema"];
 
@@ -35,6 +37,8 @@ pub struct Rulebook {
     pub lanes: Lanes,
     /// Who approves what.
     pub access: Procedures,
+    /// What was found of the destinations.
+    pub assessments: Assessments,
     /// The Cedar schema.
     pub schema: String,
     /// The Cedar policies, all files in the order of their names.
@@ -75,6 +79,9 @@ impl Rulebook {
         if let (Some(access), Some(catalogue)) = (&access, &catalogue) {
             unknown_datasets(access, catalogue, &mut problems);
         }
+        let assessments = programme
+            .as_ref()
+            .and_then(|p| gather(Assessments::of_bundle(files.get(ASSESSMENTS), p), &mut problems));
         let mut policies = String::new();
         // INVARIANT: a property is written as a permit, and permits nothing.
         let policy = |name: &str| name.ends_with(".cedar") && name != PROPERTIES;
@@ -86,8 +93,8 @@ impl Rulebook {
             problems.add("*.cedar", "no policy file", "add one: without it everything is refused");
         }
         let digest = sha256(manifest(files, &sha256).as_bytes());
-        match (programme, catalogue, lanes, access) {
-            (Some(programme), Some(catalogue), Some(lanes), Some(access)) => {
+        match (programme, catalogue, lanes, access, assessments) {
+            (Some(programme), Some(catalogue), Some(lanes), Some(access), Some(assessments)) => {
                 let schema = text("clover.cedarschema").to_owned();
                 let properties = text(PROPERTIES).to_owned();
                 problems.or(Self {
@@ -96,6 +103,7 @@ impl Rulebook {
                     catalogue,
                     lanes,
                     access,
+                    assessments,
                     schema,
                     policies,
                     properties,

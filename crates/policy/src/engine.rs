@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use cedar_policy::{Authorizer, Context, Entities, EntityId, EntityUid, PolicySet, Request};
-use model::facts::{Facts, Group, PrincipalKind};
+use model::assessments::Assessments;
+use model::facts::{Evidence, Facts, Group, PrincipalKind};
 use model::programme::Programme;
 use model::rulebook::Rulebook;
 use model::{Problems, Treatment};
@@ -11,7 +12,7 @@ use model::{Problems, Treatment};
 use crate::action::{Action, Shape};
 use crate::duty::Duty;
 use crate::load::{self, Loaded};
-use crate::world::{BuildError, Types, World};
+use crate::world::{BuildError, Ground, Types, World};
 
 mod probe;
 #[cfg(test)]
@@ -28,6 +29,8 @@ pub struct Decision {
     pub duties: Vec<Duty>,
     /// Whether a question could not be evaluated. What could not be evaluated was not permitted.
     pub errors: bool,
+    /// Nothing crosses, and something would if every assessment of a country let everything cross.
+    pub assessment: bool,
 }
 
 /// A validated rulebook, ready to decide. It holds no state.
@@ -78,6 +81,7 @@ pub struct Decision {
 /// ```
 pub struct Engine {
     programme: Programme,
+    assessments: Assessments,
     types: Types,
     loaded: Loaded,
     authorizer: Authorizer,
@@ -107,8 +111,8 @@ impl Engine {
                 return Err(problems);
             }
         };
-        let programme = rulebook.programme.clone();
-        let engine = Self { programme, types, loaded, authorizer: Authorizer::new() };
+        let (programme, assessments) = (rulebook.programme.clone(), rulebook.assessments.clone());
+        let engine = Self { programme, assessments, types, loaded, authorizer: Authorizer::new() };
         problems.extend(engine.probe());
         problems.or(engine)
     }
@@ -116,12 +120,34 @@ impl Engine {
     /// Decides every group: the first treatment of the ladder that is permitted, or none. Outcomes that the
     /// facts already have are not looked at.
     #[must_use]
-    pub fn decide(&self, mut facts: Facts) -> Decision {
+    pub fn decide(&self, facts: Facts) -> Decision {
+        let decision = self.decide_on(self.ground(), facts);
+        let nothing = |d: &Decision| d.facts.groups.iter().all(|g| g.outcome.is_none());
+        if decision.errors || !nothing(&decision) || !self.abroad(&decision.facts) {
+            return decision;
+        }
+        // Asked once more, for the reason that the caller is told; what crosses stays what was decided above.
+        let open = self.decide_on(Ground { assessments: None, ..self.ground() }, decision.facts.clone());
+        Decision { assessment: !open.errors && !nothing(&open), ..decision }
+    }
+
+    fn ground(&self) -> Ground<'_> {
+        Ground { types: &self.types, programme: &self.programme, assessments: Some(&self.assessments) }
+    }
+
+    /// Whether a country outside the region has a part in it: others have no assessment that could matter.
+    fn abroad(&self, facts: &Facts) -> bool {
+        let outside = |country| !self.programme.in_region(country);
+        let flow = matches!(&facts.evidence, Evidence::Flow(flow) if outside(flow.destination));
+        flow || outside(facts.principal.country)
+    }
+
+    fn decide_on(&self, ground: Ground<'_>, mut facts: Facts) -> Decision {
         let mut groups = std::mem::take(&mut facts.groups);
         let mut policies = BTreeSet::new();
         let mut duties = BTreeSet::new();
         let mut errors = false;
-        match World::new(&self.types, &self.programme, &facts) {
+        match World::new(ground, &facts) {
             Ok(world) => {
                 for group in &mut groups {
                     let (outcome, answer) = self.first_permitted(&world, &facts, group);
@@ -145,6 +171,7 @@ impl Engine {
             policies: policies.into_iter().collect(),
             duties: duties.into_iter().collect(),
             errors,
+            assessment: false,
         }
     }
 
@@ -159,7 +186,7 @@ impl Engine {
     }
 
     fn own(&self, facts: &Facts) -> Result<Answer, BuildError> {
-        let world = World::new(&self.types, &self.programme, facts)?;
+        let world = World::new(self.ground(), facts)?;
         let entities = world.entities(None, &self.loaded.schema)?;
         let kind = PrincipalKind::Subject;
         self.ask(Action::SelfAccess, kind, &world, world.record(), world.context(Shape::Own)?, &entities)

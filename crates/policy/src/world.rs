@@ -10,9 +10,10 @@ use cedar_policy::{
     EntityUid, ExpressionConstructionError, ParseErrors, RequestValidationError, RestrictedExpression,
     Schema, entities_errors::EntitiesError,
 };
+use model::assessments::{Assessments, Standing};
 use model::facts::{Approver, CaseFacts, Evidence, Facts, FlowFacts, GrantFacts, Group, PrincipalKind};
 use model::programme::Programme;
-use model::{Country, Name, Tag, UnixSeconds};
+use model::{Country, Name, Tag, Treatment, UnixSeconds};
 
 use crate::action::Shape;
 
@@ -84,21 +85,28 @@ impl Types {
 
 type Attributes = Vec<(&'static str, RestrictedExpression)>;
 
+/// What of a rulebook a world is built from.
+#[derive(Clone, Copy)]
+pub(crate) struct Ground<'a> {
+    pub(crate) types: &'a Types,
+    pub(crate) programme: &'a Programme,
+    /// `None`: as if every assessment let everything cross.
+    pub(crate) assessments: Option<&'a Assessments>,
+}
+
 /// All entities of one request but the field that is asked for.
 pub(crate) struct World<'a> {
     types: &'a Types,
     programme: &'a Programme,
+    assessments: Option<&'a Assessments>,
     facts: &'a Facts,
     entities: BTreeMap<EntityUid, Entity>,
 }
 
 impl<'a> World<'a> {
-    pub(crate) fn new(
-        types: &'a Types,
-        programme: &'a Programme,
-        facts: &'a Facts,
-    ) -> Result<Self, BuildError> {
-        let mut world = Self { types, programme, facts, entities: BTreeMap::new() };
+    pub(crate) fn new(ground: Ground<'a>, facts: &'a Facts) -> Result<Self, BuildError> {
+        let Ground { types, programme, assessments } = ground;
+        let mut world = Self { types, programme, assessments, facts, entities: BTreeMap::new() };
         let region = world.region();
         world.add(region, vec![], [])?;
         world.principal()?;
@@ -235,10 +243,14 @@ impl<'a> World<'a> {
 
     fn country(&mut self, country: Country) -> Result<EntityUid, BuildError> {
         let holds = |list: &[Country]| RestrictedExpression::new_bool(list.contains(&country));
-        let attributes = vec![
+        let standing = self.assessments.map_or(Standing::OPEN, |a| a.standing(country, self.facts.now));
+        let mut attributes = vec![
             ("heightened", holds(&self.programme.heightened)),
             ("destination", holds(&self.programme.destinations)),
+            ("adequate", RestrictedExpression::new_bool(standing.adequate)),
         ];
+        let lets = |t: &Treatment| (t.word(), RestrictedExpression::new_bool(standing.lets(*t)));
+        attributes.extend(Treatment::ALL.iter().map(lets));
         let region = self.programme.in_region(country).then(|| self.region());
         self.add(uid(&self.types.country, country.as_str()), attributes, region)
     }

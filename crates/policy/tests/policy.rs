@@ -4,6 +4,8 @@
 
 #[path = "policy/any.rs"]
 mod any;
+#[path = "policy/assessments.rs"]
+mod assessments;
 #[path = "policy/cast.rs"]
 mod cast;
 #[path = "policy/decided.rs"]

@@ -238,37 +238,110 @@ impl Disk for Folder {
     }
 
     fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
-        match std::fs::read(self.root.join(path)) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(e),
-        }
+        read(&self.root.join(path))
     }
 
     fn read_at(&self, path: &Path, offset: u64, length: usize) -> io::Result<Option<Vec<u8>>> {
-        let mut file = match File::open(self.root.join(path)) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            other => other?,
-        };
-        file.seek(io::SeekFrom::Start(offset))?;
-        // With room for all of it there is one call; a length that a damaged file asks for takes no memory.
-        let mut bytes = Vec::with_capacity(length.min(READ_AT_ONCE));
-        file.take(length as u64).read_to_end(&mut bytes)?;
-        Ok(Some(bytes))
+        read_at(&self.root.join(path), offset, length)
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
-        let entries = match std::fs::read_dir(self.root.join(folder)) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            other => other?,
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            if let Ok(name) = entry?.file_name().into_string() {
-                names.push(name);
-            }
+        list(&self.root.join(folder))
+    }
+}
+
+fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+fn read_at(path: &Path, offset: u64, length: usize) -> io::Result<Option<Vec<u8>>> {
+    let mut file = match File::open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    file.seek(io::SeekFrom::Start(offset))?;
+    // With room for all of it there is one call; a length that a damaged file asks for takes no memory.
+    let mut bytes = Vec::with_capacity(length.min(READ_AT_ONCE));
+    file.take(length as u64).read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
+}
+
+fn list(folder: &Path) -> io::Result<Vec<String>> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        if let Ok(name) = entry?.file_name().into_string() {
+            names.push(name);
         }
-        names.sort();
-        Ok(names)
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// A folder that is only read, whoever has it open: nothing is locked, made or changed.
+#[derive(Debug)]
+pub(crate) struct ReadOnly(pub(crate) PathBuf);
+
+impl ReadOnly {
+    fn path(&self, path: &Path) -> PathBuf {
+        self.0.join(path)
+    }
+}
+
+/// What a folder that is only read says to everything else.
+fn refused<T>() -> io::Result<T> {
+    Err(io::ErrorKind::ReadOnlyFilesystem.into())
+}
+
+impl Disk for ReadOnly {
+    fn allocate(&self, _: &Path, _: u64) -> io::Result<()> {
+        refused()
+    }
+
+    fn write_at(&self, _: &Path, _: u64, _: &[u8]) -> io::Result<()> {
+        refused()
+    }
+
+    fn sync_data(&self, _: &Path) -> io::Result<()> {
+        refused()
+    }
+
+    fn put(&self, _: &Path, _: &[u8]) -> io::Result<()> {
+        refused()
+    }
+
+    fn replace(&self, _: &Path, _: &[u8]) -> io::Result<()> {
+        refused()
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        refused()
+    }
+
+    fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
+        refused()
+    }
+
+    fn remove(&self, _: &Path) -> io::Result<()> {
+        refused()
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
+        read(&self.path(path))
+    }
+
+    fn read_at(&self, path: &Path, offset: u64, length: usize) -> io::Result<Option<Vec<u8>>> {
+        read_at(&self.path(path), offset, length)
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        list(&self.path(folder))
     }
 }

@@ -19,6 +19,7 @@ mod read;
 mod rebuild;
 mod recover;
 mod segments;
+mod view;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,6 +41,7 @@ pub use postgres::{Database, Postgres, PostgresError, Timeouts};
 pub use read::Published;
 pub use rebuild::{Rebuilt, rebuild};
 pub use segments::Segments;
+pub use view::View;
 
 pub(crate) const CHECKPOINT: &str = "ledger/checkpoint";
 pub(crate) const DURABLE: &str = "wal/durable";

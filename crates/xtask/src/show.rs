@@ -69,7 +69,7 @@ impl Show {
              # the Dublin agent's grant, from Dublin (127.0.1.10), and the same from Beijing (127.0.44.10)\n\
              {curl} {} --interface {} -H 'clover-purpose: support' -H 'clover-grant: G-1' \\\n  \
                -d '{{\"dataset\":\"export\",\"subject\":\"{subject}\",\"fields\":[\"profile.emailAddress\"]}}' {gateway}/v1/read\n\n\
-             # public videos, seen from China\n\
+             # public videos, asked for in China, whose assessment names counts only\n\
              {curl} {} --interface {} -H 'clover-purpose: research' {gateway}/lanes/public-videos\n\n\
              # the person's own list, with proofs\n\
              {curl} {} --interface {} {gateway}/v1/me/crossings\n\n\

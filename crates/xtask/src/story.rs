@@ -250,7 +250,6 @@ async fn china(world: &World, cast: &Cast) -> Result<Vec<Crossing>> {
         .li
         .post("/v1/count", &[RESEARCH], &json!({ "dataset": "export", "by": "profile.accountRegion" }))
         .await?;
-    let names: Vec<String> = world.people.iter().map(|(_, p)| p.user_name.clone()).collect();
     Ok(vec![
         judge(
             "engineer in China asks for a phone number",
@@ -261,18 +260,10 @@ async fn china(world: &World, cast: &Cast) -> Result<Vec<Crossing>> {
         ),
         judge(
             "engineer in China asks for public videos",
-            "released pseudonymised",
+            "refused: the assessment of China names counts only",
             &two,
-            StatusCode::OK,
-            |body| {
-                let all = body.to_string();
-                let tokens = rows(body).iter().all(|r| {
-                    ["author", "link", "title", "video_id"].iter().all(|k| text(r, k).starts_with("t1."))
-                });
-                let named = names.iter().any(|n| all.contains(n.as_str())) || all.contains("https://");
-                let told = format!("{} videos; authors, links and titles are tokens", rows(body).len());
-                must(tokens && !named && !rows(body).is_empty(), told, "a name or a link was left in clear")
-            },
+            StatusCode::FORBIDDEN,
+            refused("assessment"),
         ),
         judge(
             "engineer in China asks for users per country",

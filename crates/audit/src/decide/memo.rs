@@ -21,6 +21,7 @@ const SHARDS: usize = 16;
 pub(crate) enum Question {
     Released,
     RefusedForPolicy,
+    RefusedForAssessment,
 }
 
 /// Answers, which are mostly empty: nothing is wrong.
@@ -48,7 +49,7 @@ impl Memo {
         facts: &Facts<'_>,
     ) -> Answer {
         let Some(judge) = &rulebook.judge else { return Arc::default() };
-        let key = judge.sameness().key(question, digest, facts);
+        let key = judge.sameness().key(question, digest, &rulebook.programme, facts);
         let place = usize::from(key.first().copied().unwrap_or_default()) % SHARDS;
         let Some(shard) = self.shards.get(place) else { return Arc::default() };
         let lock = || shard.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,6 +61,7 @@ impl Memo {
         let answer: Answer = match question {
             Question::Released => judge.released(&rulebook.programme, facts),
             Question::RefusedForPolicy => judge.refused(&rulebook.programme, facts),
+            Question::RefusedForAssessment => judge.refused_for_assessment(&rulebook.programme, facts),
         }
         .into();
         let nanos = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);

@@ -3,7 +3,8 @@
 //! # Why it is sound
 //!
 //! [`Sameness::key`] maps facts to bytes such that equal bytes have equal answers under one rulebook. All that
-//! a request is built from (`docs/formats/policies.md`) stands in those bytes as it is, with two exceptions:
+//! a request is built from (`docs/formats/policies.md`) stands in those bytes as it is, with two exceptions. What the
+//! rulebook's assessments say depends on `now`, too: what they come to for each country of the facts stands there.
 //!
 //! 1. **Tags** are replaced by the order in which they first appear. A tag is only ever the id of an entity of
 //!    six types. Cedar can compare such ids for equality and membership, and has no operator that orders them
@@ -28,11 +29,12 @@ use cedar_policy::PolicySet;
 use jiff::{Timestamp, civil};
 use serde_json::{Map, Value};
 
-use super::Question;
+use super::{Question, world::countries_of};
 use crate::{
     facts::{Approver, Evidence, Facts},
     hash::{Hash, sha256},
     header::Tag,
+    rulebook::Programme,
 };
 
 /// Entity types whose ids are tags.
@@ -86,10 +88,21 @@ impl Sameness {
     }
 
     /// Equal for facts that lead to the same answer.
-    pub(crate) fn key(&self, question: Question, rulebook: &Hash, facts: &Facts<'_>) -> Hash {
+    pub(crate) fn key(
+        &self,
+        question: Question,
+        rulebook: &Hash,
+        programme: &Programme,
+        facts: &Facts<'_>,
+    ) -> Hash {
         let mut out = Key { bytes: Vec::with_capacity(384), tags: self.renames.then(Vec::new) };
-        out.bytes.push(u8::from(question == Question::Released));
+        out.bytes.push(question as u8);
         out.bytes.extend_from_slice(rulebook);
+        let standing = |code| programme.assessments.standing(code, facts.now).byte();
+
+        let countries = countries_of(programme, facts);
+        out.bytes.push(u8::try_from(countries.len()).unwrap_or(u8::MAX));
+        out.bytes.extend(countries.into_iter().map(standing));
         out.principal(facts);
         out.number(u64::from(facts.purpose));
         out.text(facts.dataset);

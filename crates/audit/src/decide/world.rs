@@ -11,10 +11,10 @@ use jiff::Timestamp;
 
 use super::Unaskable;
 use crate::{
-    codes::purpose_word,
+    codes::{Treatment, purpose_word},
     facts::{Approver, Case, Evidence, Facts, Flow, Grant, Group, PrincipalKind},
     header::Tag,
-    rulebook::Programme,
+    rulebook::{Programme, Standing},
 };
 
 type Result<T> = std::result::Result<T, Unaskable>;
@@ -64,6 +64,15 @@ impl Names {
     }
 }
 
+/// Which assessments a request is put with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Assessed {
+    /// Those of the rulebook.
+    AsRecorded,
+    /// As if all of them let everything cross.
+    Open,
+}
+
 /// The entities of one request; nothing else is in the store.
 pub(super) struct World<'n> {
     names: &'n Names,
@@ -77,11 +86,12 @@ impl<'n> World<'n> {
         programme: &Programme,
         facts: &Facts<'_>,
         group: Option<&Group<'_>>,
+        assessed: Assessed,
     ) -> Result<Self> {
         let region = uid(&names.region, &programme.region);
         let mut world = Self { names, region, entities: HashMap::new() };
         world.put(world.region.clone(), [], [])?;
-        world.countries(programme, facts)?;
+        world.countries(programme, facts, assessed)?;
         world.put_principal(facts)?;
         world.put_dataset(facts.dataset)?;
         if let Some(subject) = &facts.subject {
@@ -194,29 +204,25 @@ impl<'n> World<'n> {
         Ok(())
     }
 
-    fn countries(&mut self, programme: &Programme, facts: &Facts<'_>) -> Result<()> {
-        let evidence = match &facts.evidence {
-            Some(Evidence::Grant(grant)) => {
-                let approvers = [Some(grant.approver), grant.second];
-                approvers
-                    .into_iter()
-                    .flatten()
-                    .flat_map(|a| [a.country, programme.seat(a.employer)])
-                    .collect()
-            }
-            Some(Evidence::Case(case)) => vec![case.approver.country, programme.seat(case.approver.employer)],
-            Some(Evidence::Flow(flow)) => vec![flow.destination],
-            None => vec![],
-        };
-        for code in [facts.principal.country, facts.principal.seat].into_iter().chain(evidence) {
+    fn countries(&mut self, programme: &Programme, facts: &Facts<'_>, assessed: Assessed) -> Result<()> {
+        for code in countries_of(programme, facts) {
+            let standing = match assessed {
+                Assessed::AsRecorded => programme.assessments.standing(code, facts.now),
+                Assessed::Open => Standing::OPEN,
+            };
             let flag = |set: &BTreeSet<String>| RestrictedExpression::new_bool(set.contains(code));
-            let attributes = [
+            let mut attributes = HashMap::from([
                 ("heightened".to_owned(), flag(&programme.heightened)),
                 ("destination".to_owned(), flag(&programme.destinations)),
-            ];
+                ("adequate".to_owned(), RestrictedExpression::new_bool(standing.is_adequate())),
+            ]);
+            for treatment in [1, 2, 4, 8, 16, 32].into_iter().filter_map(Treatment::from_code) {
+                let lets = RestrictedExpression::new_bool(standing.lets(treatment));
+                attributes.insert(treatment.attribute().to_owned(), lets);
+            }
             let inside = programme.countries.contains(code);
             let parents = inside.then(|| self.region.clone()).into_iter().collect();
-            self.put_all(uid(&self.names.country, code), attributes.into(), parents)?;
+            self.put_all(uid(&self.names.country, code), attributes, parents)?;
         }
         Ok(())
     }
@@ -371,6 +377,22 @@ impl<'n> World<'n> {
     fn country(&self, code: &str) -> RestrictedExpression {
         entity(uid(&self.names.country, code))
     }
+}
+
+/// The countries that a request speaks of: the principal's, its employer's, and that of the evidence.
+pub(super) fn countries_of<'f>(programme: &'f Programme, facts: &'f Facts<'_>) -> Vec<&'f str> {
+    let mut all = vec![facts.principal.country, facts.principal.seat];
+    let approvers = match &facts.evidence {
+        Some(Evidence::Grant(grant)) => [Some(grant.approver), grant.second],
+        Some(Evidence::Case(case)) => [Some(case.approver), None],
+        Some(Evidence::Flow(flow)) => {
+            all.push(flow.destination);
+            [None, None]
+        }
+        None => [None, None],
+    };
+    all.extend(approvers.into_iter().flatten().flat_map(|a| [a.country, programme.seat(a.employer)]));
+    all
 }
 
 /// The device and sign-in of whoever reads.

@@ -94,6 +94,8 @@ fn what(kind: Kind) -> &'static str {
         Kind::Open => "stream opened",
         Kind::Extend => "stream extended",
         Kind::Close => "stream closed",
+        Kind::Suspension => "suspension of a country",
+        Kind::Demand => "demand of an authority",
     }
 }
 
@@ -111,6 +113,8 @@ fn reason(code: u16) -> Option<&'static str> {
         10 => "the subject",
         11 => "the group was too small",
         12 => "the border was closed",
+        13 => "the assessment of the country",
+        14 => "crossings to the country were suspended",
         _ => return None,
     })
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
+use super::Assessments;
 use crate::{codes::is_country, note::VerifierKey};
 
 /// The smallest group that any programme may show.
@@ -21,6 +22,8 @@ pub(crate) struct Programme {
     pub(crate) aggregate_k: u64,
     /// Who may order a border override.
     pub(crate) holders: Vec<Holder>,
+    /// What was found of the destinations, from a file of its own. Without it nothing crosses.
+    pub(crate) assessments: Assessments,
 }
 
 /// One who may sign a border override, and for whom.
@@ -96,6 +99,7 @@ impl Programme {
             employers: seats(raw.employers)?,
             aggregate_k: raw.aggregate_k,
             holders: holders(raw.border)?,
+            assessments: Assessments::default(),
         })
     }
 }

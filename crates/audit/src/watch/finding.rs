@@ -94,6 +94,12 @@ rules! {
     DamagedIncident = "WATCH-17" Grave,
     /// There was more to follow than the watch holds at once.
     Overflow = "WATCH-18" Serious,
+    /// Something crossed to or from a country while crossings there were suspended.
+    Suspended = "WATCH-19" Grave,
+    /// Crossings to a country were suspended or allowed again, or the order for it does not count.
+    Suspension = "WATCH-20" Notice,
+    /// An authority outside the region demanded data.
+    Demand = "WATCH-21" Notice,
 }
 
 impl Serialize for WatchRule {

@@ -234,6 +234,7 @@ fn write_rulebook(tree: &Path) -> Hash {
         ("10-guardrails.cedar", include_str!("../../tests/audit/rulebook/10-guardrails.cedar")),
         ("20-permits.cedar", include_str!("../../tests/audit/rulebook/20-permits.cedar")),
         ("access.toml", include_str!("../../tests/audit/rulebook/access.toml")),
+        ("assessments.toml", include_str!("../../tests/audit/rulebook/assessments.toml")),
         ("catalogue.toml", include_str!("../../tests/audit/rulebook/catalogue.toml")),
         ("clover.cedarschema", include_str!("../../tests/audit/rulebook/clover.cedarschema")),
         ("lanes.toml", include_str!("../../tests/audit/rulebook/lanes.toml")),

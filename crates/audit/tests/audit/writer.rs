@@ -239,6 +239,7 @@ impl Rulebook {
         let files = Files::from([
             ("10-guardrails.cedar".into(), text(include_str!("rulebook/10-guardrails.cedar"))),
             ("20-permits.cedar".into(), text(include_str!("rulebook/20-permits.cedar"))),
+            ("assessments.toml".into(), text(include_str!("rulebook/assessments.toml"))),
             ("catalogue.toml".into(), text(include_str!("rulebook/catalogue.toml"))),
             ("clover.cedarschema".into(), text(include_str!("rulebook/clover.cedarschema"))),
             ("access.toml".into(), text(include_str!("rulebook/access.toml"))),

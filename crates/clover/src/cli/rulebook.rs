@@ -8,11 +8,12 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Subcommand, ValueEnum};
+use gateway::enclave;
 use serde_json::json;
 
 use super::output::Output;
 use crate::layout::Layout;
-use crate::{assemble, config, init, logs, site};
+use crate::{assemble, config, control, init, logs, site};
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum Role {
@@ -53,6 +54,8 @@ impl Rulebook {
             Self::Check { folder } => {
                 let files = assemble::read_files(folder.as_deref().unwrap_or(&layout.rulebook()))?;
                 let book = crossing::rulebook::check(&files)?;
+                // Here and not where it is opened: what ends by its date does not unmake a rulebook, it refuses.
+                book.assessments.expired(enclave::now().0).or(())?;
                 let text = format!("no problem; digest {}", book.digest);
                 output.data(&text, &json!({ "digest": book.digest.to_string(), "problems": [] }));
             }
@@ -85,8 +88,9 @@ fn show(layout: &Layout, output: &Output) -> Result<()> {
     let flows: Vec<String> =
         book.lanes.flows.iter().map(|f| format!("{} to {} ({})", f.name, f.destination, f.basis)).collect();
     let fields = book.catalogue.fields();
+    let expiries = control::expiring(&book.assessments.expiries());
     let text = format!(
-        "rulebook {}\nprogramme {}, region {} ({} countries)\nfields {}\nlanes {}\nflows {}",
+        "rulebook {}\nprogramme {}, region {} ({} countries)\nfields {}\nlanes {}\nflows {}\nnext to end: {}",
         book.digest,
         book.programme.name,
         book.programme.region,
@@ -94,6 +98,7 @@ fn show(layout: &Layout, output: &Output) -> Result<()> {
         fields.len(),
         lanes.join(", "),
         flows.join(", "),
+        if expiries.is_empty() { "nothing".to_owned() } else { expiries.join("; ") },
     );
     let data = json!({
         "digest": book.digest.to_string(),
@@ -102,6 +107,7 @@ fn show(layout: &Layout, output: &Output) -> Result<()> {
         "fields": fields.iter().map(|f| json!({ "name": f.name, "class": f.class.word() })).collect::<Vec<_>>(),
         "lanes": lanes,
         "flows": flows,
+        "expiries": expiries,
     });
     output.data(&text, &data);
     Ok(())

@@ -1,20 +1,14 @@
 //! `clover serve` and `clover status`.
 
-use std::io::{Read, Write};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use super::output::Output;
 use super::telemetry;
-use crate::assemble;
 use crate::config::Config;
-use crate::error::CommandError;
 use crate::layout::Layout;
-
-/// Bytes of a status answer that are read.
-const STATUS_MAX: u64 = 64 << 10;
+use crate::{assemble, control};
 
 pub(super) fn serve(layout: &Layout, output: &Output) -> Result<()> {
     let config = Config::load(&layout.config())?;
@@ -43,13 +37,17 @@ pub(super) fn serve(layout: &Layout, output: &Output) -> Result<()> {
 /// Asks the running enclave. 0 when the border is open, 1 when it is closed or nobody answers.
 pub(super) fn status(layout: &Layout, output: &Output) -> Result<ExitCode> {
     let config = Config::load(&layout.config())?;
-    let text = ask(config.control)?;
+    let text = control::ask(config.control, "/status")?;
     let status: serde_json::Value = serde_json::from_str(&text).context("the answer is no status")?;
     let field = |name: &str| {
         status.get(name).map_or(String::new(), |v| v.as_str().map_or(v.to_string(), str::to_owned))
     };
     let why = if field("why") == "null" { String::new() } else { format!(" ({})", field("why")) };
-    let lines = format!(
+    let list = |name: &str| {
+        let all = status.get(name).and_then(|v| v.as_array());
+        all.into_iter().flatten().filter_map(|v| v.as_str()).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let mut lines = format!(
         "border     {}{why}\nentries    {} durable, {} published\npeople     {}\nrulebook   {}\nwitnesses  {}",
         field("border"),
         field("entries"),
@@ -58,19 +56,12 @@ pub(super) fn status(layout: &Layout, output: &Output) -> Result<ExitCode> {
         field("rulebook"),
         field("witnesses"),
     );
+    if !list("suspended").is_empty() {
+        lines.push_str(&format!("\nsuspended  {}", list("suspended").join(", ")));
+    }
+    for (n, line) in list("expiries").iter().enumerate() {
+        lines.push_str(&format!("\n{:10} {line}", if n == 0 { "ending" } else { "" }));
+    }
     output.data(&lines, &status);
     Ok(if field("border") == "open" { ExitCode::SUCCESS } else { ExitCode::from(1) })
-}
-
-fn ask(address: std::net::SocketAddr) -> Result<String> {
-    let exchange = || {
-        let mut stream = std::net::TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        stream.write_all(format!("GET /status HTTP/1.0\r\nhost: {address}\r\n\r\n").as_bytes())?;
-        let mut answer = String::new();
-        stream.take(STATUS_MAX).read_to_string(&mut answer)?;
-        Ok(answer)
-    };
-    let answer = exchange().map_err(|source| CommandError::NoAnswer { address, source })?;
-    answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).context("no HTTP answer")
 }

@@ -19,6 +19,7 @@ use crate::identify::Who;
 use crate::inward::upkeep;
 use crate::seal::{Payload, PersonSeal, Recording, SealError, Sealed, SealedRefusal, Sealing, seal_detail};
 use crate::select::Selection;
+use crate::suspend::Passing;
 use crate::treat::{Keys, TOO_MANY_PEOPLE, Treater};
 
 /// Number of the pseudonym epoch; rotation comes with the privacy engine.
@@ -304,6 +305,18 @@ impl Treated {
     #[must_use]
     pub fn refuse(self, reason: Reason) -> Refused {
         Refused { outline: self.outline, reason, findings: self.findings }
+    }
+
+    /// Looks once more, on the way to the log, whether its country was suspended meanwhile. While `passing` is held
+    /// none can be.
+    ///
+    /// # Errors
+    /// [`Refused`], to be recorded like any other.
+    pub fn past(self, passing: &Passing<'_>) -> Result<Self, Refused> {
+        if passing.stops(self.outline.place, self.outline.destination) {
+            return Err(self.refuse(Reason::Suspended));
+        }
+        Ok(self)
     }
 
     /// Builds the entry and its sealed detail; the payload now waits for the receipt of just this entry.

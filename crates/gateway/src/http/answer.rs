@@ -54,6 +54,14 @@ fn words_of(reason: Reason) -> (StatusCode, &'static str) {
         Reason::Threshold => (StatusCode::FORBIDDEN, "no group is large enough to show"),
         Reason::Budget => (StatusCode::FORBIDDEN, "nothing is left of what was granted"),
         Reason::Border => (StatusCode::SERVICE_UNAVAILABLE, "the border is closed; nothing was released"),
+        Reason::Assessment => (
+            StatusCode::FORBIDDEN,
+            "the country has no assessment in force that lets this cross; ask the programme's owner to review it",
+        ),
+        Reason::Suspended => (
+            StatusCode::FORBIDDEN,
+            "all crossings to and from this country are suspended; nothing was released",
+        ),
     }
 }
 

@@ -73,7 +73,17 @@ impl Context<'_> {
             Err(refused) => return self.refuse(name, refused).await,
         };
         match self.record(name, Paid::free(treated)).await {
-            Ok((body, index)) => self.deliver(lane, body, index).await,
+            Ok((body, index)) => {
+                // What is on its way when the country is suspended is cut off: the record stands.
+                let mut suspended = enclave.suspended();
+                let cut = async {
+                    let _ = suspended.wait_for(|all| all.contains(&destination)).await;
+                };
+                tokio::select! {
+                    answer = self.deliver(lane, body, index) => answer,
+                    () = cut => answer::undelivered(index),
+                }
+            }
             Err(answer) => answer,
         }
     }

@@ -110,5 +110,7 @@ fn what(kind: EntryKind) -> &'static str {
         EntryKind::Open => "stream opened",
         EntryKind::Extend => "stream extended",
         EntryKind::Close => "stream closed",
+        EntryKind::Suspension => "suspension",
+        EntryKind::Demand => "demand of an authority",
     }
 }

@@ -22,7 +22,7 @@ use super::body;
 use super::head;
 use super::query::QUERY_MAX;
 use super::serve::Gateway;
-use crate::enclave::{self, Live};
+use crate::enclave::{self, Held, Live};
 use crate::metrics::Labels;
 
 const PURPOSE: &str = "clover-purpose";
@@ -367,8 +367,13 @@ impl Context<'_> {
     async fn record_through(&self, lane: &Name, treated: Treated) -> Result<(Bytes, u64), Answer> {
         let enclave = &self.gateway.enclave;
         let findings = treated.findings();
-        let (sealed, recording) = enclave.seal(treated).map_err(|e| unsealed(&e))?;
-        let receipts = enclave.record(recording).await.map_err(|e| self.closed(lane, e))?;
+        let (sealed, queued) = match enclave.send(treated) {
+            Ok(sent) => sent,
+            Err(Held::Suspended(refused)) => return Err(self.refuse(lane, *refused).await),
+            Err(Held::Unsealed(e)) => return Err(unsealed(&e)),
+            Err(Held::Closed(e)) => return Err(self.closed(lane, e)),
+        };
+        let receipts = queued.receipts().await.map_err(|e| self.closed(lane, e))?;
         let index = receipts.entry.index();
         let payload = sealed.release(&receipts).map_err(|e| {
             tracing::error!(error = %e, "a receipt did not fit its payload");

@@ -1,10 +1,10 @@
 //! The listener: TLS with client certificates, tokens, limits, and hyper behind it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crossing::credential::{Shown, Tokens, certificate};
@@ -14,7 +14,7 @@ use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use model::Explain;
+use model::{Country, Explain};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -192,17 +192,23 @@ where
 {
     let head_timeout = gateway.settings.head_timeout;
     let (served, known) = (Arc::clone(&gateway), session.clone());
+    let seen = Arc::new(Seen::default());
+    let network = gateway.enclave.network_of(peer);
+    seen.add([network, session.as_ref().and_then(|s| s.session.country)]);
+    let suspended = gateway.enclave.suspended();
+    let places = Arc::clone(&seen);
     let service = service_fn(move |request: Request<Incoming>| {
-        let (gateway, session) = (Arc::clone(&gateway), session.clone());
-        async move { Ok::<_, Infallible>(answer_one(&gateway, session, peer, request).await) }
+        let (gateway, session, seen) = (Arc::clone(&gateway), session.clone(), Arc::clone(&seen));
+        async move { Ok::<_, Infallible>(answer_one(&gateway, session, peer, &seen, request).await) }
     });
     let io = TokioIo::new(stream);
+    let cut = places.suspended(suspended);
     // How a connection ends is the peer's affair: what it was to get is recorded already.
     if h2 {
         let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
         builder.timer(TokioTimer::new()).max_concurrent_streams(64).max_header_list_size(16 << 10);
         let connection = std::pin::pin!(builder.serve_connection(io, service));
-        let _ = until_old(connection, |c| c.graceful_shutdown()).await;
+        let _ = until_old(connection, cut, |c| c.graceful_shutdown()).await;
     } else {
         let mut builder = hyper::server::conn::http1::Builder::new();
         builder
@@ -211,7 +217,7 @@ where
             .max_headers(64)
             .max_buf_size(64 << 10);
         let connection = std::pin::pin!(builder.serve_connection(io, service));
-        let ended = until_old(connection, |c| c.graceful_shutdown()).await;
+        let ended = until_old(connection, cut, |c| c.graceful_shutdown()).await;
         if let (Some(Err(e)), Some(shown)) = (ended, known)
             && e.is_parse()
         {
@@ -220,16 +226,51 @@ where
     }
 }
 
-/// Serves a connection until it ends or is old; then it is asked to end, and after a while it is dropped.
+/// Serves a connection until it ends or is old; then it is asked to end, and after a while it is dropped. When it is
+/// cut off it is dropped at once.
 async fn until_old<C: Future>(
     mut connection: Pin<&mut C>,
+    cut: impl Future<Output = ()>,
     end: impl FnOnce(Pin<&mut C>),
 ) -> Option<C::Output> {
-    if let Ok(ended) = tokio::time::timeout(CONNECTION_AGE_MAX, connection.as_mut()).await {
-        return Some(ended);
+    let serve = async {
+        if let Ok(ended) = tokio::time::timeout(CONNECTION_AGE_MAX, connection.as_mut()).await {
+            return Some(ended);
+        }
+        end(connection.as_mut());
+        tokio::time::timeout(CONNECTION_ENDING_MAX, connection).await.ok()
+    };
+    tokio::select! {
+        ended = serve => ended,
+        () = cut => None,
     }
-    end(connection.as_mut());
-    tokio::time::timeout(CONNECTION_ENDING_MAX, connection).await.ok()
+}
+
+/// The countries that a connection's address and credentials have spoken for so far. A connection has few.
+#[derive(Default)]
+struct Seen(Mutex<BTreeSet<Country>>);
+
+impl Seen {
+    fn add(&self, countries: impl IntoIterator<Item = Option<Country>>) {
+        if let Ok(mut seen) = self.0.lock() {
+            seen.extend(countries.into_iter().flatten());
+        }
+    }
+
+    /// Ends when one of them is suspended. What was suspended before the connection came is for the road to refuse, on
+    /// the record.
+    async fn suspended(self: Arc<Self>, mut suspended: watch::Receiver<BTreeSet<Country>>) {
+        let mut before = suspended.borrow_and_update().clone();
+        while suspended.changed().await.is_ok() {
+            let now = suspended.borrow_and_update().clone();
+            let hit = self.0.lock().map_or(true, |seen| now.difference(&before).any(|c| seen.contains(c)));
+            if hit {
+                return;
+            }
+            before = now;
+        }
+        std::future::pending().await
+    }
 }
 
 /// A session with the country that its address speaks for.
@@ -242,6 +283,7 @@ async fn answer_one(
     gateway: &Gateway,
     certificate: Option<Shown>,
     peer: IpAddr,
+    seen: &Seen,
     request: Request<Incoming>,
 ) -> answer::Answer {
     let session = shown(gateway, certificate, &request);
@@ -249,6 +291,7 @@ async fn answer_one(
         gateway.enclave.metrics().strangers.inc();
         return answer::stranger(StatusCode::UNAUTHORIZED, "a client certificate or a token is needed");
     };
+    seen.add([session.country]);
     route::handle(gateway, &placed(gateway, session, peer), request).await
 }
 

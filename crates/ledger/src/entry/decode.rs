@@ -153,7 +153,9 @@ fn agree(draft: &Draft) -> Result<(), EntryError> {
         return Err(EntryError::Field("lease"));
     }
     match draft.kind {
-        EntryKind::Open if draft.facts.is_empty() => Err(EntryError::Field("facts, which are not there")),
+        EntryKind::Open | EntryKind::Suspension | EntryKind::Demand if draft.facts.is_empty() => {
+            Err(EntryError::Field("facts, which are not there"))
+        }
         EntryKind::Extend | EntryKind::Close if !draft.facts.is_empty() => {
             Err(EntryError::Field("facts, which the open has"))
         }

@@ -38,7 +38,7 @@ impl Engine {
     }
 
     fn probe_one(&self, facts: &Facts, action: Action) -> Result<(), BuildError> {
-        let world = World::new(&self.types, &self.programme, facts)?;
+        let world = World::new(self.ground(), facts)?;
         let entities = world.entities(facts.groups.first(), &self.loaded.schema)?;
         debug_assert!(action.shape() != Shape::Own, "self-access has no group");
         self.treat(action, &world, facts.principal.kind, &entities).map(|_| ())

@@ -24,7 +24,7 @@ fn a_slice_answers_as_the_whole_set_does() {
     let whole = whole(&rulebook.policies);
     let config = ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() };
     proptest!(config, |(facts in any::facts())| {
-        let Ok(world) = World::new(&engine.types, &engine.programme, &facts) else { return Ok(()) };
+        let Ok(world) = World::new(engine.ground(), &facts) else { return Ok(()) };
         let entities = world.entities(facts.groups.first(), &engine.loaded.schema).unwrap();
         let kind = facts.principal.kind;
         for action in Treatment::ALL.iter().filter_map(|t| Action::of(*t, &facts)) {

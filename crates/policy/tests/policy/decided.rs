@@ -53,8 +53,16 @@ fn nothing_is_read_in_plain_in_a_heightened_country_not_even_under_a_case() {
             assert!(!allowed && by.contains(&"G7-heightened-country".to_owned()), "{class}: {by:?}");
         }
     }
-    let public = request(employee("CN"), Evidence::None);
-    assert!(ask(&engine, public, DataClass::Public, Treatment::Pseudonymised).0);
+    let public = || request(employee("CN"), Evidence::None);
+    let (allowed, by) = ask(&engine, public(), DataClass::Public, Treatment::Pseudonymised);
+    assert!(!allowed && by.contains(&"G22-assessment-pseudonymised".to_owned()), "{by:?}");
+    // It is the assessment that stops this form; guardrail G7 stops plain, whatever an assessment says.
+    let mut files = crate::cast::files();
+    let assessments = files.get_mut("assessments.toml").unwrap();
+    *assessments = assessments.replace("\"aggregate\", \"dp\"]\n\n#", "\"pseudonymised\"]\n\n#");
+    let named = policy::Engine::new(&crate::cast::parse(&files)).unwrap();
+    assert!(ask(&named, public(), DataClass::Public, Treatment::Pseudonymised).0);
+    assert!(!ask(&named, public(), DataClass::Public, Treatment::Plain).0);
     let sent = request(service("IE"), Evidence::Flow(flow("CN")));
     let (allowed, by) = ask(&engine, sent, DataClass::Public, Treatment::Plain);
     assert!(!allowed && by.contains(&"G7-heightened-destination".to_owned()), "{by:?}");
@@ -82,6 +90,8 @@ fn approvals_count_by_the_region_of_the_data_whatever_it_is_called() {
         .replace(r#", "US"]"#, r#", "IE"]"#)
         .replace(r#""HU", "IE","#, r#""HU","#)
         .replace("country = \"IE\"", "country = \"US\"");
+    let assessments = files.get_mut("assessments.toml").unwrap();
+    *assessments = assessments.replace("\"US\"", "\"IE\"");
     let engine = policy::Engine::new(&crate::cast::parse(&files)).unwrap();
     let approved = |place: &str| {
         let grant = GrantFacts { approver: approver(place), ..grant() };

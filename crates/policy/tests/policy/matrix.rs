@@ -26,6 +26,7 @@ support, approved by somebody else in Ireland at 10:00.
   counts  whether a count of such rows is shown, over groups of at least 50 people
   -       nothing is released
   IE is inside the region. SG, US and CN are named destinations, CN one of heightened risk. RU is not named.
+  The assessments of SG and US let everything cross, that of CN is negative and names counts only.
 ";
 
 const ROWS: [Treatment; 4] =

@@ -249,10 +249,28 @@ fn moved(recipe: &Recipe, by: u64, rename: [u8; 3]) -> Recipe {
     other
 }
 
+/// Assessments that begin and end among the times of the facts.
+const ASSESSMENTS: &str = r#"
+[[assessment]]
+country = "SG"
+reviewed = "2030-03-17"
+expires = "2030-03-18"
+finding = "equivalent"
+treatments = ["plain", "pseudonymised"]
+"#;
+
+fn programme() -> Programme {
+    let assessments = crate::rulebook::Assessments::parse(ASSESSMENTS).unwrap();
+    let mut programme = Programme::parse(PROGRAMME).unwrap();
+    programme.assessments = assessments;
+    programme
+}
+
 fn ask(judge: &Judge, programme: &Programme, question: Question, facts: &Facts<'_>) -> Vec<Problem> {
     match question {
         Question::Released => judge.released(programme, facts),
         Question::RefusedForPolicy => judge.refused(programme, facts),
+        Question::RefusedForAssessment => judge.refused_for_assessment(programme, facts),
     }
 }
 
@@ -269,15 +287,15 @@ proptest! {
         let more = if exact { format!("{named}\n{timely}") } else { String::new() };
         let judge = Judge::new(SCHEMA, &format!("{PERMITS}\n{TIMED}\n{more}")).unwrap();
         prop_assert_eq!(judge.sameness().renames, !exact);
-        let programme = Programme::parse(PROGRAMME).unwrap();
+        let programme = programme();
         let mut known: HashMap<Hash, Vec<Problem>> = HashMap::new();
         for (recipe, by, rename) in recipes {
             let names = if rename { [1, 2, 0] } else { [0, 1, 2] };
             for recipe in [moved(&recipe, by, names), recipe] {
                 let facts = facts(&recipe);
-                for question in [Question::Released, Question::RefusedForPolicy] {
+                for question in [Question::Released, Question::RefusedForPolicy, Question::RefusedForAssessment] {
                     let answer = ask(&judge, &programme, question, &facts);
-                    let key = judge.sameness().key(question, &[7; 32], &facts);
+                    let key = judge.sameness().key(question, &[7; 32], &programme, &facts);
                     let before = known.entry(key).or_insert_with(|| answer.clone());
                     prop_assert_eq!(&*before, &answer, "{:?}", facts);
                 }
@@ -288,7 +306,7 @@ proptest! {
 
 #[test]
 fn what_differs_only_in_tags_and_idle_seconds_is_one_decision() {
-    let judge = Judge::new(SCHEMA, PERMITS).unwrap();
+    let (judge, programme) = (Judge::new(SCHEMA, PERMITS).unwrap(), programme());
     let recipe = Recipe {
         numbers: [EPOCH, EPOCH - 500, EPOCH + 500, 0],
         tags: [0, 1, 0, 2, 1, 2],
@@ -299,7 +317,8 @@ fn what_differs_only_in_tags_and_idle_seconds_is_one_decision() {
         class: 1,
         outcome: 0,
     };
-    let key = |recipe: &Recipe| judge.sameness().key(Question::Released, &[7; 32], &facts(recipe));
+    let key =
+        |recipe: &Recipe| judge.sameness().key(Question::Released, &[7; 32], &programme, &facts(recipe));
     let same = key(&recipe);
     assert_eq!(key(&moved(&recipe, 12_345, [0x55, 0x66, 0x77])), same);
     let changes: [fn(&mut Recipe); 6] = [
@@ -315,6 +334,6 @@ fn what_differs_only_in_tags_and_idle_seconds_is_one_decision() {
         change(&mut other);
         assert_ne!(key(&other), same, "{other:?}");
     }
-    assert_ne!(judge.sameness().key(Question::RefusedForPolicy, &[7; 32], &facts(&recipe)), same);
-    assert_ne!(judge.sameness().key(Question::Released, &[8; 32], &facts(&recipe)), same);
+    assert_ne!(judge.sameness().key(Question::RefusedForPolicy, &[7; 32], &programme, &facts(&recipe)), same);
+    assert_ne!(judge.sameness().key(Question::Released, &[8; 32], &programme, &facts(&recipe)), same);
 }

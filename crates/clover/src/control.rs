@@ -1,0 +1,88 @@
+//! The control API of a running enclave, on loopback: what it shows, and how the command line asks it.
+
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use console::api;
+use gateway::Enclave;
+use prometheus_client::registry::Registry;
+
+use crate::error::CommandError;
+use crate::now;
+use crate::site::Site;
+use crate::site::dryrun::in_force;
+
+/// Longest answer that is read.
+const ANSWER_MAX: u64 = 16 << 20;
+/// Longest wait for it.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Most expiries that are shown.
+const SHOWN_MAX: usize = 5;
+
+/// The next of what ends by its date, in words; what has ended already comes first.
+#[must_use]
+pub fn expiring(expiries: &[model::assessments::Expiry]) -> Vec<String> {
+    let now = now();
+    let told = |e: &model::assessments::Expiry| {
+        let ended = if e.at <= now { ", ENDED" } else { "" };
+        format!("{} {} of {} ({}){ended}", e.at.rfc3339(), e.what, e.country, e.owner)
+    };
+    expiries.iter().take(SHOWN_MAX).map(told).collect()
+}
+
+/// Serves the control API of a running enclave, until it is ended.
+pub async fn serve(
+    listener: tokio::net::TcpListener,
+    enclave: Arc<Enclave>,
+    site: Arc<Site>,
+    registry: Registry,
+) {
+    let live = enclave.live();
+    let rulebook = live.road.rulebook();
+    let (programme, digest) = (rulebook.programme.name.to_string(), rulebook.digest.to_string());
+    let expiries = rulebook.assessments.expiries();
+    drop(live);
+    let expiries = Box::new(move || expiring(&expiries));
+    let (log, records, suspended) =
+        (Arc::clone(&enclave), Arc::clone(enclave.records()), Arc::clone(&enclave));
+    let evidence = move || {
+        let live = enclave.live();
+        let held = in_force(enclave.control(), enclave.keys(), live.road.rulebook(), now());
+        serde_json::to_string(&held).unwrap_or_default()
+    };
+    let shown = api::Shown {
+        programme,
+        site: site.origin.clone(),
+        rulebook: digest,
+        log: Box::new(move || api::LogState::of(log.log())),
+        witnessing: Box::new(move || site.shown()),
+        people: Box::new(move || api::people(&records)),
+        suspended: Box::new(move || suspended.suspended().borrow().iter().map(ToString::to_string).collect()),
+        expiries,
+        evidence: Box::new(evidence),
+        registry,
+    };
+    if let Err(e) = api::serve(listener, shown).await {
+        tracing::error!(error = %e, "the control API ended");
+    }
+}
+
+/// Asks the running enclave for a path of its control API.
+///
+/// # Errors
+/// [`CommandError::NoAnswer`] when nothing answers there.
+pub fn ask(address: SocketAddr, path: &str) -> Result<String> {
+    let exchange = || {
+        let mut stream = std::net::TcpStream::connect_timeout(&address, PATIENCE)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(format!("GET {path} HTTP/1.0\r\nhost: {address}\r\n\r\n").as_bytes())?;
+        let mut answer = String::new();
+        stream.take(ANSWER_MAX).read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    let answer = exchange().map_err(|source| CommandError::NoAnswer { address, source })?;
+    answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).context("no HTTP answer")
+}
