@@ -5,11 +5,15 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod activation;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod bypass;
 #[cfg(test)]
 mod cli;
+#[cfg(test)]
+mod cutting;
 #[cfg(test)]
 mod database;
 #[cfg(test)]

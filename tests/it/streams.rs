@@ -19,7 +19,9 @@ fn die_with_an_open_stream(stage: &Stage, answer: u64) {
     let config = Config::load(&layout.config()).unwrap();
     let book = clover::assemble::rulebook(layout).unwrap().rulebook;
     let records = Arc::new(Records::open(&layout.vault()).unwrap());
-    let log = logs::open(layout, &config, &book.programme.name, book.digest, records).unwrap();
+    let digest = book.digest;
+    let rulebook = Box::new(move || digest);
+    let log = logs::open(layout, &config, &book.programme.name, rulebook, records).unwrap();
     let before = Entry::decode(&log.entry(answer).unwrap()).unwrap().draft;
     let lease = before.time.plus(600);
     let open = Draft {

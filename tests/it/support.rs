@@ -176,6 +176,14 @@ pub(crate) fn change_rule(layout: &Layout, file: &str, change: impl FnOnce(&str)
     clover(layout, &["rulebook", "activate"]).unwrap();
 }
 
+/// Whether the other side closes a connection in time.
+pub(crate) async fn closes(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> bool {
+    let mut byte = [0];
+    let read =
+        tokio::time::timeout(Duration::from_secs(30), tokio::io::AsyncReadExt::read(stream, &mut byte)).await;
+    matches!(read, Ok(Ok(0) | Err(_)))
+}
+
 /// Copies a folder.
 pub(crate) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();

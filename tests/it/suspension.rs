@@ -10,7 +10,7 @@ use xtask::client::{Answer, Client};
 use xtask::story;
 use xtask::world::{World, at, clover, clover_raw};
 
-use crate::support::{SEED, SUPPORT, Stage, change_rule, entries, until};
+use crate::support::{SEED, SUPPORT, Stage, change_rule, closes, entries, until};
 
 const PEOPLE: u64 = 60;
 const RESEARCH: [(&str, &str); 1] = [("clover-purpose", "research")];
@@ -43,13 +43,6 @@ async fn signals(client: &Client) -> Answer {
 
 fn refused(answer: &Answer) -> Value {
     answer.json()["refused"].clone()
-}
-
-/// Whether the other side closes a connection in time.
-async fn closes(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> bool {
-    let mut byte = [0];
-    let read = tokio::time::timeout(Duration::from_secs(30), stream.read(&mut byte)).await;
-    matches!(read, Ok(Ok(0) | Err(_)))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,6 +2,7 @@
 //! person who signs out is out everywhere with their next request.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use model::{SessionId, UnixSeconds};
@@ -14,6 +15,8 @@ pub const ENDED_MAX: usize = 65_536;
 pub struct Ended {
     state: RwLock<State>,
     max: usize,
+    /// Counts the ends, so that whoever holds a connection sees that there was one.
+    ends: AtomicU64,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,7 +37,7 @@ impl Ended {
     /// A registry that keeps at most so many one by one.
     #[must_use]
     pub fn holding(max: usize) -> Self {
-        Self { state: RwLock::default(), max }
+        Self { state: RwLock::default(), max, ends: AtomicU64::new(0) }
     }
 
     /// Ends a session whose token would serve until `not_after`.
@@ -51,12 +54,20 @@ impl Ended {
             state.floor = Some(now.plus(1));
         }
         state.ids.insert(id, not_after);
+        self.ends.fetch_add(1, Ordering::Release);
     }
 
     /// Ends every session that began before this time.
     pub fn end_before(&self, time: UnixSeconds) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         state.floor = state.floor.max(Some(time));
+        self.ends.fetch_add(1, Ordering::Release);
+    }
+
+    /// How many times sessions were ended so far.
+    #[must_use]
+    pub fn ends(&self) -> u64 {
+        self.ends.load(Ordering::Acquire)
     }
 
     /// Whether a session that began at `since` has ended.

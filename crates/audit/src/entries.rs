@@ -256,6 +256,11 @@ impl<'s> Follower<'s> {
             return;
         }
         if header.kind == Kind::Activation {
+            if self.active != Some(*digest) && self.activated.contains(digest) {
+                let text =
+                    "it puts a rulebook in force again that was replaced: what both signed since is undone";
+                report.entry(Rule::Activation, index, text);
+            }
             self.active = Some(*digest);
             if self.activated.len() < ACTIVATED_MAX {
                 self.activated.insert(*digest);

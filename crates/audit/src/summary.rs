@@ -33,7 +33,7 @@ const GAP_SECONDS_MAX: u64 = 10;
 const FINDINGS_MAX: usize = 200;
 /// Suspensions and demands that it lists of each.
 const LISTED_MAX: usize = 1000;
-const REASONS: [&str; 16] = [
+const REASONS: [&str; 17] = [
     "none",
     "policy",
     "evaluation",
@@ -50,6 +50,7 @@ const REASONS: [&str; 16] = [
     "budget",
     "assessment",
     "suspended",
+    "rulebook",
 ];
 
 /// What to report on.

@@ -401,6 +401,13 @@ fn only_the_rulebook_that_was_activated_last_may_decide() {
     let mut late = HONEST.clone();
     late.entries[400].rulebook = first;
     expect(&late, &[Rule::Activation]);
+    // Signed by both, once.
+    let mut back = HONEST.clone();
+    let border = back.entries[index_of("border")].kind;
+    let again = back.entries.iter().rposition(|entry| entry.kind == border).unwrap();
+    back.entries[again].kind = back.entries[0].kind;
+    back.entries[again..].iter_mut().for_each(|entry| entry.rulebook = first);
+    expect(&back, &[Rule::Activation]);
     let mut none = HONEST.clone();
     none.entries[index_of("malformed")].rulebook = [0; 32];
     expect(&none, &[]);

@@ -7,16 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use crossing::credential::Tokens;
-use crossing::{ActiveRulebook, Road, Suspensions};
+use crossing::{ActiveRulebook, InForce, Road};
 use gateway::enclave::{self, Enclave, Live, Parts};
 use gateway::http::{Gateway, ServeError, Settings, Upstream};
 use gateway::metrics::Metrics;
 use ledger::note::{Signer, Verifier};
 use model::lanes::Way;
 use model::rulebook::{Files, Rulebook};
-use model::{Name, Problems};
+use model::{Digest, Name, Problems};
 use prometheus_client::registry::Registry;
 use rustls::pki_types::ServerName;
+use vault::control::{ChangeError, StoreError};
 use vault::disk::replace_file;
 use vault::log::TagIndex;
 use vault::{EndedSessions, KeyService, Log, Records};
@@ -26,6 +27,7 @@ use crate::error::CommandError;
 use crate::layout::Layout;
 use crate::site::border::Keeper;
 use crate::site::orders::{self, Orders, Signers};
+use crate::site::rules::Rules;
 use crate::site::{self, Running, Site};
 use crate::{authority, control, location, logs, office, people};
 
@@ -92,38 +94,76 @@ pub fn operator(layout: &Layout) -> Result<Signer> {
 /// # Errors
 /// When it does not count.
 pub fn rulebook(layout: &Layout) -> Result<ActiveRulebook> {
-    let files = read_files(&layout.rulebook())?;
-    let path = layout.rulebook().join(MANIFEST);
+    rulebook_in(layout, &layout.rulebook())
+}
+
+/// Opens the rulebook of a folder with both signatures.
+///
+/// # Errors
+/// When it does not count.
+pub fn rulebook_in(layout: &Layout, folder: &Path) -> Result<ActiveRulebook> {
+    let files = read_files(folder)?;
+    let path = folder.join(MANIFEST);
     let note = std::fs::read_to_string(&path).map_err(CommandError::file(&path))?;
     Ok(ActiveRulebook::open(&files, &note, &verifier(layout, "operator")?, &verifier(layout, "auditor")?)?)
 }
 
-/// Activates the signed rulebook: an entry, and a public copy of the files.
+/// Copies the files of a rulebook.
 ///
 /// # Errors
-/// When the rulebook does not count or the ledger cannot be written.
+/// When one cannot be read or written.
+pub fn publish(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to).map_err(CommandError::file(to))?;
+    for entry in std::fs::read_dir(from).map_err(CommandError::file(from))? {
+        let entry = entry?;
+        std::fs::copy(entry.path(), to.join(entry.file_name())).map_err(CommandError::file(entry.path()))?;
+    }
+    Ok(())
+}
+
+/// Activates the signed rulebook of an enclave that does not run: entries, and a public copy of the files.
+///
+/// # Errors
+/// [`CommandError::InUse`] when it runs; when the rulebook does not count or the ledger cannot be written.
 pub fn activate(layout: &Layout) -> Result<()> {
     let config = Config::load(&layout.config())?;
     let active = rulebook(layout)?;
     let digest = active.rulebook.digest;
-    let public = layout.published_rulebook(&digest.to_string());
-    std::fs::create_dir_all(&public)?;
-    for entry in std::fs::read_dir(layout.rulebook())? {
-        let entry = entry?;
-        std::fs::copy(entry.path(), public.join(entry.file_name()))?;
-    }
-    let records = Arc::new(Records::open(&layout.vault())?);
     let programme = &active.rulebook.programme.name;
-    let log = logs::open(layout, &config, programme, digest, records)?;
+    logs::unused(layout)?;
+    let records = Arc::new(Records::open(&layout.vault())?);
+    let log = logs::open(layout, &config, programme, Box::new(move || digest), records)?;
     let site_log = logs::open_site(layout, &config, site::PREFIX, site::origin(programme, &config))?;
     site::not_older(&site_log, &[(origin(programme, &config), &log)])?;
     site::orphans::close(&log, enclave::now().0)?;
-    site::activate(layout, &config, programme, digest, &site_log)?;
+    publish(&layout.rulebook(), &layout.published_rulebook(&digest.to_string()))?;
+    let record = || {
+        site::activate(layout, &config, programme, digest, &site_log)?;
+        let entry = crossing::inward::activation(logs::flow_id()?, enclave::now().0, digest);
+        let _receipt = log.submit_and_wait(entry)?;
+        Ok::<_, anyhow::Error>(())
+    };
+    let keys = KeyService::open(&layout.keys(), programme.as_str())?;
+    let control = office::control(layout, verifier(layout, "operator")?, &keys)?;
+    let mut recording = || record().map_err(|e| ChangeError::Record(e.into()));
+    let changed = match control.activate(&digest, enclave::now().0, &mut recording) {
+        Err(StoreError::Change(ChangeError::Over(_))) => {
+            return Err(CommandError::Rule(site::rules::REPLACED).into());
+        }
+        other => other?,
+    };
+    // One that was cut off between the control store and the end is ended now.
+    if !changed && activated(layout) != digest.to_string() {
+        record()?;
+    }
     site_log.close();
-    let _receipt =
-        log.submit_and_wait(crossing::inward::activation(logs::flow_id()?, enclave::now().0, digest))?;
     log.close();
     Ok(replace_file(&layout.activated(), format!("{digest}\n").as_bytes())?)
+}
+
+/// The digest of the rulebook that was activated last here.
+fn activated(layout: &Layout) -> String {
+    std::fs::read_to_string(layout.activated()).unwrap_or_default().trim().to_owned()
 }
 
 /// Checks that configuration and rulebook fit one another.
@@ -180,15 +220,18 @@ pub fn open(layout: &Layout) -> Result<Assembled> {
     let active = rulebook(layout)?;
     let programme = active.rulebook.programme.clone();
     let digest = active.rulebook.digest;
-    let activated = std::fs::read_to_string(layout.activated()).unwrap_or_default();
-    if activated.trim() != digest.to_string() {
+    if activated(layout) != digest.to_string() {
         return Err(CommandError::NotActivated.into());
     }
     fits(&config, &active.rulebook)?;
     let keys = Arc::new(KeyService::open(&layout.keys(), programme.name.as_str())?);
     let records = Arc::new(Records::open(&layout.vault())?);
     let index: Arc<dyn TagIndex> = records.clone();
-    let log = Arc::new(logs::open(layout, &config, &programme.name, digest, index)?);
+    let suspended = orders::suspended(&orders::known(layout, &Signers::of(layout, &programme.name)?)?);
+    let in_force = Arc::new(InForce::new(digest, suspended));
+    let named = Arc::clone(&in_force);
+    let rulebook = Box::new(move || named.rulebook().unwrap_or(Digest::new([0; 32])));
+    let log = Arc::new(logs::open(layout, &config, &programme.name, rulebook, index)?);
     let key_log =
         Arc::new(logs::open_site(layout, &config, "keys", site::keys_origin(&programme.name, &config))?);
     let site_log =
@@ -199,10 +242,12 @@ pub fn open(layout: &Layout) -> Result<Assembled> {
     ];
     site::not_older(&site_log, &known)?;
     let keeper = Arc::new(Keeper::new(&programme.border)?);
-    let suspended = orders::suspended(&orders::known(layout, &Signers::of(layout, &programme.name)?)?);
-    let suspensions = Arc::new(Suspensions::new(suspended));
-    let live = Live::new(Road::new(active, keys.pseudonym_root(), suspensions))?;
+    let live = Live::new(Road::new(active, keys.pseudonym_root(), in_force))?;
     let control = office::control(layout, verifier(layout, "operator")?, &keys)?;
+    // Another process that shares the store may have put another one in force.
+    if control.rulebook()?.is_some_and(|other| other != digest) {
+        return Err(CommandError::NotActivated.into());
+    }
     let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry);
     let border = {
@@ -281,7 +326,8 @@ pub async fn serve(
         let _ = stop.send(true);
     });
     // What was laid down while nothing ran counts before anybody is served.
-    let orders = Orders::open(layout, Arc::clone(&enclave))?;
+    let rules = Rules::new(layout, &config, &enclave, &site);
+    let orders = Orders::open(layout, Arc::clone(&enclave), rules)?;
     Arc::clone(&orders).now().await;
     let ordering = tokio::spawn(orders.run(stopped.clone()));
     let running = Running::start(layout, &config, &enclave, &site, &stopped).await?;

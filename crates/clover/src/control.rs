@@ -40,14 +40,13 @@ pub async fn serve(
     site: Arc<Site>,
     registry: Registry,
 ) {
-    let live = enclave.live();
-    let rulebook = live.road.rulebook();
-    let (programme, digest) = (rulebook.programme.name.to_string(), rulebook.digest.to_string());
-    let expiries = rulebook.assessments.expiries();
-    drop(live);
-    let expiries = Box::new(move || expiring(&expiries));
-    let (log, records, suspended) =
-        (Arc::clone(&enclave), Arc::clone(enclave.records()), Arc::clone(&enclave));
+    let programme = enclave.live().road.rulebook().programme.name.to_string();
+    let (log, records) = (Arc::clone(&enclave), Arc::clone(enclave.records()));
+    let (suspended, ruled, dated) = (Arc::clone(&enclave), Arc::clone(&enclave), Arc::clone(&enclave));
+    // What nobody knows is said to be so.
+    let rulebook =
+        move || ruled.in_force().rulebook().map_or_else(|| "unknown".to_owned(), |d| d.to_string());
+    let expiries = move || expiring(&dated.live().road.rulebook().assessments.expiries());
     let evidence = move || {
         let live = enclave.live();
         let held = in_force(enclave.control(), enclave.keys(), live.road.rulebook(), now());
@@ -56,12 +55,14 @@ pub async fn serve(
     let shown = api::Shown {
         programme,
         site: site.origin.clone(),
-        rulebook: digest,
+        rulebook: Box::new(rulebook),
         log: Box::new(move || api::LogState::of(log.log())),
         witnessing: Box::new(move || site.shown()),
         people: Box::new(move || api::people(&records)),
-        suspended: Box::new(move || suspended.suspended().borrow().iter().map(ToString::to_string).collect()),
-        expiries,
+        suspended: Box::new(move || {
+            suspended.in_force().suspended().iter().map(ToString::to_string).collect()
+        }),
+        expiries: Box::new(expiries),
         evidence: Box::new(evidence),
         registry,
     };

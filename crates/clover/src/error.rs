@@ -125,6 +125,12 @@ pub enum CommandError {
         /// Why.
         why: String,
     },
+    /// A rulebook that the running enclave does not take.
+    #[error("the running enclave does not take the rulebook: {why}")]
+    NotTaken {
+        /// Why.
+        why: String,
+    },
     /// No prover beside this program.
     #[error("there is no `clover-prove` beside this program")]
     NoProver,
@@ -166,6 +172,7 @@ impl Explain for CommandError {
             Self::OlderLog { .. } | Self::ForkedLog { .. } => "CLV-0203",
             Self::Policy { .. } | Self::Mirror { .. } => "CLV-0606",
             Self::NoProver => "CLV-0607",
+            Self::NotTaken { .. } => "CLV-0609",
             Self::Suspension { .. } => "CLV-0608",
         }
     }
@@ -198,6 +205,9 @@ impl Explain for CommandError {
                 "put the file back as it was signed, or have operator and auditor sign a new order with `clover suspend`"
             }
             Self::Policy { .. } => "see docs/formats/witness.md; a quorum of at least one witness is needed",
+            Self::NotTaken { .. } => {
+                "the rulebook that was in force still is; do what the message asks, and activate again"
+            }
             Self::NoProver => "install `clover-prove` beside `clover`; nothing is proved without it",
             Self::Mirror { .. } => {
                 "install `clover-audit` beside `clover`, or remove [mirror] and name other witnesses in trust/policy"

@@ -31,7 +31,8 @@ pub fn flow_id() -> Result<FlowId> {
     Ok(FlowId::new(id))
 }
 
-/// Opens the gateway's log.
+/// Opens the gateway's log. When it can be written again after it could not, an entry says so under the rulebook in
+/// force then.
 ///
 /// # Errors
 /// When its key is another log's, another process has it, or it is in doubt.
@@ -39,16 +40,24 @@ pub fn open(
     layout: &Layout,
     config: &Config,
     programme: &Name,
-    rulebook: Digest,
+    rulebook: Box<dyn Fn() -> Digest + Send>,
     index: Arc<dyn TagIndex>,
 ) -> Result<Log> {
     let reopening: Box<dyn FnMut() -> Submission + Send> = Box::new(move || {
         let flow = flow_id().unwrap_or(FlowId::new([0; 16]));
-        crossing::inward::reopening(flow, enclave::now().0, rulebook)
+        crossing::inward::reopening(flow, enclave::now().0, rulebook())
     });
     let hooks = Hooks { reopening: Some(reopening), index, fatal: Box::new(fatal) };
     let options = Options { publish_every: config.publish_every, ..Options::default() };
     named(layout, config, "log", origin(programme, config), options, hooks)
+}
+
+/// That no process has the gateway's log.
+///
+/// # Errors
+/// [`CommandError::InUse`] when one has.
+pub fn unused(layout: &Layout) -> Result<()> {
+    folder(&layout.log("log")).map(drop)
 }
 
 /// Opens the site's own log (`site`) or the key service's (`keys`). They are small and published at once.

@@ -1,7 +1,7 @@
 //! The control store of an enclave, and the office where access is asked for, put together.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -50,12 +50,22 @@ pub fn open(enclave: &Arc<Enclave>, site_log: &Arc<Log>) -> Arc<Office> {
         programme: book.programme.clone(),
         procedures: book.access.clone(),
     };
-    let rules = Arc::new(of(enclave.live().road.rulebook()));
+    let ruled = Arc::clone(enclave);
+    let known = Mutex::new(Arc::new(of(enclave.live().road.rulebook())));
+    // Read anew only when another rulebook is in force.
+    let rules = move || {
+        let live = ruled.live();
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.digest != live.road.rulebook().digest {
+            *known = Arc::new(of(live.road.rulebook()));
+        }
+        Arc::clone(&known)
+    };
     Arc::new(Office {
         control: Arc::clone(enclave.control()),
         keys: Arc::clone(enclave.keys()),
         log: Arc::clone(site_log),
-        rules: Box::new(move || Arc::clone(&rules)),
+        rules: Box::new(rules),
         clock: now,
         told: Box::new(told),
     })

@@ -11,6 +11,7 @@ pub mod mirror;
 pub mod orders;
 pub mod orphans;
 mod reconcile;
+pub mod rules;
 mod running;
 pub mod samples;
 pub mod witness;

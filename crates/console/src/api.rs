@@ -17,7 +17,7 @@ pub struct Shown {
     /// The site's name.
     pub site: String,
     /// The digest of the rulebook in force.
-    pub rulebook: String,
+    pub rulebook: Box<dyn Fn() -> String + Send + Sync>,
     /// Reads the log's state.
     pub log: Box<dyn Fn() -> LogState + Send + Sync>,
     /// Tells how witnesses keep up.
@@ -128,7 +128,7 @@ impl Shown {
             programme: self.programme.clone(),
             site: self.site.clone(),
             version: env!("CARGO_PKG_VERSION"),
-            rulebook: self.rulebook.clone(),
+            rulebook: (self.rulebook)(),
             border,
             why,
             entries: log.entries,

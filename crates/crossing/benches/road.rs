@@ -156,6 +156,7 @@ impl World {
             basis: flow.basis,
             active: flow.active,
         };
+        let in_force = std::sync::Arc::new(crossing::InForce::alone(&active));
         Self {
             selection: Selection::new(&book.catalogue, &lane.bind, None).unwrap(),
             lane: lane.name.clone(),
@@ -165,7 +166,7 @@ impl World {
             body: case.body(),
             epoch_key: SecretKey::new([3; 32]),
             actor,
-            road: Road::new(active, SecretKey::new([4; 32]), std::sync::Arc::default()),
+            road: Road::new(active, SecretKey::new([4; 32]), in_force),
         }
     }
 

@@ -11,17 +11,17 @@
 pub mod acts;
 pub mod credential;
 pub mod identify;
+pub mod in_force;
 pub mod inward;
 pub mod road;
 pub mod rulebook;
 pub mod seal;
 pub mod select;
-pub mod suspend;
 mod treat;
 
 pub use identify::{Session, VerifiedActor};
+pub use in_force::{InForce, Passing};
 pub use road::{Ask, Border, Permitted, Refused, Road, Treated};
 pub use rulebook::{ActiveRulebook, RulebookError};
 pub use seal::{Payload, ReceiptMismatch, Receipts, Recording, Sealed, SealedRefusal, Sealing, Witnessed};
 pub use select::Selection;
-pub use suspend::{Passing, Suspensions};

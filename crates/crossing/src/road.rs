@@ -10,9 +10,9 @@ use model::facts::{Evidence, Facts, PrincipalKind};
 use model::{Country, Direction, FlowId, Name, Purpose, Reason, SubjectId, Tag, Treatment, UnixSeconds};
 
 use crate::identify::VerifiedActor;
+use crate::in_force::InForce;
 use crate::rulebook::ActiveRulebook;
 use crate::select::Selection;
-use crate::suspend::Suspensions;
 use steps::Outline;
 
 pub use steps::{Permitted, Refused, Treated};
@@ -84,7 +84,7 @@ struct Decided {
 pub struct Road {
     active: ActiveRulebook,
     pseudonym_root: SecretKey,
-    suspensions: Arc<Suspensions>,
+    in_force: Arc<InForce>,
     memo: Mutex<HashMap<Facts, Arc<Decided>>>,
 }
 
@@ -95,16 +95,16 @@ impl std::fmt::Debug for Road {
 }
 
 impl Road {
-    /// A road under a signed rulebook. Suspensions outlive rulebooks: every road of an enclave has the same.
+    /// A road under a signed rulebook. What is in force outlives rulebooks: every road of an enclave has the same.
     #[must_use]
-    pub fn new(active: ActiveRulebook, pseudonym_root: SecretKey, suspensions: Arc<Suspensions>) -> Self {
-        Self { active, pseudonym_root, suspensions, memo: Mutex::default() }
+    pub fn new(active: ActiveRulebook, pseudonym_root: SecretKey, in_force: Arc<InForce>) -> Self {
+        Self { active, pseudonym_root, in_force, memo: Mutex::default() }
     }
 
-    /// The countries to which nothing crosses.
+    /// What is in force, whichever rulebook a crossing began under.
     #[must_use]
-    pub fn suspensions(&self) -> &Arc<Suspensions> {
-        &self.suspensions
+    pub fn in_force(&self) -> &Arc<InForce> {
+        &self.in_force
     }
 
     /// The rulebook in force.
@@ -208,7 +208,7 @@ impl Road {
 
     /// Whether the border is open for this crossing at all.
     fn open(&self, ask: &Ask<'_>) -> Result<(), Refused> {
-        if self.suspensions.passing().stops(ask.actor.principal().country, ask.destination) {
+        if self.in_force.passing().stops(ask.actor.principal().country, ask.destination) {
             return Err(self.refuse(ask, Reason::Suspended));
         }
         let programme = &self.active.rulebook.programme;

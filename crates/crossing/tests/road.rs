@@ -63,12 +63,17 @@ fn open(files: &Files, note: &str) -> Result<ActiveRulebook, RulebookError> {
     ActiveRulebook::open(files, note, operator.verifier(), auditor.verifier())
 }
 
+fn road_of(active: crossing::ActiveRulebook) -> Road {
+    let in_force = std::sync::Arc::new(crossing::InForce::alone(&active));
+    Road::new(active, SecretKey::new([9; 32]), in_force)
+}
+
 fn road() -> &'static Road {
     static ROAD: OnceLock<Road> = OnceLock::new();
     ROAD.get_or_init(|| {
         let [operator, auditor] = signers();
         let note = signed(&files(), &[&operator, &auditor]);
-        Road::new(open(&files(), &note).unwrap(), SecretKey::new([9; 32]), std::sync::Arc::default())
+        road_of(open(&files(), &note).unwrap())
     })
 }
 
@@ -478,7 +483,7 @@ proptest! {
 fn a_suspended_country_stops_what_is_asked_and_what_is_on_its_way() {
     let [operator, auditor] = signers();
     let note = signed(&files(), &[&operator, &auditor]);
-    let road = Road::new(open(&files(), &note).unwrap(), SecretKey::new([9; 32]), std::sync::Arc::default());
+    let road = road_of(open(&files(), &note).unwrap());
     let state = Selection::new(
         &road.rulebook().catalogue,
         &[("/*/state".to_owned(), road.rulebook().catalogue.find("video.status.review_state").unwrap())],
@@ -517,8 +522,8 @@ fn a_suspended_country_stops_what_is_asked_and_what_is_on_its_way() {
     let treat =
         |ask: &Ask<'_>| road.decide(ask)?.treat(br#"[{"state":"held"}]"#, Form::Json, &Limits::default());
     let on_its_way = treat(&asked).unwrap();
-    road.suspensions().suspend(Country::parse("SG").unwrap(), || ());
-    let late = on_its_way.past(&road.suspensions().passing()).unwrap_err();
+    road.in_force().suspend(Country::parse("SG").unwrap(), || ());
+    let late = on_its_way.past(&road.in_force().passing()).unwrap_err();
     assert_eq!(late.reason(), Reason::Suspended);
     assert_eq!(treat(&asked).unwrap_err().reason(), Reason::Suspended);
     assert_eq!(road.decide_own(&asked).unwrap_err().reason(), Reason::Suspended, "one's own reading, too");
@@ -526,6 +531,51 @@ fn a_suspended_country_stops_what_is_asked_and_what_is_on_its_way() {
     let sent = Ask { destination: Country::parse("SG").unwrap(), ..ask(&ireland, &lane, &dataset, &state) };
     assert_eq!(treat(&sent).unwrap_err().reason(), Reason::Suspended);
     assert!(treat(&ask(&ireland, &lane, &dataset, &state)).is_ok());
-    road.suspensions().lift(Country::parse("SG").unwrap());
-    assert!(treat(&asked).unwrap().past(&road.suspensions().passing()).is_ok());
+    road.in_force().lift(Country::parse("SG").unwrap());
+    assert!(treat(&asked).unwrap().past(&road.in_force().passing()).is_ok());
+}
+
+#[test]
+fn what_another_rulebook_decided_than_the_one_in_force_is_neither_released_nor_told_as_its_refusal() {
+    let [operator, auditor] = signers();
+    let note = signed(&files(), &[&operator, &auditor]);
+    let road = road_of(open(&files(), &note).unwrap());
+    let state = Selection::new(
+        &road.rulebook().catalogue,
+        &[("/*/state".to_owned(), road.rulebook().catalogue.find("video.status.review_state").unwrap())],
+        None,
+    )
+    .unwrap();
+    let reader = actor(ActorKind::Employee, "acme-apac", Country::parse("SG").unwrap());
+    let (lane, dataset) = (name("test"), name("export"));
+    let ask = Ask {
+        flow: FlowId::new([8; 16]),
+        now: NOW,
+        border: Border::Green,
+        actor: &reader,
+        purpose: Purpose::Support,
+        lane: &lane,
+        direction: Direction::Outward,
+        destination: Country::parse("SG").unwrap(),
+        dataset: &dataset,
+        selection: &state,
+        subject: None,
+        evidence: grant(),
+        evidence_name: None,
+        ladder: ROWS,
+        rows_max: 10,
+        people_max: 1,
+    };
+    let treated = || {
+        road.decide(&ask).unwrap().treat(br#"[{"state":"held"}]"#, Form::Json, &Limits::default()).unwrap()
+    };
+    let refused = || road.decide(&Ask { ladder: &[Treatment::Dp], ..ask.clone() }).unwrap_err();
+    let (late, kept) = (treated(), refused());
+    assert_eq!(kept.past(&road.in_force().passing()).reason(), Reason::Policy, "it is still in force");
+    let kept = refused();
+    road.in_force().replace(model::Digest::new([7; 32]), || Ok::<_, ()>(())).unwrap();
+    assert_eq!(late.past(&road.in_force().passing()).unwrap_err().reason(), Reason::Rulebook);
+    assert_eq!(kept.past(&road.in_force().passing()).reason(), Reason::Rulebook);
+    road.in_force().unknown();
+    assert_eq!(treated().past(&road.in_force().passing()).unwrap_err().reason(), Reason::Rulebook);
 }

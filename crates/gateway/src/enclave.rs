@@ -1,6 +1,6 @@
 //! What a running gateway needs: the road under the live rulebook, and the vault's parts.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use crossing::identify::{self, NotIdentified, Session, VerifiedActor, Who};
 use crossing::seal::{PersonSeal, SealError, Sealing};
 use crossing::{
-    Border, Receipts, Recording, Refused, Road, Sealed, SealedRefusal, Selection, Suspensions, Treated,
+    Border, InForce, Receipts, Recording, Refused, Road, Sealed, SealedRefusal, Selection, Treated,
 };
 use ledger::{Entry, Receipt, SecretKey, Submission};
 use model::lanes::{Lane, SubjectFrom};
@@ -104,8 +104,8 @@ pub struct Enclave {
     metrics: Metrics,
     border: Box<dyn Fn() -> Border + Send + Sync>,
     elsewhere: Elsewhere,
-    suspensions: Arc<Suspensions>,
-    suspended: watch::Sender<BTreeSet<Country>>,
+    in_force: Arc<InForce>,
+    look: watch::Sender<u64>,
     kept: Kept,
     epoch: Mutex<Option<(u32, Arc<SecretKey>)>>,
     people: Mutex<HashMap<SubjectId, (UnixSeconds, PersonKey)>>,
@@ -155,8 +155,8 @@ impl Queued {
 /// Why a payload is not on its way.
 #[derive(Debug)]
 pub enum Held {
-    /// Its country was suspended meanwhile.
-    Suspended(Box<Refused>),
+    /// Its country was suspended or its rulebook replaced meanwhile.
+    Refused(Box<Refused>),
     /// It cannot be sealed.
     Unsealed(SealError),
     /// Its entry cannot be queued.
@@ -176,10 +176,10 @@ impl Enclave {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let suspensions = Arc::clone(parts.live.road.suspensions());
+        let in_force = Arc::clone(parts.live.road.in_force());
         Self {
-            suspended: watch::Sender::new(suspensions.list()),
-            suspensions,
+            look: watch::Sender::new(0),
+            in_force,
             live: ArcSwap::from_pointee(parts.live),
             records: parts.records,
             keys: parts.keys,
@@ -242,28 +242,34 @@ impl Enclave {
         &self.kept
     }
 
-    /// Makes entry and use of keys durable, side by side.
-    ///
-    /// # Errors
-    /// [`BorderClosed`] when one of them is not; then nothing may leave.
-    pub async fn record(&self, recording: Recording) -> Result<Receipts, BorderClosed> {
-        self.queue(recording)?.receipts().await
-    }
-
     fn queue(&self, recording: Recording) -> Result<Queued, BorderClosed> {
         let key_use = recording.key_use.map(|s| self.key_log.submit(s)).transpose()?;
         Ok(Queued { entry: self.log.submit(recording.entry)?, key_use })
     }
 
-    /// Seals a payload and queues its entry, unless its country was suspended meanwhile.
+    /// Seals a payload and queues its entry, unless its country was suspended or its rulebook replaced meanwhile.
     ///
     /// # Errors
     /// [`Held`]; then nothing leaves.
     pub fn send(&self, treated: Treated) -> Result<(Sealed, Queued), Held> {
-        // INVARIANT: no suspension is recorded between the look and the queue, so that none has a release behind it.
-        let passing = self.suspensions.passing();
-        let treated = treated.past(&passing).map_err(|refused| Held::Suspended(Box::new(refused)))?;
+        // INVARIANT: neither a suspension nor an activation is recorded between the look and the queue, so that none has
+        // a release behind it which it stops.
+        let passing = self.in_force.passing();
+        let treated = treated.past(&passing).map_err(|refused| Held::Refused(Box::new(refused)))?;
         let (sealed, recording) = self.seal(treated).map_err(Held::Unsealed)?;
+        let queued = self.queue(recording).map_err(Held::Closed)?;
+        drop(passing);
+        Ok((sealed, queued))
+    }
+
+    /// Seals a refusal and queues its entry.
+    ///
+    /// # Errors
+    /// [`Held`], but not as refused.
+    pub fn send_refusal(&self, refused: Refused) -> Result<(SealedRefusal, Queued), Held> {
+        // INVARIANT: as with `send`.
+        let passing = self.in_force.passing();
+        let (sealed, recording) = self.seal_refusal(refused.past(&passing)).map_err(Held::Unsealed)?;
         let queued = self.queue(recording).map_err(Held::Closed)?;
         drop(passing);
         Ok((sealed, queued))
@@ -274,27 +280,60 @@ impl Enclave {
     /// # Errors
     /// [`BorderClosed`] when the entry cannot be queued. The country is suspended all the same.
     pub fn suspend(&self, country: Country, order: Submission) -> Result<Waiting, BorderClosed> {
-        let queued = self.suspensions.suspend(country, || self.log.submit(order));
-        self.suspended.send_replace(self.suspensions.list());
+        let queued = self.in_force.suspend(country, || self.log.submit(order));
+        self.look_again();
         queued
     }
 
     /// Lets a country pass again, after the entry that says so is durable.
     pub fn lift(&self, country: Country) {
-        self.suspensions.lift(country);
-        self.suspended.send_replace(self.suspensions.list());
+        self.in_force.lift(country);
+        self.look_again();
     }
 
-    /// The suspended countries, whenever they change.
+    /// Puts another rulebook in force and queues the entry that says so. If the entry does not become durable,
+    /// [`Enclave::put_back`] what was in force before.
+    ///
+    /// # Errors
+    /// [`BorderClosed`] when the entry cannot be queued. Then nothing has changed.
+    pub fn replace(&self, live: Arc<Live>, activation: Submission) -> Result<Waiting, BorderClosed> {
+        let digest = live.road.rulebook().digest;
+        let queued = self.in_force.replace(digest, || {
+            let queued = self.log.submit(activation)?;
+            self.live.store(live);
+            Ok(queued)
+        })?;
+        self.look_again();
+        Ok(queued)
+    }
+
+    /// Undoes an activation that is not on record.
+    pub fn put_back(&self, live: Arc<Live>) {
+        self.in_force.known(live.road.rulebook().digest);
+        self.live.store(live);
+    }
+
+    /// What is in force, whichever rulebook a crossing began under.
     #[must_use]
-    pub fn suspended(&self) -> watch::Receiver<BTreeSet<Country>> {
-        self.suspended.subscribe()
+    pub fn in_force(&self) -> &InForce {
+        &self.in_force
+    }
+
+    /// Has every open connection look whether what it stands on still is.
+    pub fn look_again(&self) {
+        self.look.send_modify(|n| *n = n.wrapping_add(1));
+    }
+
+    /// Changes whenever connections are to look again.
+    #[must_use]
+    pub fn looks(&self) -> watch::Receiver<u64> {
+        self.look.subscribe()
     }
 
     /// The rulebook in force.
     #[must_use]
-    pub fn live(&self) -> arc_swap::Guard<Arc<Live>> {
-        self.live.load()
+    pub fn live(&self) -> Arc<Live> {
+        self.live.load_full()
     }
 
     /// The log.

@@ -12,6 +12,7 @@ mod own;
 mod query;
 mod reverse;
 mod route;
+mod seen;
 mod serve;
 mod upstream;
 

@@ -182,6 +182,8 @@ vocabulary! {
         Assessment = 14 => "assessment",
         /// All crossings to and from the country are suspended.
         Suspended = 15 => "suspended",
+        /// The rulebook was replaced while this was on its way, or nobody knows which one is in force.
+        Rulebook = 16 => "rulebook",
     }
 }
 

@@ -19,6 +19,7 @@ mod incidents;
 mod memory;
 mod notes;
 mod requests;
+mod rulebook;
 pub mod store;
 
 pub use budgets::{TakeError, Ticket};
@@ -206,6 +207,12 @@ impl Control {
     #[must_use]
     pub fn ended(&self) -> watch::Receiver<u64> {
         self.ended.subscribe()
+    }
+
+    /// Whether evidence is given: the store was read not long ago.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.fresh().is_ok()
     }
 
     fn tell(&self, ended: bool) -> bool {

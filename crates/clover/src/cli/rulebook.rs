@@ -5,15 +5,23 @@ mod test;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::{Subcommand, ValueEnum};
 use gateway::enclave;
+use model::Digest;
 use serde_json::json;
 
 use super::output::Output;
+use crate::error::CommandError;
 use crate::layout::Layout;
 use crate::{assemble, config, control, init, logs, site};
+
+/// How long a running enclave may take to put a rulebook in force.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How often it is asked.
+const LOOK: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum Role {
@@ -72,14 +80,41 @@ impl Rulebook {
                 output.data(&format!("signed by `{name}`"), &json!({ "signed_by": name }));
             }
             Self::Activate => {
-                assemble::activate(layout)?;
-                let digest = assemble::rulebook(layout)?.rulebook.digest.to_string();
+                let digest = activate(layout)?.to_string();
                 output.data(&format!("rulebook {digest} is active"), &json!({ "rulebook": digest }));
             }
             Self::Show => show(layout, output)?,
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Activates the signed rulebook: here if the enclave does not run, else by the enclave that does.
+fn activate(layout: &Layout) -> Result<Digest> {
+    let digest = assemble::rulebook(layout)?.rulebook.digest;
+    match assemble::activate(layout) {
+        Err(e) if matches!(e.downcast_ref(), Some(CommandError::InUse(_))) => {}
+        other => return other.map(|()| digest),
+    }
+    let address = config::Config::load(&layout.config())?.control;
+    let laid = site::rules::lay_down(layout, &digest)?;
+    let until = Instant::now() + PATIENCE;
+    while Instant::now() < until {
+        if let Ok(why) = std::fs::read_to_string(laid.with_extension("why")) {
+            return Err(CommandError::NotTaken { why }.into());
+        }
+        let status = control::ask(address, "/status")?;
+        let status: serde_json::Value = serde_json::from_str(&status)?;
+        if status.get("rulebook").and_then(|v| v.as_str()) == Some(digest.to_string().as_str()) {
+            return Ok(digest);
+        }
+        std::thread::sleep(LOOK);
+    }
+    let why = format!(
+        "it was not taken within {} s; it stays laid down, see the enclave's log",
+        PATIENCE.as_secs()
+    );
+    Err(CommandError::NotTaken { why }.into())
 }
 
 fn show(layout: &Layout, output: &Output) -> Result<()> {

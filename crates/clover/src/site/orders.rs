@@ -20,9 +20,10 @@ use crate::assemble;
 use crate::error::CommandError;
 use crate::layout::Layout;
 use crate::logs;
+use crate::site::rules::Rules;
 
 /// How often the folder is looked into.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(200);
 /// Longest order in bytes; it must fit into an entry.
 const ORDER_MAX: u64 = 4096;
 /// Most orders taken at a time.
@@ -224,6 +225,7 @@ pub struct Orders {
     enclave: Arc<Enclave>,
     signers: Signers,
     known: Mutex<BTreeMap<Country, Order>>,
+    rules: Rules,
 }
 
 impl Orders {
@@ -231,11 +233,11 @@ impl Orders {
     ///
     /// # Errors
     /// As [`known`].
-    pub fn open(layout: &Layout, enclave: Arc<Enclave>) -> Result<Arc<Self>> {
+    pub fn open(layout: &Layout, enclave: Arc<Enclave>, rules: Rules) -> Result<Arc<Self>> {
         let programme = enclave.live().road.rulebook().programme.name.clone();
         let signers = Signers::of(layout, &programme)?;
         let known = Mutex::new(known(layout, &signers)?);
-        Ok(Arc::new(Self { layout: layout.clone(), enclave, signers, known }))
+        Ok(Arc::new(Self { layout: layout.clone(), enclave, signers, known, rules }))
     }
 
     /// Takes what is laid down, over and over, until told to stop.
@@ -261,6 +263,8 @@ impl Orders {
     }
 
     fn take(&self) -> Result<()> {
+        // On one thread with the orders about countries, whose entries name the rulebook in force.
+        self.rules.look();
         for path in files(&self.layout.orders())?.into_iter().take(ORDERS_MAX) {
             let text = read(&path)?;
             if let Err(why) = self.one(&path, &text)? {

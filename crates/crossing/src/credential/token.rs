@@ -105,8 +105,20 @@ impl Tokens {
             None => self.verify(token)?,
         };
         // Both are asked at each use: what is remembered is only that the signature holds.
-        let ended = shown.signed_in.is_some_and(|s| self.ended.is_ended(&s.id, s.since));
+        let ended = shown.signed_in.is_some_and(|s| self.is_ended(s));
         if ended || now >= shown.not_after { Err(BadToken) } else { Ok(shown) }
+    }
+
+    /// Whether a sign-in has ended before its time.
+    #[must_use]
+    pub fn is_ended(&self, signed_in: SignedIn) -> bool {
+        self.ended.is_ended(&signed_in.id, signed_in.since)
+    }
+
+    /// How many times sessions were ended so far.
+    #[must_use]
+    pub fn ends(&self) -> u64 {
+        self.ended.ends()
     }
 
     /// The session of a token.

@@ -16,10 +16,10 @@ use transform::pseudonym::derive_key;
 
 use super::Road;
 use crate::identify::Who;
+use crate::in_force::Passing;
 use crate::inward::upkeep;
 use crate::seal::{Payload, PersonSeal, Recording, SealError, Sealed, SealedRefusal, Sealing, seal_detail};
 use crate::select::Selection;
-use crate::suspend::Passing;
 use crate::treat::{Keys, TOO_MANY_PEOPLE, Treater};
 
 /// Number of the pseudonym epoch; rotation comes with the privacy engine.
@@ -307,12 +307,15 @@ impl Treated {
         Refused { outline: self.outline, reason, findings: self.findings }
     }
 
-    /// Looks once more, on the way to the log, whether its country was suspended meanwhile. While `passing` is held
-    /// none can be.
+    /// Looks once more, on the way to the log, whether its country was suspended or its rulebook replaced meanwhile.
+    /// While `passing` is held neither can be.
     ///
     /// # Errors
     /// [`Refused`], to be recorded like any other.
     pub fn past(self, passing: &Passing<'_>) -> Result<Self, Refused> {
+        if passing.rulebook() != Some(self.outline.rulebook) {
+            return Err(self.refuse(Reason::Rulebook));
+        }
         if passing.stops(self.outline.place, self.outline.destination) {
             return Err(self.refuse(Reason::Suspended));
         }
@@ -364,6 +367,18 @@ impl Refused {
     #[must_use]
     pub fn at(&self) -> UnixSeconds {
         self.outline.now
+    }
+
+    /// The refusal as it can be recorded now. One that another rulebook decided than the one in force is told as just
+    /// that: what stands behind an activation was decided by what it activates.
+    #[must_use]
+    pub fn past(mut self, passing: &Passing<'_>) -> Self {
+        if passing.rulebook() != Some(self.outline.rulebook) {
+            self.outline.rulebook = passing.rulebook().unwrap_or(Digest::new([0; 32]));
+            (self.outline.facts, self.outline.policies) = (Vec::new(), Arc::default());
+            (self.reason, self.findings) = (Reason::Rulebook, 0);
+        }
+        self
     }
 
     /// Builds the entry of the refusal. The person concerned, if one was named, sees it in their list.

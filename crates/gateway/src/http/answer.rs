@@ -58,6 +58,10 @@ fn words_of(reason: Reason) -> (StatusCode, &'static str) {
             StatusCode::FORBIDDEN,
             "the country has no assessment in force that lets this cross; ask the programme's owner to review it",
         ),
+        Reason::Rulebook => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the rules were replaced while this was on its way; nothing was released, ask again",
+        ),
         Reason::Suspended => (
             StatusCode::FORBIDDEN,
             "all crossings to and from this country are suspended; nothing was released",

@@ -75,9 +75,13 @@ impl Context<'_> {
         match self.record(name, Paid::free(treated)).await {
             Ok((body, index)) => {
                 // What is on its way when the country is suspended is cut off: the record stands.
-                let mut suspended = enclave.suspended();
+                let mut looks = enclave.looks();
                 let cut = async {
-                    let _ = suspended.wait_for(|all| all.contains(&destination)).await;
+                    while !enclave.in_force().suspended().contains(&destination) {
+                        if looks.changed().await.is_err() {
+                            std::future::pending::<()>().await;
+                        }
+                    }
                 };
                 tokio::select! {
                     answer = self.deliver(lane, body, index) => answer,

@@ -21,6 +21,7 @@ use super::answer::{self, Answer, Sender};
 use super::body;
 use super::head;
 use super::query::QUERY_MAX;
+use super::seen::Seen;
 use super::serve::Gateway;
 use crate::enclave::{self, Held, Live};
 use crate::metrics::Labels;
@@ -38,6 +39,7 @@ pub(super) struct Context<'a> {
     pub(super) gateway: &'a Gateway,
     pub(super) live: &'a Live,
     pub(super) session: &'a Session,
+    pub(super) seen: &'a Seen,
     pub(super) actor: &'a VerifiedActor,
     pub(super) now: UnixSeconds,
     pub(super) border: Border,
@@ -75,7 +77,12 @@ impl Paid {
 }
 
 /// Answers one request of a session, inside a span that names the lane and the outcome and nobody.
-pub(super) async fn handle(gateway: &Gateway, session: &Session, request: Request<Incoming>) -> Answer {
+pub(super) async fn handle(
+    gateway: &Gateway,
+    session: &Session,
+    seen: &Seen,
+    request: Request<Incoming>,
+) -> Answer {
     let span = tracing::debug_span!("crossing", lane = Empty, outcome = Empty, reason = Empty);
     let (parts, body) = request.into_parts();
     // A query would be a second place for parameters, and one that is logged.
@@ -87,15 +94,15 @@ pub(super) async fn handle(gateway: &Gateway, session: &Session, request: Reques
             Ok(()) => Ok((&parts.method, path, receive(gateway, &parts, path, body).await)),
             Err(reason) => Err(reason),
         };
-        answer(gateway, session, &parts.headers, wanted).await
+        answer(gateway, session, seen, &parts.headers, wanted).await
     };
     run.instrument(span).await
 }
 
 /// Records that somebody known sent what is no HTTP. They have their answer already; there was no request that
 /// could have released anything.
-pub(super) async fn unreadable(gateway: &Gateway, session: &Session) {
-    let _ = answer(gateway, session, &HeaderMap::new(), Err(Reason::Malformed)).await;
+pub(super) async fn unreadable(gateway: &Gateway, session: &Session, seen: &Seen) {
+    let _ = answer(gateway, session, seen, &HeaderMap::new(), Err(Reason::Malformed)).await;
 }
 
 /// A caller's body, whole and in time, where one is expected; elsewhere there must be none.
@@ -120,6 +127,7 @@ async fn receive(gateway: &Gateway, parts: &Parts, path: &str, body: Incoming) -
 async fn answer(
     gateway: &Gateway,
     session: &Session,
+    seen: &Seen,
     headers: &HeaderMap,
     wanted: Result<(&Method, &str, Result<Bytes, Reason>), Reason>,
 ) -> Answer {
@@ -137,7 +145,7 @@ async fn answer(
     let started = Instant::now();
     let border = enclave.border();
     let context =
-        Context { gateway, live: &live, session, actor: &actor, now, border, flow, headers, started };
+        Context { gateway, live: &live, session, seen, actor: &actor, now, border, flow, headers, started };
     match wanted {
         Ok((method, path, body)) => context.route(method, path, body).await,
         Err(reason) => context.refuse_unknown(reason).await,
@@ -206,6 +214,7 @@ impl Context<'_> {
                 let grant = control.grant(&id, self.now).map_err(|_| Reason::Evidence)?;
                 grant.usable(me, self.now).map_err(|_| Reason::Evidence)?;
                 let facts = grant.facts(name, tag, person).ok_or(Reason::Evidence)?;
+                self.seen.ground(&id);
                 Ok(Ground { evidence: Evidence::Grant(facts), name: Some(id), amount: Some(grant.amount) })
             }
             (None, Some(id)) => {
@@ -213,6 +222,7 @@ impl Context<'_> {
                 case.usable(me, self.now).map_err(|_| Reason::Evidence)?;
                 let subject = person(&case.subject).ok_or(Reason::Subject)?;
                 let facts = case.facts(name, tag, subject, self.now).ok_or(Reason::Evidence)?;
+                self.seen.ground(&id);
                 Ok(Ground { evidence: Evidence::Case(facts), name: Some(id), amount: Some(case.amount) })
             }
             (None, None) => {
@@ -318,12 +328,13 @@ impl Context<'_> {
     pub(super) async fn refuse(&self, lane: &Name, refused: Refused) -> Answer {
         let reason = refused.reason();
         self.count_one(lane, "refused", reason);
-        let enclave = &self.gateway.enclave;
-        let (sealed, recording) = match enclave.seal_refusal(refused) {
-            Ok(sealed) => sealed,
-            Err(e) => return unsealed(&e),
+        let (sealed, queued) = match self.gateway.enclave.send_refusal(refused) {
+            Ok(sent) => sent,
+            Err(Held::Unsealed(e)) => return unsealed(&e),
+            Err(Held::Closed(e)) => return answer::broken(&e),
+            Err(Held::Refused(_)) => return answer::broken(&vault::BorderClosed::Stopped),
         };
-        match enclave.record(recording).await {
+        match queued.receipts().await {
             Ok(receipts) => match sealed.release(&receipts) {
                 Ok(witnessed) => answer::refused(witnessed.reason, self.sender(lane), witnessed.index),
                 Err(_) => answer::broken(&vault::BorderClosed::Stopped),
@@ -369,7 +380,7 @@ impl Context<'_> {
         let findings = treated.findings();
         let (sealed, queued) = match enclave.send(treated) {
             Ok(sent) => sent,
-            Err(Held::Suspended(refused)) => return Err(self.refuse(lane, *refused).await),
+            Err(Held::Refused(refused)) => return Err(self.refuse(lane, *refused).await),
             Err(Held::Unsealed(e)) => return Err(unsealed(&e)),
             Err(Held::Closed(e)) => return Err(self.closed(lane, e)),
         };

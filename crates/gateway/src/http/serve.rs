@@ -1,10 +1,10 @@
 //! The listener: TLS with client certificates, tokens, limits, and hyper behind it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crossing::credential::{Shown, Tokens, certificate};
@@ -14,7 +14,7 @@ use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use model::{Country, Explain};
+use model::Explain;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -24,6 +24,7 @@ use tokio_rustls::rustls::ServerConfig;
 use super::answer;
 use super::head::Hosts;
 use super::route;
+use super::seen::{End, Seen};
 use super::upstream::{Caller, Upstream};
 use crate::enclave::{self, Enclave};
 
@@ -31,6 +32,10 @@ use crate::enclave::{self, Enclave};
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(600);
 /// How long an old connection may take to end.
 const CONNECTION_ENDING_MAX: Duration = Duration::from_secs(30);
+/// How long answers that are on their way may take after the rulebook was replaced.
+const RENEWING_MAX: Duration = Duration::from_millis(500);
+/// How often it is looked whether a session has ended.
+const LOOK: Duration = Duration::from_millis(100);
 /// Pause after a failed accept.
 const SHORTAGE: Duration = Duration::from_millis(10);
 
@@ -59,7 +64,7 @@ pub struct Gateway {
     hosts: Hosts,
     /// One count at a time.
     pub(super) counting: Semaphore,
-    tokens: Arc<Tokens>,
+    pub(super) tokens: Arc<Tokens>,
     settings: Settings,
 }
 
@@ -139,11 +144,14 @@ pub async fn serve(
     bound(secure.local_addr().unwrap_or(gateway.settings.listen));
     let slots = Arc::new(Semaphore::new(gateway.settings.connections_max));
     let acceptor = TlsAcceptor::from(tls);
+    let watching = Arc::clone(&gateway);
+    let mut watching = std::pin::pin!(watch_over(&watching));
     loop {
         let (accepted, encrypted) = tokio::select! {
             a = secure.accept() => (a, true),
             a = accept(clear.as_ref()) => (a, false),
             _ = stop.changed() => return Ok(()),
+            () = &mut watching => return Ok(()),
         };
         let Ok((stream, peer)) = accepted else {
             // The peer's affair, or a shortage that passes: not to be asked again at once.
@@ -193,22 +201,23 @@ where
     let head_timeout = gateway.settings.head_timeout;
     let (served, known) = (Arc::clone(&gateway), session.clone());
     let seen = Arc::new(Seen::default());
-    let network = gateway.enclave.network_of(peer);
-    seen.add([network, session.as_ref().and_then(|s| s.session.country)]);
-    let suspended = gateway.enclave.suspended();
-    let places = Arc::clone(&seen);
+    seen.country(gateway.enclave.network_of(peer));
+    seen.country(session.as_ref().and_then(|s| s.session.country));
+    let stood = Arc::clone(&seen);
+    let looks = gateway.enclave.looks();
+    let watched = Arc::clone(&gateway);
+    let ended = async move { stood.ended(&watched, looks).await };
     let service = service_fn(move |request: Request<Incoming>| {
         let (gateway, session, seen) = (Arc::clone(&gateway), session.clone(), Arc::clone(&seen));
         async move { Ok::<_, Infallible>(answer_one(&gateway, session, peer, &seen, request).await) }
     });
     let io = TokioIo::new(stream);
-    let cut = places.suspended(suspended);
     // How a connection ends is the peer's affair: what it was to get is recorded already.
     if h2 {
         let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
         builder.timer(TokioTimer::new()).max_concurrent_streams(64).max_header_list_size(16 << 10);
         let connection = std::pin::pin!(builder.serve_connection(io, service));
-        let _ = until_old(connection, cut, |c| c.graceful_shutdown()).await;
+        let _ = until_old(connection, ended, |c| c.graceful_shutdown()).await;
     } else {
         let mut builder = hyper::server::conn::http1::Builder::new();
         builder
@@ -217,59 +226,51 @@ where
             .max_headers(64)
             .max_buf_size(64 << 10);
         let connection = std::pin::pin!(builder.serve_connection(io, service));
-        let ended = until_old(connection, cut, |c| c.graceful_shutdown()).await;
+        let ended = until_old(connection, ended, |c| c.graceful_shutdown()).await;
         if let (Some(Err(e)), Some(shown)) = (ended, known)
             && e.is_parse()
         {
-            route::unreadable(&served, &placed(&served, shown.session, peer)).await;
+            route::unreadable(&served, &placed(&served, shown.session, peer), &Seen::default()).await;
         }
     }
 }
 
-/// Serves a connection until it ends or is old; then it is asked to end, and after a while it is dropped. When it is
-/// cut off it is dropped at once.
+/// Serves a connection until it ends, is old, or what it stands on has ended; then it is asked to end, and after a while
+/// it is dropped. When it is cut off it is dropped at once.
 async fn until_old<C: Future>(
     mut connection: Pin<&mut C>,
-    cut: impl Future<Output = ()>,
+    ended: impl Future<Output = End>,
     end: impl FnOnce(Pin<&mut C>),
 ) -> Option<C::Output> {
-    let serve = async {
-        if let Ok(ended) = tokio::time::timeout(CONNECTION_AGE_MAX, connection.as_mut()).await {
-            return Some(ended);
-        }
-        end(connection.as_mut());
-        tokio::time::timeout(CONNECTION_ENDING_MAX, connection).await.ok()
+    let patience = tokio::select! {
+        done = connection.as_mut() => return Some(done),
+        ended = ended => match ended {
+            End::Cut => return None,
+            End::Renew => RENEWING_MAX,
+        },
+        () = tokio::time::sleep(CONNECTION_AGE_MAX) => CONNECTION_ENDING_MAX,
     };
-    tokio::select! {
-        ended = serve => ended,
-        () = cut => None,
-    }
+    end(connection.as_mut());
+    tokio::time::timeout(patience, connection).await.ok()
 }
 
-/// The countries that a connection's address and credentials have spoken for so far. A connection has few.
-#[derive(Default)]
-struct Seen(Mutex<BTreeSet<Country>>);
-
-impl Seen {
-    fn add(&self, countries: impl IntoIterator<Item = Option<Country>>) {
-        if let Ok(mut seen) = self.0.lock() {
-            seen.extend(countries.into_iter().flatten());
+/// Has connections look again when something has ended that they may stand on.
+async fn watch_over(gateway: &Gateway) {
+    let (control, tokens) = (gateway.enclave.control(), &gateway.tokens);
+    let mut ended = control.ended();
+    let mut tick = tokio::time::interval(LOOK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut before = (tokens.ends(), control.is_fresh());
+    loop {
+        let told = tokio::select! {
+            told = ended.changed() => told.is_ok(),
+            _ = tick.tick() => false,
+        };
+        let now = (tokens.ends(), control.is_fresh());
+        if told || now != before {
+            gateway.enclave.look_again();
         }
-    }
-
-    /// Ends when one of them is suspended. What was suspended before the connection came is for the road to refuse, on
-    /// the record.
-    async fn suspended(self: Arc<Self>, mut suspended: watch::Receiver<BTreeSet<Country>>) {
-        let mut before = suspended.borrow_and_update().clone();
-        while suspended.changed().await.is_ok() {
-            let now = suspended.borrow_and_update().clone();
-            let hit = self.0.lock().map_or(true, |seen| now.difference(&before).any(|c| seen.contains(c)));
-            if hit {
-                return;
-            }
-            before = now;
-        }
-        std::future::pending().await
+        before = now;
     }
 }
 
@@ -286,30 +287,28 @@ async fn answer_one(
     seen: &Seen,
     request: Request<Incoming>,
 ) -> answer::Answer {
-    let session = shown(gateway, certificate, &request);
-    let Some(session) = session else {
+    let Some(shown) = shown(gateway, certificate, &request) else {
         gateway.enclave.metrics().strangers.inc();
         return answer::stranger(StatusCode::UNAUTHORIZED, "a client certificate or a token is needed");
     };
-    seen.add([session.country]);
-    route::handle(gateway, &placed(gateway, session, peer), request).await
+    seen.credential(&shown);
+    route::handle(gateway, &placed(gateway, shown.session, peer), seen, request).await
 }
 
 /// What the caller shows: their certificate, a token, or both. Connections live longer than credentials, so the time is
 /// asked at each request.
-fn shown(gateway: &Gateway, certificate: Option<Shown>, request: &Request<Incoming>) -> Option<Session> {
+fn shown(gateway: &Gateway, certificate: Option<Shown>, request: &Request<Incoming>) -> Option<Shown> {
     let now = enclave::now().0;
     let certificate = certificate.filter(|c| now < c.not_after);
-    let shown = match (certificate, bearer(gateway, request)) {
-        (certificate, Bearer::None) => certificate?,
-        (None, Bearer::Good(token)) => token,
-        (None, Bearer::Bad) => return None,
+    match (certificate, bearer(gateway, request)) {
+        (certificate, Bearer::None) => certificate,
+        (None, Bearer::Good(token)) => Some(token),
+        (None, Bearer::Bad) => None,
         (Some(certificate), Bearer::Good(token)) => {
-            certificate.clone().with_token(token).unwrap_or_else(|| certificate.doubted())
+            Some(certificate.clone().with_token(token).unwrap_or_else(|| certificate.doubted()))
         }
-        (Some(certificate), Bearer::Bad) => certificate.doubted(),
-    };
-    Some(shown.session)
+        (Some(certificate), Bearer::Bad) => Some(certificate.doubted()),
+    }
 }
 
 enum Bearer {

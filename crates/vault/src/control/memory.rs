@@ -4,10 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use access::{Case, Grant, Request, State};
-use model::{Name, UnixSeconds};
+use model::{Digest, Name, UnixSeconds};
 use serde::de::DeserializeOwned;
 
 use super::incidents::{Incident, Sessions};
+use super::rulebook::Active;
 use super::store::{ChangeError, Row, StoreError, Table};
 
 /// Most requests that are remembered; of those that are over, the oldest go.
@@ -57,6 +58,7 @@ pub(super) struct Memory {
     incidents: HashMap<Name, (u64, Incident)>,
     buckets: HashMap<String, u64>,
     sessions: HashMap<String, UnixSeconds>,
+    rulebook: Option<(u64, Digest)>,
 }
 
 pub(super) fn parse<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, ChangeError> {
@@ -70,6 +72,7 @@ impl Memory {
             Table::Requests => self.learn_request(key, row),
             Table::Incidents => self.learn_incident(key, row),
             Table::Sessions => self.learn_sessions(key, row),
+            Table::Rulebook => self.learn_rulebook(row),
             Table::Budgets => Ok(false),
         }
     }
@@ -104,6 +107,15 @@ impl Memory {
         }
         self.forget();
         Ok(ended)
+    }
+
+    fn learn_rulebook(&mut self, row: &Row) -> Result<bool, StoreError> {
+        let active: Active = parse("rulebook", &row.bytes)?;
+        let digest = active.digest().ok_or(ChangeError::Form("rulebook"))?;
+        if self.rulebook.as_ref().is_none_or(|(version, _)| *version < row.version) {
+            self.rulebook = Some((row.version, digest));
+        }
+        Ok(false)
     }
 
     fn forget(&mut self) {
@@ -211,6 +223,10 @@ impl Memory {
 
     pub(super) fn incidents(&self) -> Vec<Incident> {
         self.incidents.values().map(|(_, i)| i.clone()).collect()
+    }
+
+    pub(super) fn rulebook(&self) -> Option<Digest> {
+        self.rulebook.map(|(_, digest)| digest)
     }
 
     /// Whether a session was ended. One that is over by itself is not remembered.

@@ -42,11 +42,14 @@ pub enum Table {
     Incidents,
     /// Sessions that were ended.
     Sessions,
+    /// Which rulebook is in force.
+    Rulebook,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 4] = [Self::Requests, Self::Budgets, Self::Incidents, Self::Sessions];
+    pub const ALL: [Self; 5] =
+        [Self::Requests, Self::Budgets, Self::Incidents, Self::Sessions, Self::Rulebook];
 
     /// The stable word.
     #[must_use]
@@ -56,6 +59,7 @@ impl Table {
             Self::Budgets => "budgets",
             Self::Incidents => "incidents",
             Self::Sessions => "sessions",
+            Self::Rulebook => "rulebook",
         }
     }
 
@@ -66,6 +70,7 @@ impl Table {
             Self::Budgets => 2,
             Self::Incidents => 3,
             Self::Sessions => 4,
+            Self::Rulebook => 8,
         }
     }
 }

@@ -9,7 +9,7 @@ use access::request::Done;
 use access::{Act, Actor, NotAllowed, Person, Request, State, Wanted};
 use ledger::note::Signer;
 use model::procedures::{Amount, Procedures};
-use model::{ActorId, CaseKind, Country, Ground, Name, Purpose, SubjectId, Tag, UnixSeconds};
+use model::{ActorId, CaseKind, Country, Digest, Ground, Name, Purpose, SubjectId, Tag, UnixSeconds};
 use vault::Control;
 use vault::control::store::{Changed, Edit, Row, Store, Table};
 use vault::control::{ChangeError, ControlError, Incident, LEASE_MS, StoreError, TakeError, Ticket};
@@ -198,6 +198,7 @@ pub(crate) fn claims(world: &dyn World) {
         ("without the store evidence is given for ten seconds and no longer", leases),
         ("64 parallel takers never take more than the amount", takers),
         ("what was reserved and not used goes back at a clean stop, and only then", settles),
+        ("one rulebook is in force for all, and one that was replaced does not come back", rulebooks),
     ];
     for (claim, check) in claims {
         println!("claim: {claim}");
@@ -242,6 +243,35 @@ fn evidence(place: &dyn Place) {
     let later = Office::new(place.open());
     assert_eq!(later.control.request(&name("g")).unwrap().state, State::Revoked);
     assert!(later.control.case(&name("c"), NOW).is_ok());
+}
+
+fn rulebooks(place: &dyn Place) {
+    let [here, there] = place.pair().map(Office::new);
+    let [first, second] = [1, 2].map(|n| Digest::new([n; 32]));
+    let recorded = std::cell::Cell::new(0);
+    let mut record = || {
+        recorded.set(recorded.get() + 1);
+        Ok(())
+    };
+    assert_eq!(here.control.rulebook().unwrap(), None);
+    assert!(here.control.activate(&first, NOW, &mut record).unwrap());
+    assert!(!there.control.activate(&first, NOW, &mut record).unwrap(), "it is already");
+    assert_eq!(here.control.rulebook().unwrap(), Some(first), "at once");
+    there.control.refresh(NOW).unwrap();
+    assert_eq!(there.control.rulebook().unwrap(), Some(first), "with the next refresh");
+    let mut broken = || Err(ChangeError::Record("the ledger is closed".into()));
+    assert!(there.control.activate(&second, NOW, &mut broken).is_err());
+    here.control.refresh(NOW).unwrap();
+    assert_eq!(here.control.rulebook().unwrap(), Some(first), "what is not recorded is not in force");
+    assert!(there.control.activate(&second, NOW, &mut record).unwrap());
+    let back = here.control.activate(&first, NOW, &mut record);
+    assert!(matches!(back, Err(StoreError::Change(ChangeError::Over(_)))), "{back:?}");
+    here.control.refresh(NOW).unwrap();
+    assert_eq!((here.control.rulebook().unwrap(), recorded.get()), (Some(second), 2));
+    drop((here, there));
+    let later = Office::new(place.open());
+    later.control.refresh(NOW).unwrap();
+    assert_eq!(later.control.rulebook().unwrap(), Some(second));
 }
 
 fn unrecorded(place: &dyn Place) {

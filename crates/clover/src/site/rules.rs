@@ -1,0 +1,191 @@
+//! The rulebook of a running enclave: taken from what `clover rulebook activate` lays down, put in force, and followed.
+//!
+//! Which rulebook is in force stands in the control store, for every process that shares it. A process that learns of
+//! another one than it has loads it, records that in its own log, and decides by it from the next entry on. What it
+//! cannot load it does not replace by what it had: then nothing crosses.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result, bail};
+use crossing::{ActiveRulebook, Road};
+use gateway::{Enclave, Live};
+use model::Digest;
+use vault::control::{ChangeError, StoreError};
+use vault::disk::replace_file;
+
+use super::Site;
+use crate::config::Config;
+use crate::layout::Layout;
+use crate::{assemble, logs, now};
+
+/// How a rulebook that is laid down is named.
+const ENDING: &str = "rulebook";
+/// Most of them taken at a time.
+const TAKEN_MAX: usize = 8;
+
+/// Follows which rulebook is in force.
+pub struct Rules {
+    layout: Layout,
+    config: Config,
+    enclave: Arc<Enclave>,
+    site: Arc<Site>,
+    /// What went wrong last, so that it is told once.
+    told: Mutex<String>,
+}
+
+impl Rules {
+    /// Of a running enclave.
+    #[must_use]
+    pub fn new(layout: &Layout, config: &Config, enclave: &Arc<Enclave>, site: &Arc<Site>) -> Self {
+        Self {
+            layout: layout.clone(),
+            config: config.clone(),
+            enclave: Arc::clone(enclave),
+            site: Arc::clone(site),
+            told: Mutex::default(),
+        }
+    }
+
+    /// Takes what is laid down, and follows the control store. Blocks. To be called several times a second.
+    pub fn look(&self) {
+        if let Err(e) = self.take() {
+            self.tell(format!("a rulebook that was laid down waits; it will be tried again: {e:#}"));
+        }
+        self.follow();
+    }
+
+    fn tell(&self, text: String) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if *told != text {
+            if !text.is_empty() {
+                tracing::error!("{text}");
+            }
+            *told = text;
+        }
+    }
+
+    fn take(&self) -> Result<()> {
+        for path in laid_down(&self.layout)?.into_iter().take(TAKEN_MAX) {
+            match self.one(&path)? {
+                Ok(()) => std::fs::remove_dir_all(&path)?,
+                Err(why) => {
+                    tracing::error!(%why, "a rulebook is not activated");
+                    std::fs::write(path.with_extension("why"), &why)?;
+                    std::fs::rename(&path, path.with_extension("refused"))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts one in force for every process, or says why it does not count.
+    fn one(&self, path: &Path) -> Result<Result<(), String>> {
+        let active = match assemble::rulebook_in(&self.layout, path).and_then(|a| self.fitting(a)) {
+            Ok(active) => active,
+            Err(e) => return Ok(Err(format!("{e:#}"))),
+        };
+        let digest = active.rulebook.digest;
+        assemble::publish(path, &self.layout.published_rulebook(&digest.to_string()))?;
+        let mut record = || self.site.enrol(digest).map_err(|e| ChangeError::Record(e.into()));
+        match self.enclave.control().activate(&digest, now(), &mut record) {
+            Ok(_) => {}
+            Err(StoreError::Change(ChangeError::Over(_))) => return Ok(Err(REPLACED.to_owned())),
+            Err(e) => return Err(e.into()),
+        }
+        self.follow();
+        Ok(Ok(()))
+    }
+
+    /// The rulebook, if this process can serve by it without a restart.
+    fn fitting(&self, active: ActiveRulebook) -> Result<ActiveRulebook> {
+        let live = self.enclave.live();
+        let (now, next) = (&live.road.rulebook().programme, &active.rulebook.programme);
+        if now.name != next.name || now.border != next.border {
+            bail!(
+                "it changes the programme's name or `[border]`, which needs a restart: stop the enclave and activate it then"
+            );
+        }
+        assemble::fits(&self.config, &active.rulebook)?;
+        Ok(active)
+    }
+
+    fn follow(&self) {
+        let (in_force, live) = (self.enclave.in_force(), self.enclave.live());
+        let mine = live.road.rulebook().digest;
+        match self.enclave.control().rulebook() {
+            // Nobody ever put one in force there: what this process began with is.
+            Ok(None) => {}
+            Ok(Some(digest)) if digest == mine => {
+                if in_force.rulebook() != Some(mine) {
+                    in_force.known(mine);
+                    self.enclave.look_again();
+                }
+                self.tell(String::new());
+            }
+            Ok(Some(digest)) => {
+                if let Err(e) = self.load(&digest, &live) {
+                    self.doubt(format!("the rulebook in force cannot be used, so nothing crosses: {e:#}"));
+                }
+            }
+            Err(e) => self.doubt(format!("nobody knows which rulebook is in force, so nothing crosses: {e}")),
+        }
+    }
+
+    fn doubt(&self, text: String) {
+        if self.enclave.in_force().rulebook().is_some() {
+            self.enclave.in_force().unknown();
+            self.enclave.look_again();
+        }
+        self.tell(text);
+    }
+
+    /// Decides by another rulebook from the next entry on.
+    fn load(&self, digest: &Digest, before: &Arc<Live>) -> Result<()> {
+        let folder = self.layout.published_rulebook(&digest.to_string());
+        let active = self.fitting(assemble::rulebook_in(&self.layout, &folder)?)?;
+        if active.rulebook.digest != *digest {
+            bail!("the folder of the rulebook holds another one");
+        }
+        let root = self.enclave.keys().pseudonym_root();
+        let live = Arc::new(Live::new(Road::new(active, root, Arc::clone(before.road.in_force())))?);
+        let entry = crossing::inward::activation(logs::flow_id()?, now(), *digest);
+        let recorded = self.enclave.replace(live, entry)?.blocking_recv().context("the ledger stopped");
+        if let Err(e) = recorded.and_then(|r| Ok(r?)) {
+            self.enclave.put_back(Arc::clone(before));
+            return Err(e.context("it could not be recorded"));
+        }
+        self.tell(String::new());
+        tracing::warn!(rulebook = %digest, "another rulebook is in force");
+        Ok(replace_file(&self.layout.activated(), format!("{digest}\n").as_bytes())?)
+    }
+}
+
+/// Why a rulebook that was replaced does not come back.
+pub const REPLACED: &str = "it was in force before and was replaced: its signatures do not undo what both signed since. \
+                            Change a word of it, a comment will do, and have both sign it again";
+
+/// Lays a signed rulebook down for the running enclave.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn lay_down(layout: &Layout, digest: &Digest) -> Result<PathBuf> {
+    let short: String = digest.to_string().chars().take(16).collect();
+    let path = layout.orders().join(format!("{:012}-{short}.{ENDING}", now().0));
+    let part = path.with_extension("part");
+    let _ = std::fs::remove_dir_all(&part);
+    assemble::publish(&layout.rulebook(), &part)?;
+    std::fs::rename(&part, &path)?;
+    Ok(path)
+}
+
+fn laid_down(layout: &Layout) -> Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(layout.orders()) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut paths = entries.map(|e| e.map(|e| e.path())).collect::<std::io::Result<Vec<_>>>()?;
+    paths.retain(|p| p.extension().is_some_and(|e| e == ENDING));
+    paths.sort();
+    Ok(paths)
+}
