@@ -70,7 +70,7 @@ impl Memory {
             Table::Requests => self.learn_request(key, row),
             Table::Incidents => self.learn_incident(key, row),
             Table::Sessions => self.learn_sessions(key, row),
-            Table::Budgets => Ok(false),
+            Table::Budgets | Table::People => Ok(false),
         }
     }
 

@@ -8,7 +8,9 @@ use std::sync::{Arc, Barrier};
 use tempfile::TempDir;
 use testkit::Dice;
 use vault::KeyService;
-use vault::control::store::{Changed, ControlKeys, Embedded, KEY_MAX, PAGE_MAX, ROW_MAX, Row, Store, Table};
+use vault::control::store::{
+    Becomes, Changed, ControlKeys, Embedded, KEY_MAX, PAGE_MAX, ROW_MAX, Row, Store, TOGETHER_MAX, Table,
+};
 use vault::control::{ChangeError, StoreError};
 
 use super::kill::{killed_child, kills, orders};
@@ -149,6 +151,7 @@ pub(crate) fn conformance(world: &dyn World) {
     let claims: &[(&str, Claim)] = &[
         ("what was changed is there, counted, whenever the store is opened", comes_back),
         ("a change that is refused, or is none, changes nothing", refused),
+        ("rows that are changed together are changed all or not at all, one at a time", together),
         ("a row of one table is not that of another", tables),
         ("of concurrent writers one wins each version and none is lost", writers),
         ("whoever follows misses nothing while writers overlap", followers),
@@ -203,6 +206,68 @@ fn refused(place: &dyn Place) {
 /// Everything that a store holds.
 fn place_of(store: &dyn Store) -> Vec<Changed> {
     all_after(store, 0, PAGE_MAX)
+}
+
+fn together(place: &dyn Place) {
+    let stores = place.pair();
+    let at: Vec<(Table, &str)> =
+        vec![(Table::Budgets, "g"), (Table::People, "g/1"), (Table::People, "g/2"), (Table::People, "g/3")];
+    let puts = |bytes: &[u8]| at.iter().map(|_| Becomes::Put(bytes.to_vec())).collect::<Vec<_>>();
+    let store = stores[0].as_ref();
+    let made = store.change_all(&at, &mut |rows| {
+        assert_eq!(rows, [None, None, None, None]);
+        Ok(vec![
+            Becomes::Put(b"1".to_vec()),
+            Becomes::Put(vec![]),
+            Becomes::Same,
+            Becomes::Put(b"1".to_vec()),
+        ])
+    });
+    let made: Vec<_> = made.unwrap().into_iter().map(|row| row.map(|r| (r.version, r.bytes))).collect();
+    assert_eq!(made, [Some((1, b"1".to_vec())), Some((1, vec![])), None, Some((1, b"1".to_vec()))]);
+    let before = place_of(store);
+    assert_eq!(
+        before.iter().map(|c| (c.sequence, c.key.as_str())).collect::<Vec<_>>(),
+        [(1, "g"), (2, "g/1"), (3, "g/3")]
+    );
+    // The last one is against it: none is changed.
+    let large =
+        vec![Becomes::Put(b"2".to_vec()), Becomes::Same, Becomes::Same, Becomes::Put(vec![0; ROW_MAX + 1])];
+    assert!(matches!(store.change_all(&at, &mut |_| Ok(large.clone())), Err(StoreError::Large(_))));
+    let few = store.change_all(&at, &mut |_| Ok(vec![Becomes::Put(b"2".to_vec())]));
+    assert!(matches!(few, Err(StoreError::Change(ChangeError::Form(_)))));
+    let over = store.change_all(&at, &mut |_| Err(ChangeError::Over("grant")));
+    assert!(matches!(over, Err(StoreError::Change(ChangeError::Over(_)))));
+    let many = vec![(Table::People, "x"); TOGETHER_MAX + 1];
+    assert!(matches!(store.change_all(&many, &mut |_| Ok(vec![])), Err(StoreError::Large(_))));
+    assert_eq!(place_of(stores[1].as_ref()), before);
+    // Whoever holds the first row holds them all: everybody finds them equal and leaves them equal.
+    store.change_all(&at, &mut |_| Ok(puts(&[0; 8]))).unwrap();
+    std::thread::scope(|s| {
+        for thread in 0..4 {
+            let (store, at) = (&stores[thread % 2], &at);
+            s.spawn(move || {
+                for _ in 0..EACH {
+                    let done = store.change_all(at, &mut |rows| {
+                        let counts: Vec<u64> = rows.iter().flatten().map(count_of).collect();
+                        assert_eq!(counts, [counts[0]; 4]);
+                        Ok(at.iter().map(|_| Becomes::Put((counts[0] + 1).to_be_bytes().to_vec())).collect())
+                    });
+                    done.unwrap();
+                }
+            });
+        }
+    });
+    for (table, key) in at {
+        assert_eq!(count_of(&store.get(table, key).unwrap().unwrap()), 4 * EACH);
+    }
+    drop(stores);
+    place.crash();
+    assert_eq!(place_of(place.open().as_ref()).len(), 4);
+}
+
+fn count_of(row: &Row) -> u64 {
+    u64::from_be_bytes(row.bytes[..].try_into().unwrap())
 }
 
 fn tables(place: &dyn Place) {
@@ -420,12 +485,14 @@ fn the_changing_child() {
             s.spawn(move || {
                 for n in 0.. {
                     let key = format!("k{}", (n + thread) % 5);
-                    // The row holds its own version many times over: a half one would show.
-                    let done = store.change(Table::Requests, &key, &mut |row| {
-                        let version = row.map_or(1, |r| r.version + 1);
-                        Ok(Some(version.to_be_bytes().repeat(500)))
+                    // The row holds its own version many times over, and another beside it: a half one would show.
+                    let at = [(Table::Requests, key.as_str()), (Table::People, key.as_str())];
+                    let done = store.change_all(&at, &mut |rows| {
+                        let version = rows[0].as_ref().map_or(1, |r| r.version + 1);
+                        let bytes = version.to_be_bytes().repeat(500);
+                        Ok(vec![Becomes::Put(bytes.clone()), Becomes::Put(bytes)])
                     });
-                    println!("answer: {key} {}", done.unwrap().unwrap().version);
+                    println!("answer: {key} {}", done.unwrap()[0].as_ref().unwrap().version);
                 }
             });
         }
@@ -458,5 +525,6 @@ fn whole(folder: &Path, answered: &HashMap<String, u64>) {
         let row = store.get(Table::Requests, key).unwrap().unwrap();
         assert!(row.version >= *version, "{key} of version {version} was answered for");
         assert_eq!(row.bytes, row.version.to_be_bytes().repeat(500));
+        assert_eq!(store.get(Table::People, key).unwrap().unwrap(), row, "what was changed together");
     }
 }

@@ -1,5 +1,6 @@
 //! The control store of one process, in a folder.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -89,21 +90,25 @@ impl Engine for Files {
         self.read(name, &self.db.snapshot())
     }
 
-    fn change(&self, name: &RowName, change: &mut dyn Change) -> Result<bool, StoreError> {
+    fn change(&self, names: &[RowName], change: &mut dyn Change) -> Result<bool, StoreError> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = self.get(name)?;
-        if !change.edit(old.as_ref())? {
+        let now = self.db.snapshot();
+        let old: Vec<_> = names.iter().map(|name| self.read(name, &now)).collect::<Result<_, _>>()?;
+        if !change.edit(&old)? {
             return Ok(false);
         }
         let head = self.head()?.ok_or(StoreError::Missing)?;
-        let (head, raw) = change.place(&head)?;
+        let placed = change.place(&head)?;
+        let places: HashMap<RowName, u64> = old.into_iter().flatten().map(|r| (r.name, r.sequence)).collect();
         let mut batch = self.db.batch().durability(Some(PersistMode::SyncAll));
-        if let Some(old) = old {
-            batch.remove(&self.order, old.sequence.to_be_bytes());
+        for raw in &placed.put {
+            if let Some(sequence) = places.get(&raw.name) {
+                batch.remove(&self.order, sequence.to_be_bytes());
+            }
+            batch.insert(&self.order, raw.sequence.to_be_bytes(), raw.name);
+            batch.insert(&self.rows, raw.name, encode(raw));
         }
-        batch.insert(&self.order, raw.sequence.to_be_bytes(), raw.name);
-        batch.insert(&self.rows, raw.name, encode(&raw));
-        batch.insert(&self.meta, THE_HEAD, head);
+        batch.insert(&self.meta, THE_HEAD, placed.head);
         batch.commit().map_err(|e| StoreError::Unknown(Box::new(e)))?;
         Ok(true)
     }

@@ -11,8 +11,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use aws_lc_rs::hmac;
 use ledger::SecretKey;
 
-use super::engine::{Change, Engine, Raw, RowName};
-use super::{Changed, Edit, KEY_MAX, PAGE_MAX, ROW_MAX, ROWS_MAX, Row, Store, StoreError, Table};
+use super::engine::{Change, Engine, Placed, Raw, RowName};
+use super::{
+    Becomes, ChangeError, Changed, EditAll, KEY_MAX, PAGE_MAX, ROW_MAX, ROWS_MAX, Row, Store, StoreError,
+    TOGETHER_MAX, Table,
+};
 use crate::keys::{self, KeyError};
 
 const HEAD: &[u8] = b"clover-control/v1 head";
@@ -182,6 +185,12 @@ impl<E: Engine> Sealed<E> {
         Ok(Place { table, key, name: self.keys.name(table, key) })
     }
 
+    fn at<'a>(&self, table: Table, key: &'a str) -> Result<At<'a>, StoreError> {
+        let place = self.place(table, key)?;
+        let floor = self.floor(&place.name);
+        Ok(At { place, floor, row: None, old: None, changed: false })
+    }
+
     /// Opens what stands under a name, which must not be older than `floor`.
     fn opened(
         &self,
@@ -207,29 +216,37 @@ impl<E: Engine> Sealed<E> {
     }
 
     /// What must hold of the name from now on. Asked before the engine is: what is noted meanwhile is newer.
-    fn floor(&self, name: &RowName) -> (Option<u64>, u64) {
-        let seen = lock(&self.seen);
-        (seen.versions.get(name).copied(), seen.sequence)
+    fn floor(&self, name: &RowName) -> Option<u64> {
+        lock(&self.seen).versions.get(name).copied()
     }
 }
 
 impl<E: Engine> Store for Sealed<E> {
     fn get(&self, table: Table, key: &str) -> Result<Option<Row>, StoreError> {
         let at = self.place(table, key)?;
-        let (floor, _) = self.floor(&at.name);
+        let floor = self.floor(&at.name);
         let raw = self.engine.get(&at.name)?;
         self.opened(raw.as_ref(), &at.name, floor)
     }
 
-    fn change(&self, table: Table, key: &str, change: Edit<'_>) -> Result<Option<Row>, StoreError> {
-        let at = self.place(table, key)?;
-        let (name, floor) = (at.name, self.floor(&at.name));
-        let mut work = Work { store: self, at, floor, change, row: None, old: None, sequence: 0 };
-        if self.engine.change(&name, &mut work)? {
-            let version = work.row.as_ref().map_or(0, |row| row.version);
-            lock(&self.seen).note(name, version, work.sequence);
+    fn change_all(
+        &self,
+        rows: &[(Table, &str)],
+        change: EditAll<'_>,
+    ) -> Result<Vec<Option<Row>>, StoreError> {
+        if rows.len() > TOGETHER_MAX {
+            return Err(StoreError::Large(rows.len()));
         }
-        Ok(work.row)
+        // INVARIANT: read before the engine is asked, as the floors are.
+        let floor = lock(&self.seen).sequence;
+        let at = rows.iter().map(|(table, key)| self.at(*table, key)).collect::<Result<Vec<_>, _>>()?;
+        let names: Vec<RowName> = at.iter().map(|at| at.place.name).collect();
+        let mut work = Work { store: self, at, floor, change, placed: Vec::new() };
+        if self.engine.change(&names, &mut work)? {
+            let mut seen = lock(&self.seen);
+            work.placed.iter().for_each(|(name, version, sequence)| seen.note(*name, *version, *sequence));
+        }
+        Ok(work.at.into_iter().map(|at| at.row).collect())
     }
 
     fn changes(&self, after: u64, limit: usize) -> Result<Vec<Changed>, StoreError> {
@@ -272,48 +289,83 @@ impl<E: Engine> Store for Sealed<E> {
     }
 }
 
-/// A change under way.
-struct Work<'a, E> {
-    store: &'a Sealed<E>,
-    at: Place<'a>,
-    floor: (Option<u64>, u64),
-    change: Edit<'a>,
+/// One row of a change under way.
+struct At<'a> {
+    place: Place<'a>,
+    floor: Option<u64>,
     /// As it is, and then as it will be.
     row: Option<Row>,
     /// What the row that goes added to the sum.
     old: Option<[u8; 32]>,
-    sequence: u64,
+    changed: bool,
 }
 
-impl<E: Engine> Change for Work<'_, E> {
-    fn edit(&mut self, raw: Option<&Raw>) -> Result<bool, StoreError> {
-        self.row = self.store.opened(raw, &self.at.name, self.floor.0)?;
-        let Some(bytes) = (self.change)(self.row.as_ref())? else { return Ok(false) };
+/// A change under way.
+struct Work<'a, E> {
+    store: &'a Sealed<E>,
+    at: Vec<At<'a>>,
+    /// The newest place that was seen before.
+    floor: u64,
+    change: EditAll<'a>,
+    /// Name, version and place of each row as it will be.
+    placed: Vec<(RowName, u64, u64)>,
+}
+
+impl At<'_> {
+    fn becomes(&mut self, becomes: Becomes) -> Result<bool, StoreError> {
+        let bytes = match becomes {
+            Becomes::Same => return Ok(false),
+            Becomes::Put(bytes) => bytes,
+        };
         if bytes.len() > ROW_MAX {
             return Err(StoreError::Large(bytes.len()));
         }
-        self.old = raw.map(|raw| self.store.keys.part(raw));
         let version = self.row.as_ref().map_or(1, |row| row.version.saturating_add(1));
         self.row = Some(Row { version, bytes });
+        self.changed = true;
         Ok(true)
     }
+}
 
-    fn place(&mut self, head: &[u8]) -> Result<(Vec<u8>, Raw), StoreError> {
+impl<E: Engine> Change for Work<'_, E> {
+    fn edit(&mut self, raws: &[Option<Raw>]) -> Result<bool, StoreError> {
+        let mut rows = Vec::with_capacity(raws.len());
+        for (at, raw) in self.at.iter_mut().zip(raws) {
+            rows.push(self.store.opened(raw.as_ref(), &at.place.name, at.floor)?);
+            at.old = raw.as_ref().map(|raw| self.store.keys.part(raw));
+        }
+        let becomes = (self.change)(&rows)?;
+        if rows.len() != self.at.len() || becomes.len() != rows.len() {
+            return Err(ChangeError::Form("change").into());
+        }
+        let mut changed = false;
+        for ((at, row), becomes) in self.at.iter_mut().zip(rows).zip(becomes) {
+            at.row = row;
+            changed |= at.becomes(becomes)?;
+        }
+        Ok(changed)
+    }
+
+    fn place(&mut self, head: &[u8]) -> Result<Placed, StoreError> {
         let keys = &self.store.keys;
         let mut head = keys.open_head(head)?;
-        if head.sequence < self.floor.1 {
+        if head.sequence < self.floor {
             return Err(StoreError::WentBack);
         }
-        head.sequence = head.sequence.saturating_add(1);
-        let Some(row) = &self.row else { return Err(StoreError::Forged) };
-        let raw = keys.seal_row(&self.at, row.version, head.sequence, &row.bytes)?;
-        match self.old {
-            Some(old) => add(&mut head.sum, &old),
-            None if head.rows >= ROWS_MAX => return Err(StoreError::Full),
-            None => head.rows += 1,
+        let mut put = Vec::new();
+        for at in self.at.iter().filter(|at| at.changed) {
+            head.sequence = head.sequence.saturating_add(1);
+            let Some(row) = &at.row else { return Err(StoreError::Forged) };
+            let raw = keys.seal_row(&at.place, row.version, head.sequence, &row.bytes)?;
+            match at.old {
+                Some(old) => add(&mut head.sum, &old),
+                None if head.rows >= ROWS_MAX => return Err(StoreError::Full),
+                None => head.rows += 1,
+            }
+            add(&mut head.sum, &keys.part(&raw));
+            self.placed.push((raw.name, raw.version, raw.sequence));
+            put.push(raw);
         }
-        add(&mut head.sum, &keys.part(&raw));
-        self.sequence = head.sequence;
-        Ok((keys.seal_head(&head)?, raw))
+        Ok(Placed { head: keys.seal_head(&head)?, put })
     }
 }
