@@ -128,6 +128,17 @@ impl Reserved {
         Ok(rows.collect())
     }
 
+    /// Who was counted last by name.
+    #[must_use]
+    pub fn last(&self) -> Option<Tag> {
+        self.last.map(Tag::new)
+    }
+
+    /// Whoever was counted after this one has no row any more: the grant is over, and the rows are removed.
+    pub fn back_to(&mut self, person: Option<Tag>) {
+        self.last = person.map(|person| *person.bytes());
+    }
+
     /// Takes back what a process did not use.
     pub const fn settle(&mut self, unused: &Amount) {
         self.rows = self.rows.saturating_sub(unused.rows);

@@ -200,7 +200,7 @@ impl Control {
 }
 
 /// Where somebody who is counted under a grant has their row.
-fn person_key(grant: &Name, person: &Tag) -> String {
+pub(super) fn person_key(grant: &Name, person: &Tag) -> String {
     format!("{grant}/{person}")
 }
 

@@ -8,7 +8,7 @@ use model::{Name, UnixSeconds};
 use serde::de::DeserializeOwned;
 
 use super::incidents::{Incident, Sessions};
-use super::store::{ChangeError, Row, StoreError, Table};
+use super::store::{ChangeError, Row, StoreError, Table, removed};
 
 /// Most requests that are remembered; of those that are over, the oldest go.
 pub const REQUESTS_MAX: usize = 50_000;
@@ -70,7 +70,30 @@ impl Memory {
             Table::Requests => self.learn_request(key, row),
             Table::Incidents => self.learn_incident(key, row),
             Table::Sessions => self.learn_sessions(key, row),
-            Table::Budgets | Table::People => Ok(false),
+            Table::Removed => {
+                for row in removed(&row.bytes)? {
+                    self.unlearn(row.table, &row.key);
+                }
+                Ok(false)
+            }
+            Table::Budgets | Table::People | Table::Names => Ok(false),
+        }
+    }
+
+    /// Forgets a row that was removed.
+    pub(super) fn unlearn(&mut self, table: Table, key: &str) {
+        match (table, Name::parse(key)) {
+            (Table::Requests, Ok(id)) => {
+                let Some(known) = self.requests.remove(&id) else { return };
+                self.ages.remove(&(known.request.asked_at(), id.clone()));
+                self.waiting.remove(&id);
+                if known.until().is_some_and(|end| self.in_force.remove(&(end, id.clone()))) {
+                    self.over.push(id);
+                }
+            }
+            (Table::Incidents, Ok(id)) => drop(self.incidents.remove(&id)),
+            (Table::Sessions, _) => drop(self.buckets.remove(key)),
+            _ => {}
         }
     }
 

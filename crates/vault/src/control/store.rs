@@ -22,6 +22,8 @@ pub use embedded::Embedded;
 pub use postgres::PostgresStore;
 pub use sealed::{ControlKeys, Sealed};
 
+pub(super) use sealed::removed;
+
 /// Longest key of a row, in bytes.
 pub const KEY_MAX: usize = 128;
 /// Largest row, in bytes.
@@ -46,11 +48,16 @@ pub enum Table {
     Sessions,
     /// People who are counted under a grant or case, each beside its budget.
     People,
+    /// Names of what was removed. They stay taken.
+    Names,
+    /// The record of the rows that were removed last. It is the store's own.
+    Removed,
 }
 
 impl Table {
-    /// Every table.
-    pub const ALL: [Self; 5] = [Self::Requests, Self::Budgets, Self::Incidents, Self::Sessions, Self::People];
+    /// Every table but the store's own.
+    pub const ALL: [Self; 6] =
+        [Self::Requests, Self::Budgets, Self::Incidents, Self::Sessions, Self::People, Self::Names];
 
     /// The stable word.
     #[must_use]
@@ -61,6 +68,8 @@ impl Table {
             Self::Incidents => "incidents",
             Self::Sessions => "sessions",
             Self::People => "people",
+            Self::Names => "names",
+            Self::Removed => "removed",
         }
     }
 
@@ -72,7 +81,13 @@ impl Table {
             Self::Incidents => 3,
             Self::Sessions => 4,
             Self::People => 5,
+            Self::Names => 6,
+            Self::Removed => 7,
         }
+    }
+
+    fn of_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().chain([Self::Removed]).find(|table| table.code() == code)
     }
 }
 
@@ -223,6 +238,10 @@ impl Explain for StoreError {
             Self::Change(ChangeError::Spent(_)) => "nothing is left of what was granted",
             Self::Change(ChangeError::Missing(_)) => "what the request refers to is not on record",
             Self::Change(ChangeError::Exists(_) | ChangeError::Over(_)) => "it is decided already, or over",
+            Self::Unknown(_) => "whether it was done is not known: look again before you repeat it",
+            Self::Embedded(_) | Self::Database(_) | Self::Busy(_) | Self::Full => {
+                "requests cannot be kept now: nothing was done"
+            }
             _ => "the request cannot be answered now",
         }
     }
@@ -238,6 +257,8 @@ pub enum Becomes {
     Same,
     /// These are its bytes.
     Put(Vec<u8>),
+    /// It is removed.
+    Gone,
 }
 
 /// What [`Store::change_all`] does to rows: what becomes of each, in their order.
@@ -277,7 +298,7 @@ pub trait Store: Send + Sync {
     }
 
     /// Rows whose last change comes after a place, oldest first: at most `limit`, and fewer only at the end. A limit
-    /// above [`PAGE_MAX`] counts as that. Nothing is skipped when writers overlap.
+    /// above [`PAGE_MAX`] counts as that. Nothing is skipped when writers overlap. A row that was removed is in none.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -70,22 +70,22 @@ fn id(text: &str) -> ActorId {
 }
 
 /// Somebody of an employer: who asks is in no team, everybody else is a lead.
-fn actor(who: &str) -> Actor {
+pub(crate) fn actor(who: &str) -> Actor {
     let teams = if who == "ana" { vec![] } else { vec![name("leads")] };
     let employer = name(if who == "sue" { "guard-eu" } else { "acme-eu" });
     let kind = ActorKind::Employee;
     Actor { id: id(who), kind, employer, qualified: true, teams, deputies: vec![] }
 }
 
-fn person(record: &Actor) -> Person<'_> {
+pub(crate) fn person(record: &Actor) -> Person<'_> {
     Person { record, country: Country::parse("IE").unwrap(), in_region: true, strong: true }
 }
 
-fn rules() -> Procedures {
+pub(crate) fn rules() -> Procedures {
     Procedures::parse(RULES).unwrap()
 }
 
-fn wanted(ground: Ground) -> Wanted {
+pub(crate) fn wanted(ground: Ground) -> Wanted {
     let (purpose, kind, incident) = match ground {
         Ground::Case => (Purpose::Support, Some(CaseKind::VideoNotShown), None),
         Ground::Grant => (Purpose::Fraud, None, None),
@@ -110,7 +110,7 @@ fn wanted(ground: Ground) -> Wanted {
 pub(crate) struct Office {
     pub(crate) control: Control,
     pub(crate) clock: Arc<AtomicU64>,
-    rules: Procedures,
+    pub(crate) rules: Procedures,
     recorded: Mutex<Vec<(String, Act)>>,
 }
 
@@ -125,18 +125,18 @@ impl Office {
         Self { control, clock, rules: rules(), recorded: Mutex::default() }
     }
 
-    fn record(&self, request: &Request, done: &Done) -> Result<(), ChangeError> {
+    pub(crate) fn record(&self, request: &Request, done: &Done) -> Result<(), ChangeError> {
         self.recorded.lock().unwrap().push((request.id.to_string(), done.act));
         Ok(())
     }
 
-    fn ask(&self, key: &str, ground: Ground) -> Result<Arc<Request>, ControlError> {
+    pub(crate) fn ask(&self, key: &str, ground: Ground) -> Result<Arc<Request>, ControlError> {
         let ana = actor("ana");
         let request = Request::ask(name(key), wanted(ground), person(&ana), &self.rules, NOW).unwrap();
         self.control.ask(&request, &mut |r, d| self.record(r, d))
     }
 
-    fn act(
+    pub(crate) fn act(
         &self,
         key: &str,
         act: &mut dyn FnMut(&mut Request) -> Result<(), NotAllowed>,
@@ -144,12 +144,12 @@ impl Office {
         self.control.act(&name(key), act, &mut |r, d| self.record(r, d))
     }
 
-    fn approve(&self, key: &str, who: &str) -> Result<Arc<Request>, ControlError> {
+    pub(crate) fn approve(&self, key: &str, who: &str) -> Result<Arc<Request>, ControlError> {
         let (who, registry) = (actor(who), |id: &ActorId| Some(actor(id.as_str())));
         self.act(key, &mut |r| r.approve(person(&who), &self.rules, registry, NOW))
     }
 
-    fn revoke(&self, key: &str, who: &str) -> Result<Arc<Request>, ControlError> {
+    pub(crate) fn revoke(&self, key: &str, who: &str) -> Result<Arc<Request>, ControlError> {
         let who = actor(who);
         self.act(key, &mut |r| r.revoke(person(&who), &self.rules, NOW.plus(1)))
     }
@@ -204,6 +204,12 @@ pub(crate) fn claims(world: &dyn World) {
             lost_answers,
         ),
         ("who finds no row any more counts in each crossing", uncounted),
+        ("what ended long ago is removed everywhere, and its name stays taken", super::control_prune::old),
+        (
+            "what waits, serves or is to be reviewed is never removed, nor what belongs to it",
+            super::control_prune::open,
+        ),
+        ("a step removes few rows, and the steps all that is old", super::control_prune::steps),
     ];
     for (claim, check) in claims {
         println!("claim: {claim}");
@@ -338,7 +344,7 @@ fn ticks(place: &dyn Place) {
     assert_eq!(*offices[1].recorded.lock().unwrap(), [("c".to_owned(), Act::TimeOut)]);
 }
 
-fn noted(_: &Incident) -> Result<(), ChangeError> {
+pub(crate) fn noted(_: &Incident) -> Result<(), ChangeError> {
     Ok(())
 }
 

@@ -98,13 +98,18 @@ impl Engine for Files {
             return Ok(false);
         }
         let head = self.head()?.ok_or(StoreError::Missing)?;
-        let placed = change.place(&head)?;
-        let places: HashMap<RowName, u64> = old.into_iter().flatten().map(|r| (r.name, r.sequence)).collect();
+        let late = change.late().map(|name| self.read(&name, &now)).transpose()?.flatten();
+        let placed = change.place(&head, late.as_ref())?;
+        let old = old.into_iter().chain([late]).flatten();
+        let places: HashMap<RowName, u64> = old.map(|raw| (raw.name, raw.sequence)).collect();
         let mut batch = self.db.batch().durability(Some(PersistMode::SyncAll));
-        for raw in &placed.put {
-            if let Some(sequence) = places.get(&raw.name) {
+        for name in placed.put.iter().map(|raw| &raw.name).chain(&placed.gone) {
+            if let Some(sequence) = places.get(name) {
                 batch.remove(&self.order, sequence.to_be_bytes());
             }
+        }
+        placed.gone.iter().for_each(|name| batch.remove(&self.rows, name));
+        for raw in &placed.put {
             batch.insert(&self.order, raw.sequence.to_be_bytes(), raw.name);
             batch.insert(&self.rows, raw.name, encode(raw));
         }

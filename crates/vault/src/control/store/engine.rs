@@ -24,6 +24,8 @@ pub struct Page {
 pub struct Placed {
     pub(super) head: Vec<u8>,
     pub(super) put: Vec<Raw>,
+    /// Rows that are removed.
+    pub(super) gone: Vec<RowName>,
 }
 
 /// One change in two steps, so that the head, which everybody needs, is locked for the shortest time only.
@@ -34,11 +36,14 @@ pub trait Change {
     /// What is against it; nothing is changed then.
     fn edit(&mut self, rows: &[Option<Raw>]) -> Result<bool, StoreError>;
 
-    /// Sees the head, which is locked, too; gives rows and head as they will be.
+    /// One more row that it changes, if it does. Such a row is only changed while the head is locked.
+    fn late(&self) -> Option<RowName>;
+
+    /// Sees the head and the late row, which are locked, too; gives rows and head as they will be.
     ///
     /// # Errors
     /// What is against it; nothing is changed then.
-    fn place(&mut self, head: &[u8]) -> Result<Placed, StoreError>;
+    fn place(&mut self, head: &[u8], late: Option<&Raw>) -> Result<Placed, StoreError>;
 }
 
 /// Keeps sealed rows and one head.

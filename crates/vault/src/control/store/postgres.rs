@@ -14,8 +14,8 @@ use self::pool::Pool;
 use super::StoreError;
 use super::engine::{Change, Engine, Page, Raw, RowName};
 use super::sealed::{ControlKeys, Head, Sealed};
-use crate::log::postgres::connection::{self, Address, Connection};
-use crate::log::{PostgresError, Timeouts};
+use crate::log::postgres::connection::{Address, Connection};
+use crate::log::{Database as Server, PostgresError};
 
 mod migrations;
 mod pool;
@@ -35,6 +35,7 @@ const PUT_ROWS: &str = "\
 insert into clover_control_row (name, version, sequence, sealed) \
 select * from unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bytea[]) \
 on conflict (name) do update set version = excluded.version, sequence = excluded.sequence, sealed = excluded.sealed";
+const REMOVE: &str = "delete from clover_control_row where name = any($1)";
 const PUT_HEAD: &str = "update clover_control_head set sealed = $1";
 
 /// One statement sees one moment, so head and rows are of the same.
@@ -56,16 +57,16 @@ impl PostgresStore {
     ///
     /// # Errors
     /// [`StoreError::Schema`] when a newer program made them; what the server says.
-    pub fn migrate(server: &str, timeouts: Timeouts) -> Result<u32, StoreError> {
-        migrations::apply(&Connection::open(&address(server, timeouts)?)?)
+    pub fn migrate(server: &Server) -> Result<u32, StoreError> {
+        migrations::apply(&Connection::open(&Address::new(server)?)?)
     }
 
     /// Makes an empty store in tables that are there. Explicit, never a side effect.
     ///
     /// # Errors
     /// [`StoreError::Exists`] when there is one; what the server says.
-    pub fn create(server: &str, timeouts: Timeouts, keys: &ControlKeys) -> Result<(), StoreError> {
-        let connection = Connection::open(&address(server, timeouts)?)?;
+    pub fn create(server: &Server, keys: &ControlKeys) -> Result<(), StoreError> {
+        let connection = Connection::open(&Address::new(server)?)?;
         careful(&connection)?;
         let head = keys.seal_head(&Head::default())?;
         let add = "insert into clover_control_head (sealed) values ($1) on conflict do nothing";
@@ -74,13 +75,13 @@ impl PostgresStore {
         if added == 1 { Ok(()) } else { Err(StoreError::Exists) }
     }
 
-    /// Opens a store that was made. Waits as long as these say and no longer.
+    /// Opens a store that was made. Waits as long as the server's limits say and no longer.
     ///
     /// # Errors
     /// [`StoreError::Missing`] when there is none, [`StoreError::Schema`] when its tables are of another version;
     /// [`StoreError::Forged`] or [`StoreError::WentBack`] when its rows are not as they were left; what the server says.
-    pub fn open(server: &str, timeouts: Timeouts, keys: ControlKeys) -> Result<Self, StoreError> {
-        let pool = Pool::new(address(server, timeouts)?, timeouts.statement);
+    pub fn open(server: &Server, keys: ControlKeys) -> Result<Self, StoreError> {
+        let pool = Pool::new(Address::new(server)?, server.timeouts.statement);
         pool.reading(careful)?;
         Self::over(Database { pool }, keys)
     }
@@ -169,17 +170,15 @@ fn work(connection: &Connection, names: &[RowName], change: &mut dyn Change) -> 
         return Ok(false);
     }
     let old = head(connection, HEAD_LOCKED)?.ok_or(StoreError::Missing)?;
-    let placed = change.place(&old)?;
+    let late = change.late().map(|name| get(connection, &name)).transpose()?.flatten();
+    let placed = change.place(&old, late.as_ref())?;
+    if !placed.gone.is_empty() {
+        let gone: Vec<&[u8]> = placed.gone.iter().map(|name| &name[..]).collect();
+        connection.run(connection.client.execute(REMOVE, &[&gone]))?;
+    }
     put_all(connection, &placed.put)?;
     connection.run(connection.client.execute(PUT_HEAD, &[&placed.head]))?;
     Ok(true)
-}
-
-/// The server of a connection string.
-fn address(server: &str, timeouts: Timeouts) -> Result<Address, PostgresError> {
-    let server =
-        connection::Database { address: server.to_owned(), timeouts, ..connection::Database::default() };
-    Address::new(&server)
 }
 
 impl Engine for Database {
