@@ -11,21 +11,21 @@ use xtask::world::at;
 use crate::support::{SUPPORT, Stage};
 
 impl Stage {
-    fn console(&self, id: &str, country: &str) -> Client {
+    pub(crate) fn console(&self, id: &str, country: &str) -> Client {
         let from = if country == "SG" { at::SINGAPORE } else { at::DUBLIN };
         self.world.colleague(id, country, from).unwrap()
     }
 }
 
-async fn act(who: &Client, id: &str, what: &str) -> Answer {
+pub(crate) async fn act(who: &Client, id: &str, what: &str) -> Answer {
     who.post(&format!("/access/requests/{id}/{what}"), &[], &json!({})).await.unwrap()
 }
 
-async fn ask(who: &Client, wanted: &Value) -> Answer {
+pub(crate) async fn ask(who: &Client, wanted: &Value) -> Answer {
     who.post("/access/requests", &[], wanted).await.unwrap()
 }
 
-fn why(answer: &Answer) -> String {
+pub(crate) fn why(answer: &Answer) -> String {
     answer.json()["why"].as_str().unwrap_or_default().to_owned()
 }
 

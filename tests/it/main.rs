@@ -11,6 +11,8 @@ mod bypass;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod control_store;
+#[cfg(test)]
 mod database;
 #[cfg(test)]
 mod differential;

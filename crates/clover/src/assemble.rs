@@ -199,7 +199,7 @@ pub fn open(layout: &Layout) -> Result<Assembled> {
     site::not_older(&site_log, &known)?;
     let keeper = Arc::new(Keeper::new(&programme.border)?);
     let live = Live::new(Road::new(active, keys.pseudonym_root()))?;
-    let control = office::control(layout, verifier(layout, "operator")?, &keys)?;
+    let control = office::control(layout, &config.control_store, verifier(layout, "operator")?, &keys)?;
     let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry);
     let border = {
@@ -267,9 +267,10 @@ pub async fn serve(
     let listener = listener.map_err(|source| ServeError::Bind { address: config.control, source })?;
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let office = office::open(&enclave, &site.log);
-    let follower = office::follow(Arc::clone(&office))?;
+    let follower = office::follow(Arc::clone(&office), &config.control_store)?;
     let people = people::serve(layout, &config, &enclave, office, tokens, ended, stopped.clone()).await?;
-    let control = tokio::spawn(control(listener, Arc::clone(&enclave), Arc::clone(&site), registry));
+    let store = config.control_store.place.word();
+    let control = tokio::spawn(control(listener, Arc::clone(&enclave), Arc::clone(&site), store, registry));
     let stopping = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stopping);
     tokio::spawn(async move {
@@ -305,6 +306,7 @@ async fn control(
     listener: tokio::net::TcpListener,
     enclave: Arc<Enclave>,
     site: Arc<Site>,
+    store: &'static str,
     registry: Registry,
 ) {
     let live = enclave.live();
@@ -312,6 +314,7 @@ async fn control(
     let (programme, digest) = (rulebook.programme.name.to_string(), rulebook.digest.to_string());
     drop(live);
     let (log, records) = (Arc::clone(&enclave), Arc::clone(enclave.records()));
+    let requests = Arc::clone(enclave.control());
     let shown = console::api::Shown {
         programme,
         site: site.origin.clone(),
@@ -319,6 +322,7 @@ async fn control(
         log: Box::new(move || console::api::LogState::of(log.log())),
         witnessing: Box::new(move || site.shown()),
         people: Box::new(move || console::api::people(&records)),
+        control_store: Box::new(move || console::api::ControlStore::of(store, &requests)),
         registry,
     };
     if let Err(e) = console::api::serve(listener, shown).await {

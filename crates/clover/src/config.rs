@@ -9,10 +9,12 @@ use model::{Name, Problems};
 
 mod people;
 mod raw;
+mod store;
 
 pub use self::raw::starter;
 use self::raw::{Raw, RawDestination, RawJournal, RawLedger, RawLogs, RawPostgres};
 pub use people::{Console, Signin};
+pub use store::{ControlStore, Place};
 
 /// A checked configuration.
 #[derive(Debug, Clone)]
@@ -29,6 +31,8 @@ pub struct Config {
     pub hosts: Vec<String>,
     /// Status and metrics; loopback only.
     pub control: SocketAddr,
+    /// Where requests, and what came of them, are kept, and for how long.
+    pub control_store: ControlStore,
     /// Threads that serve requests.
     pub workers: usize,
     /// Most connections.
@@ -142,6 +146,7 @@ impl Config {
         let logs = listeners(raw.site_logs, &mut p);
         let publish_every = Duration::from_millis(raw.ledger.publish_every_ms.max(10));
         let journal = journal(raw.ledger, &mut p);
+        let control_store = store::check(raw.control, &mut p);
         let mirror = raw.mirror.as_ref();
         let mirror = mirror.map(|m| p.keep("enclave.toml: mirror.listen", ADDRESS, m.listen.parse()));
         local_only(
@@ -163,8 +168,8 @@ impl Config {
         if gateway.as_ref().is_some_and(|g| ["site", "keys"].contains(&g.as_str())) {
             p.add("enclave.toml: gateway.name", "the site's own logs have this name", "choose another name");
         }
-        let (Some(site), Some(gateway), Some(listen), Some(control), Some(journal)) =
-            (site, gateway, listen, control, journal)
+        let (Some(site), Some(gateway), Some(listen), Some(control), Some(control_store), Some(journal)) =
+            (site, gateway, listen, control, control_store, journal)
         else {
             return Err(p);
         };
@@ -175,6 +180,7 @@ impl Config {
             cleartext: cleartext.flatten(),
             hosts: raw.gateway.hosts,
             control,
+            control_store,
             workers: raw.gateway.workers,
             connections_max: raw.gateway.connections_max,
             head_timeout: Duration::from_millis(raw.gateway.head_timeout_ms),
@@ -257,15 +263,19 @@ fn journal(raw: RawLedger, p: &mut Problems) -> Option<Journal> {
             );
             None
         }
-        (RawJournal::Postgres, Some(raw)) => Some(Journal::Postgres(database(raw, p))),
+        (RawJournal::Postgres, Some(raw)) => Some(Journal::Postgres(database(raw, "ledger.postgres", p))),
     }
 }
 
-fn database(raw: RawPostgres, p: &mut Problems) -> Database {
-    let at = "enclave.toml: ledger.postgres";
-    let certificate = pair("ledger.postgres", raw.certificate_file, raw.key_file, p);
+fn database(raw: RawPostgres, table: &str, p: &mut Problems) -> Database {
+    let at = format!("enclave.toml: {table}");
+    let certificate = pair(table, raw.certificate_file, raw.key_file, p);
     if certificate.is_some() && raw.ca_file.is_none() {
-        p.add(at, "a certificate is shown over TLS only", "name the authority of the server in ca_file");
+        p.add(
+            at.clone(),
+            "a certificate is shown over TLS only",
+            "name the authority of the server in ca_file",
+        );
     }
     for (key, ms) in [("connect", raw.connect_timeout_ms), ("statement", raw.statement_timeout_ms)] {
         if !(100..=600_000).contains(&ms) {

@@ -8,7 +8,11 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use prometheus_client::registry::Registry;
-use vault::{Border, Log, Records};
+use vault::control::LEASE_MS;
+use vault::{Border, Control, Log, Records};
+
+/// A control store that was not read for so many milliseconds is told of.
+const LATE_MS: u64 = 2_000;
 
 /// What the control API shows.
 pub struct Shown {
@@ -22,6 +26,8 @@ pub struct Shown {
     pub log: Box<dyn Fn() -> LogState + Send + Sync>,
     /// Tells how witnesses keep up.
     pub witnessing: Box<dyn Fn() -> Witnessing + Send + Sync>,
+    /// Tells where requests are kept, and whether they can be read.
+    pub control_store: Box<dyn Fn() -> ControlStore + Send + Sync>,
     /// Counts people.
     pub people: Box<dyn Fn() -> Option<usize> + Send + Sync>,
     /// The metrics.
@@ -86,6 +92,36 @@ impl Witnessing {
     }
 }
 
+/// The control store as it is now.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct ControlStore {
+    /// `embedded` or `postgres`.
+    pub kind: &'static str,
+    /// Whether grants, cases, incidents and ended sessions count here.
+    pub evidence: bool,
+    /// What is wrong with it.
+    pub why: Option<String>,
+}
+
+impl ControlStore {
+    /// The state of a store of this kind.
+    #[must_use]
+    pub fn of(kind: &'static str, control: &Control) -> Self {
+        let age = control.read_ms_ago();
+        let evidence = age.is_some_and(|ms| ms <= LEASE_MS);
+        let why = match age {
+            None => Some("never read: no grant or case counts".to_owned()),
+            // It is read four times a second.
+            Some(ms) if ms > LATE_MS => {
+                let then = if evidence { "soon no grant or case counts" } else { "no grant or case counts" };
+                Some(format!("not read for {} s: {then}", ms / 1000))
+            }
+            Some(_) => None,
+        };
+        Self { kind, evidence, why }
+    }
+}
+
 /// How many people the vault holds.
 #[must_use]
 pub fn people(records: &Records) -> Option<usize> {
@@ -107,6 +143,7 @@ pub struct Status {
     people: Option<usize>,
     cosigned_seconds_ago: Option<u64>,
     witnesses: String,
+    control_store: ControlStore,
 }
 
 impl Shown {
@@ -130,6 +167,7 @@ impl Shown {
             cosigned_seconds_ago: witnessing.age,
             // INVARIANT: said by every status until others than this machine sign.
             witnesses: witnessing.words(),
+            control_store: (self.control_store)(),
         }
     }
 }

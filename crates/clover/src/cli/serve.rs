@@ -50,16 +50,24 @@ pub(super) fn status(layout: &Layout, output: &Output) -> Result<ExitCode> {
     };
     let why = if field("why") == "null" { String::new() } else { format!(" ({})", field("why")) };
     let lines = format!(
-        "border     {}{why}\nentries    {} durable, {} published\npeople     {}\nrulebook   {}\nwitnesses  {}",
+        "border     {}{why}\nentries    {} durable, {} published\npeople     {}\nrulebook   {}\nwitnesses  {}\nrequests   {}",
         field("border"),
         field("entries"),
         field("published"),
         field("people"),
         field("rulebook"),
         field("witnesses"),
+        requests(&status),
     );
     output.data(&lines, &status);
     Ok(if field("border") == "open" { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Where requests are kept, and what is wrong with that if anything is.
+fn requests(status: &serde_json::Value) -> String {
+    let field = |name: &str| status.pointer(&format!("/control_store/{name}")).and_then(|v| v.as_str());
+    let why = field("why").map_or(String::new(), |why| format!(" ({why})"));
+    format!("{}{why}", field("kind").unwrap_or_default())
 }
 
 fn ask(address: std::net::SocketAddr) -> Result<String> {
