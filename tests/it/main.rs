@@ -17,6 +17,8 @@ mod differential;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod notify;
+#[cfg(test)]
 mod privacy;
 #[cfg(test)]
 mod remote;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
+use console::notify::{Desk, Known};
 use crossing::credential::Tokens;
 use crossing::{ActiveRulebook, Road};
 use gateway::enclave::{self, Enclave, Live, Parts};
@@ -26,7 +27,7 @@ use crate::error::CommandError;
 use crate::layout::Layout;
 use crate::site::border::Keeper;
 use crate::site::{self, Running, Site};
-use crate::{authority, location, logs, office, people};
+use crate::{authority, location, logs, notices, office, people};
 
 /// The file that carries a rulebook's signatures.
 pub const MANIFEST: &str = "manifest.note";
@@ -149,6 +150,11 @@ pub fn fits(config: &Config, book: &Rulebook) -> Result<(), Problems> {
             problems.add("enclave.toml", why, format!("give its address under {table}"));
         }
     }
+    let named = config.notify.iter().filter_map(|n| n.mail.as_ref()).flat_map(|m| m.book.sets.keys());
+    for set in named.filter(|set| !book.access.sets.contains_key(*set)) {
+        let why = format!("the rulebook has no set `{set}`");
+        problems.add("enclave.toml: notify.mail.sets", why, "name one that stands in its access.toml");
+    }
     for name in config.upstreams.keys().filter(|name| config.destinations.contains_key(*name)) {
         let why = format!("`{name}` stands under [upstreams] and under [destinations]");
         problems.add("enclave.toml", why, "remove one of the two");
@@ -245,14 +251,15 @@ pub async fn serve(
     assembled: Assembled,
     ready: impl FnOnce(std::net::SocketAddr, &str),
 ) -> Result<()> {
-    let Assembled { config, enclave, registry, keeper, site_log } = assembled;
+    let Assembled { config, enclave, mut registry, keeper, site_log } = assembled;
     let site = Site::open(layout, &config, &enclave, keeper, site_log)?;
     let tls = authority::server_config(layout, &layout.tls().join("gateway"))?;
-    let programme = enclave.live().road.rulebook().programme.name.to_string();
+    let programme = enclave.live().road.rulebook().programme.name.clone();
+    let desk = notices::open(layout, &config, &programme, &mut registry)?;
     let ended = EndedSessions::open(&layout.control(), enclave::now().0)
         .map_err(CommandError::file(layout.control()))?;
     let (operator, sessions) = (verifier(layout, "operator")?, verifier(layout, "sessions")?);
-    let tokens = Arc::new(Tokens::new(&programme, operator, sessions, ended.registry()));
+    let tokens = Arc::new(Tokens::new(programme.as_str(), operator, sessions, ended.registry()));
     let settings = Settings {
         listen: config.listen,
         cleartext: config.cleartext,
@@ -266,10 +273,11 @@ pub async fn serve(
     let listener = tokio::net::TcpListener::bind(config.control).await;
     let listener = listener.map_err(|source| ServeError::Bind { address: config.control, source })?;
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let office = office::open(&enclave, &site.log);
+    let office = office::open(&enclave, &site.log, desk.clone());
+    let telling = desk.as_ref().map(|desk| desk.start(Known::of(Arc::clone(&office))));
     let follower = office::follow(Arc::clone(&office))?;
     let people = people::serve(layout, &config, &enclave, office, tokens, ended, stopped.clone()).await?;
-    let control = tokio::spawn(control(listener, Arc::clone(&enclave), Arc::clone(&site), registry));
+    let control = tokio::spawn(control(listener, Arc::clone(&enclave), Arc::clone(&site), desk, registry));
     let stopping = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stopping);
     tokio::spawn(async move {
@@ -286,6 +294,9 @@ pub async fn serve(
         let _ = people.await;
     }
     follower.end();
+    if let Some(telling) = telling {
+        telling.end().await;
+    }
     running.end(&site).await;
     enclave.log().close();
     enclave.key_log_handle().close();
@@ -305,6 +316,7 @@ async fn control(
     listener: tokio::net::TcpListener,
     enclave: Arc<Enclave>,
     site: Arc<Site>,
+    desk: Option<Arc<Desk>>,
     registry: Registry,
 ) {
     let live = enclave.live();
@@ -319,6 +331,7 @@ async fn control(
         log: Box::new(move || console::api::LogState::of(log.log())),
         witnessing: Box::new(move || site.shown()),
         people: Box::new(move || console::api::people(&records)),
+        notices: Box::new(move || desk.as_ref().map(|desk| desk.shown())),
         registry,
     };
     if let Err(e) = console::api::serve(listener, shown).await {

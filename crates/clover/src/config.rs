@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use model::{Name, Problems};
 
+mod notify;
 mod people;
 mod raw;
 
 pub use self::raw::starter;
 use self::raw::{Raw, RawDestination, RawJournal, RawLedger, RawLogs, RawPostgres};
+pub use notify::{Mail, Notify, Webhook};
 pub use people::{Console, Signin};
 
 /// A checked configuration.
@@ -51,6 +53,8 @@ pub struct Config {
     pub mirror: Option<SocketAddr>,
     /// What people use in a browser; `None` when nobody signs in here.
     pub console: Option<Console>,
+    /// Who is told of requests; `None` when nobody is.
+    pub notify: Option<Notify>,
     /// A table of the countries of networks (MaxMind's format), for addresses that the programme does not declare.
     pub mmdb: Option<PathBuf>,
     /// Services inside, by the names that lanes use.
@@ -158,6 +162,7 @@ impl Config {
             p.add("enclave.toml: mirror", why, "give site_logs.listen, or remove [mirror]");
         }
         let console = people::check(raw.console, raw.signin, &mut p);
+        let notify = notify::check(raw.notify, &mut p);
         let (upstreams, destinations) = services(raw.upstreams, raw.destinations, &mut p);
         at_least_one(&raw.gateway, &mut p);
         if gateway.as_ref().is_some_and(|g| ["site", "keys"].contains(&g.as_str())) {
@@ -186,6 +191,7 @@ impl Config {
             samples_bytes,
             mirror: mirror.flatten(),
             console,
+            notify,
             mmdb: raw.location.mmdb_file,
             upstreams,
             destinations,

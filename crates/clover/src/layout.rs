@@ -137,6 +137,12 @@ impl Layout {
         self.control().join("border-override.note")
     }
 
+    /// Up to when each receiver of notices has had everything.
+    #[must_use]
+    pub fn notices(&self) -> PathBuf {
+        self.control().join("notices")
+    }
+
     /// Records of people.
     #[must_use]
     pub fn vault(&self) -> PathBuf {

@@ -13,6 +13,7 @@ pub mod init;
 pub mod layout;
 pub mod location;
 pub mod logs;
+pub mod notices;
 pub mod office;
 pub mod people;
 pub mod sample;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use console::access::{Happened, Office, Rules};
+use console::notify::Desk;
 use gateway::enclave::Enclave;
 use ledger::note::Verifier;
 use model::rulebook::Rulebook;
@@ -42,9 +43,9 @@ pub fn control(layout: &Layout, operator: Verifier, keys: &KeyService) -> Result
     Ok(control)
 }
 
-/// The office of an enclave.
+/// The office of an enclave. The desk, if there is one, tells people.
 #[must_use]
-pub fn open(enclave: &Arc<Enclave>, site_log: &Arc<Log>) -> Arc<Office> {
+pub fn open(enclave: &Arc<Enclave>, site_log: &Arc<Log>, desk: Option<Arc<Desk>>) -> Arc<Office> {
     let of = |book: &Rulebook| Rules {
         digest: book.digest,
         programme: book.programme.clone(),
@@ -57,7 +58,10 @@ pub fn open(enclave: &Arc<Enclave>, site_log: &Arc<Log>) -> Arc<Office> {
         log: Arc::clone(site_log),
         rules: Box::new(move || Arc::clone(&rules)),
         clock: now,
-        told: Box::new(told),
+        told: Box::new(move |happened| {
+            told(happened);
+            desk.iter().for_each(|desk| desk.told(happened));
+        }),
     })
 }
 

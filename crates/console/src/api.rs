@@ -24,6 +24,8 @@ pub struct Shown {
     pub witnessing: Box<dyn Fn() -> Witnessing + Send + Sync>,
     /// Counts people.
     pub people: Box<dyn Fn() -> Option<usize> + Send + Sync>,
+    /// Tells how notices fare; nothing when nobody is told.
+    pub notices: Box<dyn Fn() -> Option<crate::notify::Shown> + Send + Sync>,
     /// The metrics.
     pub registry: Registry,
 }
@@ -107,6 +109,8 @@ pub struct Status {
     people: Option<usize>,
     cosigned_seconds_ago: Option<u64>,
     witnesses: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notices: Option<crate::notify::Shown>,
 }
 
 impl Shown {
@@ -130,6 +134,7 @@ impl Shown {
             cosigned_seconds_ago: witnessing.age,
             // INVARIANT: said by every status until others than this machine sign.
             witnesses: witnessing.words(),
+            notices: (self.notices)(),
         }
     }
 }

@@ -57,9 +57,23 @@ pub(super) fn status(layout: &Layout, output: &Output) -> Result<ExitCode> {
         field("people"),
         field("rulebook"),
         field("witnesses"),
-    );
+    ) + &notices(&status);
     output.data(&lines, &status);
     Ok(if field("border") == "open" { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// How notices fare, if anybody is told.
+fn notices(status: &serde_json::Value) -> String {
+    let Some(notices) = status.get("notices") else { return String::new() };
+    let number = |name: &str| notices.get(name).and_then(serde_json::Value::as_u64).unwrap_or_default();
+    let failing: Vec<&str> = notices
+        .get("failing")
+        .and_then(serde_json::Value::as_array)
+        .map_or_else(Vec::new, |names| names.iter().filter_map(serde_json::Value::as_str).collect());
+    let failing =
+        if failing.is_empty() { String::new() } else { format!("; not taken by {}", failing.join(", ")) };
+    let (delivered, waiting, lost) = (number("delivered"), number("waiting"), number("undelivered"));
+    format!("\nnotices    {delivered} delivered, {waiting} waiting, {lost} not delivered{failing}")
 }
 
 fn ask(address: std::net::SocketAddr) -> Result<String> {

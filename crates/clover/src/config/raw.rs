@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::people;
+use super::{notify, people};
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,6 +19,7 @@ pub(super) struct Raw {
     pub(super) mirror: Option<RawMirror>,
     pub(super) console: Option<people::RawConsole>,
     pub(super) signin: Option<people::RawSignin>,
+    pub(super) notify: Option<notify::RawNotify>,
     #[serde(default)]
     pub(super) location: people::RawLocation,
     #[serde(default)]
