@@ -8,6 +8,7 @@
 //!
 //! Start reading at [`Watch::step`], then `volume.rs`, `pairs.rs` and `egress.rs` for what is looked for.
 
+mod approvals;
 mod config;
 mod egress;
 mod entry;
@@ -29,17 +30,18 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub use self::{
-    config::{WatchConfig, WatchConfigError},
-    finding::{WatchFinding, WatchRule},
-};
 use self::{
+    approvals::Approvers,
     egress::Egress,
     entry::{Out, SeenEntry},
     finding::{Findings, Found, Journal, make_folder},
     follow::{Member, Position, Source, entries},
     pairs::{Clocks, OpenStreams, Releases},
     volume::Volumes,
+};
+pub use self::{
+    config::{WatchConfig, WatchConfigError},
+    finding::{WatchFinding, WatchRule},
 };
 use crate::{
     facts::Facts,
@@ -165,6 +167,9 @@ struct State {
     releases: Releases,
     clocks: Clocks,
     egress: Egress,
+    /// Absent in a state of before.
+    #[serde(default)]
+    approvers: Approvers,
     findings: Findings,
     /// Since when, by the machine's clock, not everything is covered.
     red: Option<u64>,
@@ -334,6 +339,11 @@ impl Watch {
                 if let Some(member) = self.state.position.logs.get_mut(&line.origin) {
                     member.enrolled = false;
                 }
+            }
+            SiteBody::Access(entry) => {
+                let State { position, approvers, findings, .. } = &mut self.state;
+                let mut out = Out { limits: &self.config.limits, time: position.time, findings };
+                approvers.act(&place(), leaf.time, &entry, &mut out);
             }
             SiteBody::Override(note) => {
                 let text = match Order::parse(&note, origin) {

@@ -145,6 +145,9 @@ limits! {
     /// How old an entry may be when the site first counts it.
     clock_late_seconds = 300,
     site_gap_seconds = 60,
+    /// So many approvals in a row, half of them within less than so many seconds, were not read.
+    approvals_run = 20,
+    approvals_quick_seconds = crate::approvals::QUICK_SECONDS,
     coverage_red_seconds = 60,
     /// No further finding of one rule about one thing within so many seconds; they are counted.
     repeat_seconds = 3600,

@@ -94,6 +94,10 @@ rules! {
     DamagedIncident = "WATCH-17" Grave,
     /// There was more to follow than the watch holds at once.
     Overflow = "WATCH-18" Serious,
+    /// A decoy was approved.
+    DecoyApproved = "WATCH-19" Serious,
+    /// Somebody approves everything, faster than anybody reads.
+    RubberStamp = "WATCH-20" Serious,
 }
 
 impl Serialize for WatchRule {
