@@ -10,7 +10,7 @@ use clover::layout::Layout;
 use serde_json::{Value, json};
 use xtask::client::{Answer, Client};
 use xtask::story;
-use xtask::world::{at, clover};
+use xtask::world::{at, clover, clover_raw};
 
 use crate::support::Stage;
 
@@ -198,6 +198,9 @@ async fn a_receiver_that_is_dead_holds_up_no_act_and_is_told_after_a_restart() {
     assert!(events(&told).is_empty());
     let notices = stage.world.status().unwrap()["notices"].clone();
     assert_eq!((&notices["failing"], &notices["waiting"]), (&json!(["chat"]), &json!(2)), "{notices}");
+    let told = clover_raw(&stage.world.layout, &["status"]).unwrap().stdout;
+    let line = "notices    3 delivered, 2 waiting, 0 not delivered; not taken by chat";
+    assert!(String::from_utf8(told).unwrap().contains(line), "{notices}");
     let alive = receivers.ports["hook"].to_string();
     stage.world.reconfigure(|text| text.replace(&format!(":{dead}/"), &format!(":{alive}/"))).unwrap();
     let told = receivers.until("the events", |told| events(told).len() == 1).await;

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use model::Ground;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
@@ -381,4 +382,97 @@ fn mail_is_handed_over_encrypted_or_on_this_machine() {
         assert_eq!(Mailbox::parse(wrong), Err(WrongSetting::Address), "{wrong}");
     }
     assert_eq!(format!("{:?}", mailbox("lea@example.org")), "Mailbox");
+}
+
+/// A mail server that answers each recipient with the next of these lines, and then takes what comes. It repeats addresses,
+/// as real ones do.
+async fn mail_server(answers: &[&str]) -> (u16, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut answers: VecDeque<String> = answers.iter().map(|a| (*a).to_owned()).collect();
+    let taken = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&taken);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            // How one conversation ends is its client's affair.
+            let _ = conversation(stream, &mut answers, &kept).await;
+        }
+    });
+    (port, taken)
+}
+
+async fn conversation(
+    stream: tokio::net::TcpStream,
+    answers: &mut VecDeque<String>,
+    taken: &Mutex<Vec<String>>,
+) -> std::io::Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut lines = tokio::io::BufReader::new(read).lines();
+    write.write_all(b"220 mail.test\r\n").await?;
+    while let Some(line) = lines.next_line().await? {
+        let answer = match line.get(..4).unwrap_or_default() {
+            "RCPT" => answers.pop_front().unwrap_or_else(|| "250 taken".into()),
+            "DATA" => {
+                write.write_all(b"354 go on\r\n").await?;
+                let mut text = String::new();
+                while let Some(line) = lines.next_line().await?.filter(|line| line != ".") {
+                    text.push_str(&line);
+                    text.push('\n');
+                }
+                taken.lock().unwrap().push(text);
+                "250 taken".into()
+            }
+            "QUIT" => "221 bye".into(),
+            _ => "250 mail.test".into(),
+        };
+        write.write_all(format!("{answer}\r\n").as_bytes()).await?;
+    }
+    Ok(())
+}
+
+fn mail_settings(port: u16) -> mail::Settings {
+    mail::Settings {
+        server: Server::parse(&format!("smtp://127.0.0.1:{port}")).unwrap(),
+        login: None,
+        roots: Vec::new(),
+        from: mailbox("clover@example.org"),
+        book: Addresses {
+            sets: [(Name::parse("leads").unwrap(), mailbox("leads@example.org"))].into(),
+            ..Addresses::default()
+        },
+    }
+}
+
+#[tokio::test]
+async fn a_mail_server_that_refuses_is_asked_again_until_it_takes_the_mail() {
+    let refusals = ["451 <leads@example.org> not now", "550 <leads@example.org> no such user"];
+    let (port, taken) = mail_server(&refusals).await;
+    let settings = Settings { mail: Some(mail_settings(port)), ..settings(Vec::new(), &Kept::default()) };
+    let (desk, registry) = desk(settings);
+    let working = desk.start(known(Vec::new()));
+    desk.told(&happened(&asked("R-1", Ground::Grant, NOW)));
+    until("taken", || desk.shown().delivered == 1).await;
+    let mails = taken.lock().unwrap().clone();
+    assert!(mails.len() == 1 && mails[0].contains("Subject: a request waits for approval: R-1"), "{mails:?}");
+    assert!(shown(&registry).contains("receiver=\"mail\",outcome=\"failed\"} 2"), "{}", shown(&registry));
+    // Nobody has an address to whom this one would go.
+    let mut r = asked("R-2", Ground::Grant, NOW);
+    approve(&mut r, "lea-secret", NOW);
+    desk.told(&happened(&r));
+    until("counted", || shown(&registry).contains("outcome=\"unaddressed\"} 2")).await;
+    working.end().await;
+}
+
+#[tokio::test]
+async fn what_a_mail_server_says_is_repeated_nowhere() {
+    let (port, _) = mail_server(&["550 <leads@example.org> no such user"]).await;
+    let mail = Mail::new(mail_settings(port), "https://console.example".into()).unwrap();
+    let rules = rules();
+    let teller = Teller { source: "clover:programme/site", rules: &rules };
+    let (notice, _) = teller.of_act(&asked("R-1", Ground::Grant, NOW), 0).remove(0);
+    let refused = mail.deliver(&notice, &mailbox("leads@example.org")).await.unwrap_err();
+    assert_eq!(refused.line(), "it answered 550");
+    let gone = Mail::new(mail_settings(closed().await), "https://console.example".into()).unwrap();
+    let unreached = gone.deliver(&notice, &mailbox("leads@example.org")).await.unwrap_err();
+    assert_eq!(unreached.line(), "the mail server could not be used: no connection");
 }
