@@ -158,6 +158,18 @@ impl Engine {
         self.own(facts).is_ok_and(|answer| answer.allowed)
     }
 
+    /// The same, apart from what cannot be evaluated, which is `None`.
+    #[must_use]
+    pub(crate) fn own_reading(&self, facts: &Facts) -> Option<bool> {
+        let answer = self.own(facts).ok().filter(|answer| !answer.error)?;
+        Some(facts.principal.kind == PrincipalKind::Subject && answer.allowed)
+    }
+
+    /// Whether no policy names, and no schema lists, an entity whose id is a tag.
+    pub(crate) fn names_no_tag(&self) -> bool {
+        self.loaded.names_no_tag
+    }
+
     fn own(&self, facts: &Facts) -> Result<Answer, BuildError> {
         let world = World::new(&self.types, &self.programme, facts)?;
         let entities = world.entities(None, &self.loaded.schema)?;

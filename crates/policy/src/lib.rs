@@ -10,9 +10,12 @@
 //! Start reading at [`Engine`].
 
 mod action;
+pub mod bridge;
+pub mod compare;
 mod duty;
 mod engine;
 mod load;
+mod memo;
 mod property;
 pub mod scope;
 pub mod stories;
@@ -21,4 +24,5 @@ mod world;
 pub use duty::Duty;
 pub use engine::{Decision, Engine};
 pub use load::Texts;
+pub use memo::Memo;
 pub use property::{Promise, Property};

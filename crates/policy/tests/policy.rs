@@ -6,6 +6,8 @@
 mod any;
 #[path = "policy/cast.rs"]
 mod cast;
+#[path = "policy/compare.rs"]
+mod compare;
 #[path = "policy/decided.rs"]
 mod decided;
 #[path = "policy/loading.rs"]
