@@ -21,6 +21,8 @@ mod privacy;
 #[cfg(test)]
 mod remote;
 #[cfg(test)]
+mod replay;
+#[cfg(test)]
 mod signin;
 #[cfg(test)]
 mod story;

@@ -15,6 +15,7 @@ pub mod location;
 pub mod logs;
 pub mod office;
 pub mod people;
+pub mod replay;
 pub mod sample;
 pub mod site;
 
