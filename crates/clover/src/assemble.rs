@@ -26,7 +26,7 @@ use crate::error::CommandError;
 use crate::layout::Layout;
 use crate::site::border::Keeper;
 use crate::site::{self, Running, Site};
-use crate::{authority, location, logs, office, people};
+use crate::{authority, location, logs, office, people, shadow};
 
 /// The file that carries a rulebook's signatures.
 pub const MANIFEST: &str = "manifest.note";
@@ -198,10 +198,11 @@ pub fn open(layout: &Layout) -> Result<Assembled> {
     ];
     site::not_older(&site_log, &known)?;
     let keeper = Arc::new(Keeper::new(&programme.border)?);
-    let live = Live::new(Road::new(active, keys.pseudonym_root()))?;
+    let live = Live::new(shadow::beside(layout, &config, Road::new(active, keys.pseudonym_root())))?;
     let control = office::control(layout, verifier(layout, "operator")?, &keys)?;
     let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry);
+    shadow::counted(&live.road, &mut registry);
     let border = {
         let keeper = Arc::clone(&keeper);
         Box::new(move || keeper.now())
@@ -310,6 +311,7 @@ async fn control(
     let live = enclave.live();
     let rulebook = live.road.rulebook();
     let (programme, digest) = (rulebook.programme.name.to_string(), rulebook.digest.to_string());
+    let shadow = shadow::shown(&live.road);
     drop(live);
     let (log, records) = (Arc::clone(&enclave), Arc::clone(enclave.records()));
     let shown = console::api::Shown {
@@ -319,6 +321,7 @@ async fn control(
         log: Box::new(move || console::api::LogState::of(log.log())),
         witnessing: Box::new(move || site.shown()),
         people: Box::new(move || console::api::people(&records)),
+        shadow,
         registry,
     };
     if let Err(e) = console::api::serve(listener, shown).await {

@@ -59,6 +59,8 @@ pub struct Config {
     pub destinations: BTreeMap<String, (SocketAddr, String)>,
     /// Where traces are sent (OpenTelemetry over HTTP), if anywhere.
     pub traces: Option<String>,
+    /// A proposed rulebook that is asked beside the one in force, and decides nothing.
+    pub shadow: Option<PathBuf>,
 }
 
 /// Where frames of logs become durable.
@@ -190,6 +192,7 @@ impl Config {
             upstreams,
             destinations,
             traces: raw.telemetry.otlp_endpoint,
+            shadow: raw.rulebook.shadow,
         })
     }
 }

@@ -17,6 +17,7 @@ pub mod office;
 pub mod people;
 pub mod replay;
 pub mod sample;
+mod shadow;
 pub mod site;
 
 /// The time now.

@@ -148,19 +148,14 @@ pub fn replay(
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Found> {
     let config = Config::load(&layout.config())?;
+    let programme = &assemble::rulebook(layout)?.rulebook.programme.name;
+    // An enclave's folder has one gateway, and its log.
+    let log = Beside::open(&layout.log("log"), &assemble::verifier(layout, "log")?)?;
+    let span =
+        Span { origin: assemble::origin(programme, &config), from: first_at(&log, since)?, to: log.size() };
     let mut found = Found::default();
-    // An enclave's folder has one gateway today, and its log; more would be further turns of this.
-    for (name, root) in [("log", layout.log("log"))] {
-        let programme = &assemble::rulebook(layout)?.rulebook.programme.name;
-        let log = Beside::open(&root, &assemble::verifier(layout, name)?)?;
-        let span = Span {
-            origin: assemble::origin(programme, &config),
-            from: first_at(&log, since)?,
-            to: log.size(),
-        };
-        read(layout, candidate, &log, &span, since, &mut found, &mut progress)?;
-        found.logs.push(span);
-    }
+    read(layout, candidate, &log, &span, since, &mut found, &mut progress)?;
+    found.logs.push(span);
     Ok(found)
 }
 

@@ -22,10 +22,27 @@ pub struct Shown {
     pub log: Box<dyn Fn() -> LogState + Send + Sync>,
     /// Tells how witnesses keep up.
     pub witnessing: Box<dyn Fn() -> Witnessing + Send + Sync>,
+    /// Tells what a proposed rulebook would have decided; `None` if none is asked beside the one in force.
+    pub shadow: Box<dyn Fn() -> Option<Shadowed> + Send + Sync>,
     /// Counts people.
     pub people: Box<dyn Fn() -> Option<usize> + Send + Sync>,
     /// The metrics.
     pub registry: Registry,
+}
+
+/// What a proposed rulebook would have decided since the start, in groups of fields.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Shadowed {
+    /// Its digest.
+    pub rulebook: String,
+    /// As the one in force.
+    pub same: u64,
+    /// More, or plainer.
+    pub wider: u64,
+    /// Less, or safer.
+    pub narrower: u64,
+    /// Not to be said.
+    pub errors: u64,
 }
 
 /// A log as it is now.
@@ -107,6 +124,7 @@ pub struct Status {
     people: Option<usize>,
     cosigned_seconds_ago: Option<u64>,
     witnesses: String,
+    shadow: Option<Shadowed>,
 }
 
 impl Shown {
@@ -130,6 +148,7 @@ impl Shown {
             cosigned_seconds_ago: witnessing.age,
             // INVARIANT: said by every status until others than this machine sign.
             witnesses: witnessing.words(),
+            shadow: (self.shadow)(),
         }
     }
 }

@@ -12,6 +12,7 @@ use model::{Country, Direction, FlowId, Name, Purpose, Reason, SubjectId, Tag, T
 use crate::identify::VerifiedActor;
 use crate::rulebook::ActiveRulebook;
 use crate::select::Selection;
+use crate::shadow::Shadow;
 use steps::Outline;
 
 pub use steps::{Permitted, Refused, Treated};
@@ -76,6 +77,8 @@ struct Decided {
     /// Ids of the policies that decided, then the duties that they carry.
     policies: Arc<[String]>,
     errors: bool,
+    /// What a shadow says of it.
+    shadowed: policy::compare::Shadowed,
 }
 
 /// The road under one rulebook.
@@ -83,6 +86,7 @@ pub struct Road {
     active: ActiveRulebook,
     pseudonym_root: SecretKey,
     memo: Mutex<HashMap<Facts, Arc<Decided>>>,
+    shadow: Option<Shadow>,
 }
 
 impl std::fmt::Debug for Road {
@@ -95,7 +99,19 @@ impl Road {
     /// A road under a signed rulebook.
     #[must_use]
     pub fn new(active: ActiveRulebook, pseudonym_root: SecretKey) -> Self {
-        Self { active, pseudonym_root, memo: Mutex::default() }
+        Self { active, pseudonym_root, memo: Mutex::default(), shadow: None }
+    }
+
+    /// The same road with a candidate asked beside its rulebook, which changes no answer.
+    #[must_use]
+    pub fn shadowed(self, shadow: Shadow) -> Self {
+        Self { shadow: Some(shadow), ..self }
+    }
+
+    /// The candidate that is asked beside, if there is one.
+    #[must_use]
+    pub fn shadow(&self) -> Option<&Shadow> {
+        self.shadow.as_ref()
     }
 
     /// The rulebook in force.
@@ -150,8 +166,9 @@ impl Road {
     pub fn decide<'a>(&'a self, ask: &Ask<'a>) -> Result<Permitted<'a>, Refused> {
         self.open(ask)?;
         let facts = self.facts(ask);
-        let decided = self.memoised(facts);
+        let decided = self.memoised(facts, ask.lane);
         let Some(decided) = decided else { return Err(self.refuse(ask, Reason::Evaluation)) };
+        self.shadow.iter().for_each(|shadow| shadow.count(decided.shadowed));
         let mut outline = self.outline(ask, decided.facts.clone());
         outline.policies = Arc::clone(&decided.policies);
         if decided.outcomes.iter().all(Option::is_none) {
@@ -184,7 +201,9 @@ impl Road {
             return Err(self.refuse(ask, Reason::Evaluation));
         };
         let outline = self.outline(ask, bytes);
-        if !self.active.engine.self_access(&facts) {
+        let allowed = self.active.engine.self_access(&facts);
+        self.shadow.iter().for_each(|shadow| shadow.count(shadow.compare(&facts, ask.lane, allowed)));
+        if !allowed {
             return Err(Refused { outline, reason: Reason::Policy, findings: 0 });
         }
         Ok(Permitted {
@@ -234,7 +253,7 @@ impl Road {
         }
     }
 
-    fn memoised(&self, facts: Facts) -> Option<Arc<Decided>> {
+    fn memoised(&self, facts: Facts, lane: &Name) -> Option<Arc<Decided>> {
         if let Ok(memo) = self.memo.lock()
             && let Some(known) = memo.get(&facts)
         {
@@ -245,7 +264,10 @@ impl Road {
         let outcomes = decision.facts.groups.iter().map(|g| g.outcome).collect();
         let duties = decision.duties.iter().map(|d| format!("duty {d:?}").to_lowercase());
         let policies = decision.policies.iter().cloned().chain(duties).collect();
-        let decided = Arc::new(Decided { facts: bytes, outcomes, policies, errors: decision.errors });
+        let shadowed = self.shadow.as_ref().map(|s| s.compare(&decision.facts, lane, true));
+        let shadowed = shadowed.unwrap_or_default();
+        let decided = Decided { facts: bytes, outcomes, policies, errors: decision.errors, shadowed };
+        let decided = Arc::new(decided);
         if let Ok(mut memo) = self.memo.lock() {
             if memo.len() >= MEMO_MAX {
                 memo.clear();

@@ -58,8 +58,23 @@ pub(super) fn status(layout: &Layout, output: &Output) -> Result<ExitCode> {
         field("rulebook"),
         field("witnesses"),
     );
+    let lines = lines + &shadowed(&status);
     output.data(&lines, &status);
     Ok(if field("border") == "open" { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// What a proposed rulebook would have decided, if one is asked beside the one in force.
+fn shadowed(status: &serde_json::Value) -> String {
+    let Some(shadow) = status.get("shadow").filter(|s| s.is_object()) else { return String::new() };
+    let of = |key: &str| shadow.get(key).and_then(serde_json::Value::as_u64).unwrap_or_default();
+    let rulebook = shadow.get("rulebook").and_then(serde_json::Value::as_str).unwrap_or_default();
+    format!(
+        "\nshadow     {rulebook}: {} groups of fields the same, {} wider, {} narrower, {} not decided",
+        of("same"),
+        of("wider"),
+        of("narrower"),
+        of("errors"),
+    )
 }
 
 fn ask(address: std::net::SocketAddr) -> Result<String> {

@@ -27,6 +27,14 @@ pub(super) struct Raw {
     pub(super) destinations: BTreeMap<String, RawDestination>,
     #[serde(default)]
     pub(super) telemetry: RawTelemetry,
+    #[serde(default)]
+    pub(super) rulebook: RawRulebook,
+}
+
+#[derive(serde::Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRulebook {
+    pub(super) shadow: Option<PathBuf>,
 }
 
 #[derive(serde::Deserialize)]
