@@ -124,3 +124,71 @@ async fn a_replay_says_which_decisions_another_rulebook_made() {
     assert_eq!((code, told["undecided"][0]["entries"].as_u64()), (2, Some(before)), "{told}");
     assert_eq!(told["unchanged"]["groups"], 0, "{told}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_diff_shows_what_changes_and_proves_whether_more_is_permitted() {
+    let (_folder, layout) = Stage::folder(12);
+    let diff = |folder: &Path, more: &[&str]| {
+        let folder = folder.display().to_string();
+        let arguments =
+            [&["rulebook", "diff", "--candidate", &folder, "--requests", "60", "--json"], more].concat();
+        let output = clover_raw(&layout, &arguments).unwrap();
+        let told: Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&output.stderr)));
+        (output.status.code().unwrap(), told)
+    };
+    let (code, same) = diff(&layout.rulebook(), &[]);
+    assert_eq!((code, same["wider"]["outcome"].as_str()), (0, Some("proved")), "{same}");
+    assert_eq!(same["differences"].as_array().unwrap().len(), 0, "{same}");
+
+    let proposal = tempfile::tempdir().unwrap();
+    copy(&layout.rulebook(), proposal.path());
+    let change = |file: &str, from: &str, to: &str| {
+        let path = proposal.path().join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "`{file}` has no `{from}` any more");
+        std::fs::write(&path, text.replacen(from, to, 1)).unwrap();
+    };
+    change("10-guardrails.cedar", "context.k >= 50", "context.k >= 49");
+    let (code, told) = diff(proposal.path(), &[]);
+    let difference = &told["differences"][0];
+    assert_eq!((difference["part"].as_str(), difference["how"].as_str()), (Some("policy"), Some("changed")));
+    assert_eq!(difference["name"], "G9-smallest-group", "{told}");
+    assert_eq!((code, told["wider"]["outcome"].as_str()), (1, Some("false")), "{told}");
+    assert_eq!(told["wider"]["widening"]["findings"][0]["verdict"], "false", "{told}");
+
+    change("catalogue.toml", "class = \"restricted\"", "class = \"allowable\"");
+    change("programme.toml", "\"SG\", \"US\"]", "\"SG\", \"US\", \"AQ\"]");
+    change("lanes.toml", "active = true", "active = false");
+    let (_, told) = diff(proposal.path(), &[]);
+    let parts: Vec<_> = told["differences"].as_array().unwrap().iter().map(|d| d["part"].as_str()).collect();
+    assert_eq!(parts, [Some("policy"), Some("field"), Some("country"), Some("flow")], "{told}");
+
+    // No solver, and a change that the small world does not show: not proved, and never "not wider".
+    copy(&layout.rulebook(), proposal.path());
+    change("10-guardrails.cedar", "duration(\"30d\")", "duration(\"31d\")");
+    let (code, told) = diff(proposal.path(), &["--solver", "/nowhere/cvc5"]);
+    assert_eq!((code, told["wider"]["outcome"].as_str()), (2, Some("not_proved")), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shadow_is_seen_in_status_and_metrics_and_nowhere_else() {
+    let mut stage = Stage::new(12).await;
+    let folder = candidate(
+        &stage,
+        "shadow",
+        "20-permits.cedar",
+        "",
+        "@id(\"X\") forbid (principal, action, resource);\n",
+    );
+    stage.world.reconfigure(|text| format!("{text}\n[rulebook]\nshadow = \"{folder}\"\n")).unwrap();
+    busy(&stage).await;
+    let status = stage.world.status().unwrap();
+    let shadow = &status["shadow"];
+    let narrower = shadow["narrower"].as_u64().unwrap();
+    assert!(narrower >= 2 && shadow["wider"] == 0 && shadow["errors"] == 0, "{status}");
+    assert_ne!(shadow["rulebook"], status["rulebook"]);
+    let text = xtask::world::clover(&stage.world.layout, &["status"]).unwrap();
+    assert!(text.contains(&format!("{narrower} narrower")), "{text}");
+    stage.must_audit_clean();
+}

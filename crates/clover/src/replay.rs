@@ -20,7 +20,6 @@ use policy::{Engine, Memo};
 use vault::log::Beside;
 
 use crate::assemble;
-use crate::config::Config;
 use crate::layout::Layout;
 
 /// How far times in a log may go back, in seconds.
@@ -147,12 +146,10 @@ pub fn replay(
     since: UnixSeconds,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Found> {
-    let config = Config::load(&layout.config())?;
-    let programme = &assemble::rulebook(layout)?.rulebook.programme.name;
-    // An enclave's folder has one gateway, and its log.
-    let log = Beside::open(&layout.log("log"), &assemble::verifier(layout, "log")?)?;
-    let span =
-        Span { origin: assemble::origin(programme, &config), from: first_at(&log, since)?, to: log.size() };
+    // An enclave's folder has one gateway, and its log; the key bears the log's name.
+    let verifier = assemble::verifier(layout, "log")?;
+    let log = Beside::open(&layout.log("log"), &verifier)?;
+    let span = Span { origin: verifier.name().to_owned(), from: first_at(&log, since)?, to: log.size() };
     let mut found = Found::default();
     read(layout, candidate, &log, &span, since, &mut found, &mut progress)?;
     found.logs.push(span);

@@ -12,10 +12,12 @@
 mod action;
 pub mod bridge;
 pub mod compare;
+pub mod diff;
 mod duty;
 mod engine;
 mod load;
 mod memo;
+pub mod mutants;
 mod property;
 pub mod scope;
 pub mod stories;

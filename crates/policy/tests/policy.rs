@@ -14,6 +14,8 @@ mod decided;
 mod loading;
 #[path = "policy/matrix.rs"]
 mod matrix;
+#[path = "policy/mistakes.rs"]
+mod mistakes;
 #[path = "policy/promises.rs"]
 mod promises;
 #[path = "policy/properties.rs"]
