@@ -12,7 +12,11 @@ use crate::action::{Action, Shape};
 use crate::duty::Duty;
 use crate::load::{self, Loaded};
 use crate::world::{BuildError, Types, World};
+use callers::Callers;
+use narrowed::Narrowed;
 
+mod callers;
+mod narrowed;
 mod probe;
 #[cfg(test)]
 mod tests;
@@ -30,7 +34,7 @@ pub struct Decision {
     pub errors: bool,
 }
 
-/// A validated rulebook, ready to decide. It holds no state.
+/// A validated rulebook, ready to decide. It holds no state but the entities of its latest callers, which change no answer.
 ///
 /// ```
 /// # use std::{fs, path::Path};
@@ -81,6 +85,8 @@ pub struct Engine {
     types: Types,
     loaded: Loaded,
     authorizer: Authorizer,
+    callers: Callers,
+    narrowed: Narrowed,
 }
 
 /// The answer to one question.
@@ -108,7 +114,8 @@ impl Engine {
             }
         };
         let programme = rulebook.programme.clone();
-        let engine = Self { programme, types, loaded, authorizer: Authorizer::new() };
+        let (callers, narrowed) = (Callers::default(), Narrowed::default());
+        let engine = Self { programme, types, loaded, authorizer: Authorizer::new(), callers, narrowed };
         problems.extend(engine.probe());
         problems.or(engine)
     }
@@ -121,10 +128,11 @@ impl Engine {
         let mut policies = BTreeSet::new();
         let mut duties = BTreeSet::new();
         let mut errors = false;
-        match World::new(&self.types, &self.programme, &facts) {
-            Ok(world) => {
+        let mut world = World::new(&self.types, &self.programme, &facts);
+        match self.callers.entities(&facts, || world.entities(&self.loaded.schema)) {
+            Ok(entities) => {
                 for group in &mut groups {
-                    let (outcome, answer) = self.first_permitted(&world, &facts, group);
+                    let (outcome, answer) = self.first_permitted(&world, &entities, &facts, group);
                     group.outcome = outcome;
                     errors |= answer.error;
                     if outcome.is_some() {
@@ -171,8 +179,8 @@ impl Engine {
     }
 
     fn own(&self, facts: &Facts) -> Result<Answer, BuildError> {
-        let world = World::new(&self.types, &self.programme, facts)?;
-        let entities = world.entities(None, &self.loaded.schema)?;
+        let mut world = World::new(&self.types, &self.programme, facts);
+        let entities = world.entities(&self.loaded.schema)?;
         let kind = PrincipalKind::Subject;
         self.ask(Action::SelfAccess, kind, &world, world.record(), world.context(Shape::Own)?, &entities)
     }
@@ -181,11 +189,12 @@ impl Engine {
     fn first_permitted(
         &self,
         world: &World<'_>,
+        entities: &Entities,
         facts: &Facts,
         group: &Group,
     ) -> (Option<Treatment>, Answer) {
         let mut refused = Answer { allowed: false, policies: BTreeSet::new(), error: false };
-        let entities = match world.entities(Some(group), &self.loaded.schema) {
+        let entities = match world.with_field(entities, group, &self.loaded.schema) {
             Ok(entities) => entities,
             Err(_) => return (None, Answer { error: true, ..refused }),
         };
@@ -224,8 +233,9 @@ impl Engine {
         context: Context,
         entities: &Entities,
     ) -> Result<Answer, BuildError> {
-        let slice = self.loaded.slices.get(&(action, kind)).ok_or(BuildError::Evidence)?;
-        self.ask_set(slice, action, world, resource, context, entities)
+        let slices = &self.loaded.slices;
+        let slice = self.narrowed.of(slices, &self.types.team, (action, kind), world.teams());
+        self.ask_set(&*slice.ok_or(BuildError::Evidence)?, action, world, resource, context, entities)
     }
 
     // INVARIANT: allowed only when Cedar allows and reports no error (rule of docs/formats/policies.md).
