@@ -13,6 +13,6 @@ def check(bodies):
             need((act in (6, 7)) == (not who), f"{where}: who acted")
             need(act not in (2, 3) or who[0] != requester, f"{where}: decided by the requester")
             need((times[2] < times[3]) if state == 2 else times[2:] == [0, 0], f"{where}: times it serves")
-            need(not decoy or state != 2 and state != 1, f"{where}: decoy")
+            need(not decoy or state != 1, f"{where}: decoy")
             last[request] = number, state, requester, kept
     done(f"site: {len(last)} requests for access: order, form, nobody decides their own")

@@ -11,21 +11,21 @@ use xtask::world::at;
 use crate::support::{SUPPORT, Stage};
 
 impl Stage {
-    fn console(&self, id: &str, country: &str) -> Client {
+    pub(crate) fn console(&self, id: &str, country: &str) -> Client {
         let from = if country == "SG" { at::SINGAPORE } else { at::DUBLIN };
         self.world.colleague(id, country, from).unwrap()
     }
 }
 
-async fn act(who: &Client, id: &str, what: &str) -> Answer {
+pub(crate) async fn act(who: &Client, id: &str, what: &str) -> Answer {
     who.post(&format!("/access/requests/{id}/{what}"), &[], &json!({})).await.unwrap()
 }
 
-async fn ask(who: &Client, wanted: &Value) -> Answer {
+pub(crate) async fn ask(who: &Client, wanted: &Value) -> Answer {
     who.post("/access/requests", &[], wanted).await.unwrap()
 }
 
-fn why(answer: &Answer) -> String {
+pub(crate) fn why(answer: &Answer) -> String {
     answer.json()["why"].as_str().unwrap_or_default().to_owned()
 }
 
@@ -178,7 +178,7 @@ async fn break_glass_needs_an_open_incident_and_two_people_of_two_employers_and_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_decoy_that_is_approved_serves_nobody_and_shows_in_the_numbers() {
-    let stage = Stage::new(4).await;
+    let mut stage = Stage::new(4).await;
     let (niamh, aoife) = (stage.console("niamh", "IE"), stage.console("aoife", "IE"));
     let mut decoy = story::grant_wanted("D-1", stage.world.subject(0).unwrap());
     decoy["whose"] = json!("ana");
@@ -191,6 +191,42 @@ async fn a_decoy_that_is_approved_serves_nobody_and_shows_in_the_numbers() {
     let numbers = niamh.get("/access/quality", &[]).await.unwrap().json();
     assert_eq!(numbers["approvers"]["aoife"]["decoys_approved"], 1, "{numbers}");
     assert_eq!(stage.console("mei", "SG").get("/access/quality", &[]).await.unwrap().status.as_u16(), 404);
+    stage.must_audit_clean();
+    the_auditor_counts_the_same(&stage, &numbers);
+    let held = stage.world.layout.mirror().join("held");
+    let (code, said) = crate::verify_py::verify(&stage, &[&held]);
+    assert_eq!(code, Some(0), "{said}");
+}
+
+/// That the auditor's report has the numbers of the operator's program, from the record alone and without a name.
+fn the_auditor_counts_the_same(stage: &Stage, operator: &Value) {
+    let (held, out) = (stage.world.layout.mirror().join("held"), stage.beside("report"));
+    let date = |at: u64| model::UnixSeconds(at).rfc3339().split('T').next().unwrap().to_owned();
+    let now = clover::now().0;
+    let (from, to) = (date(now - 86_400), date(now));
+    let (held, folder) = (held.display().to_string(), out.display().to_string());
+    let what =
+        ["report", "--mirror", &held, "--site-vkey", "site", "--from", &from, "--to", &to, "--out", &folder];
+    let (code, said) = stage.world.audit_with(&[&what[..], &["--quick"]].concat()).unwrap();
+    assert_eq!(code, Some(0), "{said}");
+    let text = std::fs::read_to_string(out.join("report.json")).unwrap();
+    let report: Value = serde_json::from_str(&text).unwrap();
+    let auditor = &report["approvals"];
+    for number in ["requests", "granted", "denied", "timed_out"] {
+        assert_eq!(auditor[number], operator[number], "{number}: {auditor:#}");
+    }
+    let one = |all: &Value| all["approvers"].as_object().unwrap().values().next().unwrap().clone();
+    let (theirs, ours) = (one(operator), one(auditor));
+    for number in ["approved", "rate_percent", "median_seconds", "decoys_approved", "decoys_denied"] {
+        assert_eq!(ours[number], theirs[number], "{number}: {auditor:#}");
+    }
+    assert_eq!(auditor["approvers"].as_object().unwrap().len(), 1);
+    assert_eq!(auditor["decoys"]["approved"], 1);
+    let pairs = |all: &Value, count: &dyn Fn(&Value) -> Value| -> Vec<Value> {
+        all["repeated_pairs"].as_array().unwrap().iter().map(count).collect()
+    };
+    assert_eq!(pairs(auditor, &|p| p["approvals"].clone()), pairs(operator, &|p| p[2].clone()));
+    assert!(!text.contains("aoife") && !text.contains("mei"), "{text}");
 }
 
 /// Scenario (c): a traveller is where credential and network agree that they are, request by request.

@@ -28,6 +28,9 @@ fn rulebook(stage: &Stage) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_running_enclave_takes_another_rulebook_and_decides_by_it_from_the_next_entry() {
     let mut stage = Stage::new(8).await;
+    // An idle connection is not closed for being idle.
+    let longer = |c: String| c.replace("head_timeout_ms = 10000", "head_timeout_ms = 120000");
+    stage.world.reconfigure(longer).unwrap();
     let before = rulebook(&stage);
     assert_eq!(case(&stage).await.status, StatusCode::OK);
     let mut open = stage.ana().connect().await.unwrap();
@@ -141,7 +144,8 @@ async fn a_process_that_cannot_load_the_rulebook_in_force_serves_nobody_until_it
     assert_eq!(enclave.in_force().rulebook(), None, "not what it had, either");
     assert_eq!(enclave.live().road.rulebook().digest, mine);
     // It comes.
-    clover::assemble::publish(&layout.rulebook(), &layout.published_rulebook(&next.to_string())).unwrap();
+    let bundle = clover::assemble::Bundle::read(&layout.rulebook()).unwrap();
+    bundle.publish(&layout.published_rulebook(&next.to_string())).unwrap();
     let _rules = look(rules).await;
     assert_eq!(enclave.in_force().rulebook(), Some(next));
     assert_eq!(enclave.live().road.rulebook().digest, next);

@@ -17,13 +17,13 @@ const PEOPLE: u64 = 8;
 const NAME: &str = "db.example";
 
 /// A server, and what its clients need, in a folder.
-struct Database {
-    server: testkit::Postgres,
+pub(crate) struct Database {
+    pub(crate) server: testkit::Postgres,
     folder: PathBuf,
 }
 
 impl Database {
-    fn start(folder: &Path) -> Self {
+    pub(crate) fn start(folder: &Path) -> Self {
         let (authority, folder) = (Authority::new(), folder.join("database"));
         std::fs::create_dir_all(&folder).unwrap();
         authority.file(folder.join("ca.pem"));
@@ -42,10 +42,21 @@ impl Database {
 
     /// The starter's `enclave.toml` with this journal, in a file.
     fn configuration(&self) -> PathBuf {
+        self.configured("journal = \"segments\"", "journal = \"postgres\"", "ledger.postgres")
+    }
+
+    /// The starter's `enclave.toml` with this control store, in a file.
+    pub(crate) fn control_configuration(&self) -> PathBuf {
+        self.configured("store = \"embedded\"", "store = \"postgres\"", "control.postgres")
+    }
+
+    fn configured(&self, from: &str, to: &str, table: &str) -> PathBuf {
         let file = |name: &str| self.folder.join(name).display().to_string();
+        let starter = clover::config::starter("dublin-1");
+        assert!(starter.contains(from));
         let text = format!(
-            "{}\n[ledger.postgres]\nserver = \"{}\"\npassword_file = \"{}\"\nca_file = \"{}\"\n",
-            clover::config::starter("dublin-1").replace("\"segments\"", "\"postgres\""),
+            "{}\n[{table}]\nserver = \"{}\"\npassword_file = \"{}\"\nca_file = \"{}\"\n",
+            starter.replace(from, to),
             self.server.address_tls(NAME),
             file("password"),
             file("ca.pem"),
@@ -55,7 +66,7 @@ impl Database {
         path
     }
 
-    fn sql(&self, statement: &str) -> Vec<String> {
+    pub(crate) fn sql(&self, statement: &str) -> Vec<String> {
         self.server.sql(statement).unwrap()
     }
 }

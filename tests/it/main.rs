@@ -13,6 +13,8 @@ mod bypass;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod control_store;
+#[cfg(test)]
 mod cutting;
 #[cfg(test)]
 mod database;
@@ -21,9 +23,13 @@ mod differential;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod notify;
+#[cfg(test)]
 mod privacy;
 #[cfg(test)]
 mod remote;
+#[cfg(test)]
+mod replay;
 #[cfg(test)]
 mod signin;
 #[cfg(test)]

@@ -36,6 +36,8 @@ const PROVOKED: &[&str] = &[
     "a demand of an authority is on the record",
     "the site log has no round for this second",
     "no answer of the ledger's database",
+    "the control store was not read",
+    "a request for access was not served",
     "streams were left open and are closed",
     "a sign-in is refused",
     "the identity provider does not say what it is",

@@ -23,7 +23,7 @@ fn pages() -> PathBuf {
 }
 
 /// Runs the verifier with what `trust/` names. Its exit code, and what it said.
-fn verify(stage: &Stage, what: &[&Path]) -> (Option<i32>, String) {
+pub(crate) fn verify(stage: &Stage, what: &[&Path]) -> (Option<i32>, String) {
     let trust = stage.world.layout.trust();
     let mut command = Command::new("python3");
     command.arg(pages().join("verify.py")).args(what);

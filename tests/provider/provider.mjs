@@ -4,7 +4,7 @@
 // node provider.mjs <folder of node_modules> <certificate> <key>
 // Prints `{"port": …}` once it listens, and ends when its standard input does.
 
-import { createHmac, createPublicKey, generateKeyPairSync, randomUUID, sign as rawSign } from 'node:crypto';
+import { createHmac, createPrivateKey, createPublicKey, generateKeyPairSync, randomUUID, sign as rawSign } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import https from 'node:https';
 import path from 'node:path';
@@ -37,8 +37,12 @@ let redirect = 'https://localhost/signin/callback';
 
 function newKeys() {
   const make = (kind, options, extra) => {
-    const { privateKey } = generateKeyPairSync(kind, options);
-    return { ...privateKey.export({ format: 'jwk' }), kid: randomUUID(), use: 'sig', ...extra };
+    // By way of PEM: exporting the very object that was generated can lock Node 20 up, when its garbage collector ends the
+    // generating job, which waits for the key's mutex, in the middle of the export, which holds it.
+    const privateKeyEncoding = { type: 'pkcs8', format: 'pem' };
+    const publicKeyEncoding = { type: 'spki', format: 'pem' };
+    const { privateKey } = generateKeyPairSync(kind, { ...options, privateKeyEncoding, publicKeyEncoding });
+    return { ...createPrivateKey(privateKey).export({ format: 'jwk' }), kid: randomUUID(), use: 'sig', ...extra };
   };
   return [make('rsa', { modulusLength: 2048 }, { alg: 'RS256' })];
 }

@@ -13,7 +13,7 @@ pub mod request;
 pub mod sessions;
 pub mod text;
 
-pub use budget::{Budget, Reserved, Share, Spent, Taken};
+pub use budget::{Counted, Reserved, Share, Spent, Taken};
 pub use evidence::{Approval, Case, Grant, NotUsable};
 pub use registry::{Actor, ActorKind};
 pub use request::{Act, NotAllowed, Person, Request, State, Wanted};

@@ -525,6 +525,37 @@ impl Request {
         }
     }
 
+    /// Since when nothing comes of it any more, in whatever way it ended; `None` while it waits or serves.
+    #[must_use]
+    pub fn over(&self, now: UnixSeconds) -> Option<UnixSeconds> {
+        match self.state {
+            State::Waiting { .. } => None,
+            State::Granted { until, .. } => (now >= until).then_some(until),
+            State::Denied | State::TimedOut | State::Withdrawn | State::Revoked => {
+                self.done.last().map(|d| d.at)
+            }
+        }
+    }
+
+    /// Whether what was done under it is still to be looked at: it served, nobody has reviewed it, and its procedure
+    /// asks for that. Of a procedure that the rulebook does not have any more nobody knows; break-glass always is.
+    #[must_use]
+    pub fn review_open(&self, rules: &Procedures) -> bool {
+        let served = matches!(self.state, State::Granted { .. } | State::Revoked) && !self.decoy;
+        let asked = match rules.named(&self.procedure) {
+            Some(procedure) => procedure.review_seconds > 0,
+            None => self.wanted.ground == Ground::BreakGlass,
+        };
+        served && asked && !self.reviewed()
+    }
+
+    /// Whether glass was broken under it and nobody has looked at what was done.
+    #[must_use]
+    pub fn glass_unreviewed(&self) -> bool {
+        let served = matches!(self.state, State::Granted { .. } | State::Revoked) && !self.decoy;
+        served && self.wanted.ground == Ground::BreakGlass && !self.reviewed()
+    }
+
     /// Whether a review is due that nobody has made.
     #[must_use]
     pub fn review_overdue(&self, rules: &Procedures, now: UnixSeconds) -> bool {

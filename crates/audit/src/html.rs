@@ -1,5 +1,7 @@
 //! The report on a period as one page of HTML: no script, nothing fetched, readable on paper.
 
+mod approvals;
+
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use crate::{
@@ -50,6 +52,7 @@ pub fn report_page(report: &PeriodReport) -> String {
         &crossings.by_purpose,
     ));
     page.push_str(&refusals(&report.refusals));
+    page.push_str(&approvals::approvals(&report.approvals));
     page.push_str(&incidents(report.incidents.as_deref()));
     page.push_str(&list("Border overrides", "", &report.overrides));
     page.push_str(&list(

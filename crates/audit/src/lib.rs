@@ -10,6 +10,7 @@
 //! Start reading at [`verify`] (`verify.rs`), then `levels.rs` for the Merkle tree, `entries.rs` for the
 //! entries, `declared.rs` for what they say of the rulebook, and `decide.rs` for deciding again.
 
+mod approvals;
 mod bundle;
 mod cbor;
 mod checkpoint;
@@ -67,6 +68,7 @@ mod verify;
 mod walk;
 mod watch;
 
+pub use approvals::{Approvals, Approver, Decoys, Pair};
 pub use cosign::{KeyKind, SeedError, SigningKey};
 pub use evidence::{
     EvidenceError, EvidenceOptions, EvidenceReport, EvidenceTrust, Selection, collect_evidence,

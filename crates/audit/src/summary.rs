@@ -11,6 +11,7 @@ use std::{
 use serde::Serialize;
 
 use crate::{
+    approvals::{self, Approvals},
     bundle::{BUNDLE_BYTES_MAX, ENTRY_BYTES_MAX},
     codes::{Class, Kind, Treatment, purpose_name},
     daymap::DAY_SECONDS,
@@ -115,6 +116,8 @@ pub struct PeriodReport {
     pub suspensions: Vec<String>,
     /// Demands of authorities outside the region, as they were recorded. They grant nothing.
     pub demands: Vec<String>,
+    /// How approvers decided.
+    pub approvals: Approvals,
     /// Incidents that were opened in the period or not closed at its beginning; absent if no folder was given.
     pub incidents: Option<Vec<Incident>>,
     /// What was really checked.
@@ -214,6 +217,7 @@ pub fn report_period(options: &PeriodOptions) -> Result<PeriodReport, PeriodErro
         overrides: Vec::new(),
         suspensions: Vec::new(),
         demands: Vec::new(),
+        approvals: Approvals::default(),
         incidents: None,
         coverage: PeriodCoverage::default(),
         not_checked: Vec::new(),
@@ -257,6 +261,7 @@ fn read_site(
     report: &mut PeriodReport,
 ) -> Result<Vec<Enrolled>, FolderError> {
     let (mut logs, mut last): (BTreeMap<String, Enrolled>, Option<u64>) = (BTreeMap::new(), None);
+    let mut acts = approvals::Collector::default();
     site.each(|leaf| {
         let within = in_period(leaf.time, options);
         let coverage = &mut report.coverage;
@@ -273,12 +278,14 @@ fn read_site(
             SiteBody::Round(_) if within => coverage.rounds += 1,
             SiteBody::DayMap(_) => coverage.maps_recorded += 1,
             SiteBody::Override(_) if within => report.overrides.push(instant(leaf.time)),
+            SiteBody::Access(entry) => acts.act(leaf.time, &entry),
             SiteBody::Sample(sample) if within => coverage.samples_opened += sample.indices.len() as u64,
             _ => {}
         }
         Ok(())
     })?;
     report.newest = last.map(instant).unwrap_or_default();
+    report.approvals = acts.finish(|time| in_period(time, options));
     Ok(logs.into_values().collect())
 }
 

@@ -8,12 +8,14 @@
 //!
 //! Start reading at [`Watch::step`], then `volume.rs`, `pairs.rs` and `egress.rs` for what is looked for.
 
+mod approvals;
 mod config;
 mod egress;
 mod entry;
 mod finding;
 mod follow;
 mod pairs;
+mod recurring;
 #[cfg(test)]
 pub(crate) mod tests;
 mod top;
@@ -29,17 +31,19 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub use self::{
-    config::{WatchConfig, WatchConfigError},
-    finding::{WatchFinding, WatchRule},
-};
 use self::{
+    approvals::Approvers,
     egress::Egress,
     entry::{Out, SeenEntry},
     finding::{Findings, Found, Journal, make_folder},
     follow::{Member, Position, Source, entries},
     pairs::{Clocks, OpenStreams, Releases},
+    recurring::Recurring,
     volume::Volumes,
+};
+pub use self::{
+    config::{WatchConfig, WatchConfigError},
+    finding::{WatchFinding, WatchRule},
 };
 use crate::{
     codes::Kind,
@@ -163,10 +167,15 @@ pub struct Watch {
 struct State {
     position: Position,
     volumes: Volumes,
+    #[serde(default)]
+    recurring: Recurring,
     streams: OpenStreams,
     releases: Releases,
     clocks: Clocks,
     egress: Egress,
+    /// Absent in a state of before.
+    #[serde(default)]
+    approvers: Approvers,
     findings: Findings,
     /// By the origins of gateways' logs.
     #[serde(default)]
@@ -340,6 +349,11 @@ impl Watch {
                     member.enrolled = false;
                 }
             }
+            SiteBody::Access(entry) => {
+                let State { position, approvers, findings, .. } = &mut self.state;
+                let mut out = Out { limits: &self.config.limits, time: position.time, findings };
+                approvers.act(&place(), leaf.time, &entry, &mut out);
+            }
             SiteBody::Override(note) => {
                 let text = match Order::parse(&note, origin) {
                     Ok(order) => format!(
@@ -419,8 +433,18 @@ impl Watch {
         };
         let entry = SeenEntry { origin, index, header: &header, facts: facts.as_ref() };
         let keyed = self.state.position.logs.values().any(|log| !log.gateway && log.enrolled);
-        let State { position, volumes, streams, releases, clocks, egress, findings, suspensions, .. } =
-            &mut self.state;
+        let State {
+            position,
+            volumes,
+            recurring,
+            streams,
+            releases,
+            clocks,
+            egress,
+            findings,
+            suspensions,
+            ..
+        } = &mut self.state;
         let out = &mut Out { limits: &self.config.limits, time: position.time, findings };
         if let (Some(rulebook), Some(facts)) = (&rulebook, entry.facts) {
             for (rule, text) in invariants::check(&rulebook.programme, facts) {
@@ -446,6 +470,7 @@ impl Watch {
         }
         clocks.entry(&entry, out);
         volumes.entry(&entry, out);
+        recurring.entry(&entry, out);
         streams.entry(&entry, out);
         if keyed {
             releases.entry(&entry, out);

@@ -1,11 +1,12 @@
 //! The parts of an enclave put together from its folder, each checked before it counts.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
+use console::notify::Known;
 use crossing::credential::Tokens;
 use crossing::{ActiveRulebook, InForce, Road};
 use gateway::enclave::{self, Enclave, Live, Parts};
@@ -29,7 +30,7 @@ use crate::site::border::Keeper;
 use crate::site::orders::{self, Orders, Signers};
 use crate::site::rules::Rules;
 use crate::site::{self, Running, Site};
-use crate::{authority, control, location, logs, office, people};
+use crate::{authority, control, location, logs, notices, office, people, shadow};
 
 /// The file that carries a rulebook's signatures.
 pub const MANIFEST: &str = "manifest.note";
@@ -94,31 +95,54 @@ pub fn operator(layout: &Layout) -> Result<Signer> {
 /// # Errors
 /// When it does not count.
 pub fn rulebook(layout: &Layout) -> Result<ActiveRulebook> {
-    rulebook_in(layout, &layout.rulebook())
+    Bundle::read(&layout.rulebook())?.open(layout)
 }
 
-/// Opens the rulebook of a folder with both signatures.
-///
-/// # Errors
-/// When it does not count.
-pub fn rulebook_in(layout: &Layout, folder: &Path) -> Result<ActiveRulebook> {
-    let files = read_files(folder)?;
-    let path = folder.join(MANIFEST);
-    let note = std::fs::read_to_string(&path).map_err(CommandError::file(&path))?;
-    Ok(ActiveRulebook::open(&files, &note, &verifier(layout, "operator")?, &verifier(layout, "auditor")?)?)
+/// The files of a rulebook and their signatures, as they were read once: what is checked is what is copied.
+pub struct Bundle {
+    files: Files,
+    note: String,
 }
 
-/// Copies the files of a rulebook.
-///
-/// # Errors
-/// When one cannot be read or written.
-pub fn publish(from: &Path, to: &Path) -> Result<()> {
-    std::fs::create_dir_all(to).map_err(CommandError::file(to))?;
-    for entry in std::fs::read_dir(from).map_err(CommandError::file(from))? {
-        let entry = entry?;
-        std::fs::copy(entry.path(), to.join(entry.file_name())).map_err(CommandError::file(entry.path()))?;
+impl Bundle {
+    /// Reads a folder.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let files = read_files(folder)?;
+        let path = folder.join(MANIFEST);
+        let note = std::fs::read_to_string(&path).map_err(CommandError::file(&path))?;
+        Ok(Self { files, note })
     }
-    Ok(())
+
+    /// The rulebook, if both signed just these files.
+    ///
+    /// # Errors
+    /// When it does not count.
+    pub fn open(&self, layout: &Layout) -> Result<ActiveRulebook> {
+        let [operator, auditor] = [verifier(layout, "operator")?, verifier(layout, "auditor")?];
+        Ok(ActiveRulebook::open(&self.files, &self.note, &operator, &auditor)?)
+    }
+
+    /// Writes it to a folder, which is there as a whole or not at all. One that holds just this stays as it is.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn publish(&self, to: &Path) -> Result<()> {
+        if Self::read(to).is_ok_and(|there| there.files == self.files && there.note == self.note) {
+            return Ok(());
+        }
+        let part = to.with_extension("part");
+        let _ = std::fs::remove_dir_all(&part);
+        std::fs::create_dir_all(&part).map_err(CommandError::file(&part))?;
+        let all = self.files.iter().map(|(name, text)| (name.as_str(), text));
+        for (name, text) in all.chain([(MANIFEST, &self.note)]) {
+            std::fs::write(part.join(name), text).map_err(CommandError::file(part.join(name)))?;
+        }
+        let _ = std::fs::remove_dir_all(to);
+        Ok(std::fs::rename(&part, to).map_err(CommandError::file(to))?)
+    }
 }
 
 /// Activates the signed rulebook of an enclave that does not run: entries, and a public copy of the files.
@@ -127,7 +151,8 @@ pub fn publish(from: &Path, to: &Path) -> Result<()> {
 /// [`CommandError::InUse`] when it runs; when the rulebook does not count or the ledger cannot be written.
 pub fn activate(layout: &Layout) -> Result<()> {
     let config = Config::load(&layout.config())?;
-    let active = rulebook(layout)?;
+    let bundle = Bundle::read(&layout.rulebook())?;
+    let active = bundle.open(layout)?;
     let digest = active.rulebook.digest;
     let programme = &active.rulebook.programme.name;
     logs::unused(layout)?;
@@ -136,29 +161,40 @@ pub fn activate(layout: &Layout) -> Result<()> {
     let site_log = logs::open_site(layout, &config, site::PREFIX, site::origin(programme, &config))?;
     site::not_older(&site_log, &[(origin(programme, &config), &log)])?;
     site::orphans::close(&log, enclave::now().0)?;
-    publish(&layout.rulebook(), &layout.published_rulebook(&digest.to_string()))?;
-    let record = || {
-        site::activate(layout, &config, programme, digest, &site_log)?;
-        let entry = crossing::inward::activation(logs::flow_id()?, enclave::now().0, digest);
-        let _receipt = log.submit_and_wait(entry)?;
-        Ok::<_, anyhow::Error>(())
-    };
+    bundle.publish(&layout.published_rulebook(&digest.to_string()))?;
+    let enrol = || site::activate(layout, &config, programme, digest, &site_log);
     let keys = KeyService::open(&layout.keys(), programme.as_str())?;
-    let control = office::control(layout, verifier(layout, "operator")?, &keys)?;
-    let mut recording = || record().map_err(|e| ChangeError::Record(e.into()));
+    let control = office::control(layout, &config.control_store, verifier(layout, "operator")?, &keys)?;
+    let mut recording = || enrol().map_err(|e| ChangeError::Record(e.into()));
     let changed = match control.activate(&digest, enclave::now().0, &mut recording) {
         Err(StoreError::Change(ChangeError::Over(_))) => {
             return Err(CommandError::Rule(site::rules::REPLACED).into());
         }
         other => other?,
     };
-    // One that was cut off between the control store and the end is ended now.
-    if !changed && activated(layout) != digest.to_string() {
-        record()?;
+    // Behind the store, as a running enclave does it. One that was cut off between the two is ended now.
+    if changed || activated(layout) != digest.to_string() {
+        if !changed {
+            enrol()?;
+        }
+        let entry = crossing::inward::activation(logs::flow_id()?, enclave::now().0, digest);
+        let _receipt = log.submit_and_wait(entry)?;
     }
     site_log.close();
     log.close();
     Ok(replace_file(&layout.activated(), format!("{digest}\n").as_bytes())?)
+}
+
+/// The published folder of the rulebook in force. What lies in `rulebook/` may be about to become it.
+///
+/// # Errors
+/// When none was activated here.
+pub fn in_force(layout: &Layout) -> Result<PathBuf> {
+    let digest = activated(layout);
+    if digest.is_empty() {
+        return Err(CommandError::NotActivated.into());
+    }
+    Ok(layout.published_rulebook(&digest))
 }
 
 /// The digest of the rulebook that was activated last here.
@@ -189,6 +225,11 @@ pub fn fits(config: &Config, book: &Rulebook) -> Result<(), Problems> {
             let why = format!("the lane `{}` needs the service `{name}`", lane.name);
             problems.add("enclave.toml", why, format!("give its address under {table}"));
         }
+    }
+    let named = config.notify.iter().filter_map(|n| n.mail.as_ref()).flat_map(|m| m.book.sets.keys());
+    for set in named.filter(|set| !book.access.sets.contains_key(*set)) {
+        let why = format!("the rulebook has no set `{set}`");
+        problems.add("enclave.toml: notify.mail.sets", why, "name one that stands in its access.toml");
     }
     for name in config.upstreams.keys().filter(|name| config.destinations.contains_key(*name)) {
         let why = format!("`{name}` stands under [upstreams] and under [destinations]");
@@ -242,11 +283,15 @@ pub fn open(layout: &Layout) -> Result<Assembled> {
     ];
     site::not_older(&site_log, &known)?;
     let keeper = Arc::new(Keeper::new(&programme.border)?);
-    let live = Live::new(Road::new(active, keys.pseudonym_root(), in_force))?;
-    let control = office::control(layout, verifier(layout, "operator")?, &keys)?;
+    let live =
+        Live::new(shadow::beside(layout, &config, Road::new(active, keys.pseudonym_root(), in_force)))?;
+    let control = office::control(layout, &config.control_store, verifier(layout, "operator")?, &keys)?;
     // Another process that shares the store may have put another one in force.
-    if control.rulebook()?.is_some_and(|other| other != digest) {
-        return Err(CommandError::NotActivated.into());
+    match control.rulebook()? {
+        Some(other) if other != digest => return Err(CommandError::NotActivated.into()),
+        Some(_) => {}
+        // Of a store that knows of none: what is replaced from here on does not come back.
+        None => drop(control.activate(&digest, enclave::now().0, &mut || Ok(()))?),
     }
     let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry);
@@ -260,6 +305,7 @@ pub fn open(layout: &Layout) -> Result<Assembled> {
     let parts =
         Parts { live, records, keys, control, log, key_log, metrics, border, elsewhere, samples_bytes };
     let enclave = Arc::new(Enclave::new(parts));
+    shadow::counted(&enclave, config.shadow.is_some(), &mut registry);
     // On a thread of its own: it waits for the disk, and this may run where nothing may wait.
     let halves =
         || site::orphans::close(enclave.log(), enclave::now().0).and_then(|_| site::reconcile(&enclave));
@@ -293,14 +339,15 @@ pub async fn serve(
     assembled: Assembled,
     ready: impl FnOnce(std::net::SocketAddr, &str),
 ) -> Result<()> {
-    let Assembled { config, enclave, registry, keeper, site_log } = assembled;
+    let Assembled { config, enclave, mut registry, keeper, site_log } = assembled;
     let site = Site::open(layout, &config, &enclave, keeper, site_log)?;
     let tls = authority::server_config(layout, &layout.tls().join("gateway"))?;
-    let programme = enclave.live().road.rulebook().programme.name.to_string();
+    let programme = enclave.live().road.rulebook().programme.name.clone();
+    let desk = notices::open(layout, &config, &programme, &mut registry)?;
     let ended = EndedSessions::open(&layout.control(), enclave::now().0)
         .map_err(CommandError::file(layout.control()))?;
     let (operator, sessions) = (verifier(layout, "operator")?, verifier(layout, "sessions")?);
-    let tokens = Arc::new(Tokens::new(&programme, operator, sessions, ended.registry()));
+    let tokens = Arc::new(Tokens::new(programme.as_str(), operator, sessions, ended.registry()));
     let settings = Settings {
         listen: config.listen,
         cleartext: config.cleartext,
@@ -314,10 +361,13 @@ pub async fn serve(
     let listener = tokio::net::TcpListener::bind(config.control).await;
     let listener = listener.map_err(|source| ServeError::Bind { address: config.control, source })?;
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let office = office::open(&enclave, &site.log);
-    let follower = office::follow(Arc::clone(&office))?;
+    let office = office::open(&enclave, &site.log, desk.clone());
+    let telling = desk.as_ref().map(|desk| desk.start(Known::of(Arc::clone(&office))));
+    let follower = office::follow(Arc::clone(&office), &config.control_store)?;
     let people = people::serve(layout, &config, &enclave, office, tokens, ended, stopped.clone()).await?;
-    let control = tokio::spawn(control::serve(listener, Arc::clone(&enclave), Arc::clone(&site), registry));
+    let store = config.control_store.place.word();
+    let shown = control::shown(&enclave, Arc::clone(&site), store, desk, registry);
+    let control = tokio::spawn(control::serve(listener, shown));
     let stopping = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stopping);
     tokio::spawn(async move {
@@ -328,9 +378,9 @@ pub async fn serve(
     // What was laid down while nothing ran counts before anybody is served.
     let rules = Rules::new(layout, &config, &enclave, &site);
     let orders = Orders::open(layout, Arc::clone(&enclave), rules)?;
-    Arc::clone(&orders).now().await;
-    let ordering = tokio::spawn(orders.run(stopped.clone()));
+    Arc::clone(&orders).begin().await?;
     let running = Running::start(layout, &config, &enclave, &site, &stopped).await?;
+    let ordering = tokio::spawn(orders.run(stopped.clone()));
     let words = site.shown().words();
     enclave.witnessed(words.clone());
     let served = gateway::http::serve(gateway, tls, stopped, |address| ready(address, &words)).await;
@@ -340,6 +390,9 @@ pub async fn serve(
         let _ = people.await;
     }
     follower.end();
+    if let Some(telling) = telling {
+        telling.end().await;
+    }
     running.end(&site).await;
     enclave.log().close();
     enclave.key_log_handle().close();

@@ -55,7 +55,7 @@ enum Command {
     /// Issue credentials: certificates and tokens.
     #[command(subcommand)]
     Credential(access::Credential),
-    /// Check, test, prove, sign, activate and show the rulebook.
+    /// Check, test, prove, compare, replay, sign, activate and show the rulebook.
     #[command(subcommand)]
     Rulebook(rulebook::Rulebook),
     /// Check the configuration without starting.

@@ -7,12 +7,16 @@ use std::time::Duration;
 
 use model::{Name, Problems};
 
+mod notify;
 mod people;
 mod raw;
+mod store;
 
 pub use self::raw::starter;
 use self::raw::{Raw, RawDestination, RawJournal, RawLedger, RawLogs, RawPostgres};
+pub use notify::{Mail, Notify, Webhook};
 pub use people::{Console, Signin};
+pub use store::{ControlStore, Place};
 
 /// A checked configuration.
 #[derive(Debug, Clone)]
@@ -29,6 +33,8 @@ pub struct Config {
     pub hosts: Vec<String>,
     /// Status and metrics; loopback only.
     pub control: SocketAddr,
+    /// Where requests, and what came of them, are kept, and for how long.
+    pub control_store: ControlStore,
     /// Threads that serve requests.
     pub workers: usize,
     /// Most connections.
@@ -51,6 +57,8 @@ pub struct Config {
     pub mirror: Option<SocketAddr>,
     /// What people use in a browser; `None` when nobody signs in here.
     pub console: Option<Console>,
+    /// Who is told of requests; `None` when nobody is.
+    pub notify: Option<Notify>,
     /// A table of the countries of networks (MaxMind's format), for addresses that the programme does not declare.
     pub mmdb: Option<PathBuf>,
     /// Services inside, by the names that lanes use.
@@ -59,6 +67,8 @@ pub struct Config {
     pub destinations: BTreeMap<String, (SocketAddr, String)>,
     /// Where traces are sent (OpenTelemetry over HTTP), if anywhere.
     pub traces: Option<String>,
+    /// A proposed rulebook that is asked beside the one in force, and decides nothing.
+    pub shadow: Option<PathBuf>,
 }
 
 /// Where frames of logs become durable.
@@ -129,8 +139,7 @@ impl Config {
             return Err(p);
         };
         let site = p.keep("enclave.toml: site", "name a site of the programme", Name::parse(&raw.site));
-        let gateway =
-            p.keep("enclave.toml: gateway.name", "choose another name", Name::parse(&raw.gateway.name));
+        let gateway = gateway_name(&raw.gateway.name, &mut p);
         let listen =
             p.keep("enclave.toml: gateway.listen", ADDRESS, raw.gateway.listen.parse::<SocketAddr>());
         let control =
@@ -142,6 +151,7 @@ impl Config {
         let logs = listeners(raw.site_logs, &mut p);
         let publish_every = Duration::from_millis(raw.ledger.publish_every_ms.max(10));
         let journal = journal(raw.ledger, &mut p);
+        let control_store = store::check(raw.control, &mut p);
         let mirror = raw.mirror.as_ref();
         let mirror = mirror.map(|m| p.keep("enclave.toml: mirror.listen", ADDRESS, m.listen.parse()));
         local_only(
@@ -158,13 +168,11 @@ impl Config {
             p.add("enclave.toml: mirror", why, "give site_logs.listen, or remove [mirror]");
         }
         let console = people::check(raw.console, raw.signin, &mut p);
+        let notify = notify::check(raw.notify, &mut p);
         let (upstreams, destinations) = services(raw.upstreams, raw.destinations, &mut p);
         at_least_one(&raw.gateway, &mut p);
-        if gateway.as_ref().is_some_and(|g| ["site", "keys"].contains(&g.as_str())) {
-            p.add("enclave.toml: gateway.name", "the site's own logs have this name", "choose another name");
-        }
-        let (Some(site), Some(gateway), Some(listen), Some(control), Some(journal)) =
-            (site, gateway, listen, control, journal)
+        let (Some(site), Some(gateway), Some(listen), Some(control), Some(control_store), Some(journal)) =
+            (site, gateway, listen, control, control_store, journal)
         else {
             return Err(p);
         };
@@ -175,6 +183,7 @@ impl Config {
             cleartext: cleartext.flatten(),
             hosts: raw.gateway.hosts,
             control,
+            control_store,
             workers: raw.gateway.workers,
             connections_max: raw.gateway.connections_max,
             head_timeout: Duration::from_millis(raw.gateway.head_timeout_ms),
@@ -186,12 +195,23 @@ impl Config {
             samples_bytes,
             mirror: mirror.flatten(),
             console,
+            notify,
             mmdb: raw.location.mmdb_file,
             upstreams,
             destinations,
             traces: raw.telemetry.otlp_endpoint,
+            shadow: raw.rulebook.shadow,
         })
     }
+}
+
+/// A gateway's name, which is not one of the site's own logs.
+fn gateway_name(text: &str, p: &mut Problems) -> Option<Name> {
+    let fix = "choose another name";
+    if ["site", "keys"].contains(&text) {
+        p.add("enclave.toml: gateway.name", "the site's own logs have this name", fix);
+    }
+    p.keep("enclave.toml: gateway.name", fix, Name::parse(text))
 }
 
 /// A gateway with no worker or no connection could serve nothing.
@@ -257,15 +277,19 @@ fn journal(raw: RawLedger, p: &mut Problems) -> Option<Journal> {
             );
             None
         }
-        (RawJournal::Postgres, Some(raw)) => Some(Journal::Postgres(database(raw, p))),
+        (RawJournal::Postgres, Some(raw)) => Some(Journal::Postgres(database(raw, "ledger.postgres", p))),
     }
 }
 
-fn database(raw: RawPostgres, p: &mut Problems) -> Database {
-    let at = "enclave.toml: ledger.postgres";
-    let certificate = pair("ledger.postgres", raw.certificate_file, raw.key_file, p);
+fn database(raw: RawPostgres, table: &str, p: &mut Problems) -> Database {
+    let at = format!("enclave.toml: {table}");
+    let certificate = pair(table, raw.certificate_file, raw.key_file, p);
     if certificate.is_some() && raw.ca_file.is_none() {
-        p.add(at, "a certificate is shown over TLS only", "name the authority of the server in ca_file");
+        p.add(
+            at.clone(),
+            "a certificate is shown over TLS only",
+            "name the authority of the server in ca_file",
+        );
     }
     for (key, ms) in [("connect", raw.connect_timeout_ms), ("statement", raw.statement_timeout_ms)] {
         if !(100..=600_000).contains(&ms) {

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use console::api;
+use console::notify::Desk;
 use gateway::Enclave;
 use prometheus_client::registry::Registry;
 
 use crate::error::CommandError;
-use crate::now;
 use crate::site::Site;
 use crate::site::dryrun::in_force;
+use crate::{now, shadow};
 
 /// Longest answer that is read.
 const ANSWER_MAX: u64 = 16 << 20;
@@ -33,16 +34,21 @@ pub fn expiring(expiries: &[model::assessments::Expiry]) -> Vec<String> {
     expiries.iter().take(SHOWN_MAX).map(told).collect()
 }
 
-/// Serves the control API of a running enclave, until it is ended.
-pub async fn serve(
-    listener: tokio::net::TcpListener,
-    enclave: Arc<Enclave>,
+/// What the control API of a running enclave shows.
+#[must_use]
+pub fn shown(
+    enclave: &Arc<Enclave>,
     site: Arc<Site>,
+    store: &'static str,
+    desk: Option<Arc<Desk>>,
     registry: Registry,
-) {
+) -> api::Shown {
+    let enclave = Arc::clone(enclave);
     let programme = enclave.live().road.rulebook().programme.name.to_string();
     let (log, records) = (Arc::clone(&enclave), Arc::clone(enclave.records()));
+    let requests = Arc::clone(enclave.control());
     let (suspended, ruled, dated) = (Arc::clone(&enclave), Arc::clone(&enclave), Arc::clone(&enclave));
+    let shadowed = Arc::clone(&enclave);
     // What nobody knows is said to be so.
     let rulebook =
         move || ruled.in_force().rulebook().map_or_else(|| "unknown".to_owned(), |d| d.to_string());
@@ -52,7 +58,7 @@ pub async fn serve(
         let held = in_force(enclave.control(), enclave.keys(), live.road.rulebook(), now());
         serde_json::to_string(&held).unwrap_or_default()
     };
-    let shown = api::Shown {
+    api::Shown {
         programme,
         site: site.origin.clone(),
         rulebook: Box::new(rulebook),
@@ -63,9 +69,16 @@ pub async fn serve(
             suspended.in_force().suspended().iter().map(ToString::to_string).collect()
         }),
         expiries: Box::new(expiries),
+        control_store: Box::new(move || api::ControlStore::of(store, &requests)),
         evidence: Box::new(evidence),
+        shadow: Box::new(move || shadow::shown(&shadowed)),
+        notices: Box::new(move || desk.as_ref().map(|desk| desk.shown())),
         registry,
-    };
+    }
+}
+
+/// Serves the control API of a running enclave, until it is ended.
+pub async fn serve(listener: tokio::net::TcpListener, shown: api::Shown) {
     if let Err(e) = api::serve(listener, shown).await {
         tracing::error!(error = %e, "the control API ended");
     }

@@ -42,7 +42,7 @@ const STORIES: &[(&str, &str)] = &[
 ];
 
 /// Makes a programme in a folder that is not there or empty. A configuration may be given, which says where the logs'
-/// frames go.
+/// frames go, and the control store.
 ///
 /// # Errors
 /// When the folder is in use, rulebook or configuration have problems, or a file or a log cannot be made.
@@ -70,7 +70,7 @@ pub fn init(layout: &Layout, rulebook: Option<&Path>, configuration: Option<&Pat
     logs::check(layout, &config)?;
     KeyService::create(&layout.keys())?;
     let keys = KeyService::open(&layout.keys(), book.programme.name.as_str())?;
-    office::create(layout, &keys)?;
+    office::create(layout, &config.control_store, &keys)?;
     regulator(layout)?;
     let operator =
         signer(&layout.keys().join("operator.seed"), &format!("{}/operator", book.programme.name))?;

@@ -155,6 +155,12 @@ impl Layout {
         self.control().join("demands")
     }
 
+    /// Up to when each receiver of notices has had everything.
+    #[must_use]
+    pub fn notices(&self) -> PathBuf {
+        self.control().join("notices")
+    }
+
     /// Records of people.
     #[must_use]
     pub fn vault(&self) -> PathBuf {

@@ -14,9 +14,12 @@ pub mod init;
 pub mod layout;
 pub mod location;
 pub mod logs;
+pub mod notices;
 pub mod office;
 pub mod people;
+pub mod replay;
 pub mod sample;
+mod shadow;
 pub mod site;
 
 /// The time now.

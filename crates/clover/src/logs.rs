@@ -139,8 +139,8 @@ fn broken(e: vault::log::PostgresError) -> vault::log::LogError {
     e.into()
 }
 
-/// Reads what is needed to reach the database, and asks nobody yet.
-fn reached(layout: &Layout, database: &config::Database) -> Result<vault::log::Database> {
+/// Reads what is needed to reach a database, and asks nobody yet.
+pub(crate) fn reached(layout: &Layout, database: &config::Database) -> Result<vault::log::Database> {
     let password = database.password_file.as_ref().map(|file| password(&layout.file(file))).transpose()?;
     let certificate = database.certificate.as_ref().map(|(c, k)| (layout.file(c), layout.file(k)));
     let tls = database.ca_file.as_ref().map(|ca| authority::client(&layout.file(ca), certificate.as_ref()));
@@ -152,12 +152,20 @@ fn reached(layout: &Layout, database: &config::Database) -> Result<vault::log::D
     })
 }
 
-/// Checks the choice of the journal as the start does, and asks no database.
+/// Checks the choice of journal and control store as the start does, and asks no database.
 ///
 /// # Errors
 /// When a file cannot be read, or the database would be asked in the clear on another machine.
 pub fn check(layout: &Layout, config: &Config) -> Result<()> {
-    if let config::Journal::Postgres(database) = &config.journal {
+    let journal = match &config.journal {
+        config::Journal::Postgres(database) => Some(database),
+        config::Journal::Segments => None,
+    };
+    let control = match &config.control_store.place {
+        config::Place::Postgres(database) => Some(database),
+        config::Place::Embedded => None,
+    };
+    for database in journal.into_iter().chain(control) {
         Postgres::new(&reached(layout, database)?, "", "").map_err(broken)?;
     }
     Ok(())

@@ -7,34 +7,63 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use console::access::{Happened, Office, Rules};
+use console::notify::Desk;
 use gateway::enclave::Enclave;
 use ledger::note::Verifier;
 use model::rulebook::Rulebook;
-use vault::control::store::Embedded;
+use vault::control::store::{Embedded, PostgresStore, Store};
+use vault::control::{Keep, Pruning};
 use vault::{Control, KeyService, Log};
 
+use crate::config::{ControlStore, Place};
 use crate::layout::Layout;
-use crate::now;
+use crate::{logs, now};
 
 /// How often the control store is followed.
 const FOLLOW: Duration = Duration::from_millis(250);
 /// How many times the store is followed before steps whose time is over are looked for.
 const TICK: u32 = 4;
+/// How often a few rows of what ended long ago are removed, while there are any.
+const PRUNE: Duration = Duration::from_secs(1);
+/// How often they are looked for, and tried again.
+const LOOK: Duration = Duration::from_secs(3600);
 
-/// Makes the control store of a new enclave.
+/// Makes the control store of a new enclave, where its configuration says.
 ///
 /// # Errors
-/// When there is one already, or the disk refuses.
-pub fn create(layout: &Layout, keys: &KeyService) -> Result<()> {
-    Ok(Embedded::create(&layout.control_store(), &keys.control())?)
+/// When there is one already, or the disk or the database refuses.
+pub fn create(layout: &Layout, config: &ControlStore, keys: &KeyService) -> Result<()> {
+    match &config.place {
+        Place::Embedded => Embedded::create(&layout.control_store(), &keys.control())?,
+        Place::Postgres(database) => {
+            let database = logs::reached(layout, database)?;
+            PostgresStore::migrate(&database)?;
+            PostgresStore::create(&database, &keys.control())?;
+        }
+    }
+    Ok(())
+}
+
+fn store(layout: &Layout, config: &ControlStore, keys: &KeyService) -> Result<Arc<dyn Store>> {
+    Ok(match &config.place {
+        Place::Embedded => Arc::new(Embedded::open(&layout.control_store(), keys.control())?),
+        Place::Postgres(database) => {
+            Arc::new(PostgresStore::open(&logs::reached(layout, database)?, keys.control())?)
+        }
+    })
 }
 
 /// Opens the control store of an enclave and reads it once.
 ///
 /// # Errors
-/// When it is missing, held by another process, or of another region.
-pub fn control(layout: &Layout, operator: Verifier, keys: &KeyService) -> Result<Arc<Control>> {
-    let store = Arc::new(Embedded::open(&layout.control_store(), keys.control())?);
+/// When it is missing, held by another process, out of reach, or of another region.
+pub fn control(
+    layout: &Layout,
+    config: &ControlStore,
+    operator: Verifier,
+    keys: &KeyService,
+) -> Result<Arc<Control>> {
+    let store = store(layout, config, keys)?;
     let start = Instant::now();
     let clock = Box::new(move || u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX));
     let control = Arc::new(Control::new(&layout.control(), operator, store, clock));
@@ -42,9 +71,9 @@ pub fn control(layout: &Layout, operator: Verifier, keys: &KeyService) -> Result
     Ok(control)
 }
 
-/// The office of an enclave.
+/// The office of an enclave. The desk, if there is one, tells people.
 #[must_use]
-pub fn open(enclave: &Arc<Enclave>, site_log: &Arc<Log>) -> Arc<Office> {
+pub fn open(enclave: &Arc<Enclave>, site_log: &Arc<Log>, desk: Option<Arc<Desk>>) -> Arc<Office> {
     let of = |book: &Rulebook| Rules {
         digest: book.digest,
         programme: book.programme.clone(),
@@ -67,7 +96,10 @@ pub fn open(enclave: &Arc<Enclave>, site_log: &Arc<Log>) -> Arc<Office> {
         log: Arc::clone(site_log),
         rules: Box::new(rules),
         clock: now,
-        told: Box::new(told),
+        told: Box::new(move |happened| {
+            told(happened);
+            desk.iter().for_each(|desk| desk.told(happened));
+        }),
     })
 }
 
@@ -82,18 +114,19 @@ fn told(happened: &Happened) {
     }
 }
 
-/// A thread that follows the control store until it is ended.
+/// Threads that follow the control store and keep it small, until they are ended.
 pub struct Follower {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<()>,
+    pruner: JoinHandle<()>,
     office: Arc<Office>,
 }
 
-/// Follows the control store, and lets the time of steps pass.
+/// Follows the control store, lets the time of steps pass, and has removed what ended long ago.
 ///
 /// # Errors
 /// When no thread can be made.
-pub fn follow(office: Arc<Office>) -> Result<Follower> {
+pub fn follow(office: Arc<Office>, config: &ControlStore) -> Result<Follower> {
     let stop = Arc::new(AtomicBool::new(false));
     let (stopped, followed) = (Arc::clone(&stop), Arc::clone(&office));
     let thread = std::thread::Builder::new().name("control".into()).spawn(move || {
@@ -114,16 +147,44 @@ pub fn follow(office: Arc<Office>) -> Result<Follower> {
             std::thread::park_timeout(FOLLOW);
         }
     })?;
-    Ok(Follower { stop, thread, office })
+    let keep = Keep { requests: config.keep.as_secs(), spent: config.keep_spent.as_secs() };
+    let (stopped, pruned) = (Arc::clone(&stop), Arc::clone(&office));
+    let pruner = std::thread::Builder::new().name("prune".into()).spawn(move || {
+        prune(&pruned, keep, &stopped);
+    })?;
+    Ok(Follower { stop, thread, pruner, office })
+}
+
+/// Has rows removed until it is told to stop. Nothing waits for it.
+fn prune(office: &Office, keep: Keep, stopped: &AtomicBool) {
+    let mut pruning = Pruning::default();
+    while !stopped.load(Ordering::Acquire) {
+        let rules = (office.rules)();
+        let pause = match office.control.prune(&rules.procedures, keep, now(), &mut pruning) {
+            Ok(step) => {
+                if step.removed > 0 {
+                    tracing::info!(rows = step.removed, "rows of what ended long ago were removed");
+                }
+                if step.done { LOOK } else { PRUNE }
+            }
+            Err(e) => {
+                tracing::warn!(error = %e, "what ended long ago stays in the control store for now");
+                LOOK
+            }
+        };
+        std::thread::park_timeout(pause);
+    }
 }
 
 impl Follower {
-    /// Ends the thread, and gives back what was reserved of grants and not used.
+    /// Ends the threads, and gives back what was reserved of grants and not used.
     pub fn end(self) {
         self.stop.store(true, Ordering::Release);
-        self.thread.thread().unpark();
-        if self.thread.join().is_err() {
-            tracing::error!("the thread that follows the control store has broken");
+        for thread in [self.thread, self.pruner] {
+            thread.thread().unpark();
+            if thread.join().is_err() {
+                tracing::error!("a thread that uses the control store has broken");
+            }
         }
         if let Err(e) = self.office.control.settle() {
             tracing::warn!(error = %e, "what was reserved of grants stays spent");

@@ -8,7 +8,11 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use prometheus_client::registry::Registry;
-use vault::{Border, Log, Records};
+use vault::control::LEASE_MS;
+use vault::{Border, Control, Log, Records};
+
+/// A control store that was not read for so many milliseconds is told of.
+const LATE_MS: u64 = 2_000;
 
 /// What the control API shows.
 pub struct Shown {
@@ -22,6 +26,10 @@ pub struct Shown {
     pub log: Box<dyn Fn() -> LogState + Send + Sync>,
     /// Tells how witnesses keep up.
     pub witnessing: Box<dyn Fn() -> Witnessing + Send + Sync>,
+    /// Tells where requests are kept, and whether they can be read.
+    pub control_store: Box<dyn Fn() -> ControlStore + Send + Sync>,
+    /// Tells what a proposed rulebook would have decided; `None` if none is asked beside the one in force.
+    pub shadow: Box<dyn Fn() -> Option<Shadowed> + Send + Sync>,
     /// Counts people.
     pub people: Box<dyn Fn() -> Option<usize> + Send + Sync>,
     /// Countries to which all crossings are suspended.
@@ -30,8 +38,25 @@ pub struct Shown {
     pub expiries: Box<dyn Fn() -> Vec<String> + Send + Sync>,
     /// The grants and cases in force in JSON, without anybody's name.
     pub evidence: Box<dyn Fn() -> String + Send + Sync>,
+    /// Tells how notices fare; nothing when nobody is told.
+    pub notices: Box<dyn Fn() -> Option<crate::notify::Shown> + Send + Sync>,
     /// The metrics.
     pub registry: Registry,
+}
+
+/// What a proposed rulebook would have decided since the start, in groups of fields.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Shadowed {
+    /// Its digest.
+    pub rulebook: String,
+    /// As the one in force.
+    pub same: u64,
+    /// More, or plainer.
+    pub wider: u64,
+    /// Less, or safer.
+    pub narrower: u64,
+    /// Not to be said.
+    pub errors: u64,
 }
 
 /// A log as it is now.
@@ -92,6 +117,36 @@ impl Witnessing {
     }
 }
 
+/// The control store as it is now.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct ControlStore {
+    /// `embedded` or `postgres`.
+    pub kind: &'static str,
+    /// Whether grants, cases, incidents and ended sessions count here.
+    pub evidence: bool,
+    /// What is wrong with it.
+    pub why: Option<String>,
+}
+
+impl ControlStore {
+    /// The state of a store of this kind.
+    #[must_use]
+    pub fn of(kind: &'static str, control: &Control) -> Self {
+        let age = control.read_ms_ago();
+        let evidence = age.is_some_and(|ms| ms <= LEASE_MS);
+        let why = match age {
+            None => Some("never read: no grant or case counts".to_owned()),
+            // It is read four times a second.
+            Some(ms) if ms > LATE_MS => {
+                let then = if evidence { "soon no grant or case counts" } else { "no grant or case counts" };
+                Some(format!("not read for {} s: {then}", ms / 1000))
+            }
+            Some(_) => None,
+        };
+        Self { kind, evidence, why }
+    }
+}
+
 /// How many people the vault holds.
 #[must_use]
 pub fn people(records: &Records) -> Option<usize> {
@@ -115,6 +170,10 @@ pub struct Status {
     witnesses: String,
     suspended: Vec<String>,
     expiries: Vec<String>,
+    control_store: ControlStore,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notices: Option<crate::notify::Shown>,
+    shadow: Option<Shadowed>,
 }
 
 impl Shown {
@@ -140,6 +199,9 @@ impl Shown {
             witnesses: witnessing.words(),
             suspended: (self.suspended)(),
             expiries: (self.expiries)(),
+            control_store: (self.control_store)(),
+            notices: (self.notices)(),
+            shadow: (self.shadow)(),
         }
     }
 }

@@ -7,7 +7,6 @@
 mod browser;
 pub mod claims;
 mod device;
-mod http;
 mod local;
 mod page;
 mod pending;
@@ -16,8 +15,6 @@ pub mod settings;
 
 use std::sync::Arc;
 
-use ::http::header::{AUTHORIZATION, SET_COOKIE};
-use ::http::{HeaderMap, StatusCode};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -25,6 +22,8 @@ use axum::{Json, Router};
 use crossing::credential::SignedIn;
 use crossing::credential::token::{SESSION_SECONDS_MAX, issue_session};
 use crossing::identify::{Session, Who};
+use http::header::{AUTHORIZATION, SET_COOKIE};
+use http::{HeaderMap, StatusCode};
 use ledger::note::Signer;
 use model::{ActorId, Country, Explain, SessionId, UnixSeconds};
 use serde_json::json;
@@ -166,13 +165,13 @@ impl Opened {
             return Json(json!({ "token": self.token, "until": self.until.rfc3339() })).into_response();
         }
         let cookie = cookie(COOKIE, &self.token, self.seconds);
-        (StatusCode::SEE_OTHER, [(SET_COOKIE, cookie), (::http::header::LOCATION, "/signin/done".to_owned())])
+        (StatusCode::SEE_OTHER, [(SET_COOKIE, cookie), (http::header::LOCATION, "/signin/done".to_owned())])
             .into_response()
     }
 }
 
 fn wants_json(headers: &HeaderMap) -> bool {
-    headers.get(::http::header::ACCEPT).is_some_and(|a| a.as_bytes() == b"application/json")
+    headers.get(http::header::ACCEPT).is_some_and(|a| a.as_bytes() == b"application/json")
 }
 
 /// A cookie for this host alone, over TLS alone, out of reach of scripts, not sent along from other sites but when a

@@ -39,6 +39,12 @@ pub enum Who {
 }
 
 impl Session {
+    /// Every country that address and credentials speak for, whether they agree or not.
+    #[must_use]
+    pub fn places(&self) -> Vec<Country> {
+        [self.country, self.device_country, self.network].into_iter().flatten().collect()
+    }
+
     /// Somebody of whom nothing is attested but the name.
     #[must_use]
     pub const fn bare(who: Who) -> Self {

@@ -103,6 +103,12 @@ impl Passing<'_> {
         self.0.suspended.contains(&place) || self.0.suspended.contains(&destination)
     }
 
+    /// Whether one of these countries is suspended.
+    #[must_use]
+    pub fn stops_any(&self, places: &[Country]) -> bool {
+        places.iter().any(|place| self.0.suspended.contains(place))
+    }
+
     /// The rulebook in force, if that is known.
     #[must_use]
     pub fn rulebook(&self) -> Option<Digest> {

@@ -17,6 +17,7 @@ pub mod road;
 pub mod rulebook;
 pub mod seal;
 pub mod select;
+pub mod shadow;
 mod treat;
 
 pub use identify::{Session, VerifiedActor};
@@ -25,3 +26,4 @@ pub use road::{Ask, Border, Permitted, Refused, Road, Treated};
 pub use rulebook::{ActiveRulebook, RulebookError};
 pub use seal::{Payload, ReceiptMismatch, Receipts, Recording, Sealed, SealedRefusal, Sealing, Witnessed};
 pub use select::Selection;
+pub use shadow::Shadow;

@@ -13,6 +13,7 @@ use crate::identify::VerifiedActor;
 use crate::in_force::InForce;
 use crate::rulebook::ActiveRulebook;
 use crate::select::Selection;
+use crate::shadow::Shadow;
 use steps::Outline;
 
 pub use steps::{Permitted, Refused, Treated};
@@ -78,14 +79,20 @@ struct Decided {
     policies: Arc<[String]>,
     /// Why nothing crosses, if nothing does.
     reason: Reason,
+    /// What a shadow says of it.
+    shadowed: policy::compare::Shadowed,
 }
+
+/// The facts, and the lane where a shadow is asked, which may have another under that name.
+type Question = (Facts, Option<Name>);
 
 /// The road under one rulebook.
 pub struct Road {
     active: ActiveRulebook,
     pseudonym_root: SecretKey,
     in_force: Arc<InForce>,
-    memo: Mutex<HashMap<Facts, Arc<Decided>>>,
+    memo: Mutex<HashMap<Question, Arc<Decided>>>,
+    shadow: Option<Shadow>,
 }
 
 impl std::fmt::Debug for Road {
@@ -98,13 +105,25 @@ impl Road {
     /// A road under a signed rulebook. What is in force outlives rulebooks: every road of an enclave has the same.
     #[must_use]
     pub fn new(active: ActiveRulebook, pseudonym_root: SecretKey, in_force: Arc<InForce>) -> Self {
-        Self { active, pseudonym_root, in_force, memo: Mutex::default() }
+        Self { active, pseudonym_root, in_force, memo: Mutex::default(), shadow: None }
     }
 
     /// What is in force, whichever rulebook a crossing began under.
     #[must_use]
     pub fn in_force(&self) -> &Arc<InForce> {
         &self.in_force
+    }
+
+    /// The same road with a candidate asked beside its rulebook, which changes no answer.
+    #[must_use]
+    pub fn shadowed(self, shadow: Shadow) -> Self {
+        Self { shadow: Some(shadow), ..self }
+    }
+
+    /// The candidate that is asked beside, if there is one.
+    #[must_use]
+    pub fn shadow(&self) -> Option<&Shadow> {
+        self.shadow.as_ref()
     }
 
     /// The rulebook in force.
@@ -159,8 +178,9 @@ impl Road {
     pub fn decide<'a>(&'a self, ask: &Ask<'a>) -> Result<Permitted<'a>, Refused> {
         self.open(ask)?;
         let facts = self.facts(ask);
-        let decided = self.memoised(facts);
+        let decided = self.memoised(facts, ask.lane);
         let Some(decided) = decided else { return Err(self.refuse(ask, Reason::Evaluation)) };
+        self.shadow.iter().for_each(|shadow| shadow.count(decided.shadowed));
         let mut outline = self.outline(ask, decided.facts.clone());
         outline.policies = Arc::clone(&decided.policies);
         if decided.outcomes.iter().all(Option::is_none) {
@@ -192,7 +212,9 @@ impl Road {
             return Err(self.refuse(ask, Reason::Evaluation));
         };
         let outline = self.outline(ask, bytes);
-        if !self.active.engine.self_access(&facts) {
+        let allowed = self.active.engine.self_access(&facts);
+        self.shadow.iter().for_each(|shadow| shadow.count(shadow.compare(&facts, ask.lane, allowed)));
+        if !allowed {
             return Err(Refused { outline, reason: Reason::Policy, findings: 0 });
         }
         Ok(Permitted {
@@ -245,13 +267,14 @@ impl Road {
         }
     }
 
-    fn memoised(&self, facts: Facts) -> Option<Arc<Decided>> {
+    fn memoised(&self, facts: Facts, lane: &Name) -> Option<Arc<Decided>> {
+        let key = (facts, self.shadow.as_ref().map(|_| lane.clone()));
         if let Ok(memo) = self.memo.lock()
-            && let Some(known) = memo.get(&facts)
+            && let Some(known) = memo.get(&key)
         {
             return Some(Arc::clone(known));
         }
-        let decision = self.active.engine.decide(facts.clone());
+        let decision = self.active.engine.decide(key.0.clone());
         let bytes = ledger::facts::encode(&decision.facts).ok()?;
         let outcomes = decision.facts.groups.iter().map(|g| g.outcome).collect();
         let duties = decision.duties.iter().map(|d| format!("duty {d:?}").to_lowercase());
@@ -261,12 +284,14 @@ impl Road {
             (false, true) => Reason::Assessment,
             (false, false) => Reason::Policy,
         };
-        let decided = Arc::new(Decided { facts: bytes, outcomes, policies, reason });
+        let shadowed = self.shadow.as_ref().map(|s| s.compare(&decision.facts, lane, true));
+        let shadowed = shadowed.unwrap_or_default();
+        let decided = Arc::new(Decided { facts: bytes, outcomes, policies, reason, shadowed });
         if let Ok(mut memo) = self.memo.lock() {
             if memo.len() >= MEMO_MAX {
                 memo.clear();
             }
-            memo.insert(facts, Arc::clone(&decided));
+            memo.insert(key, Arc::clone(&decided));
         }
         Some(decided)
     }

@@ -68,18 +68,19 @@ impl ActiveRulebook {
         if verified.text() != manifest(files, sha256) {
             return Err(RulebookError::OtherFiles);
         }
-        Self::unsigned(files)
-    }
-
-    /// Checks a rulebook that nobody signed yet, for `clover rulebook check`. It cannot be put on a road.
-    ///
-    /// # Errors
-    /// [`RulebookError::Content`] with every problem.
-    fn unsigned(files: &Files) -> Result<Self, RulebookError> {
-        let rulebook = Rulebook::parse(files, sha256).map_err(RulebookError::Content)?;
-        let engine = Engine::new(&rulebook).map_err(RulebookError::Content)?;
+        let (rulebook, engine) = candidate(files).map_err(RulebookError::Content)?;
         Ok(Self { rulebook, engine })
     }
+}
+
+/// A rulebook that somebody proposes, with its engine: to be asked what it would decide, and never on a road.
+///
+/// # Errors
+/// All problems at once.
+pub fn candidate(files: &Files) -> Result<(Rulebook, Engine), Problems> {
+    let rulebook = Rulebook::parse(files, sha256)?;
+    let engine = Engine::new(&rulebook)?;
+    Ok((rulebook, engine))
 }
 
 /// Every problem of a rulebook's files, signatures apart.
@@ -87,9 +88,5 @@ impl ActiveRulebook {
 /// # Errors
 /// All problems at once.
 pub fn check(files: &Files) -> Result<Rulebook, Problems> {
-    match ActiveRulebook::unsigned(files) {
-        Ok(active) => Ok(active.rulebook),
-        Err(RulebookError::Content(problems)) => Err(problems),
-        Err(_) => Err(Problems::default()),
-    }
+    candidate(files).map(|(rulebook, _)| rulebook)
 }

@@ -13,7 +13,7 @@ use crossing::{
 };
 use ledger::{Entry, Receipt, SecretKey, Submission};
 use model::lanes::{Lane, SubjectFrom};
-use model::{Country, FlowId, Name, SubjectId, Tag, UnixSeconds};
+use model::{Country, FlowId, Name, Reason, SubjectId, Tag, UnixSeconds};
 use tokio::sync::{oneshot, watch};
 use vault::keys::TagKey;
 use vault::{BorderClosed, Control, KeyService, Log, Records};
@@ -218,9 +218,15 @@ impl Enclave {
     /// The country that a network address speaks for: what the signed programme declares, else the operator's table.
     #[must_use]
     pub fn network_of(&self, address: IpAddr) -> Option<Country> {
+        self.network_in(&self.live(), address)
+    }
+
+    /// The same under a rulebook.
+    #[must_use]
+    pub fn network_in(&self, live: &Live, address: IpAddr) -> Option<Country> {
         // An IPv4 caller of an IPv6 listener is an IPv4 caller.
         let address = address.to_canonical();
-        let declared = self.live().road.rulebook().programme.country_of(address);
+        let declared = live.road.rulebook().programme.country_of(address);
         declared.or_else(|| (self.elsewhere)(address))
     }
 
@@ -247,15 +253,21 @@ impl Enclave {
         Ok(Queued { entry: self.log.submit(recording.entry)?, key_use })
     }
 
-    /// Seals a payload and queues its entry, unless its country was suspended or its rulebook replaced meanwhile.
+    /// Seals a payload and queues its entry, unless its country, or one of those that its caller's address and credentials
+    /// speak for, was suspended or its rulebook replaced meanwhile, or nobody has asked for long whether it was.
     ///
     /// # Errors
     /// [`Held`]; then nothing leaves.
-    pub fn send(&self, treated: Treated) -> Result<(Sealed, Queued), Held> {
+    pub fn send(&self, treated: Treated, places: &[Country]) -> Result<(Sealed, Queued), Held> {
         // INVARIANT: neither a suspension nor an activation is recorded between the look and the queue, so that none has
         // a release behind it which it stops.
         let passing = self.in_force.passing();
-        let treated = treated.past(&passing).map_err(|refused| Held::Refused(Box::new(refused)))?;
+        let treated = match treated.past(&passing) {
+            Ok(treated) if passing.stops_any(places) => Err(treated.refuse(Reason::Suspended)),
+            Ok(treated) if !self.control.is_fresh() => Err(treated.refuse(Reason::Rulebook)),
+            other => other,
+        };
+        let treated = treated.map_err(|refused| Held::Refused(Box::new(refused)))?;
         let (sealed, recording) = self.seal(treated).map_err(Held::Unsealed)?;
         let queued = self.queue(recording).map_err(Held::Closed)?;
         drop(passing);
@@ -309,7 +321,8 @@ impl Enclave {
 
     /// Undoes an activation that is not on record.
     pub fn put_back(&self, live: Arc<Live>) {
-        self.in_force.known(live.road.rulebook().digest);
+        // Nobody knows now: the store says that another one is in force.
+        self.in_force.unknown();
         self.live.store(live);
     }
 
@@ -391,8 +404,12 @@ impl Enclave {
     ///
     /// # Errors
     /// [`NotIdentified`] when record and credential do not fit, or nobody is on record.
-    pub fn identify(&self, session: &Session, now: UnixSeconds) -> Result<VerifiedActor, NotIdentified> {
-        let live = self.live();
+    pub fn identify(
+        &self,
+        live: &Live,
+        session: &Session,
+        now: UnixSeconds,
+    ) -> Result<VerifiedActor, NotIdentified> {
         let programme = &live.road.rulebook().programme;
         match &session.who {
             Who::Subject(subject) => {

@@ -1,6 +1,8 @@
 //! What a gateway counts. Labels are lanes, outcomes and reasons: never a person, an address or a path.
 
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
@@ -57,5 +59,35 @@ impl Metrics {
         );
         registry.register("clover_strangers", "Requests that named nobody known", metrics.strangers.clone());
         metrics
+    }
+}
+
+/// What a proposed rulebook would have decided, read whenever somebody asks for the metrics.
+pub struct ShadowGroups(Box<dyn Fn() -> [(&'static str, u64); 4] + Send + Sync>);
+
+impl std::fmt::Debug for ShadowGroups {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ShadowGroups")
+    }
+}
+
+impl ShadowGroups {
+    /// Counts by what they are counted under.
+    #[must_use]
+    pub fn new(counts: impl Fn() -> [(&'static str, u64); 4] + Send + Sync + 'static) -> Self {
+        Self(Box::new(counts))
+    }
+}
+
+impl Collector for ShadowGroups {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let help = "Groups of fields by what a proposed rulebook would have decided of them";
+        let kind = MetricType::Counter;
+        let mut metric = encoder.encode_descriptor("clover_shadow_groups", help, None, kind)?;
+        for (word, count) in (self.0)() {
+            let labels = [("change", word)];
+            metric.encode_family(&labels)?.encode_counter::<NoLabelSet, u64, u64>(&count, None)?;
+        }
+        Ok(())
     }
 }

@@ -214,10 +214,39 @@ impl Assessments {
         Standing { treatments, adequate }
     }
 
+    /// How many of the moments at which an assessment or a decision begins or ends have passed. Within one era every
+    /// country stands as it stands.
+    #[must_use]
+    pub fn era(&self, now: UnixSeconds) -> usize {
+        let assessed = self.of.values().flat_map(|a| [a.reviewed, a.expires]);
+        let adequate = self.adequacy.iter().flat_map(|a| [Some(a.from), a.until]).flatten();
+        assessed.chain(adequate).filter(|moment| *moment <= now).count()
+    }
+
     /// The assessment of a country, whatever its dates.
     #[must_use]
     pub fn of(&self, country: Country) -> Option<&Assessment> {
         self.of.get(&country)
+    }
+
+    /// Each by a name of its own, in words.
+    #[must_use]
+    pub fn told(&self) -> Vec<(String, String)> {
+        let assessed = self.of.values().map(|a| {
+            let forms: Vec<&str> = a.treatments.iter().map(|t| t.word()).collect();
+            let (finding, from, until) = (a.finding, a.reviewed.rfc3339(), a.expires.rfc3339());
+            let text = format!("{finding:?}, from {from} until {until}: {}", forms.join(", ")).to_lowercase();
+            (format!("assessment of {}", a.country), text)
+        });
+        let adequate = self.adequacy.iter().map(|a| {
+            let until =
+                a.until.map_or_else(|| "no end known".to_owned(), |u| format!("until {}", u.rfc3339()));
+            (
+                format!("adequacy of {}, {}", a.country, a.decision),
+                format!("from {}, {until}", a.from.rfc3339()),
+            )
+        });
+        assessed.chain(adequate).collect()
     }
 
     /// Everything that ends, soonest first; what has ended already is among it.

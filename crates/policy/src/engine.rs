@@ -13,7 +13,11 @@ use crate::action::{Action, Shape};
 use crate::duty::Duty;
 use crate::load::{self, Loaded};
 use crate::world::{BuildError, Ground, Types, World};
+use callers::Callers;
+use narrowed::Narrowed;
 
+mod callers;
+mod narrowed;
 mod probe;
 #[cfg(test)]
 mod tests;
@@ -33,7 +37,7 @@ pub struct Decision {
     pub assessment: bool,
 }
 
-/// A validated rulebook, ready to decide. It holds no state.
+/// A validated rulebook, ready to decide. It holds no state but the entities of its latest callers, which change no answer.
 ///
 /// ```
 /// # use std::{fs, path::Path};
@@ -85,6 +89,8 @@ pub struct Engine {
     types: Types,
     loaded: Loaded,
     authorizer: Authorizer,
+    callers: Callers,
+    narrowed: Narrowed,
 }
 
 /// The answer to one question.
@@ -112,7 +118,9 @@ impl Engine {
             }
         };
         let (programme, assessments) = (rulebook.programme.clone(), rulebook.assessments.clone());
-        let engine = Self { programme, assessments, types, loaded, authorizer: Authorizer::new() };
+        let (callers, narrowed) = (Callers::default(), Narrowed::default());
+        let authorizer = Authorizer::new();
+        let engine = Self { programme, assessments, types, loaded, authorizer, callers, narrowed };
         problems.extend(engine.probe());
         problems.or(engine)
     }
@@ -147,10 +155,11 @@ impl Engine {
         let mut policies = BTreeSet::new();
         let mut duties = BTreeSet::new();
         let mut errors = false;
-        match World::new(ground, &facts) {
-            Ok(world) => {
+        let mut world = World::new(ground, &facts);
+        match self.callers.entities(world.caller(), || world.entities(&self.loaded.schema)) {
+            Ok(entities) => {
                 for group in &mut groups {
-                    let (outcome, answer) = self.first_permitted(&world, &facts, group);
+                    let (outcome, answer) = self.first_permitted(&world, &entities, &facts, group);
                     group.outcome = outcome;
                     errors |= answer.error;
                     if outcome.is_some() {
@@ -185,9 +194,21 @@ impl Engine {
         self.own(facts).is_ok_and(|answer| answer.allowed)
     }
 
+    /// The same, apart from what cannot be evaluated, which is `None`.
+    #[must_use]
+    pub(crate) fn own_reading(&self, facts: &Facts) -> Option<bool> {
+        let answer = self.own(facts).ok().filter(|answer| !answer.error)?;
+        Some(facts.principal.kind == PrincipalKind::Subject && answer.allowed)
+    }
+
+    /// Whether no policy names, and no schema lists, an entity whose id is a tag.
+    pub(crate) fn names_no_tag(&self) -> bool {
+        self.loaded.names_no_tag
+    }
+
     fn own(&self, facts: &Facts) -> Result<Answer, BuildError> {
-        let world = World::new(self.ground(), facts)?;
-        let entities = world.entities(None, &self.loaded.schema)?;
+        let mut world = World::new(self.ground(), facts);
+        let entities = world.entities(&self.loaded.schema)?;
         let kind = PrincipalKind::Subject;
         self.ask(Action::SelfAccess, kind, &world, world.record(), world.context(Shape::Own)?, &entities)
     }
@@ -196,11 +217,12 @@ impl Engine {
     fn first_permitted(
         &self,
         world: &World<'_>,
+        entities: &Entities,
         facts: &Facts,
         group: &Group,
     ) -> (Option<Treatment>, Answer) {
         let mut refused = Answer { allowed: false, policies: BTreeSet::new(), error: false };
-        let entities = match world.entities(Some(group), &self.loaded.schema) {
+        let entities = match world.with_field(entities, group, &self.loaded.schema) {
             Ok(entities) => entities,
             Err(_) => return (None, Answer { error: true, ..refused }),
         };
@@ -239,8 +261,9 @@ impl Engine {
         context: Context,
         entities: &Entities,
     ) -> Result<Answer, BuildError> {
-        let slice = self.loaded.slices.get(&(action, kind)).ok_or(BuildError::Evidence)?;
-        self.ask_set(slice, action, world, resource, context, entities)
+        let slices = &self.loaded.slices;
+        let slice = self.narrowed.of(slices, &self.types.team, (action, kind), world.teams());
+        self.ask_set(&*slice.ok_or(BuildError::Evidence)?, action, world, resource, context, entities)
     }
 
     // INVARIANT: allowed only when Cedar allows and reports no error (rule of docs/formats/policies.md).

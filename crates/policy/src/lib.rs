@@ -10,9 +10,14 @@
 //! Start reading at [`Engine`].
 
 mod action;
+pub mod bridge;
+pub mod compare;
+pub mod diff;
 mod duty;
 mod engine;
 mod load;
+mod memo;
+pub mod mutants;
 mod property;
 pub mod scope;
 pub mod stories;
@@ -21,4 +26,5 @@ mod world;
 pub use duty::Duty;
 pub use engine::{Decision, Engine};
 pub use load::Texts;
+pub use memo::Memo;
 pub use property::{Promise, Property};

@@ -31,6 +31,7 @@ pub(crate) struct Loaded {
     pub(crate) schema: Schema,
     pub(crate) slices: Slices,
     pub(crate) duties: Duties,
+    pub(crate) names_no_tag: bool,
 }
 
 /// The Cedar texts of a rulebook, each policy and property under its `@id`, strictly validated.
@@ -82,7 +83,24 @@ pub(crate) fn load(rulebook: &Rulebook, types: &Types) -> Result<Loaded, Problem
     let duties = read_duties(&policies, &mut problems);
     let Some(texts) = texts else { return Err(problems) };
     let slices = slice(&texts, types, &mut problems);
-    problems.or(Loaded { schema: texts.schema, slices, duties })
+    let names_no_tag = !lists_tags(&rulebook.schema) && !texts.policies.iter().any(names_a_tag);
+    problems.or(Loaded { schema: texts.schema, slices, duties, names_no_tag })
+}
+
+/// Entity types whose ids are tags.
+const TAGGED: [&str; 7] =
+    ["Employee", "Service", "DataSubject", "SubjectRecord", "Grant", "Case", "Incident"];
+
+fn names_a_tag(policy: &Policy) -> bool {
+    policy.entity_literals().iter().any(|uid| TAGGED.contains(&uid.type_name().basename()))
+}
+
+/// Whether a schema lists the ids of a type whose ids are tags.
+fn lists_tags(schema: &str) -> bool {
+    schema.split(';').any(|statement| {
+        let words: Vec<_> = statement.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+        words.contains(&"enum") && words.iter().any(|word| TAGGED.contains(word))
+    })
 }
 
 /// An unknown place is outside, whatever a programme says.

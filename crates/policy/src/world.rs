@@ -11,7 +11,9 @@ use cedar_policy::{
     Schema, entities_errors::EntitiesError,
 };
 use model::assessments::{Assessments, Standing};
-use model::facts::{Approver, CaseFacts, Evidence, Facts, FlowFacts, GrantFacts, Group, PrincipalKind};
+use model::facts::{
+    Approver, CaseFacts, Evidence, Facts, FlowFacts, GrantFacts, Group, Principal, PrincipalKind,
+};
 use model::programme::Programme;
 use model::{Country, Name, Tag, Treatment, UnixSeconds};
 
@@ -94,6 +96,18 @@ pub(crate) struct Ground<'a> {
     pub(crate) assessments: Option<&'a Assessments>,
 }
 
+/// What of the facts stands in the entities: who asks, of what and whom, on what ground, between which of the moments at
+/// which an assessment begins or ends.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Caller {
+    principal: Principal,
+    dataset: Name,
+    subject: Option<Tag>,
+    evidence: Evidence,
+    /// `None`: as if every assessment let everything cross.
+    era: Option<usize>,
+}
+
 /// All entities of one request but the field that is asked for.
 pub(crate) struct World<'a> {
     types: &'a Types,
@@ -104,28 +118,50 @@ pub(crate) struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    pub(crate) fn new(ground: Ground<'a>, facts: &'a Facts) -> Result<Self, BuildError> {
+    pub(crate) fn new(ground: Ground<'a>, facts: &'a Facts) -> Self {
         let Ground { types, programme, assessments } = ground;
-        let mut world = Self { types, programme, assessments, facts, entities: BTreeMap::new() };
-        let region = world.region();
-        world.add(region, vec![], [])?;
-        world.principal()?;
-        world.dataset(&facts.dataset)?;
+        Self { types, programme, assessments, facts, entities: BTreeMap::new() }
+    }
+
+    /// Everything that the entities are built from, but for the rulebook.
+    pub(crate) fn caller(&self) -> Caller {
+        let facts = self.facts;
+        Caller {
+            principal: facts.principal.clone(),
+            dataset: facts.dataset.clone(),
+            subject: facts.subject,
+            evidence: facts.evidence.clone(),
+            era: self.assessments.map(|a| a.era(facts.now)),
+        }
+    }
+
+    // INVARIANT: of the facts, only what stands in `Caller` is read here and below, and of the moment only its era: who
+    // remembers the entities of a caller relies on it. What else a request holds is in its context.
+    fn fill(&mut self) -> Result<(), BuildError> {
+        let facts = self.facts;
+        let region = self.region();
+        self.add(region, vec![], [])?;
+        self.principal()?;
+        self.dataset(&facts.dataset)?;
         if let Some(tag) = facts.subject {
-            world.subject(tag)?;
+            self.subject(tag)?;
         }
         match &facts.evidence {
-            Evidence::None => {}
-            Evidence::Grant(grant) => world.grant(grant)?,
-            Evidence::Case(case) => world.case(case)?,
-            Evidence::Flow(flow) => world.flow(flow)?,
+            Evidence::None => Ok(()),
+            Evidence::Grant(grant) => self.grant(grant),
+            Evidence::Case(case) => self.case(case),
+            Evidence::Flow(flow) => self.flow(flow),
         }
-        Ok(world)
     }
 
     /// The principal, if their kind may ask at all.
     pub(crate) fn asker(&self) -> Option<EntityUid> {
         Some(uid(self.types.of(self.facts.principal.kind)?, &self.facts.principal.tag.to_string()))
+    }
+
+    /// The teams of the principal.
+    pub(crate) fn teams(&self) -> &[Name] {
+        &self.facts.principal.teams
     }
 
     /// The field that stands for a group.
@@ -138,25 +174,34 @@ impl<'a> World<'a> {
         uid(&self.types.subject_record, &self.facts.principal.tag.to_string())
     }
 
-    /// All entities, with the field of a group if there is one, checked against the schema.
-    pub(crate) fn entities(&self, group: Option<&Group>, schema: &Schema) -> Result<Entities, BuildError> {
-        let mut all = self.entities.clone();
-        if let Some(group) = group {
-            let mut parents = HashSet::from([uid(&self.types.dataset, self.facts.dataset.as_str())]);
-            for list in &group.lists {
-                let list = uid(&self.types.field_list, list.as_str());
-                all.entry(list.clone()).or_insert_with(|| Entity::new_no_attrs(list.clone(), HashSet::new()));
-                parents.insert(list);
+    /// All entities but the field of a group, checked against the schema: the same for every group and moment.
+    pub(crate) fn entities(&mut self, schema: &Schema) -> Result<Entities, BuildError> {
+        self.fill()?;
+        let all = std::mem::take(&mut self.entities).into_values();
+        Ok(Entities::from_entities(all, Some(schema)).map_err(Box::new)?)
+    }
+
+    /// These entities with the field of a group, which alone is checked again.
+    pub(crate) fn with_field(
+        &self,
+        entities: &Entities,
+        group: &Group,
+        schema: &Schema,
+    ) -> Result<Entities, BuildError> {
+        let mut more = Vec::with_capacity(group.lists.len() + 1);
+        let mut parents = HashSet::from([uid(&self.types.dataset, self.facts.dataset.as_str())]);
+        for list in &group.lists {
+            let list = uid(&self.types.field_list, list.as_str());
+            if entities.get(&list).is_none() {
+                more.push(Entity::new_no_attrs(list.clone(), HashSet::new()));
             }
-            let class = uid(&self.types.data_class, group.class.word());
-            let attributes = [("class", entity(class)), ("region", entity(self.region()))];
-            let attributes = attributes.map(|(key, value)| (key.to_owned(), value));
-            all.insert(
-                self.field(),
-                Entity::new(self.field(), HashMap::from(attributes), parents).map_err(Box::new)?,
-            );
+            parents.insert(list);
         }
-        Ok(Entities::from_entities(all.into_values(), Some(schema)).map_err(Box::new)?)
+        let class = uid(&self.types.data_class, group.class.word());
+        let attributes = [("class", entity(class)), ("region", entity(self.region()))];
+        let attributes = attributes.map(|(key, value)| (key.to_owned(), value));
+        more.push(Entity::new(self.field(), HashMap::from(attributes), parents).map_err(Box::new)?);
+        Ok(entities.clone().add_entities(more, Some(schema)).map_err(Box::new)?)
     }
 
     /// The context of a shape.

@@ -8,12 +8,16 @@ mod any;
 mod assessments;
 #[path = "policy/cast.rs"]
 mod cast;
+#[path = "policy/compare.rs"]
+mod compare;
 #[path = "policy/decided.rs"]
 mod decided;
 #[path = "policy/loading.rs"]
 mod loading;
 #[path = "policy/matrix.rs"]
 mod matrix;
+#[path = "policy/mistakes.rs"]
+mod mistakes;
 #[path = "policy/promises.rs"]
 mod promises;
 #[path = "policy/properties.rs"]

@@ -9,8 +9,10 @@
 //! It is never linked into a gateway. Start reading at [`Book`], then `promises`.
 
 mod book;
+mod bounded;
 mod certainty;
 mod example;
+mod mutants;
 mod mutation;
 mod promises;
 mod report;
@@ -21,13 +23,17 @@ mod widening;
 use std::time::Instant;
 
 pub use book::Book;
+pub use bounded::{Bounded, Wider, bounded};
 pub use certainty::{never_errs, none_is_dead};
 pub use example::Example;
+pub use mutants::{MutantResult, Noticed, mutations};
 pub use mutation::guardrails;
 pub use promises::promises;
-pub use report::{By, Check, Finding, Guardrail, Missed, Outcome, PromiseResult, Report, Verdict, Widening};
+pub use report::{
+    By, Check, Comparison, Finding, Guardrail, Missed, Outcome, PromiseResult, Report, Verdict, Widening,
+};
 pub use solver::{Limits, Solver, SolverError};
-pub use text::text;
+pub use text::{comparison, text};
 pub use widening::widening;
 
 /// Proves all there is to prove of a rulebook; with another one in force, also that it permits nothing more.
@@ -53,8 +59,50 @@ pub fn prove(book: &Book, against: Option<&Book>, solver: &Result<Solver, Solver
         promises,
         guardrails,
         widening,
+        mutants: None,
     };
     report.outcome = report.conclude();
     report.seconds = start.elapsed().as_secs_f64();
     report
+}
+
+/// Makes each small mistake in the policies besides, and adds to a report who notices.
+pub fn mutate(
+    report: &mut Report,
+    book: &Book,
+    stories: &[policy::stories::Stories],
+    solver: &Result<Solver, SolverError>,
+) {
+    let start = Instant::now();
+    report.mutants = Some(mutations(book, &report.promises, stories, 1, solver));
+    report.outcome = report.conclude();
+    report.seconds += start.elapsed().as_secs_f64();
+}
+
+/// Whether a rulebook permits more than the one in force, and nothing else: by proof where there is a solver, and
+/// by a small world of at most `requests_max` requests for what no proof speaks of, or without one.
+#[must_use]
+pub fn compare(
+    book: &Book,
+    active: &Book,
+    requests_max: usize,
+    solver: &Result<Solver, SolverError>,
+) -> Comparison {
+    let start = Instant::now();
+    let widening = widening(book, active, solver);
+    // A proof that nothing is wider, of files that say the same, leaves nothing to look for.
+    let proved = widening.findings.is_empty() && widening.unread.is_empty();
+    let bounded = if proved { None } else { bounded(book, active, requests_max).ok() };
+    let mut comparison = Comparison {
+        rulebook: book.digest.to_string(),
+        against: active.digest.to_string(),
+        solver: solver.as_ref().ok().map(|s| s.version().to_owned()),
+        outcome: Outcome::NotProved,
+        widening,
+        bounded,
+        seconds: 0.0,
+    };
+    comparison.outcome = comparison.conclude();
+    comparison.seconds = start.elapsed().as_secs_f64();
+    comparison
 }

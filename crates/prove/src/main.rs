@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use clap::Parser;
 use model::rulebook::Files;
-use prove::{Book, Limits, Solver};
+use policy::stories::Stories;
+use prove::{Book, Limits, Outcome, Solver};
 
 /// What no rulebook comes near.
 const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -28,6 +29,19 @@ struct Cli {
     /// The folder of the rulebook in force: prove that nothing is permitted that it denies.
     #[arg(long, value_name = "FOLDER")]
     against: Option<PathBuf>,
+    /// Look only at what --against asks: whether more is permitted. Without a whole proof a small world is put to both
+    /// engines, which can show that more is, and never that nothing is.
+    #[arg(long, requires = "against", conflicts_with = "mutate")]
+    widening: bool,
+    /// With --widening: requests of that small world, at most.
+    #[arg(long, value_name = "N", default_value_t = 6_000, requires = "widening", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    requests: u32,
+    /// Make each small mistake in the policies, one at a time, and tell which nobody notices. Takes minutes.
+    #[arg(long)]
+    mutate: bool,
+    /// With --mutate: the folder of stories, `*.toml`.
+    #[arg(long, value_name = "DIR", requires = "mutate")]
+    tests: Option<PathBuf>,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
@@ -70,23 +84,64 @@ fn main() -> ExitCode {
     if let Err(e) = &solver {
         let _ = writeln!(std::io::stderr().lock(), "warning: {e}");
     }
-    let report = prove::prove(&book, against.as_ref(), &solver);
-    let text = if cli.json {
-        match serde_json::to_string(&report) {
-            Ok(json) => format!("{json}\n"),
-            Err(_) => return ExitCode::from(BROKEN),
+    let told = match (&against, cli.widening) {
+        (Some(active), true) => {
+            let comparison =
+                prove::compare(&book, active, usize::try_from(cli.requests).unwrap_or(usize::MAX), &solver);
+            shown(cli.json, &comparison, prove::comparison, comparison.outcome)
         }
-    } else {
-        prove::text(&report)
+        _ => {
+            let mut report = prove::prove(&book, against.as_ref(), &solver);
+            if cli.mutate {
+                let stories = cli.tests.as_deref().map_or(Ok(Vec::new()), stories);
+                match stories {
+                    Ok(stories) => prove::mutate(&mut report, &book, &stories, &solver),
+                    Err(why) => {
+                        let _ = writeln!(std::io::stderr().lock(), "error: {why}");
+                        return ExitCode::from(CONFIG);
+                    }
+                }
+            }
+            shown(cli.json, &report, prove::text, report.outcome)
+        }
     };
+    let Some((text, outcome)) = told else { return ExitCode::from(BROKEN) };
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::from(BROKEN),
-        _ => ExitCode::from(report.outcome.code()),
+        _ => ExitCode::from(outcome.code()),
     }
+}
+
+/// What is printed, and how it ended.
+fn shown<T: serde::Serialize>(
+    json: bool,
+    report: &T,
+    text: impl Fn(&T) -> String,
+    outcome: Outcome,
+) -> Option<(String, Outcome)> {
+    let text = if json { format!("{}\n", serde_json::to_string(report).ok()?) } else { text(report) };
+    Some((text, outcome))
+}
+
+/// The stories of every file of a folder, in the order of names.
+fn stories(folder: &Path) -> Result<Vec<Stories>, String> {
+    let mut files = files(folder)?;
+    files.retain(|name, _| name.ends_with(".toml"));
+    let parse = |(name, text): (&String, &String)| {
+        Stories::parse(name, text)
+            .map_err(|problems| format!("`{}` has problems\n{problems}", folder.display()))
+    };
+    files.iter().map(parse).collect()
 }
 
 /// Every file of a folder but its manifest, checked.
 fn read(folder: &Path) -> Result<Book, String> {
+    let files = files(folder)?;
+    Book::read(files).map_err(|problems| format!("`{}` has problems\n{problems}", folder.display()))
+}
+
+/// Every file of a folder but its manifest.
+fn files(folder: &Path) -> Result<Files, String> {
     let at = |path: &Path, e: &dyn std::fmt::Display| format!("cannot use `{}`: {e}", path.display());
     let mut files = Files::new();
     for entry in std::fs::read_dir(folder).map_err(|e| at(folder, &e))? {
@@ -103,5 +158,5 @@ fn read(folder: &Path) -> Result<Book, String> {
         }
         files.insert(name, std::fs::read_to_string(&path).map_err(|e| at(&path, &e))?);
     }
-    Book::read(files).map_err(|problems| format!("`{}` has problems\n{problems}", folder.display()))
+    Ok(files)
 }

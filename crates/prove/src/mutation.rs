@@ -106,7 +106,7 @@ fn misses(
 }
 
 /// The proved properties, those first that share most words with the guardrail: one is enough.
-fn likeliest_first<'b>(
+pub(crate) fn likeliest_first<'b>(
     book: &'b Book,
     promises: &[PromiseResult],
     guardrail: &Policy,

@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
+use crate::bounded::Bounded;
 use crate::example::Example;
+use crate::mutants::{MutantResult, Noticed};
 
 /// How one question ended.
 #[derive(Debug, Clone, Serialize)]
@@ -212,6 +214,39 @@ pub struct Report {
     pub guardrails: Vec<Guardrail>,
     /// The comparison, if one was asked for.
     pub widening: Option<Widening>,
+    /// Each small mistake and who notices it, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mutants: Option<Vec<MutantResult>>,
+}
+
+/// A rulebook held against the one in force, and nothing else.
+#[derive(Debug, Clone, Serialize)]
+pub struct Comparison {
+    /// Digest of the rulebook.
+    pub rulebook: String,
+    /// Digest of the one in force.
+    pub against: String,
+    /// The solver's own words on its version.
+    pub solver: Option<String>,
+    /// The end of it: `proved` that nothing is wider, `false` that something is, or `not_proved`.
+    pub outcome: Outcome,
+    /// What was proved.
+    pub widening: Widening,
+    /// What was found in a small world, where there is no whole proof.
+    pub bounded: Option<Bounded>,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+impl Comparison {
+    // INVARIANT: a small world in which nothing was found proves nothing.
+    pub(crate) fn conclude(&self) -> Outcome {
+        let found = self.bounded.as_ref().is_some_and(|b| b.wider > 0);
+        let findings = self.widening.findings.iter().map(|f| f.verdict.outcome());
+        let unread = self.widening.unread.iter().map(|_| Outcome::NotProved);
+        let all = findings.chain(unread).max().unwrap_or(Outcome::Proved);
+        if found { Outcome::False } else { all }
+    }
 }
 
 impl Report {
@@ -226,8 +261,12 @@ impl Report {
             Missed::ByNobody | Missed::NotProved { .. } => Outcome::NotProved,
         });
         let unread = self.widening.iter().flat_map(|w| &w.unread).map(|_| Outcome::NotProved);
+        let unnoticed = self.mutants.iter().flatten().map(|m| match m.noticed {
+            Noticed::ByNobody | Noticed::NotProved { .. } => Outcome::NotProved,
+            _ => Outcome::Proved,
+        });
         let nothing = self.promises.is_empty().then_some(Outcome::NotProved);
-        let all = verdicts.chain(promises).chain(guardrails).chain(unread).chain(nothing);
+        let all = verdicts.chain(promises).chain(guardrails).chain(unread).chain(unnoticed).chain(nothing);
         all.max().unwrap_or(Outcome::NotProved)
     }
 }

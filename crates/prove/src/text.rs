@@ -2,7 +2,11 @@
 
 use std::fmt::Write;
 
-use crate::report::{By, Check, Finding, Missed, Outcome, PromiseResult, Report, Verdict, Widening};
+use crate::bounded::Bounded;
+use crate::mutants::{MutantResult, Noticed};
+use crate::report::{
+    By, Check, Comparison, Finding, Missed, Outcome, PromiseResult, Report, Verdict, Widening,
+};
 
 /// The report as text, each verdict with its counterexample.
 #[must_use]
@@ -23,6 +27,9 @@ pub fn text(report: &Report) -> String {
     guardrails(&mut out, report);
     if let Some(widening) = &report.widening {
         wider(&mut out, widening);
+    }
+    if let Some(mutants) = &report.mutants {
+        mistakes(&mut out, mutants);
     }
     let end = match report.outcome {
         Outcome::Proved => "everything is proved",
@@ -129,5 +136,69 @@ fn wider(out: &mut String, widening: &Widening) {
     }
     for property in &widening.dropped {
         let _ = writeln!(out, "  {property}: a property in force that is not stated any more");
+    }
+}
+
+/// The comparison with the rulebook in force as text.
+#[must_use]
+pub fn comparison(comparison: &Comparison) -> String {
+    let mut out = String::new();
+    let solver = comparison.solver.as_deref().unwrap_or("none: nothing can be proved");
+    let _ = writeln!(out, "solver      {solver}");
+    wider(&mut out, &comparison.widening);
+    if let Some(bounded) = &comparison.bounded {
+        small_world(&mut out, bounded);
+    }
+    let end = match comparison.outcome {
+        Outcome::Proved => "NOT WIDER: proved",
+        Outcome::NotProved => "NOT PROVED: see above",
+        Outcome::False => "WIDER: see above",
+    };
+    let _ = writeln!(out, "\n{end} ({:.1} s)", comparison.seconds);
+    out
+}
+
+fn small_world(out: &mut String, bounded: &Bounded) {
+    let all = if bounded.complete { "all of it" } else { "not all of it" };
+    let _ = writeln!(
+        out,
+        "\nbounded: {} requests of a small world ({all}) put to both engines: {} ways in which more is given",
+        bounded.requests, bounded.wider
+    );
+    if bounded.errors > 0 {
+        let _ = writeln!(out, "  {} answers could not be given", bounded.errors);
+    }
+    for example in &bounded.examples {
+        let _ = writeln!(out, "  WIDER (bounded), by {}", example.by.join(", "));
+        for words in &example.words {
+            let _ = writeln!(out, "      {words}");
+        }
+    }
+    if bounded.wider == 0 {
+        let _ = writeln!(out, "  nothing was found, which proves nothing");
+    }
+}
+
+fn mistakes(out: &mut String, mutants: &[MutantResult]) {
+    let count = |noticed: fn(&Noticed) -> bool| mutants.iter().filter(|m| noticed(&m.noticed)).count();
+    let _ = writeln!(out, "\n{} mistakes, each made alone:", mutants.len());
+    for (words, n) in [
+        ("refused by strict validation", count(|n| *n == Noticed::ByValidation)),
+        ("noticed by a story", count(|n| matches!(n, Noticed::ByStory { .. }))),
+        ("can err, which is told", count(|n| *n == Noticed::ByError)),
+        ("noticed by a property", count(|n| matches!(n, Noticed::ByProperty { .. }))),
+        ("change no answer: proved", count(|n| *n == Noticed::Equal)),
+        ("NOTICED BY NOBODY", count(|n| *n == Noticed::ByNobody)),
+        ("not proved", count(|n| matches!(n, Noticed::NotProved { .. }))),
+    ] {
+        let _ = writeln!(out, "  {n:>6}  {words}");
+    }
+    for mutant in mutants {
+        let told = match &mutant.noticed {
+            Noticed::ByNobody => "noticed by nobody",
+            Noticed::NotProved { why } => why,
+            _ => continue,
+        };
+        let _ = writeln!(out, "  {}: {}\n      {told}", mutant.policy, mutant.what);
     }
 }

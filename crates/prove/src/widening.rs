@@ -113,18 +113,26 @@ fn guardrails_stand(book: &Book, active: &Book) -> bool {
 }
 
 const SCHEMA: &str = "clover.cedarschema";
-const DATA: [&str; 3] = ["programme.toml", "catalogue.toml", "lanes.toml"];
 
 fn schema(book: &Book) -> Option<Value> {
     let (fragment, _) = SchemaFragment::from_cedarschema_str(book.files.get(SCHEMA)?).ok()?;
     fragment.to_json_value().ok()
 }
 
-/// Files that differ and whose meaning is no matter of the policies: who is inside, which field is restricted.
+/// Files that differ and whose meaning is no matter of the policies: who is inside, which field is restricted, what may
+/// cross to a country, who approves. INVARIANT: every file but the Cedar texts, whatever files a rulebook will have.
 fn unread(book: &Book, active: &Book) -> Vec<String> {
     let data = |book: &Book, name: &str| book.files.get(name)?.parse::<toml::Table>().ok();
-    let mut names: Vec<String> =
-        DATA.iter().filter(|n| data(book, n) != data(active, n)).map(|n| (*n).to_owned()).collect();
+    let all: BTreeSet<&String> = book.files.keys().chain(active.files.keys()).collect();
+    let data_only = |n: &&&String| !n.ends_with(".cedar") && n.as_str() != SCHEMA;
+    let mut names: Vec<String> = all
+        .iter()
+        .filter(data_only)
+        .filter(|n| {
+            data(book, n) != data(active, n) || book.files.contains_key(**n) != active.files.contains_key(**n)
+        })
+        .map(|n| (*n).clone())
+        .collect();
     if schema(book) != schema(active) {
         names.push(SCHEMA.to_owned());
     }

@@ -12,10 +12,14 @@
 mod bounded;
 #[path = "prove/cast.rs"]
 mod cast;
+#[path = "prove/mistakes.rs"]
+mod mistakes;
 #[path = "prove/program.rs"]
 mod program;
 #[path = "prove/proposals.rs"]
 mod proposals;
+#[path = "prove/small_world.rs"]
+mod small_world;
 #[path = "prove/solvers.rs"]
 mod solvers;
 #[path = "prove/starter.rs"]

@@ -17,7 +17,9 @@ use tokio::sync::watch;
 mod budgets;
 mod incidents;
 mod memory;
+mod names;
 mod notes;
+mod prune;
 mod requests;
 mod rulebook;
 pub mod store;
@@ -26,6 +28,7 @@ pub use budgets::{TakeError, Ticket};
 pub use incidents::Incident;
 pub use memory::{OPEN_MAX, REQUESTS_MAX};
 pub use notes::{Notes, write};
+pub use prune::{Keep, Pruned, Pruning, STEP_MAX};
 pub use requests::Record;
 pub use store::{ChangeError, Store, StoreError};
 
@@ -200,6 +203,13 @@ impl Control {
         drop(memory);
         self.forget_shares(&over);
         Ok(self.tell(ended || !over.is_empty()))
+    }
+
+    /// How many milliseconds ago the store was read, if it was. Evidence is given up to [`LEASE_MS`].
+    #[must_use]
+    pub fn read_ms_ago(&self) -> Option<u64> {
+        let read = self.known().read_at()?;
+        Some((self.clock)().saturating_sub(read))
     }
 
     /// Counts up whenever something that was in force has ended: a grant or case was revoked or is over, an incident

@@ -7,6 +7,7 @@
 //! until it is flushed. Refuses to start on a log that is not there, that another process holds, or whose
 //! frames end before what was published. Start reading at [`Log::open`].
 
+mod beside;
 mod committer;
 mod files;
 mod groups;
@@ -36,6 +37,7 @@ use tokio::sync::oneshot;
 
 use crate::disk::Disk;
 
+pub use beside::Beside;
 pub use journal::{Journal, Opened, Past};
 pub use postgres::{Database, Postgres, PostgresError, Timeouts};
 pub use read::Published;

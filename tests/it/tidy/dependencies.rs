@@ -76,6 +76,7 @@ const CRYPTO: &[&str] = &[
     "rfc6979",
     "rsa",
     "rustls",
+    "rustls-native-certs",
     "rustls-pki-types",
     "rustls-webpki",
     "sec1",

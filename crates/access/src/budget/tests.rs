@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -8,65 +10,15 @@ fn people(of: &[u8]) -> Vec<Tag> {
     of.iter().map(|b| Tag::new([*b; 16])).collect()
 }
 
-#[test]
-fn a_person_counts_once_in_a_grants_life_and_the_one_too_many_takes_nothing() {
-    let mut b = Budget::default();
-    let _ = b.take(&MOST, 1, 100, &people(&[1]), 0).unwrap();
-    let _ = b.take(&MOST, 1, 100, &people(&[1, 2]), 0).unwrap();
-    let before = b.clone();
-    assert_eq!(b.take(&MOST, 1, 100, &people(&[3]), 0), Err(Spent("people")));
-    assert_eq!(b.take(&MOST, 1, 100, &[], 1), Err(Spent("people")));
-    assert_eq!(b.take(&MOST, 9, 100, &people(&[1]), 0), Err(Spent("rows")));
-    assert_eq!(b.take(&MOST, 1, 801, &people(&[1]), 0), Err(Spent("bytes")));
-    assert_eq!(b, before);
-    assert_eq!(b.taken(), Amount { rows: 2, bytes: 200, subjects: 2 });
+fn amount(rows: u64, bytes: u64, subjects: u64) -> Amount {
+    Amount { rows, bytes, subjects }
 }
 
-#[test]
-fn what_did_not_cross_is_there_again() {
-    let mut b = Budget::default();
-    let kept = b.take(&MOST, 1, 1, &people(&[1]), 0).unwrap();
-    let before = b.clone();
-    let taken = b.take(&MOST, 2, 3, &people(&[1, 2]), 0).unwrap();
-    b.give_back(&taken);
-    assert_eq!(b, before);
-    b.give_back(&kept);
-    assert_eq!(b, Budget::default());
-}
-
-#[test]
-fn somebody_who_crossed_stays_counted_when_the_crossing_that_named_them_first_is_given_back() {
-    let mut b = Budget::default();
-    let one = Amount { subjects: 1, ..MOST };
-    let first = b.take(&one, 1, 1, &people(&[1]), 0).unwrap();
-    let _crossed = b.take(&one, 1, 1, &people(&[1]), 0).unwrap();
-    b.give_back(&first);
-    assert_eq!(b.take(&one, 1, 1, &people(&[2]), 0), Err(Spent("people")));
-}
-
-#[test]
-fn a_process_reserves_an_eighth_or_what_it_needs_and_never_more_than_is_left() {
-    let most = Amount { rows: 80, bytes: 800, subjects: 1 };
-    let mut all = Reserved::default();
-    let lacks = |rows, bytes, subjects| Amount { rows, bytes, subjects };
-    assert_eq!(all.reserve(&most, &lacks(1, 0, 1)).unwrap(), lacks(10, 0, 1));
-    assert_eq!(all.reserve(&most, &lacks(65, 1, 0)).unwrap(), lacks(65, 100, 0));
-    assert_eq!(all.reserve(&most, &lacks(6, 1, 0)), Err(Spent("rows")));
-    assert_eq!(all.reserve(&most, &lacks(1, 0, 1)), Err(Spent("people")));
-    assert_eq!(all.reserve(&most, &lacks(1, 0, 0)).unwrap(), lacks(5, 0, 0));
-    assert_eq!(all.reserved(), lacks(80, 100, 1));
-}
-
-#[test]
-fn whom_a_settled_process_counted_costs_the_next_one_nothing() {
-    let mut all = Reserved::default();
-    let mut first = Process::default();
-    assert!(first.take(&mut all, 1, 10, &[1, 2], 0));
-    all.settle(&first.share.rest());
-    assert_eq!(all.reserved(), Amount { rows: 1, bytes: 10, subjects: 2 });
-    let mut second = Process::default();
-    assert!(second.take(&mut all, 1, 10, &[1, 2], 0));
-    assert!(!second.take(&mut all, 1, 10, &[3], 0));
+/// What a store keeps under one grant.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Stored {
+    all: Reserved,
+    counted: BTreeMap<Tag, Option<Tag>>,
 }
 
 /// A process with what it took and has not given back.
@@ -77,19 +29,119 @@ struct Process {
 }
 
 impl Process {
-    fn take(&mut self, all: &mut Reserved, rows: u64, bytes: u64, who: &[u8], unnamed: u64) -> bool {
-        self.share.learn(all);
-        let taken = match self.share.take(rows, bytes, &people(who), unnamed) {
-            Ok(taken) => taken,
-            Err(lacks) => {
-                let Ok(chunk) = all.reserve(&MOST, &lacks) else { return false };
+    /// As the control store does it: all of it or nothing.
+    fn take(
+        &mut self,
+        stored: &mut Stored,
+        rows: u64,
+        bytes: u64,
+        who: &[u8],
+        unnamed: u64,
+    ) -> Result<(), Spent> {
+        let strangers = self.share.strangers(&people(who));
+        let need = amount(rows, bytes, unnamed);
+        let taken = match self.share.take(&need) {
+            Ok(taken) if strangers.is_empty() => taken,
+            early => {
+                if let Ok(taken) = early {
+                    self.share.give_back(&taken);
+                }
+                let mut after = stored.clone();
+                let fresh = strangers.iter().filter(|p| !after.counted.contains_key(p)).copied().collect();
+                after.counted.extend(after.all.count(&MOST, &fresh)?.iter().map(|c| (c.person, c.before)));
+                let lacks = self.share.lacks(&need);
+                let chunk = after.all.reserve(&MOST, &lacks)?;
+                *stored = after;
+                self.share.learn(strangers);
                 self.share.add(&chunk);
-                self.share.take(rows, bytes, &people(who), unnamed).expect("it was reserved")
+                self.share.take(&need).expect("it was reserved")
             }
         };
         self.out.push((taken, who.to_vec(), unnamed));
-        true
+        Ok(())
     }
+
+    fn give_back(&mut self, n: usize) {
+        let (taken, ..) = self.out.swap_remove(n);
+        self.share.give_back(&taken);
+    }
+}
+
+#[test]
+fn a_person_counts_once_in_a_grants_life_and_the_one_too_many_takes_nothing() {
+    let (mut stored, mut process) = (Stored::default(), Process::default());
+    process.take(&mut stored, 1, 100, &[1], 0).unwrap();
+    process.take(&mut stored, 1, 100, &[1, 2, 2], 0).unwrap();
+    let before = stored.clone();
+    assert_eq!(process.take(&mut stored, 1, 100, &[3], 0), Err(Spent("people")));
+    assert_eq!(process.take(&mut stored, 1, 100, &[], 1), Err(Spent("people")));
+    assert_eq!(process.take(&mut stored, 9, 100, &[1], 0), Err(Spent("rows")));
+    assert_eq!(process.take(&mut stored, 1, 801, &[1], 0), Err(Spent("bytes")));
+    assert_eq!(stored, before);
+    assert_eq!(stored.all.reserved().subjects, 2);
+}
+
+#[test]
+fn what_did_not_cross_is_there_again_and_who_was_counted_stays_counted() {
+    let (mut stored, mut process) = (Stored::default(), Process::default());
+    process.take(&mut stored, 10, 1000, &[1, 2], 0).unwrap();
+    process.give_back(0);
+    process.take(&mut stored, 10, 1000, &[1], 0).unwrap();
+    assert_eq!(process.take(&mut stored, 0, 0, &[3], 0), Err(Spent("people")));
+    process.give_back(0);
+    assert_eq!(process.share.rest(), amount(10, 1000, 0));
+}
+
+#[test]
+fn a_process_reserves_an_eighth_or_what_it_needs_and_never_more_than_is_left() {
+    let most = amount(80, 800, 1);
+    let mut all = Reserved::default();
+    assert_eq!(all.reserve(&most, &amount(1, 0, 1)).unwrap(), amount(10, 0, 1));
+    assert_eq!(all.reserve(&most, &amount(65, 1, 0)).unwrap(), amount(65, 100, 0));
+    assert_eq!(all.reserve(&most, &amount(6, 1, 0)), Err(Spent("rows")));
+    assert_eq!(all.reserve(&most, &amount(1, 0, 1)), Err(Spent("people")));
+    assert_eq!(all.reserve(&most, &amount(1, 0, 0)).unwrap(), amount(5, 0, 0));
+    assert_eq!(all.reserved(), amount(80, 100, 1));
+}
+
+#[test]
+fn whom_a_process_counted_costs_the_next_one_nothing_whether_it_settled_or_not() {
+    let (mut stored, mut first) = (Stored::default(), Process::default());
+    first.take(&mut stored, 1, 10, &[1, 2], 0).unwrap();
+    stored.all.settle(&first.share.rest());
+    assert_eq!(stored.all.reserved(), amount(1, 10, 2));
+    for _crashes in 0..3 {
+        let mut next = Process::default();
+        next.take(&mut stored, 1, 10, &[1, 2], 0).unwrap();
+        assert_eq!(next.take(&mut stored, 1, 10, &[3], 0), Err(Spent("people")));
+    }
+}
+
+#[test]
+fn each_row_of_somebody_counted_names_the_one_before_so_that_all_are_found_from_the_last() {
+    let (mut all, most) = (Reserved::default(), amount(0, 0, 100));
+    let mut rows = BTreeMap::new();
+    for who in [&[3, 1][..], &[2], &[], &[9, 7, 8]] {
+        let fresh = people(who).into_iter().collect();
+        rows.extend(all.count(&most, &fresh).unwrap().iter().map(|c| (c.person, c.before)));
+    }
+    let mut found = Vec::new();
+    let mut at = all.last.map(Tag::new);
+    while let Some(person) = at {
+        at = rows[&person];
+        found.push(person);
+    }
+    assert_eq!(found, people(&[9, 8, 7, 2, 3, 1]));
+}
+
+#[test]
+fn where_too_many_are_counted_by_name_the_others_get_no_row() {
+    let (mut all, most) = (Reserved::default(), amount(0, 0, u64::MAX));
+    let some = |n: u32| (0..n).map(|i| Tag::new(u128::from(i).to_be_bytes())).collect::<BTreeSet<_>>();
+    assert_eq!(all.count(&most, &some(10_000)).unwrap().len(), PEOPLE_MAX);
+    let before = all.clone();
+    assert_eq!(all.count(&most, &some(1)), Ok(vec![]));
+    assert_eq!(all, before);
 }
 
 #[derive(Debug, Clone)]
@@ -113,60 +165,59 @@ proptest! {
     fn no_order_of_taking_and_giving_back_takes_more_than_the_amount(
         steps in prop::collection::vec((any::<bool>(), 0u64..6, 0u64..500, prop::collection::vec(0u8..5, 0..4)), 0..60)
     ) {
-        let (mut b, mut out) = (Budget::default(), Vec::<(Taken, Vec<u8>)>::new());
+        let (mut stored, mut process) = (Stored::default(), Process::default());
+        let mut shown = BTreeSet::new();
         for (give, rows, bytes, who) in steps {
-            if give && !out.is_empty() {
-                b.give_back(&out.swap_remove(0).0);
-            } else if let Ok(taken) = b.take(&MOST, rows, bytes, &people(&who), 0) {
-                out.push((taken, who));
+            if give && !process.out.is_empty() {
+                process.give_back(0);
+            } else if process.take(&mut stored, rows, bytes, &who, 0).is_ok() {
+                shown.extend(who);
             }
-            prop_assert!(b.taken().within(&MOST));
-            prop_assert_eq!(b.taken().rows, out.iter().map(|(t, _)| t.rows).sum::<u64>());
-            let named: BTreeSet<_> = out.iter().flat_map(|(_, who)| who).collect();
-            prop_assert_eq!(b.taken().subjects, named.len() as u64);
+            let out = process.share.taken;
+            prop_assert!(out.within(&MOST) && stored.all.reserved().within(&MOST));
+            prop_assert_eq!(out.rows, process.out.iter().map(|(t, ..)| t.0.rows).sum::<u64>());
+            prop_assert_eq!(out.bytes, process.out.iter().map(|(t, ..)| t.0.bytes).sum::<u64>());
+            prop_assert_eq!(stored.all.reserved().subjects, shown.len() as u64);
         }
     }
 
     /// Several processes with one grant: whoever settles or crashes when, what crossed is within the amount.
     #[test]
     fn no_number_of_processes_takes_more_than_the_amount(steps in prop::collection::vec(step(), 0..80)) {
-        let mut all = Reserved::default();
+        let mut stored = Stored::default();
         let mut processes: [Process; 3] = Default::default();
         let mut crossed: Vec<(Taken, Vec<u8>, u64)> = Vec::new();
         for (who, step) in steps {
             let process = &mut processes[who];
             match step {
                 Step::Take { rows, bytes, who, unnamed } => {
-                    process.take(&mut all, rows, bytes, &who, unnamed);
+                    let _spent = process.take(&mut stored, rows, bytes, &who, unnamed);
                 }
-                Step::GiveBack(n) if n < process.out.len() => {
-                    let (taken, ..) = process.out.swap_remove(n);
-                    process.share.give_back(&taken);
-                }
+                Step::GiveBack(n) if n < process.out.len() => process.give_back(n),
                 Step::GiveBack(_) => {}
                 Step::Settle => {
-                    all.settle(&process.share.rest());
+                    stored.all.settle(&process.share.rest());
                     crossed.append(&mut std::mem::take(process).out);
                 }
                 Step::Crash => crossed.append(&mut std::mem::take(process).out),
             }
             let out = || crossed.iter().chain(processes.iter().flat_map(|p| &p.out));
-            prop_assert!(all.reserved().within(&MOST));
-            prop_assert!(out().map(|(t, ..)| t.rows).sum::<u64>() <= all.reserved().rows);
-            prop_assert!(out().map(|(t, ..)| t.bytes).sum::<u64>() <= all.reserved().bytes);
+            let reserved = stored.all.reserved();
+            prop_assert!(reserved.within(&MOST));
+            prop_assert!(out().map(|(t, ..)| t.0.rows).sum::<u64>() <= reserved.rows);
+            prop_assert!(out().map(|(t, ..)| t.0.bytes).sum::<u64>() <= reserved.bytes);
             let named: BTreeSet<_> = out().flat_map(|(_, who, _)| who).collect();
             let unnamed: u64 = out().map(|(.., unnamed)| unnamed).sum();
-            prop_assert!(named.len() as u64 + unnamed <= all.reserved().subjects);
+            prop_assert!(named.len() as u64 + unnamed <= reserved.subjects);
         }
     }
 
     /// Of what is stored nothing is lost.
     #[test]
     fn what_is_reserved_reads_back(rows in 0u64..10, who in prop::collection::vec(0u8..2, 0..3)) {
-        let (mut all, mut process) = (Reserved::default(), Process::default());
-        process.take(&mut all, rows, 0, &who, 0);
-        all.settle(&process.share.rest());
-        let text = serde_json::to_string(&all).unwrap();
-        prop_assert_eq!(serde_json::from_str::<Reserved>(&text).unwrap(), all);
+        let (mut stored, mut process) = (Stored::default(), Process::default());
+        process.take(&mut stored, rows, 0, &who, 0).unwrap();
+        let text = serde_json::to_string(&stored.all).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Reserved>(&text).unwrap(), stored.all);
     }
 }

@@ -44,6 +44,7 @@ fn site() -> World {
     let note =
         format!("clover border override v1\n{SITE}\n{}\n100 1900\nfire-1\n\n— a AAAAAAAA\n", "0a".repeat(16));
     world.leaf(5, &Value::Map(vec![(Value::from(0), Value::from(note))]));
+    crate::approvals::tests::story(&mut world);
     world
 }
 

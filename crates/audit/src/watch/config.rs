@@ -134,6 +134,12 @@ limits! {
     /// A release of fewer rows is no export.
     export_rows = 100,
     exports_per_hour = 12,
+    /// An answer to a person of fewer rows does not make an export that could recur.
+    recurring_rows = 10,
+    /// Exports less than so many days apart are daily work.
+    recurring_days = 5,
+    /// By how many days the distances of three may differ.
+    recurring_days_apart = 2,
     actor_refusals_per_minute = 30,
     lane_refusals_per_minute = 300,
     /// How much later than the page says a close may be seen, for clocks that differ.
@@ -145,6 +151,9 @@ limits! {
     /// How old an entry may be when the site first counts it.
     clock_late_seconds = 300,
     site_gap_seconds = 60,
+    /// So many decisions, nine in ten of them approvals, half of those within less than so many seconds, were not read.
+    approvals_run = 20,
+    approvals_quick_seconds = crate::approvals::QUICK_SECONDS,
     coverage_red_seconds = 60,
     /// No further finding of one rule about one thing within so many seconds; they are counted.
     repeat_seconds = 3600,

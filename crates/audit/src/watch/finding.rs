@@ -100,6 +100,12 @@ rules! {
     Suspension = "WATCH-20" Notice,
     /// An authority outside the region demanded data.
     Demand = "WATCH-21" Notice,
+    /// A decoy was approved.
+    DecoyApproved = "WATCH-22" Serious,
+    /// Somebody approves everything, faster than anybody reads.
+    RubberStamp = "WATCH-23" Serious,
+    /// The third export of the same fields to the same person at like distances of days.
+    RecurringExport = "WATCH-24" Serious,
 }
 
 impl Serialize for WatchRule {

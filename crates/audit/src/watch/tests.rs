@@ -321,6 +321,21 @@ fn the_same_export_again_and_again_is_found() {
     assert_eq!(found.iter().map(|one| one.rule).collect::<Vec<_>>(), [WatchRule::RepeatedExport]);
 }
 
+/// Scenario (f): spreadsheets of people, every second week.
+#[test]
+fn the_third_fortnightly_export_to_a_person_is_found() {
+    let mut world = World::new();
+    world.write_config("recurring_rows = 50\nsite_gap_seconds = 9000000");
+    for n in 0..3 {
+        world.entry(&Small { rows: 60, country: "CN", ..answer(world.time) });
+        world.entry(&Small { rows: 49, country: "NO", ..answer(world.time) });
+        world.round(1);
+        let found = world.rules().contains(WatchRule::RecurringExport.code());
+        assert_eq!(found, n == 2, "export {n}");
+        world.round(14 * 86_400);
+    }
+}
+
 #[test]
 fn a_burst_of_refusals_is_found_and_the_same_number_over_time_is_not() {
     let mut world = World::new();

@@ -154,11 +154,7 @@ impl Volumes {
         if u64::from(header.rows) < out.limits.export_rows {
             return;
         }
-        // The close of a stream has no facts: its fields are told apart by their classes and treatments only.
-        let codes = [header.classes, header.treatments];
-        let mut name = [&header.lane[..], &header.actor, &header.destination, &codes].concat();
-        name.extend(entry.fields());
-        let key: String = hex_of(&sha256(&name)).chars().take(32).collect();
+        let key = export_name(entry);
         let (actor, lane) = (HEXLOWER.encode(&header.actor), HEXLOWER.encode(&header.lane));
         let destination = String::from_utf8_lossy(&header.destination).into_owned();
         let text = move |count: &str| {
@@ -193,6 +189,16 @@ impl Volumes {
             }
         }
     }
+}
+
+/// The same for the same fields on the same way to the same actor and country.
+pub(super) fn export_name(entry: &SeenEntry<'_>) -> String {
+    let header = entry.header;
+    // The close of a stream has no facts: its fields are told apart by their classes and treatments only.
+    let codes = [header.classes, header.treatments];
+    let mut name = [&header.lane[..], &header.actor, &header.destination, &codes].concat();
+    name.extend(entry.fields());
+    hex_of(&sha256(&name)).chars().take(32).collect()
 }
 
 /// Counts one more in its window, and says how many they are when that is `enough` for the first time.

@@ -67,6 +67,7 @@ fn told(error: &anyhow::Error) -> Option<(&'static str, &'static str)> {
             .or_else(|| of::<vault::keys::KeyError>(e))
             .or_else(|| of::<vault::records::RecordError>(e))
             .or_else(|| of::<vault::control::ControlError>(e))
+            .or_else(|| of::<vault::control::StoreError>(e))
             .or_else(|| of::<vault::accounts::AccountError>(e))
             .or_else(|| of::<crossing::RulebookError>(e))
             .or_else(|| of::<gateway::http::ServeError>(e))

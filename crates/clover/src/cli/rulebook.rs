@@ -1,6 +1,8 @@
 //! Commands about the rulebook and the configuration.
 
+mod diff;
 mod prove;
+mod replay;
 mod test;
 
 use std::path::PathBuf;
@@ -42,6 +44,15 @@ pub(super) enum Rulebook {
     ///
     /// Exit code 0: all is proved. 1: something is false, or wider. 2: something is not proved.
     Prove(prove::Prove),
+    /// Make the decisions of the last days again under a proposed rulebook: what would open, what would close.
+    ///
+    /// Exit code 0: nothing changes. 1: something would open. 2: nothing is seen to open, and something could not be
+    /// decided again. 3: something would close, and nothing open.
+    Replay(replay::Replay),
+    /// Show what a proposed rulebook says otherwise, and whether it permits more.
+    ///
+    /// Exit code 0: it does not permit more, which is proved. 1: it permits more. 2: not proved.
+    Diff(diff::Diff),
     /// Sign the enclave's rulebook.
     Sign {
         /// In which role.
@@ -59,6 +70,8 @@ impl Rulebook {
         match self {
             Self::Test(test) => return test.run(layout, output),
             Self::Prove(prove) => return prove.run(layout, output),
+            Self::Diff(diff) => return diff.run(layout, output),
+            Self::Replay(replay) => return replay.run(layout, output),
             Self::Check { folder } => {
                 let files = assemble::read_files(folder.as_deref().unwrap_or(&layout.rulebook()))?;
                 let book = crossing::rulebook::check(&files)?;

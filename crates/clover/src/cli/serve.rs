@@ -48,14 +48,16 @@ pub(super) fn status(layout: &Layout, output: &Output) -> Result<ExitCode> {
         all.into_iter().flatten().filter_map(|v| v.as_str()).map(str::to_owned).collect::<Vec<_>>()
     };
     let mut lines = format!(
-        "border     {}{why}\nentries    {} durable, {} published\npeople     {}\nrulebook   {}\nwitnesses  {}",
+        "border     {}{why}\nentries    {} durable, {} published\npeople     {}\nrulebook   {}\nwitnesses  {}\nrequests   {}",
         field("border"),
         field("entries"),
         field("published"),
         field("people"),
         field("rulebook"),
         field("witnesses"),
-    );
+        requests(&status),
+    ) + &notices(&status)
+        + &shadowed(&status);
     if !list("suspended").is_empty() {
         lines.push_str(&format!("\nsuspended  {}", list("suspended").join(", ")));
     }
@@ -64,4 +66,39 @@ pub(super) fn status(layout: &Layout, output: &Output) -> Result<ExitCode> {
     }
     output.data(&lines, &status);
     Ok(if field("border") == "open" { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Where requests are kept, and what is wrong with that if anything is.
+fn requests(status: &serde_json::Value) -> String {
+    let field = |name: &str| status.pointer(&format!("/control_store/{name}")).and_then(|v| v.as_str());
+    let why = field("why").map_or(String::new(), |why| format!(" ({why})"));
+    format!("{}{why}", field("kind").unwrap_or_default())
+}
+
+/// How notices fare, if anybody is told.
+fn notices(status: &serde_json::Value) -> String {
+    let Some(notices) = status.get("notices") else { return String::new() };
+    let number = |name: &str| notices.get(name).and_then(serde_json::Value::as_u64).unwrap_or_default();
+    let failing: Vec<&str> = notices
+        .get("failing")
+        .and_then(serde_json::Value::as_array)
+        .map_or_else(Vec::new, |names| names.iter().filter_map(serde_json::Value::as_str).collect());
+    let failing =
+        if failing.is_empty() { String::new() } else { format!("; not taken by {}", failing.join(", ")) };
+    let (delivered, waiting, lost) = (number("delivered"), number("waiting"), number("undelivered"));
+    format!("\nnotices    {delivered} delivered, {waiting} waiting, {lost} not delivered{failing}")
+}
+
+/// What a proposed rulebook would have decided, if one is asked beside the one in force.
+fn shadowed(status: &serde_json::Value) -> String {
+    let Some(shadow) = status.get("shadow").filter(|s| s.is_object()) else { return String::new() };
+    let of = |key: &str| shadow.get(key).and_then(serde_json::Value::as_u64).unwrap_or_default();
+    let rulebook = shadow.get("rulebook").and_then(serde_json::Value::as_str).unwrap_or_default();
+    format!(
+        "\nshadow     {rulebook}: {} groups of fields the same, {} wider, {} narrower, {} not decided",
+        of("same"),
+        of("wider"),
+        of("narrower"),
+        of("errors"),
+    )
 }

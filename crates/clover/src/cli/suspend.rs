@@ -38,7 +38,8 @@ pub(super) struct Suspend {
 impl Suspend {
     pub(super) fn run(&self, layout: &Layout, output: &Output) -> Result<()> {
         let programme = assemble::rulebook(layout)?.rulebook.programme;
-        let country = outside(&programme, &self.country)?;
+        let country =
+            if self.lift { Country::parse(&self.country)? } else { outside(&programme, &self.country)? };
         if self.dry_run {
             let dry = DryRun::of(layout, country, self.days, enclave::now().0)?;
             output.data(&dry.text(), &serde_json::to_value(&dry)?);

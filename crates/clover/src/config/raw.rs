@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::people;
+use super::{notify, people};
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,6 +19,7 @@ pub(super) struct Raw {
     pub(super) mirror: Option<RawMirror>,
     pub(super) console: Option<people::RawConsole>,
     pub(super) signin: Option<people::RawSignin>,
+    pub(super) notify: Option<notify::RawNotify>,
     #[serde(default)]
     pub(super) location: people::RawLocation,
     #[serde(default)]
@@ -27,6 +28,14 @@ pub(super) struct Raw {
     pub(super) destinations: BTreeMap<String, RawDestination>,
     #[serde(default)]
     pub(super) telemetry: RawTelemetry,
+    #[serde(default)]
+    pub(super) rulebook: RawRulebook,
+}
+
+#[derive(serde::Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRulebook {
+    pub(super) shadow: Option<PathBuf>,
 }
 
 #[derive(serde::Deserialize)]
@@ -51,6 +60,21 @@ pub(super) struct RawGateway {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawControl {
     pub(super) listen: String,
+    #[serde(default)]
+    pub(super) store: RawStore,
+    pub(super) postgres: Option<RawPostgres>,
+    #[serde(default = "keep_days")]
+    pub(super) keep_days: u32,
+    #[serde(default = "keep_spent_days")]
+    pub(super) keep_spent_days: u32,
+}
+
+#[derive(serde::Deserialize, Default, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawStore {
+    #[default]
+    Embedded,
+    Postgres,
 }
 
 #[derive(serde::Deserialize)]
@@ -143,6 +167,12 @@ fn head_timeout_ms() -> u64 {
 fn upstream_timeout_ms() -> u64 {
     10_000
 }
+fn keep_days() -> u32 {
+    400
+}
+fn keep_spent_days() -> u32 {
+    30
+}
 fn publish_every_ms() -> u64 {
     250
 }
@@ -172,7 +202,8 @@ pub fn starter(site: &str) -> String {
          head_timeout_ms = {}\n\
          upstream_timeout_ms = {}\n\n\
          [control]\n\
-         listen = \"127.0.0.1:8444\"\n\n\
+         listen = \"127.0.0.1:8444\"\n\
+         store = \"embedded\"   # or \"postgres\", with [control.postgres]: docs/enclave-toml.md\n\n\
          [ledger]\n\
          journal = \"segments\"   # or \"postgres\", with [ledger.postgres]: docs/enclave-toml.md\n\
          publish_every_ms = {}\n\n\

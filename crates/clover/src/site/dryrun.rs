@@ -235,7 +235,12 @@ fn evidence(layout: &Layout, book: &Rulebook, now: UnixSeconds) -> Result<Vec<In
         Ok(text) => serde_json::from_str(&text).context("the answer is no list of what is in force"),
         Err(_) => {
             let keys = KeyService::open(&layout.keys(), book.programme.name.as_str())?;
-            let control = office::control(layout, assemble::verifier(layout, "operator")?, &keys)?;
+            let control = office::control(
+                layout,
+                &config.control_store,
+                assemble::verifier(layout, "operator")?,
+                &keys,
+            )?;
             Ok(in_force(&control, &keys, book, now))
         }
     }

@@ -24,6 +24,8 @@ use crate::site::rules::Rules;
 
 /// How often the folder is looked into.
 const LOOK: Duration = Duration::from_millis(200);
+/// How long it rests after something went wrong.
+const AGAIN: Duration = Duration::from_secs(2);
 /// Longest order in bytes; it must fit into an entry.
 const ORDER_MAX: u64 = 4096;
 /// Most orders taken at a time.
@@ -192,7 +194,7 @@ fn number(text: &str) -> Option<UnixSeconds> {
 pub fn known(layout: &Layout, signers: &Signers) -> Result<BTreeMap<Country, Order>> {
     let mut known = BTreeMap::new();
     for path in files(&layout.suspensions())? {
-        let text = read(&path).map_err(CommandError::file(&path))?;
+        let text = read(&path).map_err(CommandError::file(&path))?.unwrap_or_default();
         let kept = signers.order(&text).map_err(|e| CommandError::Suspension { path, why: e.to_string() })?;
         known.insert(kept.country, kept);
     }
@@ -242,35 +244,60 @@ impl Orders {
 
     /// Takes what is laid down, over and over, until told to stop.
     pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
-        let mut tick = tokio::time::interval(LOOK);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut wait = LOOK;
         loop {
             tokio::select! {
-                _ = tick.tick() => {}
+                () = tokio::time::sleep(wait) => {}
                 _ = stop.changed() => return,
             }
-            Arc::clone(&self).now().await;
+            // What failed half way is recorded again when it is tried again: not as often.
+            wait = match Arc::clone(&self).now().await {
+                Ok(_) => LOOK,
+                Err(e) => {
+                    tracing::error!(error = %e, "an order waits; it will be tried again");
+                    AGAIN
+                }
+            };
         }
     }
 
-    /// Takes what is laid down now.
-    pub async fn now(self: Arc<Self>) {
-        match tokio::task::spawn_blocking(move || self.take()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(e)) => tracing::error!(error = %e, "an order waits; it will be tried again"),
-            Err(_) => tracing::error!("the thread that takes orders panicked"),
-        }
+    /// Takes everything that was laid down while nothing ran: it counts before anybody is served.
+    ///
+    /// # Errors
+    /// When an order could not be taken.
+    pub async fn begin(self: Arc<Self>) -> Result<()> {
+        while Arc::clone(&self).now().await? > 0 {}
+        Ok(())
     }
 
-    fn take(&self) -> Result<()> {
-        // On one thread with the orders about countries, whose entries name the rulebook in force.
-        self.rules.look();
+    /// Takes what is laid down now, and says how many.
+    async fn now(self: Arc<Self>) -> Result<usize> {
+        let taken = tokio::task::spawn_blocking(move || {
+            // On one thread with the orders about countries, whose entries name the rulebook in force.
+            self.rules.look();
+            self.take()
+        });
+        taken.await.context("the thread that takes orders panicked")?
+    }
+
+    fn take(&self) -> Result<usize> {
+        let (mut taken, mut last) = (0, Ok(()));
+        // One that waits for its entry keeps no other waiting.
         for path in files(&self.layout.orders())?.into_iter().take(ORDERS_MAX) {
-            let text = read(&path)?;
-            if let Err(why) = self.one(&path, &text)? {
-                tracing::error!(%why, "an order does not count");
-                std::fs::rename(&path, path.with_extension("refused"))?;
-            }
+            last = self.one_of(&path).and(last);
+            taken += 1;
+        }
+        last.map(|()| taken)
+    }
+
+    fn one_of(&self, path: &Path) -> Result<()> {
+        let counts = match read(path)? {
+            Some(text) => self.one(path, &text)?,
+            None => Err(OrderError::Form("a text of at most 4096 bytes")),
+        };
+        if let Err(why) = counts {
+            tracing::error!(%why, "an order does not count");
+            std::fs::rename(path, path.with_extension("refused"))?;
         }
         Ok(())
     }
@@ -334,7 +361,8 @@ impl Orders {
         order: Order,
         now: UnixSeconds,
     ) -> Result<Order, OrderError> {
-        if self.inside(order.country) {
+        // What was suspended can be lifted wherever it lies by now.
+        if order.kind == Kind::Suspend && self.inside(order.country) {
             return Err(OrderError::Inside);
         }
         let last = known.get(&order.country);
@@ -351,6 +379,7 @@ impl Orders {
 /// Moves an order to where it is kept.
 fn keep(path: &Path, folder: &Path, name: &Path) -> Result<()> {
     std::fs::create_dir_all(folder)?;
+    std::fs::File::open(path)?.sync_all()?;
     std::fs::rename(path, folder.join(name))?;
     Ok(std::fs::File::open(folder)?.sync_all()?)
 }
@@ -367,11 +396,16 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn read(path: &Path) -> std::io::Result<String> {
+/// The text of a file; `None` of what is no text, no plain file, or too long.
+fn read(path: &Path) -> std::io::Result<Option<String>> {
     use std::io::Read;
-    let mut text = String::new();
-    std::fs::File::open(path)?.take(ORDER_MAX).read_to_string(&mut text)?;
-    Ok(text)
+    if !std::fs::symlink_metadata(path)?.is_file() {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(ORDER_MAX + 1).read_to_end(&mut bytes)?;
+    let short = u64::try_from(bytes.len()).is_ok_and(|n| n <= ORDER_MAX);
+    Ok(String::from_utf8(bytes).ok().filter(|_| short))
 }
 
 #[cfg(test)]

@@ -15,9 +15,10 @@ use vault::control::{ChangeError, StoreError};
 use vault::disk::replace_file;
 
 use super::Site;
+use crate::assemble::{self, Bundle};
 use crate::config::Config;
 use crate::layout::Layout;
-use crate::{assemble, logs, now};
+use crate::{logs, now, shadow};
 
 /// How a rulebook that is laid down is named.
 const ENDING: &str = "rulebook";
@@ -30,8 +31,10 @@ pub struct Rules {
     config: Config,
     enclave: Arc<Enclave>,
     site: Arc<Site>,
-    /// What went wrong last, so that it is told once.
-    told: Mutex<String>,
+    /// Which one the site log has in force.
+    enrolled: Mutex<Option<Digest>>,
+    /// What went wrong last in taking and in following, so that it is told once.
+    told: [Mutex<String>; 2],
 }
 
 impl Rules {
@@ -43,20 +46,24 @@ impl Rules {
             config: config.clone(),
             enclave: Arc::clone(enclave),
             site: Arc::clone(site),
-            told: Mutex::default(),
+            enrolled: Mutex::default(),
+            told: Default::default(),
         }
     }
 
     /// Takes what is laid down, and follows the control store. Blocks. To be called several times a second.
     pub fn look(&self) {
-        if let Err(e) = self.take() {
-            self.tell(format!("a rulebook that was laid down waits; it will be tried again: {e:#}"));
-        }
+        let text = match self.take() {
+            Ok(()) => String::new(),
+            Err(e) => format!("a rulebook that was laid down waits; it will be tried again: {e:#}"),
+        };
+        self.tell(0, text);
         self.follow();
     }
 
-    fn tell(&self, text: String) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+    fn tell(&self, of: usize, text: String) {
+        let Some(told) = self.told.get(of) else { return };
+        let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
         if *told != text {
             if !text.is_empty() {
                 tracing::error!("{text}");
@@ -66,28 +73,25 @@ impl Rules {
     }
 
     fn take(&self) -> Result<()> {
+        let mut last = Ok(());
+        // One that cannot be taken or moved away keeps none of the others waiting.
         for path in laid_down(&self.layout)?.into_iter().take(TAKEN_MAX) {
-            match self.one(&path)? {
-                Ok(()) => std::fs::remove_dir_all(&path)?,
-                Err(why) => {
-                    tracing::error!(%why, "a rulebook is not activated");
-                    std::fs::write(path.with_extension("why"), &why)?;
-                    std::fs::rename(&path, path.with_extension("refused"))?;
-                }
-            }
+            last = self.one(&path).and_then(|taken| set_aside(&path, taken)).and(last);
         }
-        Ok(())
+        last
     }
 
     /// Puts one in force for every process, or says why it does not count.
     fn one(&self, path: &Path) -> Result<Result<(), String>> {
-        let active = match assemble::rulebook_in(&self.layout, path).and_then(|a| self.fitting(a)) {
-            Ok(active) => active,
+        let bundle = Bundle::read(path).and_then(|b| Ok((self.fitting(b.open(&self.layout)?)?, b)));
+        let (active, bundle) = match bundle {
+            Ok(both) => both,
             Err(e) => return Ok(Err(format!("{e:#}"))),
         };
         let digest = active.rulebook.digest;
-        assemble::publish(path, &self.layout.published_rulebook(&digest.to_string()))?;
-        let mut record = || self.site.enrol(digest).map_err(|e| ChangeError::Record(e.into()));
+        // What was checked, and not what lies there by now.
+        bundle.publish(&self.layout.published_rulebook(&digest.to_string()))?;
+        let mut record = || self.enrol(digest).map_err(|e| ChangeError::Record(e.into()));
         match self.enclave.control().activate(&digest, now(), &mut record) {
             Ok(_) => {}
             Err(StoreError::Change(ChangeError::Over(_))) => return Ok(Err(REPLACED.to_owned())),
@@ -95,6 +99,16 @@ impl Rules {
         }
         self.follow();
         Ok(Ok(()))
+    }
+
+    /// Says on the site log that a rulebook is in force from here on; once.
+    fn enrol(&self, digest: Digest) -> Result<()> {
+        let mut enrolled = self.enrolled.lock().unwrap_or_else(PoisonError::into_inner);
+        if *enrolled != Some(digest) {
+            self.site.enrol(digest)?;
+            *enrolled = Some(digest);
+        }
+        Ok(())
     }
 
     /// The rulebook, if this process can serve by it without a restart.
@@ -114,16 +128,16 @@ impl Rules {
         let (in_force, live) = (self.enclave.in_force(), self.enclave.live());
         let mine = live.road.rulebook().digest;
         match self.enclave.control().rulebook() {
-            // Nobody ever put one in force there: what this process began with is.
-            Ok(None) => {}
-            Ok(Some(digest)) if digest == mine => {
+            // Where nobody ever put one in force, what this process began with is.
+            Ok(digest) if digest.is_none_or(|d| d == mine) => {
                 if in_force.rulebook() != Some(mine) {
                     in_force.known(mine);
                     self.enclave.look_again();
                 }
-                self.tell(String::new());
+                self.tell(1, String::new());
             }
-            Ok(Some(digest)) => {
+            Ok(digest) => {
+                let digest = digest.unwrap_or(mine);
                 if let Err(e) = self.load(&digest, &live) {
                     self.doubt(format!("the rulebook in force cannot be used, so nothing crosses: {e:#}"));
                 }
@@ -137,25 +151,27 @@ impl Rules {
             self.enclave.in_force().unknown();
             self.enclave.look_again();
         }
-        self.tell(text);
+        self.tell(1, text);
     }
 
     /// Decides by another rulebook from the next entry on.
     fn load(&self, digest: &Digest, before: &Arc<Live>) -> Result<()> {
         let folder = self.layout.published_rulebook(&digest.to_string());
-        let active = self.fitting(assemble::rulebook_in(&self.layout, &folder)?)?;
+        let active = self.fitting(Bundle::read(&folder)?.open(&self.layout)?)?;
         if active.rulebook.digest != *digest {
             bail!("the folder of the rulebook holds another one");
         }
+        self.enrol(*digest)?;
         let root = self.enclave.keys().pseudonym_root();
-        let live = Arc::new(Live::new(Road::new(active, root, Arc::clone(before.road.in_force())))?);
+        let road = Road::new(active, root, Arc::clone(before.road.in_force()));
+        let live = Arc::new(Live::new(shadow::beside(&self.layout, &self.config, road))?);
         let entry = crossing::inward::activation(logs::flow_id()?, now(), *digest);
         let recorded = self.enclave.replace(live, entry)?.blocking_recv().context("the ledger stopped");
         if let Err(e) = recorded.and_then(|r| Ok(r?)) {
             self.enclave.put_back(Arc::clone(before));
             return Err(e.context("it could not be recorded"));
         }
-        self.tell(String::new());
+        self.tell(1, String::new());
         tracing::warn!(rulebook = %digest, "another rulebook is in force");
         Ok(replace_file(&self.layout.activated(), format!("{digest}\n").as_bytes())?)
     }
@@ -171,12 +187,20 @@ pub const REPLACED: &str = "it was in force before and was replaced: its signatu
 /// When a file cannot be written.
 pub fn lay_down(layout: &Layout, digest: &Digest) -> Result<PathBuf> {
     let short: String = digest.to_string().chars().take(16).collect();
-    let path = layout.orders().join(format!("{:012}-{short}.{ENDING}", now().0));
-    let part = path.with_extension("part");
-    let _ = std::fs::remove_dir_all(&part);
-    assemble::publish(&layout.rulebook(), &part)?;
-    std::fs::rename(&part, &path)?;
+    let unique = logs::flow_id()?;
+    let path = layout.orders().join(format!("{:012}-{short}-{unique}.{ENDING}", now().0));
+    Bundle::read(&layout.rulebook())?.publish(&path)?;
     Ok(path)
+}
+
+/// Moves away what was taken, or was refused, with the reason beside it.
+fn set_aside(path: &Path, taken: Result<(), String>) -> Result<()> {
+    if let Err(why) = taken {
+        tracing::error!(%why, "a rulebook is not activated");
+        std::fs::write(path.with_extension("why"), &why)?;
+        return Ok(std::fs::rename(path, path.with_extension("refused"))?);
+    }
+    Ok(std::fs::remove_dir_all(path)?)
 }
 
 fn laid_down(layout: &Layout) -> Result<Vec<PathBuf>> {

@@ -23,8 +23,8 @@ use openidconnect::{
 use serde_json::Value;
 
 use super::claims::AllClaims;
-use super::http::Http;
 use super::settings::Settings;
+use crate::ask::Http;
 
 /// Most that clocks may differ, in seconds.
 pub const SKEW_SECONDS: i64 = 60;

@@ -1,5 +1,6 @@
 //! From a request to its crossing, and from a receipt to the answer.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -80,6 +81,7 @@ impl Paid {
 pub(super) async fn handle(
     gateway: &Gateway,
     session: &Session,
+    peer: IpAddr,
     seen: &Seen,
     request: Request<Incoming>,
 ) -> Answer {
@@ -94,15 +96,15 @@ pub(super) async fn handle(
             Ok(()) => Ok((&parts.method, path, receive(gateway, &parts, path, body).await)),
             Err(reason) => Err(reason),
         };
-        answer(gateway, session, seen, &parts.headers, wanted).await
+        answer(gateway, (session, peer), seen, &parts.headers, wanted).await
     };
     run.instrument(span).await
 }
 
 /// Records that somebody known sent what is no HTTP. They have their answer already; there was no request that
 /// could have released anything.
-pub(super) async fn unreadable(gateway: &Gateway, session: &Session, seen: &Seen) {
-    let _ = answer(gateway, session, seen, &HeaderMap::new(), Err(Reason::Malformed)).await;
+pub(super) async fn unreadable(gateway: &Gateway, session: &Session, peer: IpAddr, seen: &Seen) {
+    let _ = answer(gateway, (session, peer), seen, &HeaderMap::new(), Err(Reason::Malformed)).await;
 }
 
 /// A caller's body, whole and in time, where one is expected; elsewhere there must be none.
@@ -126,14 +128,17 @@ async fn receive(gateway: &Gateway, parts: &Parts, path: &str, body: Incoming) -
 
 async fn answer(
     gateway: &Gateway,
-    session: &Session,
+    (session, peer): (&Session, IpAddr),
     seen: &Seen,
     headers: &HeaderMap,
     wanted: Result<(&Method, &str, Result<Bytes, Reason>), Reason>,
 ) -> Answer {
     let (now, _) = enclave::now();
     let enclave = &gateway.enclave;
-    let Ok(actor) = enclave.identify(session, now) else {
+    // INVARIANT: one rulebook for the place, the person and the decision, however long the body took.
+    let live = enclave.live();
+    let session = &Session { network: enclave.network_in(&live, peer), ..session.clone() };
+    let Ok(actor) = enclave.identify(&live, session, now) else {
         enclave.metrics().strangers.inc();
         return answer::stranger(StatusCode::FORBIDDEN, "nobody of this programme");
     };
@@ -141,11 +146,16 @@ async fn answer(
         Ok(flow) => flow,
         Err(e) => return answer::broken(&e),
     };
-    let live = enclave.live();
     let started = Instant::now();
     let border = enclave.border();
     let context =
         Context { gateway, live: &live, session, seen, actor: &actor, now, border, flow, headers, started };
+    // Who is nowhere, as a person reading their own record is, is where address or credential say: the road sees only
+    // the place on which all agree.
+    let suspended = |places: &[Country]| enclave.in_force().passing().stops_any(places);
+    if suspended(&session.places()) && !suspended(&[context.place()]) {
+        return context.refuse_unknown(Reason::Suspended).await;
+    }
     match wanted {
         Ok((method, path, body)) => context.route(method, path, body).await,
         Err(reason) => context.refuse_unknown(reason).await,
@@ -318,7 +328,7 @@ impl Context<'_> {
         if now == self.now {
             return true;
         }
-        let Ok(actor) = self.gateway.enclave.identify(self.session, now) else { return false };
+        let Ok(actor) = self.gateway.enclave.identify(self.live, self.session, now) else { return false };
         let then = Context { actor: &actor, now, ..*self };
         actor.principal() == self.actor.principal()
             && then.ground(Some(lane)).is_ok_and(|g| g.evidence == ground.evidence)
@@ -378,7 +388,7 @@ impl Context<'_> {
     async fn record_through(&self, lane: &Name, treated: Treated) -> Result<(Bytes, u64), Answer> {
         let enclave = &self.gateway.enclave;
         let findings = treated.findings();
-        let (sealed, queued) = match enclave.send(treated) {
+        let (sealed, queued) = match enclave.send(treated, &self.session.places()) {
             Ok(sent) => sent,
             Err(Held::Refused(refused)) => return Err(self.refuse(lane, *refused).await),
             Err(Held::Unsealed(e)) => return Err(unsealed(&e)),

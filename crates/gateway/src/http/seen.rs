@@ -59,12 +59,15 @@ impl Seen {
     /// A credential that counts.
     pub(super) fn credential(&self, shown: &Shown) {
         let mut stood = self.stood();
-        stood.countries.extend(shown.session.country);
+        let before = (stood.countries.len(), stood.sessions.len(), stood.until);
+        stood.countries.extend([shown.session.country, shown.session.device_country].into_iter().flatten());
         stood.sessions.extend(shown.signed_in.map(|s| (s.id, s.since)));
         stood.full |= stood.sessions.len() > SEEN_MAX;
-        if stood.until.is_none_or(|until| shown.not_after < until) {
-            stood.until = Some(shown.not_after);
-            drop(stood);
+        stood.until = Some(stood.until.map_or(shown.not_after, |until| until.min(shown.not_after)));
+        // What is new may have ended before it was noted: it is looked at once.
+        let new = before != (stood.countries.len(), stood.sessions.len(), stood.until);
+        drop(stood);
+        if new {
             self.changed.notify_one();
         }
     }
@@ -75,6 +78,8 @@ impl Seen {
         if !stood.grounds.contains(name) {
             stood.grounds.insert(name.clone());
             stood.full |= stood.grounds.len() > SEEN_MAX;
+            drop(stood);
+            self.changed.notify_one();
         }
     }
 
@@ -112,7 +117,8 @@ impl Seen {
             || stood.until.is_some_and(|until| until <= now)
             || stood.grounds.iter().any(over)
             || stood.sessions.iter().any(out);
-        let other = gateway.enclave.in_force().rulebook() != Some(began.rulebook);
+        // While nobody knows which one is in force, requests are refused on the record.
+        let other = gateway.enclave.in_force().rulebook().is_some_and(|now| now != began.rulebook);
         if cut { Some(End::Cut) } else { other.then_some(End::Renew) }
     }
 }

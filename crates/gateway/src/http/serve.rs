@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossing::credential::{Shown, Tokens, certificate};
-use crossing::identify::Session;
 use http::header::AUTHORIZATION;
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
@@ -230,7 +229,7 @@ where
         if let (Some(Err(e)), Some(shown)) = (ended, known)
             && e.is_parse()
         {
-            route::unreadable(&served, &placed(&served, shown.session, peer), &Seen::default()).await;
+            route::unreadable(&served, &shown.session, peer, &Seen::default()).await;
         }
     }
 }
@@ -242,16 +241,22 @@ async fn until_old<C: Future>(
     ended: impl Future<Output = End>,
     end: impl FnOnce(Pin<&mut C>),
 ) -> Option<C::Output> {
-    let patience = tokio::select! {
+    let mut ended = std::pin::pin!(ended);
+    let (patience, watched) = tokio::select! {
         done = connection.as_mut() => return Some(done),
-        ended = ended => match ended {
+        how = ended.as_mut() => match how {
             End::Cut => return None,
-            End::Renew => RENEWING_MAX,
+            End::Renew => (RENEWING_MAX, false),
         },
-        () = tokio::time::sleep(CONNECTION_AGE_MAX) => CONNECTION_ENDING_MAX,
+        () = tokio::time::sleep(CONNECTION_AGE_MAX) => (CONNECTION_ENDING_MAX, true),
     };
     end(connection.as_mut());
-    tokio::time::timeout(patience, connection).await.ok()
+    tokio::select! {
+        done = connection => Some(done),
+        // Whatever ends meanwhile ends an old connection, too.
+        _ = ended, if watched => None,
+        () = tokio::time::sleep(patience) => None,
+    }
 }
 
 /// Has connections look again when something has ended that they may stand on.
@@ -274,12 +279,6 @@ async fn watch_over(gateway: &Gateway) {
     }
 }
 
-/// A session with the country that its address speaks for.
-fn placed(gateway: &Gateway, session: Session, peer: IpAddr) -> Session {
-    let network = gateway.enclave.network_of(peer);
-    Session { network, ..session }
-}
-
 async fn answer_one(
     gateway: &Gateway,
     certificate: Option<Shown>,
@@ -292,7 +291,7 @@ async fn answer_one(
         return answer::stranger(StatusCode::UNAUTHORIZED, "a client certificate or a token is needed");
     };
     seen.credential(&shown);
-    route::handle(gateway, &placed(gateway, shown.session, peer), seen, request).await
+    route::handle(gateway, &shown.session, peer, seen, request).await
 }
 
 /// What the caller shows: their certificate, a token, or both. Connections live longer than credentials, so the time is

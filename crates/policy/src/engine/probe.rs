@@ -38,8 +38,11 @@ impl Engine {
     }
 
     fn probe_one(&self, facts: &Facts, action: Action) -> Result<(), BuildError> {
-        let world = World::new(self.ground(), facts)?;
-        let entities = world.entities(facts.groups.first(), &self.loaded.schema)?;
+        let mut world = World::new(self.ground(), facts);
+        let mut entities = world.entities(&self.loaded.schema)?;
+        if let Some(group) = facts.groups.first() {
+            entities = world.with_field(&entities, group, &self.loaded.schema)?;
+        }
         debug_assert!(action.shape() != Shape::Own, "self-access has no group");
         self.treat(action, &world, facts.principal.kind, &entities).map(|_| ())
     }

@@ -17,15 +17,31 @@ fn whole(policies: &str) -> PolicySet {
     PolicySet::from_policies(named).unwrap()
 }
 
+/// Policies for the people of a team, in every form of scope.
+const TEAMS: &str = "
+    @id(\"X1\") permit (principal in Clover::Team::\"support\", action, resource);
+    @id(\"X2\") permit (principal in Clover::Team::\"desk\", action in Clover::Action::\"rowLevel\", resource);
+    @id(\"X3\") forbid (principal is Clover::Employee in Clover::Team::\"desk\", action, resource);
+    @id(\"X4\") permit (principal in Clover::Employee::\"00\", action, resource);
+    @id(\"X5\") forbid (principal, action, resource) when { principal in Clover::Team::\"support\" && principal in Clover::Team::\"desk\" };";
+
 #[test]
 fn a_slice_answers_as_the_whole_set_does() {
-    let rulebook = any::parse(&any::files());
+    let mut files = any::files();
+    files.insert("30-teams.cedar".to_owned(), TEAMS.to_owned());
+    let rulebook = any::parse(&files);
     let engine = Engine::new(&rulebook).unwrap();
     let whole = whole(&rulebook.policies);
     let config = ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() };
-    proptest!(config, |(facts in any::facts())| {
-        let Ok(world) = World::new(engine.ground(), &facts) else { return Ok(()) };
-        let entities = world.entities(facts.groups.first(), &engine.loaded.schema).unwrap();
+    let team = |text: &str| model::Name::parse(text).unwrap();
+    let teams = [vec![], vec![team("support")], vec![team("desk")], vec![team("desk"), team("support")]];
+    proptest!(config, |(mut facts in any::facts(), teams in proptest::sample::select(teams.to_vec()))| {
+        facts.principal.teams = teams;
+        let mut world = World::new(engine.ground(), &facts);
+        let Ok(mut entities) = world.entities(&engine.loaded.schema) else { return Ok(()) };
+        if let Some(group) = facts.groups.first() {
+            entities = world.with_field(&entities, group, &engine.loaded.schema).unwrap();
+        }
         let kind = facts.principal.kind;
         for action in Treatment::ALL.iter().filter_map(|t| Action::of(*t, &facts)) {
             let Ok(context) = world.context(action.shape()) else { continue };

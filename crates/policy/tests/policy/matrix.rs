@@ -163,7 +163,7 @@ fn services() -> Vec<(&'static str, Facts)> {
     ]
 }
 
-fn table(engine: &Engine) -> String {
+pub(crate) fn table(engine: &Engine) -> String {
     let mut text = format!("{HEADER}\n{:44}rows:{:37}counts:\n{:44}", "", "", "");
     for _ in 0..2 {
         let _ = write!(text, "{:14}{:14}{:14}", "public", "allowable", "restricted");

@@ -61,6 +61,26 @@ fn the_outcome_is_the_first_permitted_step_of_the_ladder() {
     });
 }
 
+#[test]
+fn the_entities_that_are_remembered_of_a_caller_change_no_answer() {
+    let config = ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() };
+    let warm = engine();
+    proptest!(config, |(facts in any::facts(), other in any::facts())| {
+        let _ = warm.decide(facts.clone());
+        // The same caller with other questions, at another time.
+        let again = Facts {
+            principal: facts.principal,
+            dataset: facts.dataset,
+            subject: facts.subject,
+            evidence: facts.evidence,
+            ..other
+        };
+        let remembered = warm.decide(again.clone());
+        let cold = engine().decide(again);
+        prop_assert_eq!(remembered, cold);
+    });
+}
+
 /// Every moment that stands in facts.
 fn moments(facts: &Facts) -> Vec<UnixSeconds> {
     let mut all = vec![facts.now];

@@ -1,14 +1,15 @@
 //! Amounts of grants: reserved in the store by chunks, taken from in memory.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
-use access::{Reserved, Share, Spent, Taken};
+use access::budget::PEOPLE_MAX;
+use access::{Counted, Reserved, Share, Spent, Taken};
 use model::procedures::Amount;
 use model::{Explain, Name, Tag};
 
 use super::memory::{OPEN_MAX, parse};
-use super::store::{ChangeError, StoreError, Table};
+use super::store::{Becomes, ChangeError, Row, StoreError, Table};
 use super::{Control, lock};
 
 /// What this process has reserved of one grant.
@@ -80,20 +81,6 @@ impl Explain for TakeError {
     }
 }
 
-/// What one crossing needs.
-struct Need<'a> {
-    rows: u64,
-    bytes: u64,
-    people: &'a [Tag],
-    unnamed: u64,
-}
-
-impl Need<'_> {
-    fn of(&self, share: &mut Share) -> Result<Taken, Amount> {
-        share.take(self.rows, self.bytes, self.people, self.unnamed)
-    }
-}
-
 impl Control {
     /// Takes from a grant's or case's amount what one crossing needs: all of it or nothing. `people` are pseudonyms of
     /// those whom the payload names, which must be the same for as long as the grant lives; `unnamed` is how many it
@@ -110,7 +97,7 @@ impl Control {
         people: &[Tag],
         unnamed: u64,
     ) -> Result<Ticket, TakeError> {
-        let need = Need { rows, bytes, people, unnamed };
+        let need = Amount { rows, bytes, subjects: unnamed };
         loop {
             let shared = self.share(grant)?;
             let mut held = lock(&shared.0);
@@ -118,9 +105,11 @@ impl Control {
                 // Settled between the look and the lock: the next look finds a new one.
                 continue;
             }
-            let taken = match need.of(&mut held.share) {
-                Ok(taken) => taken,
-                Err(_) => self.reserve(grant, most, &need, &mut held.share)?,
+            let strangers = held.share.strangers(people);
+            let at_once = if strangers.is_empty() { held.share.take(&need).ok() } else { None };
+            let taken = match at_once {
+                Some(taken) => taken,
+                None => self.reserve(grant, most, &need, &strangers, &mut held.share)?,
             };
             drop(held);
             return Ok(Ticket { held: shared, taken });
@@ -138,30 +127,36 @@ impl Control {
         Ok(Arc::clone(shares.entry(grant.clone()).or_default()))
     }
 
-    /// Reserves what is lacking, durably, and takes.
+    /// Counts whom nobody counted yet, reserves what is lacking, durably and together, and takes.
     fn reserve(
         &self,
         grant: &Name,
         most: &Amount,
-        need: &Need<'_>,
+        need: &Amount,
+        strangers: &BTreeSet<Tag>,
         share: &mut Share,
     ) -> Result<Taken, TakeError> {
-        let mut chunk = None;
-        self.store.change(Table::Budgets, grant.as_str(), &mut |row| {
-            let mut all = row.map_or(Ok(Reserved::default()), |row| parse("budget", &row.bytes))?;
-            // People are counted at once and for good: a chunk of them would be lost in a crash, and a grant for one
-            // person with it.
-            all.count(most, need.people)?;
-            share.learn(&all);
-            if let Err(lacks) = need.of(&mut share.clone()) {
-                chunk = Some(all.reserve(most, &lacks)?);
-            }
-            serde_json::to_vec(&all).map(Some).map_err(|_| ChangeError::Form("budget"))
+        // More than can have a row of their own are not looked for.
+        let asked: Vec<Tag> =
+            if strangers.len() > PEOPLE_MAX { Vec::new() } else { strangers.iter().copied().collect() };
+        let keys: Vec<String> = asked.iter().map(|person| person_key(grant, person)).collect();
+        let mut at = vec![(Table::Budgets, grant.as_str())];
+        at.extend(keys.iter().map(|key| (Table::People, key.as_str())));
+        let mut reserved = None;
+        self.store.change_all(&at, &mut |rows| {
+            let mut count = Count::new(rows, &asked)?;
+            let known = count.people(most)?;
+            let others = (strangers.len() - known.len()) as u64;
+            let need = Amount { subjects: need.subjects.saturating_add(others), ..*need };
+            let chunk = count.all.reserve(most, &share.lacks(&need))?;
+            reserved = Some((known, need, chunk));
+            count.becomes()
         })?;
-        if let Some(chunk) = chunk {
-            share.add(&chunk);
-        }
-        need.of(share).map_err(|_| TakeError::Store(StoreError::Change(ChangeError::Form("budget"))))
+        let form = || TakeError::Store(StoreError::Change(ChangeError::Form("budget")));
+        let (known, need, chunk) = reserved.ok_or_else(form)?;
+        share.learn(known);
+        share.add(&chunk);
+        share.take(&need).map_err(|_| form())
     }
 
     /// Gives back what did not cross. After [`Control::settle`] it stays spent.
@@ -172,7 +167,7 @@ impl Control {
         }
     }
 
-    /// At a clean stop: what was reserved and not taken goes back, and everybody who was counted is stored.
+    /// At a clean stop: what was reserved and not taken goes back.
     ///
     /// # Errors
     /// The first [`StoreError`]; what it is about stays reserved, the rest is settled all the same.
@@ -183,7 +178,7 @@ impl Control {
             let mut held = lock(&shared.0);
             held.over = true;
             let rest = held.share.rest();
-            if rest.is_empty() {
+            if (rest.rows, rest.bytes, rest.subjects) == (0, 0, 0) {
                 continue;
             }
             let done = self.store.change(Table::Budgets, grant.as_str(), &mut |row| {
@@ -201,5 +196,57 @@ impl Control {
     pub(super) fn forget_shares(&self, over: &[Name]) {
         let mut shares = lock(&self.shares);
         over.iter().for_each(|grant| drop(shares.remove(grant)));
+    }
+}
+
+/// Where somebody who is counted under a grant has their row.
+pub(super) fn person_key(grant: &Name, person: &Tag) -> String {
+    format!("{grant}/{person}")
+}
+
+/// A budget's row and those of people beside it, while they are changed.
+struct Count<'a> {
+    was: Option<&'a Row>,
+    all: Reserved,
+    /// Each who was asked for, and whether they have a row.
+    people: Vec<(Tag, bool)>,
+    counted: Vec<Counted>,
+}
+
+impl<'a> Count<'a> {
+    fn new(rows: &'a [Option<Row>], asked: &[Tag]) -> Result<Self, ChangeError> {
+        let (was, people) = rows.split_first().ok_or(ChangeError::Form("budget"))?;
+        let all = was.as_ref().map_or(Ok(Reserved::default()), |row| parse("budget", &row.bytes))?;
+        let people = asked.iter().zip(people).map(|(person, row)| (*person, row.is_some())).collect();
+        Ok(Self { was: was.as_ref(), all, people, counted: Vec::new() })
+    }
+
+    /// Counts who has no row, at once and for good: a chunk of them would be lost in a crash, and a grant for one person
+    /// with it. Returns who is counted then.
+    fn people(&mut self, most: &Amount) -> Result<Vec<Tag>, ChangeError> {
+        let of = |there: bool| self.people.iter().filter(move |p| p.1 == there).map(|p| p.0);
+        let counted = self.all.count(most, &of(false).collect())?;
+        let known = of(true).chain(counted.iter().map(|c| c.person)).collect();
+        self.counted = counted;
+        Ok(known)
+    }
+
+    /// What becomes of the rows.
+    fn becomes(self) -> Result<Vec<Becomes>, ChangeError> {
+        let bytes = serde_json::to_vec(&self.all).map_err(|_| ChangeError::Form("budget"))?;
+        let same = self.was.is_some_and(|row| row.bytes == bytes);
+        let mut becomes = vec![if same { Becomes::Same } else { Becomes::Put(bytes) }];
+        // Those who have no row are counted in their order, or none of them is.
+        let mut counted = self.counted.iter();
+        becomes.extend(self.people.iter().map(|(person, there)| {
+            let row = if *there { None } else { counted.next() };
+            match row {
+                Some(row) if row.person == *person => {
+                    Becomes::Put(row.before.map_or_else(Vec::new, |before| before.bytes().to_vec()))
+                }
+                _ => Becomes::Same,
+            }
+        }));
+        Ok(becomes)
     }
 }

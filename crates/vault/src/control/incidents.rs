@@ -10,7 +10,7 @@ use super::store::{ChangeError, StoreError, Table};
 use super::{Control, ControlError};
 
 /// Ended sessions lie together by the hour in which they would have been over.
-const BUCKET_SECONDS: u64 = 3600;
+pub(super) const BUCKET_SECONDS: u64 = 3600;
 /// Longest id of a session.
 const SESSION_MAX: usize = 128;
 
@@ -50,17 +50,13 @@ impl Control {
         now: UnixSeconds,
         record: Record<'_>,
     ) -> Result<(), StoreError> {
-        let row = self.store.change(Table::Incidents, id.as_str(), &mut |row| {
-            if row.is_some() {
-                return Err(ChangeError::Exists("incident"));
-            }
+        self.put_new(Table::Incidents, id.as_str(), "incident", &mut || {
             let (id, opened_by) = (id.clone(), by.clone());
             let incident = Incident { id, opened_at: now, opened_by, closed_at: None };
             let bytes = encode("incident", &incident)?;
             record(&incident)?;
-            Ok(Some(bytes))
-        })?;
-        self.learn(Table::Incidents, id.as_str(), row.as_ref())
+            Ok(bytes)
+        })
     }
 
     /// Closes an incident: break-glass grants under it serve no longer.

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::incidents::{Incident, Sessions};
 use super::rulebook::Active;
-use super::store::{ChangeError, Row, StoreError, Table};
+use super::store::{ChangeError, Row, StoreError, Table, removed};
 
 /// Most requests that are remembered; of those that are over, the oldest go.
 pub const REQUESTS_MAX: usize = 50_000;
@@ -73,7 +73,30 @@ impl Memory {
             Table::Incidents => self.learn_incident(key, row),
             Table::Sessions => self.learn_sessions(key, row),
             Table::Rulebook => self.learn_rulebook(row),
-            Table::Budgets => Ok(false),
+            Table::Removed => {
+                for row in removed(&row.bytes)? {
+                    self.unlearn(row.table, &row.key);
+                }
+                Ok(false)
+            }
+            Table::Budgets | Table::People | Table::Names => Ok(false),
+        }
+    }
+
+    /// Forgets a row that was removed.
+    pub(super) fn unlearn(&mut self, table: Table, key: &str) {
+        match (table, Name::parse(key)) {
+            (Table::Requests, Ok(id)) => {
+                let Some(known) = self.requests.remove(&id) else { return };
+                self.ages.remove(&(known.request.asked_at(), id.clone()));
+                self.waiting.remove(&id);
+                if known.until().is_some_and(|end| self.in_force.remove(&(end, id.clone()))) {
+                    self.over.push(id);
+                }
+            }
+            (Table::Incidents, Ok(id)) => drop(self.incidents.remove(&id)),
+            (Table::Sessions, _) => drop(self.buckets.remove(key)),
+            _ => {}
         }
     }
 
@@ -128,8 +151,13 @@ impl Memory {
     }
 
     fn is_open(&self, id: &Name) -> bool {
-        let end = self.requests.get(id).and_then(Known::until);
-        self.waiting.contains(id) || end.is_some_and(|end| self.in_force.contains(&(end, id.clone())))
+        let known = self.requests.get(id);
+        // What broke the glass and was not looked at is not over: its incident is kept for it.
+        let unreviewed = known.is_some_and(|known| known.request.glass_unreviewed());
+        let end = known.and_then(Known::until);
+        unreviewed
+            || self.waiting.contains(id)
+            || end.is_some_and(|end| self.in_force.contains(&(end, id.clone())))
     }
 
     fn learn_incident(&mut self, key: &str, row: &Row) -> Result<bool, StoreError> {

@@ -34,15 +34,11 @@ impl Control {
             return Err(StoreError::Full.into());
         }
         let key = request.id.as_str();
-        let row = self.store.change(Table::Requests, key, &mut |row| {
-            if row.is_some() {
-                return Err(ChangeError::Exists("request"));
-            }
+        self.put_new(Table::Requests, key, "request", &mut || {
             let bytes = encode(request)?;
             record_from(request, 0, record)?;
-            Ok(Some(bytes))
+            Ok(bytes)
         })?;
-        self.learn(Table::Requests, key, row.as_ref())?;
         Ok(Arc::new(request.clone()))
     }
 

@@ -22,12 +22,16 @@ pub use embedded::Embedded;
 pub use postgres::PostgresStore;
 pub use sealed::{ControlKeys, Sealed};
 
+pub(super) use sealed::removed;
+
 /// Longest key of a row, in bytes.
 pub const KEY_MAX: usize = 128;
 /// Largest row, in bytes.
 pub const ROW_MAX: usize = 1 << 20;
 /// Most rows of a store.
 pub const ROWS_MAX: u64 = 1_000_000;
+/// Most rows that are changed together.
+pub const TOGETHER_MAX: usize = access::budget::PEOPLE_MAX + 1;
 /// Most rows that are read at once.
 pub const PAGE_MAX: usize = 256;
 
@@ -42,14 +46,27 @@ pub enum Table {
     Incidents,
     /// Sessions that were ended.
     Sessions,
+    /// People who are counted under a grant or case, each beside its budget.
+    People,
+    /// Names of what was removed. They stay taken.
+    Names,
+    /// The record of the rows that were removed last. It is the store's own.
+    Removed,
     /// Which rulebook is in force.
     Rulebook,
 }
 
 impl Table {
-    /// Every table.
-    pub const ALL: [Self; 5] =
-        [Self::Requests, Self::Budgets, Self::Incidents, Self::Sessions, Self::Rulebook];
+    /// Every table but the store's own.
+    pub const ALL: [Self; 7] = [
+        Self::Requests,
+        Self::Budgets,
+        Self::Incidents,
+        Self::Sessions,
+        Self::People,
+        Self::Names,
+        Self::Rulebook,
+    ];
 
     /// The stable word.
     #[must_use]
@@ -59,6 +76,9 @@ impl Table {
             Self::Budgets => "budgets",
             Self::Incidents => "incidents",
             Self::Sessions => "sessions",
+            Self::People => "people",
+            Self::Names => "names",
+            Self::Removed => "removed",
             Self::Rulebook => "rulebook",
         }
     }
@@ -70,8 +90,15 @@ impl Table {
             Self::Budgets => 2,
             Self::Incidents => 3,
             Self::Sessions => 4,
+            Self::People => 5,
+            Self::Names => 6,
+            Self::Removed => 7,
             Self::Rulebook => 8,
         }
+    }
+
+    fn of_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().chain([Self::Removed]).find(|table| table.code() == code)
     }
 }
 
@@ -222,6 +249,10 @@ impl Explain for StoreError {
             Self::Change(ChangeError::Spent(_)) => "nothing is left of what was granted",
             Self::Change(ChangeError::Missing(_)) => "what the request refers to is not on record",
             Self::Change(ChangeError::Exists(_) | ChangeError::Over(_)) => "it is decided already, or over",
+            Self::Unknown(_) => "whether it was done is not known: look again before you repeat it",
+            Self::Embedded(_) | Self::Database(_) | Self::Busy(_) | Self::Full => {
+                "requests cannot be kept now: nothing was done"
+            }
             _ => "the request cannot be answered now",
         }
     }
@@ -229,6 +260,20 @@ impl Explain for StoreError {
 
 /// What [`Store::change`] does to a row: the new bytes, or `None` to leave it.
 pub type Edit<'a> = &'a mut dyn FnMut(Option<&Row>) -> Result<Option<Vec<u8>>, ChangeError>;
+
+/// What becomes of one of several rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Becomes {
+    /// It stays as it is, there or not.
+    Same,
+    /// These are its bytes.
+    Put(Vec<u8>),
+    /// It is removed.
+    Gone,
+}
+
+/// What [`Store::change_all`] does to rows: what becomes of each, in their order.
+pub type EditAll<'a> = &'a mut dyn FnMut(&[Option<Row>]) -> Result<Vec<Becomes>, ChangeError>;
 
 /// Rows under keys.
 pub trait Store: Send + Sync {
@@ -238,18 +283,33 @@ pub trait Store: Send + Sync {
     /// [`StoreError`].
     fn get(&self, table: Table, key: &str) -> Result<Option<Row>, StoreError>;
 
-    /// Changes one row while nobody else can. Returns it as it is then.
+    /// Changes rows together, all of them or none, while nobody else can. Returns them as they are then.
     ///
-    /// `change` is called once at most, and sees the row. What it did besides has happened when this returns, and the
-    /// row is durable when this returns `Ok`. It does not use the store itself, and takes seconds at most.
+    /// The lock is the first row's: whoever changes one of the others elsewhere does so beside the same first one. No
+    /// row is named twice, and there are [`TOGETHER_MAX`] at most. `change` is called once at most, and sees the rows.
+    /// What it did besides has happened when this returns, and the rows are durable when this returns `Ok`. It does not
+    /// use the store itself, and takes seconds at most.
     ///
     /// # Errors
     /// [`StoreError::Change`] with what `change` says. Nothing was changed then, nor with any other error but
     /// [`StoreError::Unknown`].
-    fn change(&self, table: Table, key: &str, change: Edit<'_>) -> Result<Option<Row>, StoreError>;
+    fn change_all(&self, rows: &[(Table, &str)], change: EditAll<'_>)
+    -> Result<Vec<Option<Row>>, StoreError>;
+
+    /// Changes one row while nobody else can, as [`Store::change_all`] does. Returns it as it is then.
+    ///
+    /// # Errors
+    /// As there.
+    fn change(&self, table: Table, key: &str, change: Edit<'_>) -> Result<Option<Row>, StoreError> {
+        let rows = self.change_all(&[(table, key)], &mut |rows| {
+            let changed = change(rows.first().and_then(Option::as_ref))?;
+            Ok(vec![changed.map_or(Becomes::Same, Becomes::Put)])
+        })?;
+        Ok(rows.into_iter().next().flatten())
+    }
 
     /// Rows whose last change comes after a place, oldest first: at most `limit`, and fewer only at the end. A limit
-    /// above [`PAGE_MAX`] counts as that. Nothing is skipped when writers overlap.
+    /// above [`PAGE_MAX`] counts as that. Nothing is skipped when writers overlap. A row that was removed is in none.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -61,8 +61,7 @@ impl Log {
     /// # Errors
     /// When it is not published yet, or the files are damaged.
     pub fn entry(&self, index: u64) -> Result<Vec<u8>, LogError> {
-        let mut reader = TileReader::new(self.head()?.head, |at| self.tree().tile(at));
-        nth(reader.entries(index / WIDTH).map_err(|e| damaged(&e))?, index)
+        entry(self.head()?.head, |at| self.tree().tile(at), index)
     }
 
     /// Published entries in order, each authenticated, as far as the log was published when this was called.
@@ -78,12 +77,7 @@ impl Log {
         let (disk, pack_tiles) = (Arc::clone(&self.disk), self.shared.options.pack_tiles);
         let fetch = move |at| Tree::of(disk.as_ref(), pack_tiles).tile(at);
         let end = range.end.min(head.size);
-        Ok(Entries {
-            reader: TileReader::new(head, fetch),
-            next: range.start,
-            end,
-            bundle: Vec::new().into_iter(),
-        })
+        Ok(Entries::new(TileReader::new(head, fetch), range.start..end))
     }
 
     /// The proof that an entry is in the tree of the first `size` entries, which must be published.
@@ -159,12 +153,29 @@ fn nth(bundle: Vec<Vec<u8>>, index: u64) -> Result<Vec<u8>, LogError> {
     leaf.ok_or_else(|| LogError::Damaged(format!("entry {index} is missing")))
 }
 
+/// One entry of a tree, authenticated.
+pub(super) fn entry(
+    head: TreeHead,
+    fetch: impl FnMut(TileCoordinates) -> io::Result<Vec<u8>>,
+    index: u64,
+) -> Result<Vec<u8>, LogError> {
+    let mut reader = TileReader::new(head, fetch);
+    nth(reader.entries(index / WIDTH).map_err(|e| damaged(&e))?, index)
+}
+
 /// Entries in order, a bundle at a time.
-struct Entries<F> {
+pub(super) struct Entries<F> {
     reader: TileReader<F>,
     next: u64,
     end: u64,
     bundle: std::vec::IntoIter<Vec<u8>>,
+}
+
+impl<F> Entries<F> {
+    /// The entries of a range that lies within the tree.
+    pub(super) fn new(reader: TileReader<F>, range: Range<u64>) -> Self {
+        Self { reader, next: range.start, end: range.end, bundle: Vec::new().into_iter() }
+    }
 }
 
 impl<F: FnMut(TileCoordinates) -> io::Result<Vec<u8>>> Iterator for Entries<F> {

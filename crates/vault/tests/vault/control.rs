@@ -8,7 +8,9 @@ use std::sync::{Arc, Barrier};
 use tempfile::TempDir;
 use testkit::Dice;
 use vault::KeyService;
-use vault::control::store::{Changed, ControlKeys, Embedded, KEY_MAX, PAGE_MAX, ROW_MAX, Row, Store, Table};
+use vault::control::store::{
+    Becomes, Changed, ControlKeys, Embedded, KEY_MAX, PAGE_MAX, ROW_MAX, Row, Store, TOGETHER_MAX, Table,
+};
 use vault::control::{ChangeError, StoreError};
 
 use super::kill::{killed_child, kills, orders};
@@ -149,10 +151,13 @@ pub(crate) fn conformance(world: &dyn World) {
     let claims: &[(&str, Claim)] = &[
         ("what was changed is there, counted, whenever the store is opened", comes_back),
         ("a change that is refused, or is none, changes nothing", refused),
+        ("rows that are changed together are changed all or not at all, one at a time", together),
         ("a row of one table is not that of another", tables),
         ("of concurrent writers one wins each version and none is lost", writers),
         ("whoever follows misses nothing while writers overlap", followers),
         ("pages of changes add up to all of them", pages),
+        ("a row that is removed is gone for everybody, and nobody takes that for an attack", removes),
+        ("who missed more removals than are on record reads everything again", misses_removals),
         ("another region's key opens nothing", wrong_key),
         ("an engine sees neither keys nor bytes", sees_nothing),
         ("what was tampered with is refused when the store is opened", tampered),
@@ -203,6 +208,68 @@ fn refused(place: &dyn Place) {
 /// Everything that a store holds.
 fn place_of(store: &dyn Store) -> Vec<Changed> {
     all_after(store, 0, PAGE_MAX)
+}
+
+fn together(place: &dyn Place) {
+    let stores = place.pair();
+    let at: Vec<(Table, &str)> =
+        vec![(Table::Budgets, "g"), (Table::People, "g/1"), (Table::People, "g/2"), (Table::People, "g/3")];
+    let puts = |bytes: &[u8]| at.iter().map(|_| Becomes::Put(bytes.to_vec())).collect::<Vec<_>>();
+    let store = stores[0].as_ref();
+    let made = store.change_all(&at, &mut |rows| {
+        assert_eq!(rows, [None, None, None, None]);
+        Ok(vec![
+            Becomes::Put(b"1".to_vec()),
+            Becomes::Put(vec![]),
+            Becomes::Same,
+            Becomes::Put(b"1".to_vec()),
+        ])
+    });
+    let made: Vec<_> = made.unwrap().into_iter().map(|row| row.map(|r| (r.version, r.bytes))).collect();
+    assert_eq!(made, [Some((1, b"1".to_vec())), Some((1, vec![])), None, Some((1, b"1".to_vec()))]);
+    let before = place_of(store);
+    assert_eq!(
+        before.iter().map(|c| (c.sequence, c.key.as_str())).collect::<Vec<_>>(),
+        [(1, "g"), (2, "g/1"), (3, "g/3")]
+    );
+    // The last one is against it: none is changed.
+    let large =
+        vec![Becomes::Put(b"2".to_vec()), Becomes::Same, Becomes::Same, Becomes::Put(vec![0; ROW_MAX + 1])];
+    assert!(matches!(store.change_all(&at, &mut |_| Ok(large.clone())), Err(StoreError::Large(_))));
+    let few = store.change_all(&at, &mut |_| Ok(vec![Becomes::Put(b"2".to_vec())]));
+    assert!(matches!(few, Err(StoreError::Change(ChangeError::Form(_)))));
+    let over = store.change_all(&at, &mut |_| Err(ChangeError::Over("grant")));
+    assert!(matches!(over, Err(StoreError::Change(ChangeError::Over(_)))));
+    let many = vec![(Table::People, "x"); TOGETHER_MAX + 1];
+    assert!(matches!(store.change_all(&many, &mut |_| Ok(vec![])), Err(StoreError::Large(_))));
+    assert_eq!(place_of(stores[1].as_ref()), before);
+    // Whoever holds the first row holds them all: everybody finds them equal and leaves them equal.
+    store.change_all(&at, &mut |_| Ok(puts(&[0; 8]))).unwrap();
+    std::thread::scope(|s| {
+        for thread in 0..4 {
+            let (store, at) = (&stores[thread % 2], &at);
+            s.spawn(move || {
+                for _ in 0..EACH {
+                    let done = store.change_all(at, &mut |rows| {
+                        let counts: Vec<u64> = rows.iter().flatten().map(count_of).collect();
+                        assert_eq!(counts, [counts[0]; 4]);
+                        Ok(at.iter().map(|_| Becomes::Put((counts[0] + 1).to_be_bytes().to_vec())).collect())
+                    });
+                    done.unwrap();
+                }
+            });
+        }
+    });
+    for (table, key) in at {
+        assert_eq!(count_of(&store.get(table, key).unwrap().unwrap()), 4 * EACH);
+    }
+    drop(stores);
+    place.crash();
+    assert_eq!(place_of(place.open().as_ref()).len(), 4);
+}
+
+fn count_of(row: &Row) -> u64 {
+    u64::from_be_bytes(row.bytes[..].try_into().unwrap())
 }
 
 fn tables(place: &dyn Place) {
@@ -298,6 +365,66 @@ fn pages(place: &dyn Place) {
     assert_eq!(all_after(store.as_ref(), 8, 2), []);
 }
 
+fn remove(store: &dyn Store, table: Table, keys: &[&str]) {
+    let at: Vec<_> = keys.iter().map(|key| (table, *key)).collect();
+    let gone = store.change_all(&at, &mut |rows| Ok(vec![Becomes::Gone; rows.len()])).unwrap();
+    assert!(gone.iter().all(Option::is_none));
+}
+
+fn removes(place: &dyn Place) {
+    let stores = place.pair();
+    let [here, there] = stores.each_ref().map(|s| s.as_ref());
+    for key in ["a", "b", "c", "d"] {
+        put(here, Table::Requests, key, b"1");
+    }
+    assert_eq!(place_of(there).len(), 4);
+    let at = [(Table::Requests, "a"), (Table::Requests, "b"), (Table::Requests, "c"), (Table::Requests, "x")];
+    let fates = vec![Becomes::Gone, Becomes::Put(b"2".to_vec()), Becomes::Gone, Becomes::Gone];
+    let left = here.change_all(&at, &mut |_| Ok(fates.clone())).unwrap();
+    assert_eq!(
+        left.iter().map(|row| row.as_ref().map(|r| r.version)).collect::<Vec<_>>(),
+        [None, Some(2), None, None]
+    );
+    // Over there it was seen, and nobody followed since.
+    assert_eq!(there.get(Table::Requests, "a").unwrap(), None);
+    remove(here, Table::Requests, &["d"]);
+    assert_eq!(put(there, Table::Requests, "d", b"new").version, 1, "it begins anew");
+    for store in [here, there] {
+        let found: Vec<_> =
+            place_of(store).into_iter().filter(|c| c.table == Table::Requests).map(|c| c.key).collect();
+        assert_eq!(found, ["b", "d"]);
+        assert_eq!(store.get(Table::Requests, "c").unwrap(), None);
+    }
+    // What is not there is not removed, and the store's own record is nobody's.
+    let before = place_of(here);
+    remove(here, Table::Requests, &["x", "a"]);
+    let own = here.change(Table::Removed, "last", &mut |_| Ok(Some(vec![])));
+    assert!(matches!(own, Err(StoreError::Change(_))));
+    assert_eq!(place_of(there), before);
+    drop(stores);
+    place.crash();
+    assert_eq!(place_of(place.open().as_ref()), before);
+}
+
+fn misses_removals(place: &dyn Place) {
+    let stores = place.pair();
+    let [here, there] = stores.each_ref().map(|s| s.as_ref());
+    let keys: Vec<String> = (0..1200).map(|n| format!("k{n}")).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let at: Vec<_> = keys.iter().map(|key| (Table::People, *key)).collect();
+    here.change_all(&at, &mut |rows| Ok(vec![Becomes::Put(vec![1]); rows.len()])).unwrap();
+    put(here, Table::Requests, "r", b"1");
+    assert_eq!(all_after(there, 0, PAGE_MAX).len(), 1201);
+    keys.chunks(300).for_each(|some| remove(here, Table::People, some));
+    put(here, Table::Requests, "r", b"2");
+    // The first of them are not on record any more.
+    assert_eq!(there.get(Table::People, "k0").unwrap(), None);
+    let found: Vec<_> = all_after(there, 1201, PAGE_MAX).into_iter().map(|c| c.table).collect();
+    assert_eq!(found, [Table::Removed, Table::Requests]);
+    assert_eq!(put(there, Table::People, "k1", b"anew").version, 1);
+    assert_eq!(place_of(here).len(), 3);
+}
+
 fn wrong_key(place: &dyn Place) {
     put(place.open().as_ref(), Table::Requests, "r", b"x");
     assert!(matches!(place.open_with(other_keys()).err(), Some(StoreError::Forged)));
@@ -324,8 +451,10 @@ fn tampered(place: &dyn Place) {
         }
     };
     write(1);
+    put(place.open().as_ref(), Table::Budgets, "gone", b"1");
     let old = place.dump();
     write(2);
+    remove(place.open().as_ref(), Table::Budgets, &["gone"]);
     let now = place.dump();
     type Damage = fn(&mut Dump, &Dump);
     let damages: &[(&str, Damage)] = &[
@@ -346,8 +475,16 @@ fn tampered(place: &dyn Place) {
         ("a row is gone", |d, _| drop(d.rows.remove(2))),
         ("all rows are gone", |d, _| d.rows.clear()),
         ("a row is as it was before", |d, old| {
-            let at = old.rows.iter().find(|r| r.0 == d.rows[0].0).unwrap();
-            d.rows[0] = at.clone();
+            let row = d.rows.iter_mut().find(|r| old.rows.iter().any(|o| o.0 == r.0)).unwrap();
+            *row = old.rows.iter().find(|o| o.0 == row.0).unwrap().clone();
+        }),
+        ("a row that was removed is back", |d, old| {
+            let gone = old.rows.iter().find(|o| d.rows.iter().all(|r| r.0 != o.0)).unwrap();
+            d.rows.push(gone.clone());
+        }),
+        ("a row that was removed is back in another's place", |d, old| {
+            let gone = old.rows.iter().find(|o| d.rows.iter().all(|r| r.0 != o.0)).unwrap();
+            d.rows[0] = gone.clone();
         }),
         ("all rows are as they were, and the head is not", |d, old| d.rows = old.rows.clone()),
         ("the head is as it was, and no row is", |d, old| d.head = old.head.clone()),
@@ -363,7 +500,7 @@ fn tampered(place: &dyn Place) {
         assert!(matches!(refused, Some(StoreError::Forged | StoreError::WentBack)), "{what}: {refused:?}");
     }
     place.load(&now);
-    assert_eq!(place_of(place.open().as_ref()).len(), 3, "what was put back is taken");
+    assert_eq!(place_of(place.open().as_ref()).len(), 4, "what was put back is taken");
 }
 
 fn limits(place: &dyn Place) {
@@ -420,12 +557,14 @@ fn the_changing_child() {
             s.spawn(move || {
                 for n in 0.. {
                     let key = format!("k{}", (n + thread) % 5);
-                    // The row holds its own version many times over: a half one would show.
-                    let done = store.change(Table::Requests, &key, &mut |row| {
-                        let version = row.map_or(1, |r| r.version + 1);
-                        Ok(Some(version.to_be_bytes().repeat(500)))
+                    // The row holds its own version many times over, and another beside it: a half one would show.
+                    let at = [(Table::Requests, key.as_str()), (Table::People, key.as_str())];
+                    let done = store.change_all(&at, &mut |rows| {
+                        let version = rows[0].as_ref().map_or(1, |r| r.version + 1);
+                        let bytes = version.to_be_bytes().repeat(500);
+                        Ok(vec![Becomes::Put(bytes.clone()), Becomes::Put(bytes)])
                     });
-                    println!("answer: {key} {}", done.unwrap().unwrap().version);
+                    println!("answer: {key} {}", done.unwrap()[0].as_ref().unwrap().version);
                 }
             });
         }
@@ -458,5 +597,6 @@ fn whole(folder: &Path, answered: &HashMap<String, u64>) {
         let row = store.get(Table::Requests, key).unwrap().unwrap();
         assert!(row.version >= *version, "{key} of version {version} was answered for");
         assert_eq!(row.bytes, row.version.to_be_bytes().repeat(500));
+        assert_eq!(store.get(Table::People, key).unwrap().unwrap(), row, "what was changed together");
     }
 }

@@ -11,7 +11,7 @@ use ledger::note::Signer;
 use model::procedures::{Amount, Procedures};
 use model::{ActorId, CaseKind, Country, Digest, Ground, Name, Purpose, SubjectId, Tag, UnixSeconds};
 use vault::Control;
-use vault::control::store::{Changed, Edit, Row, Store, Table};
+use vault::control::store::{Becomes, Changed, EditAll, Row, Store, Table};
 use vault::control::{ChangeError, ControlError, Incident, LEASE_MS, StoreError, TakeError, Ticket};
 
 use super::control::{Claim, Place, World};
@@ -70,22 +70,22 @@ fn id(text: &str) -> ActorId {
 }
 
 /// Somebody of an employer: who asks is in no team, everybody else is a lead.
-fn actor(who: &str) -> Actor {
+pub(crate) fn actor(who: &str) -> Actor {
     let teams = if who == "ana" { vec![] } else { vec![name("leads")] };
     let employer = name(if who == "sue" { "guard-eu" } else { "acme-eu" });
     let kind = ActorKind::Employee;
     Actor { id: id(who), kind, employer, qualified: true, teams, deputies: vec![] }
 }
 
-fn person(record: &Actor) -> Person<'_> {
+pub(crate) fn person(record: &Actor) -> Person<'_> {
     Person { record, country: Country::parse("IE").unwrap(), in_region: true, strong: true }
 }
 
-fn rules() -> Procedures {
+pub(crate) fn rules() -> Procedures {
     Procedures::parse(RULES).unwrap()
 }
 
-fn wanted(ground: Ground) -> Wanted {
+pub(crate) fn wanted(ground: Ground) -> Wanted {
     let (purpose, kind, incident) = match ground {
         Ground::Case => (Purpose::Support, Some(CaseKind::VideoNotShown), None),
         Ground::Grant => (Purpose::Fraud, None, None),
@@ -110,7 +110,7 @@ fn wanted(ground: Ground) -> Wanted {
 pub(crate) struct Office {
     pub(crate) control: Control,
     pub(crate) clock: Arc<AtomicU64>,
-    rules: Procedures,
+    pub(crate) rules: Procedures,
     recorded: Mutex<Vec<(String, Act)>>,
 }
 
@@ -125,18 +125,18 @@ impl Office {
         Self { control, clock, rules: rules(), recorded: Mutex::default() }
     }
 
-    fn record(&self, request: &Request, done: &Done) -> Result<(), ChangeError> {
+    pub(crate) fn record(&self, request: &Request, done: &Done) -> Result<(), ChangeError> {
         self.recorded.lock().unwrap().push((request.id.to_string(), done.act));
         Ok(())
     }
 
-    fn ask(&self, key: &str, ground: Ground) -> Result<Arc<Request>, ControlError> {
+    pub(crate) fn ask(&self, key: &str, ground: Ground) -> Result<Arc<Request>, ControlError> {
         let ana = actor("ana");
         let request = Request::ask(name(key), wanted(ground), person(&ana), &self.rules, NOW).unwrap();
         self.control.ask(&request, &mut |r, d| self.record(r, d))
     }
 
-    fn act(
+    pub(crate) fn act(
         &self,
         key: &str,
         act: &mut dyn FnMut(&mut Request) -> Result<(), NotAllowed>,
@@ -144,12 +144,12 @@ impl Office {
         self.control.act(&name(key), act, &mut |r, d| self.record(r, d))
     }
 
-    fn approve(&self, key: &str, who: &str) -> Result<Arc<Request>, ControlError> {
+    pub(crate) fn approve(&self, key: &str, who: &str) -> Result<Arc<Request>, ControlError> {
         let (who, registry) = (actor(who), |id: &ActorId| Some(actor(id.as_str())));
         self.act(key, &mut |r| r.approve(person(&who), &self.rules, registry, NOW))
     }
 
-    fn revoke(&self, key: &str, who: &str) -> Result<Arc<Request>, ControlError> {
+    pub(crate) fn revoke(&self, key: &str, who: &str) -> Result<Arc<Request>, ControlError> {
         let who = actor(who);
         self.act(key, &mut |r| r.revoke(person(&who), &self.rules, NOW.plus(1)))
     }
@@ -199,6 +199,18 @@ pub(crate) fn claims(world: &dyn World) {
         ("64 parallel takers never take more than the amount", takers),
         ("what was reserved and not used goes back at a clean stop, and only then", settles),
         ("one rulebook is in force for all, and one that was replaced does not come back", rulebooks),
+        ("what one person more costs does not grow with those who are counted already", small_writes),
+        (
+            "a reservation that failed, or whose answer is lost, counts nobody twice and frees nobody",
+            lost_answers,
+        ),
+        ("who finds no row any more counts in each crossing", uncounted),
+        ("what ended long ago is removed everywhere, and its name stays taken", super::control_prune::old),
+        (
+            "what waits, serves or is to be reviewed is never removed, nor what belongs to it",
+            super::control_prune::open,
+        ),
+        ("a step removes few rows, and the steps all that is old", super::control_prune::steps),
     ];
     for (claim, check) in claims {
         println!("claim: {claim}");
@@ -362,7 +374,7 @@ fn ticks(place: &dyn Place) {
     assert_eq!(*offices[1].recorded.lock().unwrap(), [("c".to_owned(), Act::TimeOut)]);
 }
 
-fn noted(_: &Incident) -> Result<(), ChangeError> {
+pub(crate) fn noted(_: &Incident) -> Result<(), ChangeError> {
     Ok(())
 }
 
@@ -421,8 +433,12 @@ impl Store for Remote {
     fn get(&self, table: Table, key: &str) -> Result<Option<Row>, StoreError> {
         self.reach()?.get(table, key)
     }
-    fn change(&self, table: Table, key: &str, change: Edit<'_>) -> Result<Option<Row>, StoreError> {
-        self.reach()?.change(table, key, change)
+    fn change_all(
+        &self,
+        rows: &[(Table, &str)],
+        change: EditAll<'_>,
+    ) -> Result<Vec<Option<Row>>, StoreError> {
+        self.reach()?.change_all(rows, change)
     }
     fn changes(&self, after: u64, limit: usize) -> Result<Vec<Changed>, StoreError> {
         self.reach()?.changes(after, limit)
@@ -515,4 +531,139 @@ fn settles(place: &dyn Place) {
     // A budget that cannot be read gives nothing.
     store.change(Table::Budgets, "g", &mut |_| Ok(Some(b"{}".to_vec()))).unwrap();
     assert!(matches!(next.take(1, 1, &[]), Err(TakeError::Store(_))));
+}
+
+/// A store that counts what is written through it, and may lose an answer or refuse.
+struct Watched {
+    store: Arc<dyn Store>,
+    rows: AtomicU64,
+    bytes: AtomicU64,
+    refuses: AtomicBool,
+    forgets: AtomicBool,
+}
+
+impl Watched {
+    fn over(store: Arc<dyn Store>) -> Arc<Self> {
+        let (rows, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
+        let (refuses, forgets) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Self { store, rows, bytes, refuses, forgets })
+    }
+
+    /// Rows and bytes since it was asked last.
+    fn written(&self) -> (u64, u64) {
+        (self.rows.swap(0, Ordering::SeqCst), self.bytes.swap(0, Ordering::SeqCst))
+    }
+}
+
+impl Store for Watched {
+    fn get(&self, table: Table, key: &str) -> Result<Option<Row>, StoreError> {
+        self.store.get(table, key)
+    }
+    fn change_all(
+        &self,
+        rows: &[(Table, &str)],
+        change: EditAll<'_>,
+    ) -> Result<Vec<Option<Row>>, StoreError> {
+        if self.refuses.load(Ordering::SeqCst) {
+            return Err(StoreError::Missing);
+        }
+        let done = self.store.change_all(rows, &mut |found| {
+            let becomes = change(found)?;
+            for ((_, key), becomes) in rows.iter().zip(&becomes) {
+                if let Becomes::Put(bytes) = becomes {
+                    self.rows.fetch_add(1, Ordering::SeqCst);
+                    self.bytes.fetch_add((key.len() + bytes.len()) as u64, Ordering::SeqCst);
+                }
+            }
+            Ok(becomes)
+        });
+        if self.forgets.load(Ordering::SeqCst) {
+            return Err(StoreError::Unknown("the answer is lost".into()));
+        }
+        done
+    }
+    fn changes(&self, after: u64, limit: usize) -> Result<Vec<Changed>, StoreError> {
+        self.store.changes(after, limit)
+    }
+}
+
+/// Numbers in JSON have a digit more now and then.
+const DIGITS: u64 = 16;
+
+fn small_writes(place: &dyn Place) {
+    let store = Watched::over(place.open());
+    let office = Office::new(Arc::clone(&store) as Arc<dyn Store>);
+    let most = Amount { rows: 1 << 20, bytes: 1 << 40, subjects: 5_000 };
+    let take = |office: &Office, who: std::ops::Range<u128>| {
+        let people: Vec<Tag> = who.map(|n| Tag::new((n << 64).to_be_bytes())).collect();
+        let _ = office.control.take(&name("g"), &most, 1, 1, &people, 0).unwrap();
+        store.written()
+    };
+    take(&office, 0..1);
+    let (rows, second) = take(&office, 1..2);
+    assert_eq!(rows, 2, "the counters and one person");
+    for n in 2..300 {
+        let (rows, bytes) = take(&office, n..n + 1);
+        assert!(
+            rows == 2 && bytes <= second + DIGITS,
+            "person {n}: {rows} rows, {bytes} bytes, not {second}"
+        );
+    }
+    println!("one person more: {second} bytes after one, {} after 300", take(&office, 300..301).1);
+    assert_eq!(take(&office, 0..301), (0, 0), "whom it knows costs nothing");
+    let (rows, bytes) = take(&office, 301..1301);
+    assert!(rows == 1001 && bytes <= 1000 * second, "{rows} rows, {bytes} bytes");
+    // Somebody else asks who is counted, and writes what it reserves.
+    let next = Office::new(Arc::clone(&store) as Arc<dyn Store>);
+    let (rows, bytes) = take(&next, 100..1100);
+    assert!(rows == 1 && bytes <= second + DIGITS, "{rows} rows, {bytes} bytes");
+    assert_eq!(office.reserved(store.as_ref()).subjects, 1301);
+}
+
+fn lost_answers(place: &dyn Place) {
+    let store = Watched::over(place.open());
+    let office = Office::new(Arc::clone(&store) as Arc<dyn Store>);
+    store.refuses.store(true, Ordering::SeqCst);
+    assert!(matches!(office.take(1, 1, &[1]), Err(TakeError::Store(StoreError::Missing))));
+    store.refuses.store(false, Ordering::SeqCst);
+    assert_eq!(store.get(Table::Budgets, "g").unwrap(), None);
+    store.forgets.store(true, Ordering::SeqCst);
+    assert!(matches!(office.take(1, 1, &[1, 2]), Err(TakeError::Store(StoreError::Unknown(_)))));
+    store.forgets.store(false, Ordering::SeqCst);
+    let counted = office.reserved(store.as_ref());
+    assert_eq!((counted.rows, counted.subjects), (12, 2), "it was done all the same");
+    // Once more: nobody counts twice, and of rows no more than the chunk is lost.
+    let _ = office.take(1, 1, &[1, 2]).unwrap();
+    let again = office.reserved(store.as_ref());
+    assert_eq!((again.rows, again.subjects), (24, 2));
+    // One more than was granted: neither the one nor the others beside are counted.
+    assert!(matches!(office.take(1, 1, &[3, 4, 5]), Err(TakeError::Spent(access::Spent("people")))));
+    assert!(matches!(office.take(99, 1, &[3]), Err(TakeError::Spent(access::Spent("rows")))));
+    assert_eq!(office.reserved(store.as_ref()), again);
+    let _ = office.take(1, 1, &[3, 4]).unwrap();
+    assert!(matches!(office.take(1, 1, &[5]), Err(TakeError::Spent(access::Spent("people")))));
+    drop(office);
+    let next = Office::new(Arc::clone(&store) as Arc<dyn Store>);
+    let _ = next.take(1, 1, &[4, 3, 2, 1]).unwrap();
+    assert!(matches!(next.take(1, 1, &[5]), Err(TakeError::Spent(access::Spent("people")))));
+    next.control.settle().unwrap();
+    assert_eq!(next.reserved(store.as_ref()).subjects, 4, "a clean stop frees nobody");
+}
+
+fn uncounted(place: &dyn Place) {
+    let store = place.open();
+    let office = Office::new(Arc::clone(&store));
+    // As many as have a row each have one; the budget says so.
+    let full = r#"{"rows":0,"bytes":0,"subjects":10000,"named":10000,"last":null}"#;
+    store.change(Table::Budgets, "g", &mut |_| Ok(Some(full.into()))).unwrap();
+    let most = Amount { subjects: 10_004, ..AMOUNT };
+    let take = |who: u8| office.control.take(&name("g"), &most, 1, 1, &[Tag::new([who; 16])], 0);
+    for who in [1, 1, 2] {
+        let _ = take(who).unwrap();
+    }
+    let back = take(1).unwrap();
+    assert!(matches!(take(1), Err(TakeError::Spent(access::Spent("people")))));
+    office.control.give_back(back);
+    let _ = take(3).unwrap();
+    assert_eq!(store.changes(0, 10).unwrap().len(), 1, "nobody has a row");
 }

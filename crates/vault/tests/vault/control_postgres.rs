@@ -8,9 +8,9 @@ use std::time::Duration;
 use data_encoding::HEXLOWER;
 use model::Ground;
 use testkit::Postgres;
-use vault::control::store::{ControlKeys, PostgresStore, Store, Table};
+use vault::control::store::{Becomes, ControlKeys, PostgresStore, Store, Table};
 use vault::control::{ChangeError, StoreError};
-use vault::log::{PostgresError, Timeouts};
+use vault::log::{Database, PostgresError, Timeouts};
 
 use super::control::{Dump, Place, World, all_after, conformance, keys, put};
 use super::control_claims::{NOW, Office, claims, lease_runs_out};
@@ -35,6 +35,10 @@ impl Server {
     }
 }
 
+fn reach(address: String, timeouts: Timeouts) -> Database {
+    Database { address, timeouts, ..Database::default() }
+}
+
 /// A database, in which a store may be made.
 struct Base<'a> {
     server: &'a Server,
@@ -52,15 +56,15 @@ impl Base<'_> {
     }
 
     fn try_open(&self, keys: ControlKeys, timeouts: Timeouts) -> Result<PostgresStore, StoreError> {
-        PostgresStore::open(&self.address(), timeouts, keys)
+        PostgresStore::open(&reach(self.address(), timeouts), keys)
     }
 
     fn create(&self) -> Result<(), StoreError> {
-        PostgresStore::create(&self.address(), Timeouts::default(), &keys())
+        PostgresStore::create(&reach(self.address(), Timeouts::default()), &keys())
     }
 
     fn migrate(&self) -> Result<u32, StoreError> {
-        PostgresStore::migrate(&self.address(), Timeouts::default())
+        PostgresStore::migrate(&reach(self.address(), Timeouts::default()))
     }
 
     fn made(self) -> Self {
@@ -176,12 +180,24 @@ fn a_running_process_notices_what_is_done_to_the_database_behind_its_back() {
     assert!(back(store.get(Table::Budgets, "a").err()));
     place.load(&now);
     assert_eq!(store.get(Table::Budgets, "a").unwrap().unwrap().bytes, b"2");
-    // What another process writes is kept back from this one.
+    // What was removed is put back.
     let other = place.open();
+    other.change_all(&[(Table::Budgets, "b")], &mut |_| Ok(vec![Becomes::Gone])).unwrap();
+    assert_eq!(store.get(Table::Budgets, "b").unwrap(), None);
+    let removed = place.dump();
+    let again = now.rows.iter().find(|row| row.1 == 1).unwrap();
+    place.load(&Dump {
+        head: removed.head.clone(),
+        rows: [&removed.rows[..], std::slice::from_ref(again)].concat(),
+    });
+    assert!(back(store.get(Table::Budgets, "b").err()) && back(change("b")));
+    place.load(&removed);
+    assert_eq!(store.get(Table::Budgets, "b").unwrap(), None);
+    // What another process writes is kept back from this one.
     put(other.as_ref(), Table::Budgets, "c", b"1");
-    place.sql("create table kept as select * from clover_control_row; delete from clover_control_row where sequence = 4");
-    assert!(back(store.changes(3, 10).err()));
-    assert!(back(store.changes(3, 10).err()), "and it stays so");
+    place.sql("create table kept as select * from clover_control_row; delete from clover_control_row where sequence = 5");
+    assert!(back(store.changes(4, 10).err()));
+    assert!(back(store.changes(4, 10).err()), "and it stays so");
 }
 
 #[test]
@@ -217,7 +233,7 @@ fn a_commit_whose_answer_is_lost_is_told_as_unknown_and_is_there_as_a_whole() {
     };
     let address = server.server.lock().unwrap().address_by(folder.path());
     let address = address.replace("dbname=clover", &format!("dbname={}", place.name));
-    let store = PostgresStore::open(&address, Timeouts::default(), keys()).unwrap();
+    let store = PostgresStore::open(&reach(address, Timeouts::default()), keys()).unwrap();
     put(&store, Table::Requests, "r", b"before");
     cut.store(true, Ordering::SeqCst);
     let lost = store.change(Table::Requests, "r", &mut |_| Ok(Some(b"after".to_vec())));

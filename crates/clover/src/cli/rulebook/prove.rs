@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::Output;
+use super::test::beside;
 use crate::error::CommandError;
 use crate::{assemble, layout::Layout};
 
@@ -24,6 +25,13 @@ pub(crate) struct Prove {
     /// The solver, cvc5; looked for among the programs of this machine if not given.
     #[arg(long, value_name = "FILE")]
     solver: Option<PathBuf>,
+    /// Make each small mistake in the policies, one at a time, and tell which no story and no property notices. Takes
+    /// minutes.
+    #[arg(long)]
+    mutate: bool,
+    /// With --mutate: the folder of stories, `*.toml`; `tests` beside the rulebook's folder if not given.
+    #[arg(long, value_name = "DIR", requires = "mutate")]
+    tests: Option<PathBuf>,
 }
 
 impl Prove {
@@ -34,6 +42,10 @@ impl Prove {
             crossing::rulebook::check(&assemble::read_files(folder)?)?;
         }
         let mut command = Command::new(program()?);
+        if self.mutate {
+            let tests = self.tests.clone().unwrap_or_else(|| beside(&folder));
+            command.arg("--mutate").arg("--tests").arg(tests);
+        }
         command.arg(folder);
         for (flag, value) in [("--against", &self.against), ("--solver", &self.solver)] {
             if let Some(value) = value {
@@ -50,7 +62,7 @@ impl Prove {
 }
 
 /// Where the prover lies: beside this program.
-fn program() -> Result<PathBuf> {
+pub(super) fn program() -> Result<PathBuf> {
     let own = std::env::current_exe()?;
     let folders = own.ancestors().skip(1).take(2);
     let found = folders.map(|f| f.join(PROGRAM)).find(|p| p.is_file());

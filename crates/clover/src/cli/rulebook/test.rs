@@ -62,7 +62,7 @@ impl Test {
     }
 }
 
-fn beside(folder: &Path) -> PathBuf {
+pub(super) fn beside(folder: &Path) -> PathBuf {
     std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()).with_file_name("tests")
 }
 

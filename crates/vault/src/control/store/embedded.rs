@@ -1,5 +1,6 @@
 //! The control store of one process, in a folder.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -89,21 +90,30 @@ impl Engine for Files {
         self.read(name, &self.db.snapshot())
     }
 
-    fn change(&self, name: &RowName, change: &mut dyn Change) -> Result<bool, StoreError> {
+    fn change(&self, names: &[RowName], change: &mut dyn Change) -> Result<bool, StoreError> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = self.get(name)?;
-        if !change.edit(old.as_ref())? {
+        let now = self.db.snapshot();
+        let old: Vec<_> = names.iter().map(|name| self.read(name, &now)).collect::<Result<_, _>>()?;
+        if !change.edit(&old)? {
             return Ok(false);
         }
         let head = self.head()?.ok_or(StoreError::Missing)?;
-        let (head, raw) = change.place(&head)?;
+        let late = change.late().map(|name| self.read(&name, &now)).transpose()?.flatten();
+        let placed = change.place(&head, late.as_ref())?;
+        let old = old.into_iter().chain([late]).flatten();
+        let places: HashMap<RowName, u64> = old.map(|raw| (raw.name, raw.sequence)).collect();
         let mut batch = self.db.batch().durability(Some(PersistMode::SyncAll));
-        if let Some(old) = old {
-            batch.remove(&self.order, old.sequence.to_be_bytes());
+        for name in placed.put.iter().map(|raw| &raw.name).chain(&placed.gone) {
+            if let Some(sequence) = places.get(name) {
+                batch.remove(&self.order, sequence.to_be_bytes());
+            }
         }
-        batch.insert(&self.order, raw.sequence.to_be_bytes(), raw.name);
-        batch.insert(&self.rows, raw.name, encode(&raw));
-        batch.insert(&self.meta, THE_HEAD, head);
+        placed.gone.iter().for_each(|name| batch.remove(&self.rows, name));
+        for raw in &placed.put {
+            batch.insert(&self.order, raw.sequence.to_be_bytes(), raw.name);
+            batch.insert(&self.rows, raw.name, encode(raw));
+        }
+        batch.insert(&self.meta, THE_HEAD, placed.head);
         batch.commit().map_err(|e| StoreError::Unknown(Box::new(e)))?;
         Ok(true)
     }

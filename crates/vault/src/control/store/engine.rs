@@ -20,19 +20,30 @@ pub struct Page {
     pub(super) rows: Vec<Raw>,
 }
 
+/// Rows as they will be, with the head that belongs to them.
+pub struct Placed {
+    pub(super) head: Vec<u8>,
+    pub(super) put: Vec<Raw>,
+    /// Rows that are removed.
+    pub(super) gone: Vec<RowName>,
+}
+
 /// One change in two steps, so that the head, which everybody needs, is locked for the shortest time only.
 pub trait Change {
-    /// Sees the row, which is locked; says whether it changes.
+    /// Sees the rows, the first of which is locked; says whether any changes.
     ///
     /// # Errors
     /// What is against it; nothing is changed then.
-    fn edit(&mut self, row: Option<&Raw>) -> Result<bool, StoreError>;
+    fn edit(&mut self, rows: &[Option<Raw>]) -> Result<bool, StoreError>;
 
-    /// Sees the head, which is locked, too; gives both as they will be.
+    /// One more row that it changes, if it does. Such a row is only changed while the head is locked.
+    fn late(&self) -> Option<RowName>;
+
+    /// Sees the head and the late row, which are locked, too; gives rows and head as they will be.
     ///
     /// # Errors
     /// What is against it; nothing is changed then.
-    fn place(&mut self, head: &[u8]) -> Result<(Vec<u8>, Raw), StoreError>;
+    fn place(&mut self, head: &[u8], late: Option<&Raw>) -> Result<Placed, StoreError>;
 }
 
 /// Keeps sealed rows and one head.
@@ -49,11 +60,11 @@ pub trait Engine: Send + Sync {
     /// [`StoreError`].
     fn get(&self, name: &[u8; 32]) -> Result<Option<Raw>, StoreError>;
 
-    /// Changes a row and the head together, durably. Returns whether it did.
+    /// Changes rows and the head together, durably, while the first row is locked. Returns whether it did.
     ///
     /// # Errors
     /// [`StoreError::Unknown`] when nobody can say; with any other nothing was changed.
-    fn change(&self, name: &[u8; 32], change: &mut dyn Change) -> Result<bool, StoreError>;
+    fn change(&self, names: &[[u8; 32]], change: &mut dyn Change) -> Result<bool, StoreError>;
 
     /// The head and the rows after a place, in their order, as of one moment.
     ///

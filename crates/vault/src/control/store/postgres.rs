@@ -1,8 +1,10 @@
 //! The control store of several processes, in a PostgreSQL database.
 //!
-//! A change is one transaction. It locks the row by its name, there or not, for as long as whoever changes it takes;
+//! A change is one transaction. It locks the first row by its name, there or not, for as long as whoever changes it takes;
 //! then the head, for the moment of the commit: so places follow each other without a gap, in the order of the commits.
 //! What a careless server confirms is refused, as for the ledger's log.
+
+use std::collections::HashMap;
 
 use tokio_postgres::Row as Columns;
 use tokio_postgres::types::ToSql;
@@ -12,8 +14,8 @@ use self::pool::Pool;
 use super::StoreError;
 use super::engine::{Change, Engine, Page, Raw, RowName};
 use super::sealed::{ControlKeys, Head, Sealed};
-use crate::log::postgres::connection::{self, Address, Connection};
-use crate::log::{PostgresError, Timeouts};
+use crate::log::postgres::connection::{Address, Connection};
+use crate::log::{Database as Server, PostgresError};
 
 mod migrations;
 mod pool;
@@ -28,9 +30,12 @@ const LOCK: &str = "select pg_advisory_xact_lock($1)";
 const ROW: &str = "select name, version, sequence, sealed from clover_control_row where name = $1";
 const HEAD: &str = "select sealed from clover_control_head";
 const HEAD_LOCKED: &str = "select sealed from clover_control_head for update";
-const PUT_ROW: &str = "\
-insert into clover_control_row (name, version, sequence, sealed) values ($1, $2, $3, $4) \
-on conflict (name) do update set version = $2, sequence = $3, sealed = $4";
+const ROWS: &str = "select name, version, sequence, sealed from clover_control_row where name = any($1)";
+const PUT_ROWS: &str = "\
+insert into clover_control_row (name, version, sequence, sealed) \
+select * from unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bytea[]) \
+on conflict (name) do update set version = excluded.version, sequence = excluded.sequence, sealed = excluded.sealed";
+const REMOVE: &str = "delete from clover_control_row where name = any($1)";
 const PUT_HEAD: &str = "update clover_control_head set sealed = $1";
 
 /// One statement sees one moment, so head and rows are of the same.
@@ -52,16 +57,16 @@ impl PostgresStore {
     ///
     /// # Errors
     /// [`StoreError::Schema`] when a newer program made them; what the server says.
-    pub fn migrate(server: &str, timeouts: Timeouts) -> Result<u32, StoreError> {
-        migrations::apply(&Connection::open(&address(server, timeouts)?)?)
+    pub fn migrate(server: &Server) -> Result<u32, StoreError> {
+        migrations::apply(&Connection::open(&Address::new(server)?)?)
     }
 
     /// Makes an empty store in tables that are there. Explicit, never a side effect.
     ///
     /// # Errors
     /// [`StoreError::Exists`] when there is one; what the server says.
-    pub fn create(server: &str, timeouts: Timeouts, keys: &ControlKeys) -> Result<(), StoreError> {
-        let connection = Connection::open(&address(server, timeouts)?)?;
+    pub fn create(server: &Server, keys: &ControlKeys) -> Result<(), StoreError> {
+        let connection = Connection::open(&Address::new(server)?)?;
         careful(&connection)?;
         let head = keys.seal_head(&Head::default())?;
         let add = "insert into clover_control_head (sealed) values ($1) on conflict do nothing";
@@ -70,13 +75,13 @@ impl PostgresStore {
         if added == 1 { Ok(()) } else { Err(StoreError::Exists) }
     }
 
-    /// Opens a store that was made. Waits as long as these say and no longer.
+    /// Opens a store that was made. Waits as long as the server's limits say and no longer.
     ///
     /// # Errors
     /// [`StoreError::Missing`] when there is none, [`StoreError::Schema`] when its tables are of another version;
     /// [`StoreError::Forged`] or [`StoreError::WentBack`] when its rows are not as they were left; what the server says.
-    pub fn open(server: &str, timeouts: Timeouts, keys: ControlKeys) -> Result<Self, StoreError> {
-        let pool = Pool::new(address(server, timeouts)?, timeouts.statement);
+    pub fn open(server: &Server, keys: ControlKeys) -> Result<Self, StoreError> {
+        let pool = Pool::new(Address::new(server)?, server.timeouts.statement);
         pool.reading(careful)?;
         Self::over(Database { pool }, keys)
     }
@@ -137,28 +142,43 @@ fn head(connection: &Connection, sql: &str) -> Result<Option<Vec<u8>>, StoreErro
     Ok(rows.first().map(|row| row.try_get(0)).transpose().map_err(PostgresError::Server)?)
 }
 
+/// Rows by their names, in the order of the names.
+fn get_all(connection: &Connection, names: &[RowName]) -> Result<Vec<Option<Raw>>, StoreError> {
+    let asked: Vec<&[u8]> = names.iter().map(|name| &name[..]).collect();
+    let found = query(connection, ROWS, &[&asked])?;
+    let found = found.iter().map(|row| raw(row, 0).map(|raw| (raw.name, raw)));
+    let mut found: HashMap<RowName, Raw> = found.collect::<Result<_, _>>()?;
+    Ok(names.iter().map(|name| found.remove(name)).collect())
+}
+
+fn put_all(connection: &Connection, rows: &[Raw]) -> Result<(), StoreError> {
+    let names: Vec<&[u8]> = rows.iter().map(|row| &row.name[..]).collect();
+    let versions = rows.iter().map(|row| signed(row.version)).collect::<Result<Vec<i64>, _>>()?;
+    let sequences = rows.iter().map(|row| signed(row.sequence)).collect::<Result<Vec<i64>, _>>()?;
+    let sealed: Vec<&[u8]> = rows.iter().map(|row| &row.sealed[..]).collect();
+    let client = &connection.client;
+    connection.run(client.execute(PUT_ROWS, &[&names, &versions, &sequences, &sealed]))?;
+    Ok(())
+}
+
 /// Everything of a change but its commit. Returns whether there is anything to commit.
-fn work(connection: &Connection, name: &RowName, change: &mut dyn Change) -> Result<bool, StoreError> {
-    let lock = i64::from_be_bytes(name.first_chunk().copied().unwrap_or_default());
+fn work(connection: &Connection, names: &[RowName], change: &mut dyn Change) -> Result<bool, StoreError> {
+    let first = names.first().and_then(|name| name.first_chunk().copied());
+    let lock = i64::from_be_bytes(first.unwrap_or_default());
     query(connection, LOCK, &[&lock])?;
-    if !change.edit(get(connection, name)?.as_ref())? {
+    if !change.edit(&get_all(connection, names)?)? {
         return Ok(false);
     }
     let old = head(connection, HEAD_LOCKED)?.ok_or(StoreError::Missing)?;
-    let (head, raw) = change.place(&old)?;
-    let (version, sequence) = (signed(raw.version)?, signed(raw.sequence)?);
-    let name = raw.name.as_slice();
-    let client = &connection.client;
-    connection.run(client.execute(PUT_ROW, &[&name, &version, &sequence, &raw.sealed]))?;
-    connection.run(client.execute(PUT_HEAD, &[&head]))?;
+    let late = change.late().map(|name| get(connection, &name)).transpose()?.flatten();
+    let placed = change.place(&old, late.as_ref())?;
+    if !placed.gone.is_empty() {
+        let gone: Vec<&[u8]> = placed.gone.iter().map(|name| &name[..]).collect();
+        connection.run(connection.client.execute(REMOVE, &[&gone]))?;
+    }
+    put_all(connection, &placed.put)?;
+    connection.run(connection.client.execute(PUT_HEAD, &[&placed.head]))?;
     Ok(true)
-}
-
-/// The server of a connection string.
-fn address(server: &str, timeouts: Timeouts) -> Result<Address, PostgresError> {
-    let server =
-        connection::Database { address: server.to_owned(), timeouts, ..connection::Database::default() };
-    Address::new(&server)
 }
 
 impl Engine for Database {
@@ -170,10 +190,10 @@ impl Engine for Database {
         self.pool.reading(|connection| get(connection, name))
     }
 
-    fn change(&self, name: &RowName, change: &mut dyn Change) -> Result<bool, StoreError> {
+    fn change(&self, names: &[RowName], change: &mut dyn Change) -> Result<bool, StoreError> {
         let lent = self.pool.beginning()?;
         let connection = lent.get()?;
-        match work(connection, name, change) {
+        match work(connection, names, change) {
             Ok(true) => {
                 let done = connection.run(connection.client.batch_execute("commit"));
                 done.and_then(|()| connection.unwarned()).map_err(unknown)?;

@@ -1,5 +1,6 @@
-//! How the provider is asked: one request on a connection of its own, over TLS with roots from the operator's file. No
-//! redirect is followed, and every answer and wait has a limit.
+//! How somebody outside is asked, the identity provider or who takes notices: one request on a connection of its own,
+//! over TLS with roots from the operator's file. Nobody is asked but the host of the address: no redirect is followed,
+//! no proxy used. Every answer and wait has a limit.
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -7,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{HOST, HeaderValue};
-use http::{Request, Uri};
+use http::{Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
 use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -23,40 +24,59 @@ const ANSWER_MAX: usize = 512 << 10;
 /// Longest wait for an answer as a whole.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Why the provider gave no answer.
+/// Why there was no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum AskError {
+pub(crate) enum AskError {
     /// An address that is not asked.
-    #[error("the provider is asked over `https` only")]
+    #[error("only addresses with `https` are asked")]
     Address,
     /// It cannot be reached, or breaks off.
-    #[error("the provider cannot be reached")]
+    #[error("the address cannot be reached")]
     Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Its answer is over the limit.
-    #[error("the provider's answer is too long or broken")]
+    #[error("the answer is too long or broken")]
     Answer,
     /// It takes too long.
-    #[error("the provider did not answer in time")]
+    #[error("there was no answer in time")]
     Late,
 }
 
 /// The client.
-pub(super) struct Http {
+pub(crate) struct Http {
     tls: TlsConnector,
-    /// `http` to 127.0.0.0/8, by an explicit key of the configuration, for tests.
+    /// Whether `http` is spoken to 127.0.0.0/8 and `::1`.
     loopback: bool,
+    patience: Duration,
 }
 
 impl Http {
-    pub(super) fn new(tls: Arc<ClientConfig>, loopback: bool) -> Self {
-        Self { tls: TlsConnector::from(tls), loopback }
+    pub(crate) fn new(tls: Arc<ClientConfig>, loopback: bool) -> Self {
+        Self { tls: TlsConnector::from(tls), loopback, patience: PATIENCE }
     }
 
-    async fn ask(&self, request: HttpRequest) -> Result<HttpResponse, AskError> {
-        tokio::time::timeout(PATIENCE, self.exchange(request)).await.map_err(|_| AskError::Late)?
+    /// The same with another longest wait.
+    pub(crate) fn waiting(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
-    async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, AskError> {
+    /// Asks, and gives the answer as it is.
+    pub(crate) async fn ask(&self, request: HttpRequest) -> Result<HttpResponse, AskError> {
+        let whole = async {
+            let (answer, _speaking) = self.exchange(request).await?;
+            let (parts, body) = answer.into_parts();
+            let body = Limited::new(body, ANSWER_MAX).collect().await.map_err(|_| AskError::Answer)?;
+            Ok(HttpResponse::from_parts(parts, body.to_bytes().to_vec()))
+        };
+        tokio::time::timeout(self.patience, whole).await.map_err(|_| AskError::Late)?
+    }
+
+    /// Tells something, and waits for no more than the status of the answer.
+    pub(crate) async fn tell(&self, request: HttpRequest) -> Result<StatusCode, AskError> {
+        let head = async { self.exchange(request).await.map(|(answer, _)| answer.status()) };
+        tokio::time::timeout(self.patience, head).await.map_err(|_| AskError::Late)?
+    }
+
+    async fn exchange(&self, request: HttpRequest) -> Result<(Response<Incoming>, Speaking), AskError> {
         let unreachable = |e: std::io::Error| AskError::Unreachable(e.into());
         let (host, port, tls) = self.target(request.uri())?;
         let stream = TcpStream::connect((host.as_str(), port)).await.map_err(unreachable)?;
@@ -81,25 +101,30 @@ impl Http {
     }
 }
 
-async fn spoken<S>(stream: S, request: HttpRequest) -> Result<HttpResponse, AskError>
+/// A connection that is spoken over, until this is dropped.
+struct Speaking(tokio::task::JoinHandle<Result<(), hyper::Error>>);
+
+impl Drop for Speaking {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn spoken<S>(stream: S, request: HttpRequest) -> Result<(Response<Incoming>, Speaking), AskError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let broken = |e: hyper::Error| AskError::Unreachable(e.into());
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-    let serving = tokio::spawn(connection);
+    let speaking = Speaking(tokio::spawn(connection));
     let (mut parts, body) = request.into_parts();
     let authority = parts.uri.authority().map(ToString::to_string).ok_or(AskError::Address)?;
     parts.headers.insert(HOST, HeaderValue::from_str(&authority).map_err(|_| AskError::Address)?);
     parts.uri =
         parts.uri.path_and_query().map_or("/", |p| p.as_str()).parse().map_err(|_| AskError::Address)?;
     let asked = Request::from_parts(parts, Full::new(Bytes::from(body)));
-    let answer = sender.send_request(asked).await.map_err(broken)?;
-    let (parts, body) = answer.into_parts();
-    let body = Limited::new(body, ANSWER_MAX).collect().await.map_err(|_| AskError::Answer)?;
-    serving.abort();
-    Ok(HttpResponse::from_parts(parts, body.to_bytes().to_vec()))
+    Ok((sender.send_request(asked).await.map_err(broken)?, speaking))
 }
 
 impl<'c> AsyncHttpClient<'c> for Http {
