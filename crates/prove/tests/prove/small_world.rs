@@ -72,6 +72,6 @@ fn a_proof_needs_no_small_world_and_files_that_no_proof_covers_do() {
         ("access.toml", "of = [\"security\"]", "of = [\"security\", \"data-approvers\"]"),
     ] {
         let opened = book(changed(&[(file, from, to)]));
-        assert_ne!(compare(&opened, &starter(), REQUESTS, &solver).outcome, Outcome::Proved, "{file}");
+        assert_ne!(compare(&opened, &starter(), 60, &solver).outcome, Outcome::Proved, "{file}");
     }
 }
