@@ -234,8 +234,9 @@ impl Assessments {
     pub fn told(&self) -> Vec<(String, String)> {
         let assessed = self.of.values().map(|a| {
             let forms: Vec<&str> = a.treatments.iter().map(|t| t.word()).collect();
-            let (finding, from, until) = (a.finding, a.reviewed.rfc3339(), a.expires.rfc3339());
-            let text = format!("{finding:?}, from {from} until {until}: {}", forms.join(", ")).to_lowercase();
+            let finding = format!("{:?}", a.finding).to_lowercase();
+            let (from, until) = (a.reviewed.rfc3339(), a.expires.rfc3339());
+            let text = format!("{finding}, from {from} until {until}: {}", forms.join(", "));
             (format!("assessment of {}", a.country), text)
         });
         let adequate = self.adequacy.iter().map(|a| {
