@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use clover::layout::Layout;
 use crossing::credential::spiffe;
@@ -17,6 +18,7 @@ use http::Method;
 use model::Country;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use xtask::client::{Answer, Client};
 use xtask::story;
 use xtask::world::{World, at, clover, programs};
@@ -135,6 +137,14 @@ async fn a_person_signs_in_with_a_browser_and_out_everywhere_at_once() {
     let token = browser.cookie(SESSION).unwrap().to_owned();
     let seen = scene.look(&token, at::SINGAPORE).await;
     assert_eq!(seen.status, 200, "{}", seen.text());
+    // A connection that stays open behind an answer.
+    let mut open = scene.caller(at::SINGAPORE).speaking(&["http/1.1"]).connect().await.unwrap();
+    let request =
+        format!("GET /nowhere HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\r\n");
+    open.write_all(request.as_bytes()).await.unwrap();
+    assert_eq!(open.read_u8().await.unwrap(), b'H');
+    let early = tokio::time::timeout(Duration::from_millis(500), open.read_to_end(&mut Vec::new())).await;
+    assert!(early.is_err(), "it stays open");
     // Out: no page from elsewhere can do it, the person can, and it counts at once and for good.
     let mut copy = browser.moved(at::SINGAPORE, &scene.ca);
     let out = console("/signout");
@@ -145,6 +155,9 @@ async fn a_person_signs_in_with_a_browser_and_out_everywhere_at_once() {
     assert_eq!(session(&mut copy).await.status, 200);
     let answer = browser.send(Method::POST, &out, &[("origin", &own), MARK], "").await;
     assert_eq!(answer.status, 200, "{}", answer.text());
+    // Sooner than it would end for being idle, which takes ten seconds.
+    let cut = tokio::time::timeout(Duration::from_secs(6), open.read_to_end(&mut Vec::new())).await;
+    assert!(cut.is_ok(), "the open connection is cut");
     assert!(browser.cookie(SESSION).is_none());
     assert_eq!(session(&mut copy).await.status, 401, "the cookie, kept by somebody");
     assert_eq!(scene.look(&token, at::SINGAPORE).await.status, 401, "the token, at the gateway");

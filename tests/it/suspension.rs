@@ -64,6 +64,12 @@ async fn a_suspension_stops_all_crossings_to_a_country_and_cuts_its_connections(
         assert!(answer.receipt().is_some(), "and the refusal is on record");
     }
     assert_eq!(stage.world.arrived.lock().unwrap().len(), 1, "nothing more reached the desk");
+    // Nor does what is one's own, though nothing attests where a person is but their address.
+    let handle = stage.world.subject(0).unwrap().to_owned();
+    let traveller = stage.world.caller("subject", &handle, Some("US"), at::OREGON).unwrap();
+    assert_eq!(refused(&traveller.get("/v1/me/crossings", &[]).await.unwrap()), "suspended");
+    let at_home = stage.world.caller("subject", &handle, Some("IE"), at::DUBLIN).unwrap();
+    assert_eq!(at_home.get("/v1/me/crossings", &[]).await.unwrap().status, StatusCode::OK);
     // Others are not touched, and their connections are as they were.
     assert!(stage.is_email(&ana.post("/v1/read", &SUPPORT, &stage.email_of(0)).await.unwrap(), 0));
     let subject = stage.world.subject(0).unwrap().to_owned();
