@@ -263,7 +263,10 @@ impl Line {
         queue.failures = queue.failures.saturating_add(1);
         let now = Instant::now();
         // A receiver that does not take one is left alone for a while; the others need not wait as long as this one.
-        queue.rest = Some(now + self.pause(queue.failures));
+        // A mail server that answers for one mailbox serves the others.
+        if pending.to.is_none() || !matches!(error, Undelivered::Status(_)) {
+            queue.rest = Some(now + self.pause(queue.failures));
+        }
         let given_up = now.duration_since(pending.since) >= self.limits.give_up;
         if given_up {
             queue.waiting.retain(|p| p.number != pending.number);
