@@ -1,16 +1,19 @@
 //! The control store of an enclave, and the office where access is asked for, put together.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use access::{Act, Request, State};
 use anyhow::Result;
 use console::access::{Happened, Office, Rules};
 use console::notify::Desk;
 use gateway::enclave::Enclave;
 use ledger::note::Verifier;
 use model::rulebook::Rulebook;
+use model::{Ground, Name};
 use vault::control::store::{Embedded, PostgresStore, Store};
 use vault::control::{Keep, Pruning};
 use vault::{Control, KeyService, Log};
@@ -71,9 +74,48 @@ pub fn control(
     Ok(control)
 }
 
+/// Break-glass requests whose granting was told. Glass that came to be broken in an act whose answer was lost, or that
+/// another process did and died behind, is found by following the store, and told then.
+#[derive(Clone, Default)]
+pub struct Glass(Arc<Mutex<HashSet<Name>>>);
+
+impl Glass {
+    /// What serves at the start: the desk itself looks back for that.
+    #[must_use]
+    pub fn of(control: &Control) -> Self {
+        let known = control.requests().iter().filter(|r| broken(r)).map(|r| r.id.clone()).collect();
+        Self(Arc::new(Mutex::new(known)))
+    }
+
+    /// Notes that one is told. Returns whether it was not before.
+    fn note(&self, request: &Request) -> bool {
+        broken(request) && self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(request.id.clone())
+    }
+
+    /// Tells of those that nobody told of.
+    fn look(&self, office: &Office) {
+        for request in office.control.requests() {
+            if self.note(&request) {
+                let number = request.done.iter().rposition(|d| d.act == Act::Approve).unwrap_or_default();
+                (office.told)(&Happened { request, number });
+            }
+        }
+    }
+}
+
+/// Whether glass is broken under a request.
+fn broken(request: &Request) -> bool {
+    request.wanted.ground == Ground::BreakGlass && matches!(request.state, State::Granted { .. })
+}
+
 /// The office of an enclave. The desk, if there is one, tells people.
 #[must_use]
-pub fn open(enclave: &Arc<Enclave>, site_log: &Arc<Log>, desk: Option<Arc<Desk>>) -> Arc<Office> {
+pub fn open(
+    enclave: &Arc<Enclave>,
+    site_log: &Arc<Log>,
+    desk: Option<Arc<Desk>>,
+    glass: Glass,
+) -> Arc<Office> {
     let of = |book: &Rulebook| Rules {
         digest: book.digest,
         programme: book.programme.clone(),
@@ -97,6 +139,7 @@ pub fn open(enclave: &Arc<Enclave>, site_log: &Arc<Log>, desk: Option<Arc<Desk>>
         rules: Box::new(rules),
         clock: now,
         told: Box::new(move |happened| {
+            glass.note(&happened.request);
             told(happened);
             desk.iter().for_each(|desk| desk.told(happened));
         }),
@@ -107,7 +150,7 @@ pub fn open(enclave: &Arc<Enclave>, site_log: &Arc<Log>, desk: Option<Arc<Desk>>
 fn told(happened: &Happened) {
     let act = happened.request.done.get(happened.number).map_or("nothing", |d| d.act.word());
     let (ground, state) = (happened.request.wanted.ground.word(), happened.request.state.word());
-    if happened.request.wanted.ground == model::Ground::BreakGlass {
+    if happened.request.wanted.ground == Ground::BreakGlass {
         tracing::warn!(act, state, "BREAK-GLASS");
     } else {
         tracing::info!(act, ground, state, "a request for access");
@@ -126,7 +169,7 @@ pub struct Follower {
 ///
 /// # Errors
 /// When no thread can be made.
-pub fn follow(office: Arc<Office>, config: &ControlStore) -> Result<Follower> {
+pub fn follow(office: Arc<Office>, glass: Glass, config: &ControlStore) -> Result<Follower> {
     let stop = Arc::new(AtomicBool::new(false));
     let (stopped, followed) = (Arc::clone(&stop), Arc::clone(&office));
     let thread = std::thread::Builder::new().name("control".into()).spawn(move || {
@@ -142,6 +185,9 @@ pub fn follow(office: Arc<Office>, config: &ControlStore) -> Result<Follower> {
                 && let Err(e) = followed.tick()
             {
                 tracing::error!(error = %e, "steps whose time is over were not ended; it will be tried again");
+            }
+            if round.is_multiple_of(TICK) {
+                glass.look(&followed);
             }
             round = round.wrapping_add(1);
             std::thread::park_timeout(FOLLOW);
