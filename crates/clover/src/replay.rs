@@ -22,8 +22,6 @@ use vault::log::Beside;
 use crate::assemble;
 use crate::layout::Layout;
 
-/// How far times in a log may go back, in seconds.
-const BACK: u64 = 300;
 /// Entries that a thread takes at once.
 const BATCH: usize = 512;
 /// Decisions that each thread remembers.
@@ -149,26 +147,11 @@ pub fn replay(
     // An enclave's folder has one gateway, and its log; the key bears the log's name.
     let verifier = assemble::verifier(layout, "log")?;
     let log = Beside::open(&layout.log("log"), &verifier)?;
-    let span = Span { origin: verifier.name().to_owned(), from: first_at(&log, since)?, to: log.size() };
+    let span = Span { origin: verifier.name().to_owned(), from: log.first_at(since)?, to: log.size() };
     let mut found = Found::default();
     read(layout, candidate, &log, &span, since, &mut found, &mut progress)?;
     found.logs.push(span);
     Ok(found)
-}
-
-/// An index before which no entry is of this time or later. Times go back a little, so it looks that much earlier.
-fn first_at(log: &Beside, since: UnixSeconds) -> Result<u64> {
-    let wanted = since.0.saturating_sub(BACK);
-    let (mut low, mut high) = (0, log.size());
-    while low < high {
-        let middle = low + (high - low) / 2;
-        if Entry::decode(&log.entry(middle)?)?.draft.time.0 < wanted {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    Ok(low)
 }
 
 type Batch = (u64, Vec<Vec<u8>>);

@@ -20,7 +20,6 @@ mod read;
 mod rebuild;
 mod recover;
 mod segments;
-mod view;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,7 +42,6 @@ pub use postgres::{Database, Postgres, PostgresError, Timeouts};
 pub use read::Published;
 pub use rebuild::{Rebuilt, rebuild};
 pub use segments::Segments;
-pub use view::View;
 
 pub(crate) const CHECKPOINT: &str = "ledger/checkpoint";
 pub(crate) const DURABLE: &str = "wal/durable";

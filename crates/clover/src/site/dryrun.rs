@@ -10,7 +10,7 @@ use ledger::{Entry, EntryKind};
 use model::rulebook::Rulebook;
 use model::{ActorId, Country, Name, Tag, UnixSeconds};
 use serde::{Deserialize, Serialize};
-use vault::log::View;
+use vault::log::Beside;
 use vault::{Control, KeyService};
 
 use crate::config::Config;
@@ -19,8 +19,6 @@ use crate::{assemble, control, office};
 
 /// The gateway's own ways, which no rulebook declares.
 const OWN_WAYS: [&str; 4] = ["read", "count", "own", "unknown"];
-/// How far an entry's time may lie before that of the one before it, in seconds.
-const BACK_MAX: u64 = 300;
 const DAY: u64 = 86_400;
 
 /// A registered flow to the country.
@@ -159,18 +157,11 @@ impl Seen {
             places: HashMap::new(),
             released: BTreeSet::new(),
         };
-        let view = View::open(layout.root(), &assemble::verifier(layout, "log")?)?;
-        for bundle in (0..view.bundles()).rev() {
-            let mut newest = UnixSeconds(0);
-            for leaf in view.bundle(bundle)? {
-                let entry = Entry::decode(&leaf)?;
-                newest = newest.max(entry.draft.time);
-                if entry.draft.time >= since {
-                    seen.take(&entry, country);
-                }
-            }
-            if newest.plus(BACK_MAX) < since {
-                break;
+        let log = Beside::open(&layout.log("log"), &assemble::verifier(layout, "log")?)?;
+        for leaf in log.entries(log.first_at(since)?..log.size()) {
+            let entry = Entry::decode(&leaf?)?;
+            if entry.draft.time >= since {
+                seen.take(&entry, country);
             }
         }
         Ok(seen)

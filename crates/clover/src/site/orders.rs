@@ -193,7 +193,7 @@ fn number(text: &str) -> Option<UnixSeconds> {
 /// A kept order that does not count: nobody knows then what is suspended.
 pub fn known(layout: &Layout, signers: &Signers) -> Result<BTreeMap<Country, Order>> {
     let mut known = BTreeMap::new();
-    for path in files(&layout.suspensions())? {
+    for path in ending(&layout.suspensions(), "note")? {
         let text = read(&path).map_err(CommandError::file(&path))?.unwrap_or_default();
         let kept = signers.order(&text).map_err(|e| CommandError::Suspension { path, why: e.to_string() })?;
         known.insert(kept.country, kept);
@@ -283,7 +283,7 @@ impl Orders {
     fn take(&self) -> Result<usize> {
         let (mut taken, mut last) = (0, Ok(()));
         // One that waits for its entry keeps no other waiting.
-        for path in files(&self.layout.orders())?.into_iter().take(ORDERS_MAX) {
+        for path in ending(&self.layout.orders(), "note")?.into_iter().take(ORDERS_MAX) {
             last = self.one_of(&path).and(last);
             taken += 1;
         }
@@ -384,14 +384,14 @@ fn keep(path: &Path, folder: &Path, name: &Path) -> Result<()> {
     Ok(std::fs::File::open(folder)?.sync_all()?)
 }
 
-/// The notes in a folder, in the order of their names; none if it is not there.
-fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+/// What has an ending in a folder, in the order of the names; nothing if it is not there.
+pub(super) fn ending(folder: &Path, ending: &str) -> Result<Vec<PathBuf>> {
     let entries = match std::fs::read_dir(folder) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.map_err(CommandError::file(folder))?,
     };
     let mut paths = entries.map(|e| e.map(|e| e.path())).collect::<std::io::Result<Vec<_>>>()?;
-    paths.retain(|p| p.extension().is_some_and(|e| e == "note"));
+    paths.retain(|p| p.extension().is_some_and(|e| e == ending));
     paths.sort();
     Ok(paths)
 }

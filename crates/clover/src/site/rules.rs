@@ -14,7 +14,7 @@ use model::Digest;
 use vault::control::{ChangeError, StoreError};
 use vault::disk::replace_file;
 
-use super::Site;
+use super::{Site, orders};
 use crate::assemble::{self, Bundle};
 use crate::config::Config;
 use crate::layout::Layout;
@@ -75,7 +75,7 @@ impl Rules {
     fn take(&self) -> Result<()> {
         let mut last = Ok(());
         // One that cannot be taken or moved away keeps none of the others waiting.
-        for path in laid_down(&self.layout)?.into_iter().take(TAKEN_MAX) {
+        for path in orders::ending(&self.layout.orders(), ENDING)?.into_iter().take(TAKEN_MAX) {
             last = self.one(&path).and_then(|taken| set_aside(&path, taken)).and(last);
         }
         last
@@ -127,18 +127,17 @@ impl Rules {
     fn follow(&self) {
         let (in_force, live) = (self.enclave.in_force(), self.enclave.live());
         let mine = live.road.rulebook().digest;
-        match self.enclave.control().rulebook() {
-            // Where nobody ever put one in force, what this process began with is.
-            Ok(digest) if digest.is_none_or(|d| d == mine) => {
+        // Where nobody ever put one in force, what this process began with is.
+        match self.enclave.control().rulebook().map(|wanted| wanted.unwrap_or(mine)) {
+            Ok(wanted) if wanted == mine => {
                 if in_force.rulebook() != Some(mine) {
                     in_force.known(mine);
                     self.enclave.look_again();
                 }
                 self.tell(1, String::new());
             }
-            Ok(digest) => {
-                let digest = digest.unwrap_or(mine);
-                if let Err(e) = self.load(&digest, &live) {
+            Ok(wanted) => {
+                if let Err(e) = self.load(&wanted, &live) {
                     self.doubt(format!("the rulebook in force cannot be used, so nothing crosses: {e:#}"));
                 }
             }
@@ -201,15 +200,4 @@ fn set_aside(path: &Path, taken: Result<(), String>) -> Result<()> {
         return Ok(std::fs::rename(path, path.with_extension("refused"))?);
     }
     Ok(std::fs::remove_dir_all(path)?)
-}
-
-fn laid_down(layout: &Layout) -> Result<Vec<PathBuf>> {
-    let entries = match std::fs::read_dir(layout.orders()) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other?,
-    };
-    let mut paths = entries.map(|e| e.map(|e| e.path())).collect::<std::io::Result<Vec<_>>>()?;
-    paths.retain(|p| p.extension().is_some_and(|e| e == ENDING));
-    paths.sort();
-    Ok(paths)
 }

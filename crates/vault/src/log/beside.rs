@@ -1,26 +1,27 @@
 //! Reading a log beside the process that writes it: from its published tree, with no lock and not a byte written.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use ledger::checkpoint;
 use ledger::merkle::TreeHead;
 use ledger::note::Verifier;
 use ledger::tile::TileReader;
+use ledger::{Entry, checkpoint};
+use model::UnixSeconds;
 
 use super::files::Tree;
 use super::read::{self, Entries};
 use super::{CHECKPOINT, LogError, Options};
-use crate::disk::Disk;
+use crate::disk::{Disk, ReadOnly};
+
+/// How far times in a log may go back, in seconds.
+const BACK: u64 = 300;
 
 /// The published tree of a log that may be running, as far as it was published when it was opened.
 #[derive(Debug)]
 pub struct Beside {
-    disk: Arc<Looked>,
+    disk: Arc<ReadOnly>,
     head: TreeHead,
     pack_tiles: u16,
 }
@@ -31,7 +32,7 @@ impl Beside {
     /// # Errors
     /// When there is no checkpoint, or it is another log's.
     pub fn open(root: &Path, verifier: &Verifier) -> Result<Self, LogError> {
-        let disk = Arc::new(Looked(root.to_owned()));
+        let disk = Arc::new(ReadOnly(root.to_owned()));
         let bytes = disk.read(Path::new(CHECKPOINT));
         let bytes = bytes.map_err(|source| LogError::Io { path: CHECKPOINT.to_owned(), source })?;
         let note = String::from_utf8(bytes.ok_or(LogError::Missing)?).map_err(|_| LogError::OtherLog)?;
@@ -53,6 +54,25 @@ impl Beside {
         read::entry(self.head, |at| Tree::of(self.disk.as_ref(), self.pack_tiles).tile(at), index)
     }
 
+    /// An index before which no entry is of this time or later. Times go back a little, so it looks that much earlier.
+    ///
+    /// # Errors
+    /// When an entry on the way cannot be read.
+    pub fn first_at(&self, since: UnixSeconds) -> Result<u64, LogError> {
+        let wanted = since.0.saturating_sub(BACK);
+        let (mut low, mut high) = (0, self.size());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let entry = Entry::decode(&self.entry(middle)?).map_err(|e| LogError::Damaged(e.to_string()))?;
+            if entry.draft.time.0 < wanted {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
     /// Entries in order, each authenticated. Holds one bundle in memory. After an error it ends.
     pub fn entries(
         &self,
@@ -61,74 +81,5 @@ impl Beside {
         let (disk, pack_tiles) = (Arc::clone(&self.disk), self.pack_tiles);
         let fetch = move |at| Tree::of(disk.as_ref(), pack_tiles).tile(at);
         Entries::new(TileReader::new(self.head, fetch), range.start..range.end.min(self.head.size))
-    }
-}
-
-/// A folder that is only looked at.
-#[derive(Debug)]
-struct Looked(PathBuf);
-
-impl Looked {
-    fn open(&self, path: &Path) -> io::Result<Option<File>> {
-        match File::open(self.0.join(path)) {
-            Ok(file) => Ok(Some(file)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(e),
-        }
-    }
-}
-
-fn refused() -> io::Error {
-    io::Error::from(io::ErrorKind::ReadOnlyFilesystem)
-}
-
-impl Disk for Looked {
-    fn allocate(&self, _: &Path, _: u64) -> io::Result<()> {
-        Err(refused())
-    }
-    fn write_at(&self, _: &Path, _: u64, _: &[u8]) -> io::Result<()> {
-        Err(refused())
-    }
-    fn sync_data(&self, _: &Path) -> io::Result<()> {
-        Err(refused())
-    }
-    fn put(&self, _: &Path, _: &[u8]) -> io::Result<()> {
-        Err(refused())
-    }
-    fn replace(&self, _: &Path, _: &[u8]) -> io::Result<()> {
-        Err(refused())
-    }
-    fn sync_all(&self) -> io::Result<()> {
-        Err(refused())
-    }
-    fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
-        Err(refused())
-    }
-    fn remove(&self, _: &Path) -> io::Result<()> {
-        Err(refused())
-    }
-    fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
-        let Some(mut file) = self.open(path)? else { return Ok(None) };
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        Ok(Some(bytes))
-    }
-    fn read_at(&self, path: &Path, offset: u64, length: usize) -> io::Result<Option<Vec<u8>>> {
-        let Some(file) = self.open(path)? else { return Ok(None) };
-        let left = file.metadata()?.len().saturating_sub(offset);
-        let mut bytes = vec![0; length.min(usize::try_from(left).unwrap_or(usize::MAX))];
-        file.read_exact_at(&mut bytes, offset)?;
-        Ok(Some(bytes))
-    }
-    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
-        let entries = match std::fs::read_dir(self.0.join(folder)) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(e),
-        };
-        let name = |e: io::Result<std::fs::DirEntry>| Ok(e?.file_name().to_string_lossy().into_owned());
-        let mut names: Vec<String> = entries.map(name).collect::<io::Result<_>>()?;
-        names.sort();
-        Ok(names)
     }
 }
