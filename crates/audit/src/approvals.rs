@@ -123,6 +123,14 @@ impl Course {
         seconds
     }
 
+    /// Whether an act takes the place of another one that was recorded: an honest site does so where its store refused
+    /// the first and somebody decided otherwise afterwards, which is rare. Acts that are over and gone are not known.
+    pub(crate) fn displaces(&self, entry: &AccessEntry) -> bool {
+        let by = entry.by.as_ref().map(|(tag, ..)| hex(tag));
+        let over_before = self.0.is_empty() && entry.number != 0 && decides(entry);
+        over_before || self.0.iter().any(|d| d.number == entry.number && (d.act != entry.act || d.by != by))
+    }
+
     /// Who approved it.
     pub(crate) fn approvers(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter(|done| done.act == APPROVE).filter_map(|done| done.by.as_deref())

@@ -26,6 +26,7 @@ const REVOKED: u64 = 6;
 const CASE: u64 = 2;
 
 /// One approval: at which step, and whose.
+#[derive(Clone)]
 struct Approval {
     step: u64,
     by: Tag,
@@ -41,13 +42,21 @@ struct Request {
     procedure: String,
     amount: [u64; 3],
     acts: u64,
+    now: Standing,
+    /// Before the last act: one that did not come about, since the store refused, is recorded again, and counts no more.
+    before: Standing,
+    /// When it was recorded that it does not serve any more; also of an act that was recorded again as another.
+    revoked: Option<u64>,
+    decoy: bool,
+}
+
+/// What the acts of a request have come to.
+#[derive(Clone, Default)]
+struct Standing {
     state: u64,
     approvals: Vec<Approval>,
     /// When it was recorded that it serves, and from when until when.
     granted: Option<(u64, u64, u64)>,
-    /// When it was recorded that it does not any more.
-    revoked: Option<u64>,
-    decoy: bool,
 }
 
 /// All requests of a site.
@@ -70,21 +79,21 @@ impl Grants {
                 procedure: entry.procedure.clone(),
                 amount: entry.amount,
                 acts: 1,
-                state: WAITING,
-                approvals: Vec::new(),
-                granted: None,
+                now: Standing { state: WAITING, ..Standing::default() },
+                before: Standing::default(),
                 revoked: None,
                 decoy: false,
             };
+            // Asked for again before anybody acted: the store refused the first.
             return match self.known.insert(entry.request, request) {
-                None => Ok(()),
-                Some(_) => Err("there was such a request before"),
+                Some(before) if before.acts > 1 => Err("there was such a request before"),
+                _ => Ok(()),
             };
         }
         let request = self.known.get_mut(&entry.request).ok_or("nobody asked for it")?;
         let outcome = request.follow(time, entry);
         request.acts = entry.number.saturating_add(1);
-        request.state = entry.state;
+        request.now.state = entry.state;
         request.decoy |= entry.decoy;
         outcome
     }
@@ -103,7 +112,7 @@ impl Grants {
         let Some(request) = self.known.get(claim.id) else {
             return wrong("its grant or case was never asked for on the site log");
         };
-        let Some((recorded, from, until)) = request.granted.filter(|_| !request.decoy) else {
+        let Some((recorded, from, until)) = request.now.granted.filter(|_| !request.decoy) else {
             return wrong("its grant or case was never granted on the site log");
         };
         if header.time.saturating_add(TIME_BACK_SECONDS_MAX) < recorded {
@@ -119,14 +128,14 @@ impl Grants {
             wrong(text);
         }
         let inside = |a: &Approval| programme.countries.contains(&a.country);
-        if !request.approvals.iter().all(inside) {
+        if !request.now.approvals.iter().all(inside) {
             wrong("its grant or case was approved outside the region");
         }
         match procedures.and_then(|all| all.find(&request.procedure)) {
             None => wrong("its rulebook has no such procedure"),
             Some(steps) => {
                 for (number, step) in (0..).zip(steps) {
-                    let votes: Vec<_> = request.approvals.iter().filter(|a| a.step == number).collect();
+                    let votes: Vec<_> = request.now.approvals.iter().filter(|a| a.step == number).collect();
                     let mut employers: Vec<_> = votes.iter().map(|a| &a.employer).collect();
                     employers.sort_unstable();
                     employers.dedup();
@@ -149,19 +158,23 @@ impl Request {
         {
             return Err("it is not the request that was asked for");
         }
-        // One that was recorded and did not come about, since the store refused, is recorded again.
-        if entry.number != self.acts && entry.number.saturating_add(1) != self.acts {
+        if entry.number == self.acts {
+            self.before = self.now.clone();
+        } else if entry.number != 0 && entry.number.saturating_add(1) == self.acts {
+            self.now = self.before.clone();
+        } else {
             return Err("the acts of the request do not follow one another");
         }
+        let now = &mut self.now;
         if entry.act == REVIEW {
-            return if matches!(self.state, GRANTED | REVOKED) {
+            return if matches!(now.state, GRANTED | REVOKED) {
                 Ok(())
             } else {
                 Err("there is nothing to review")
             };
         }
         let revokes = entry.act == 5;
-        if entry.number == self.acts && self.state != if revokes { GRANTED } else { WAITING } {
+        if now.state != if revokes { GRANTED } else { WAITING } {
             return Err("the request was over before");
         }
         if revokes {
@@ -175,13 +188,13 @@ impl Request {
         if *by == self.requester {
             return Err("its requester approved it");
         }
-        self.approvals.retain(|a| a.by != *by || a.step == entry.step);
-        if self.approvals.iter().all(|a| a.by != *by) {
+        now.approvals.retain(|a| a.by != *by || a.step == entry.step);
+        if now.approvals.iter().all(|a| a.by != *by) {
             let (employer, country) = (employer.clone(), country.clone());
-            self.approvals.push(Approval { step: entry.step, by: *by, employer, country });
+            now.approvals.push(Approval { step: entry.step, by: *by, employer, country });
         }
         if entry.state == GRANTED {
-            self.granted = Some((time, entry.serves.0, entry.serves.1));
+            now.granted = Some((time, entry.serves.0, entry.serves.1));
         }
         Ok(())
     }
@@ -226,7 +239,7 @@ impl<'a> Claim<'a> {
     fn differs(&self, request: &Request, from: u64, until: u64) -> Option<&'static str> {
         let amount = [self.amount.rows, self.amount.bytes, self.amount.subjects];
         let approved = |a: &&Approver<'_>| {
-            request.approvals.iter().any(|known| known.by == a.tag && known.country == a.country)
+            request.now.approvals.iter().any(|known| known.by == a.tag && known.country == a.country)
         };
         if *self.user != request.requester || self.case != (request.ground == CASE) {
             Some("its grant or case was granted to somebody else, or as something else")
@@ -282,6 +295,31 @@ impl Totals {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::approvals::tests::{act, ask};
+
+    #[test]
+    fn an_act_that_did_not_come_about_counts_only_as_what_was_recorded_in_its_place() {
+        let after = |acts: &[(u8, u8, u8, u8)]| {
+            let mut grants = Grants::default();
+            grants.act(1, &ask(1).entry()).unwrap();
+            for (number, what, state, by) in acts {
+                grants.act(10, &act(*what, 1, *number, *state, *by).entry())?;
+            }
+            let now = &grants.known[&[1; 16]].now;
+            Ok::<_, &str>((now.approvals.iter().map(|a| a.by[0]).collect::<Vec<_>>(), now.granted.is_some()))
+        };
+        let (first, second) = (7, 8);
+        assert_eq!(after(&[(1, 2, 1, first), (2, 2, 2, second)]), Ok((vec![first, second], true)));
+        assert_eq!(after(&[(1, 2, 1, first), (1, 2, 1, second)]), Ok((vec![second], false)), "one of them");
+        assert_eq!(after(&[(1, 2, 2, first), (1, 2, 2, first)]), Ok((vec![first], true)));
+        assert_eq!(after(&[(1, 2, 2, first), (1, 3, 3, second)]), Ok((vec![], false)), "denied instead");
+        let asked_again = (0, 1, 1, second);
+        assert_eq!(after(&[asked_again, (1, 2, 2, first)]), Ok((vec![first], true)));
+        assert!(after(&[(1, 2, 2, first), asked_again]).is_err());
+        assert!(after(&[(1, 2, 2, first), (2, 2, 2, second)]).is_err(), "over, and approved again");
+        assert!(after(&[(1, 2, 1, first), (3, 2, 2, second)]).is_err(), "one is left out");
+        assert!(after(&[(1, 2, 1, first), (2, 2, 1, second), (1, 2, 2, first)]).is_err(), "two back");
+    }
 
     #[test]
     fn the_crossing_that_goes_over_the_amount_is_found_and_no_other() {

@@ -25,11 +25,11 @@ pub(crate) struct Act {
     decoy: bool,
 }
 
-fn act(act: u8, request: u8, number: u8, state: u8, by: u8) -> Act {
+pub(crate) fn act(act: u8, request: u8, number: u8, state: u8, by: u8) -> Act {
     Act { act, request, number, state, by: Some(by), step: 0, decoy: false }
 }
 
-fn ask(request: u8) -> Act {
+pub(crate) fn ask(request: u8) -> Act {
     act(1, request, 0, 1, REQUESTER)
 }
 
@@ -42,7 +42,7 @@ fn deny(request: u8, by: u8) -> Act {
 }
 
 impl Act {
-    fn entry(&self) -> AccessEntry {
+    pub(crate) fn entry(&self) -> AccessEntry {
         AccessEntry {
             act: self.act.into(),
             request: [self.request; 16],
@@ -218,4 +218,20 @@ fn the_watch_finds_approvals_in_a_row_that_nobody_can_have_read() {
     assert_eq!(run(10, 50, &[]), []);
     assert_eq!(run(2, 2, &[20]), stamp, "one denial in between excuses nobody");
     assert_eq!(run(2, 2, &[1, 10, 20]), [], "who denies more than one in ten looks");
+}
+
+#[test]
+fn the_watch_finds_an_act_that_was_recorded_again_as_another_and_not_the_same_again() {
+    let run = |acts: &[Act]| {
+        let mut world = World::new();
+        done(&mut world, &acts.iter().map(|one| (60, *one)).collect::<Vec<_>>());
+        found(&world)
+    };
+    let displaced = [(WatchRule::ActDisplaced.code(), format!("request {}", tag(1)))];
+    let first = act(2, 1, 1, 1, CAREFUL);
+    assert_eq!(run(&[ask(1), first, first]), [], "the store refused it once");
+    assert_eq!(run(&[ask(1), first, act(2, 1, 1, 1, HASTY)]), displaced);
+    assert_eq!(run(&[ask(1), first, act(3, 1, 1, 3, CAREFUL)]), displaced);
+    assert_eq!(run(&[ask(1), deny(1, CAREFUL), grant(1, HASTY)]), displaced, "it was over before");
+    assert_eq!(run(&[ask(1), grant(1, CAREFUL), act(5, 1, 2, 6, CAREFUL)]), [], "revoked afterwards");
 }

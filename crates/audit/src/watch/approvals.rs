@@ -36,6 +36,13 @@ impl Approvers {
             return overflow("requests", OPEN_MAX, place, out);
         }
         let course = self.open.entry(request.clone()).or_default();
+        if course.displaces(entry) {
+            let text = format!(
+                "act {} of the request `{request}` was recorded again as another: ask why the first did not come about",
+                entry.number
+            );
+            found(WatchRule::ActDisplaced, format!("request {request}"), text, place, out);
+        }
         let seconds = course.take(time, entry);
         if entry.decoy {
             for by in course.approvers() {

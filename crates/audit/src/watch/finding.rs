@@ -106,6 +106,8 @@ rules! {
     RubberStamp = "WATCH-23" Serious,
     /// The third export of the same fields to the same person at like distances of days.
     RecurringExport = "WATCH-24" Serious,
+    /// An act of a request was recorded, and then another in its place.
+    ActDisplaced = "WATCH-25" Serious,
 }
 
 impl Serialize for WatchRule {
