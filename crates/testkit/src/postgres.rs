@@ -193,12 +193,20 @@ impl Postgres {
     /// Kills the server and all its processes at once.
     pub fn kill(&mut self) {
         let Some(mut server) = self.server.take() else { return };
-        let children = children(server.id());
         let _ = server.kill();
-        for child in children {
-            let _ = kill_process(child, Signal::KILL);
-        }
         let _ = server.wait();
+        // Also a child that it had only just started: it would wait for the lock of a dead one for ever.
+        let until = Instant::now() + Duration::from_secs(10);
+        loop {
+            let left = running_in(&self.data());
+            if left.is_empty() || Instant::now() > until {
+                return;
+            }
+            for process in left {
+                let _ = kill_process(process, Signal::KILL);
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     fn host(&self) -> String {
@@ -299,15 +307,14 @@ fn owner(folder: &Path) -> Result<Option<(u32, u32)>> {
     Ok(Some((user, group)))
 }
 
-/// The processes that a process started.
-fn children(parent: u32) -> Vec<Pid> {
-    let parent = format!("PPid:\t{parent}");
+/// The processes that work in a folder, as all of a server do.
+fn running_in(folder: &Path) -> Vec<Pid> {
+    let Ok(folder) = folder.canonicalize() else { return vec![] };
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     processes
         .filter_map(|p| {
-            let status = std::fs::read_to_string(p.path().join("status")).ok()?;
             let pid = p.file_name().to_str()?.parse().ok().and_then(Pid::from_raw)?;
-            status.lines().any(|l| l == parent).then_some(pid)
+            (std::fs::read_link(p.path().join("cwd")).ok()? == folder).then_some(pid)
         })
         .collect()
 }
