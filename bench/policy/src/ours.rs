@@ -340,7 +340,8 @@ impl Kept {
         let actor = identify::identify(&session, &record, &active.rulebook.programme, ME).unwrap();
         let lane = active.rulebook.lanes.lanes.get(&name("public-videos")).unwrap().clone();
         let selection = Selection::new(&active.rulebook.catalogue, &lane.bind, None).unwrap();
-        let road = Road::new(active, SecretKey::new([7; 32]));
+        let in_force = std::sync::Arc::new(crossing::InForce::alone(&active));
+        let road = Road::new(active, SecretKey::new([7; 32]), in_force);
         Self { road, actor, selection, lane: lane.name, dataset: lane.dataset }
     }
 

@@ -13,7 +13,7 @@ use crate::action::{Action, Shape};
 use crate::duty::Duty;
 use crate::load::{self, Loaded};
 use crate::world::{BuildError, Ground, Types, World};
-use callers::Callers;
+use callers::{Callers, Known};
 use narrowed::Narrowed;
 
 mod callers;
@@ -156,10 +156,10 @@ impl Engine {
         let mut duties = BTreeSet::new();
         let mut errors = false;
         let mut world = World::new(ground, &facts);
-        match self.callers.entities(world.caller(), || world.entities(&self.loaded.schema)) {
-            Ok(entities) => {
+        match self.callers.entities(world.caller(), || self.entities(&mut world)) {
+            Ok(known) => {
                 for group in &mut groups {
-                    let (outcome, answer) = self.first_permitted(&world, &entities, &facts, group);
+                    let (outcome, answer) = self.first_permitted(&world, &known, &facts, group);
                     group.outcome = outcome;
                     errors |= answer.error;
                     if outcome.is_some() {
@@ -208,21 +208,26 @@ impl Engine {
 
     fn own(&self, facts: &Facts) -> Result<Answer, BuildError> {
         let mut world = World::new(self.ground(), facts);
-        let entities = world.entities(&self.loaded.schema)?;
+        let entities = self.entities(&mut world)?;
         let kind = PrincipalKind::Subject;
         self.ask(Action::SelfAccess, kind, &world, world.record(), world.context(Shape::Own)?, &entities)
+    }
+
+    fn entities(&self, world: &mut World<'_>) -> Result<Entities, BuildError> {
+        world.entities(&self.loaded.schema, |shared, build| self.callers.shared.share(shared, build))
     }
 
     /// Walks the ladder. When nothing is permitted, the answer holds the guardrails of every step.
     fn first_permitted(
         &self,
         world: &World<'_>,
-        entities: &Entities,
+        known: &Known,
         facts: &Facts,
         group: &Group,
     ) -> (Option<Treatment>, Answer) {
         let mut refused = Answer { allowed: false, policies: BTreeSet::new(), error: false };
-        let entities = match world.with_field(entities, group, &self.loaded.schema) {
+        let field = || world.with_field(&known.entities, group, &self.loaded.schema);
+        let entities = match known.with_field(group, field) {
             Ok(entities) => entities,
             Err(_) => return (None, Answer { error: true, ..refused }),
         };

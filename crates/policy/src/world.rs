@@ -108,19 +108,51 @@ pub(crate) struct Caller {
     era: Option<usize>,
 }
 
+/// An entity that many requests share: the rulebook and the era say all of it.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Common {
+    Country(Country),
+    /// With its seat.
+    Employer(Name, Country),
+    Team(Name),
+    List(Name),
+    Dataset(Name),
+}
+
+impl Common {
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Employer(one, _), Self::Employer(other, _)) => one == other,
+            _ => self == other,
+        }
+    }
+}
+
+/// What of a request's entities others share, and in which era.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Shared {
+    all: Vec<Common>,
+    era: Option<usize>,
+}
+
 /// All entities of one request but the field that is asked for.
 pub(crate) struct World<'a> {
     types: &'a Types,
     programme: &'a Programme,
     assessments: Option<&'a Assessments>,
     facts: &'a Facts,
+    shared: Vec<Common>,
     entities: BTreeMap<EntityUid, Entity>,
 }
 
 impl<'a> World<'a> {
     pub(crate) fn new(ground: Ground<'a>, facts: &'a Facts) -> Self {
         let Ground { types, programme, assessments } = ground;
-        Self { types, programme, assessments, facts, entities: BTreeMap::new() }
+        Self { types, programme, assessments, facts, shared: vec![], entities: BTreeMap::new() }
+    }
+
+    fn era(&self) -> Option<usize> {
+        self.assessments.map(|a| a.era(self.facts.now))
     }
 
     /// Everything that the entities are built from, but for the rulebook.
@@ -131,7 +163,7 @@ impl<'a> World<'a> {
             dataset: facts.dataset.clone(),
             subject: facts.subject,
             evidence: facts.evidence.clone(),
-            era: self.assessments.map(|a| a.era(facts.now)),
+            era: self.era(),
         }
     }
 
@@ -139,10 +171,8 @@ impl<'a> World<'a> {
     // remembers the entities of a caller relies on it. What else a request holds is in its context.
     fn fill(&mut self) -> Result<(), BuildError> {
         let facts = self.facts;
-        let region = self.region();
-        self.add(region, vec![], [])?;
         self.principal()?;
-        self.dataset(&facts.dataset)?;
+        self.dataset(&facts.dataset);
         if let Some(tag) = facts.subject {
             self.subject(tag)?;
         }
@@ -174,11 +204,47 @@ impl<'a> World<'a> {
         uid(&self.types.subject_record, &self.facts.principal.tag.to_string())
     }
 
-    /// All entities but the field of a group, checked against the schema: the same for every group and moment.
-    pub(crate) fn entities(&mut self, schema: &Schema) -> Result<Entities, BuildError> {
+    /// All entities but the field of a group, checked against the schema: the same for every group and moment. Those
+    /// that others share are what `share` returns, which may be what its function builds or built before.
+    pub(crate) fn entities(
+        &mut self,
+        schema: &Schema,
+        share: impl FnOnce(Shared, &dyn Fn() -> Result<Entities, BuildError>) -> Result<Entities, BuildError>,
+    ) -> Result<Entities, BuildError> {
         self.fill()?;
-        let all = std::mem::take(&mut self.entities).into_values();
+        self.shared.sort_unstable();
+        let shared = Shared { all: std::mem::take(&mut self.shared), era: self.era() };
+        let key = shared.clone();
+        let built = share(key, &|| self.build(&shared.all, schema))?;
+        let own = std::mem::take(&mut self.entities).into_values();
+        Ok(built.add_entities(own, Some(schema)).map_err(Box::new)?)
+    }
+
+    fn build(&self, shared: &[Common], schema: &Schema) -> Result<Entities, BuildError> {
+        let types = self.types;
+        let region = Entity::new_no_attrs(self.region(), HashSet::new());
+        let mut all = vec![region];
+        for one in shared {
+            let uid = self.uid_of(one);
+            let (attributes, parent) = match one {
+                Common::Country(country) => self.standing(*country),
+                Common::Employer(_, seat) => (vec![("seat", entity(uid_of_country(types, *seat)))], None),
+                Common::Dataset(_) => (vec![("region", entity(self.region()))], None),
+                Common::Team(_) | Common::List(_) => (vec![], None),
+            };
+            all.push(made(uid, attributes, parent)?);
+        }
         Ok(Entities::from_entities(all, Some(schema)).map_err(Box::new)?)
+    }
+
+    fn uid_of(&self, one: &Common) -> EntityUid {
+        match one {
+            Common::Country(country) => uid_of_country(self.types, *country),
+            Common::Employer(name, _) => uid(&self.types.employer, name.as_str()),
+            Common::Team(name) => uid(&self.types.team, name.as_str()),
+            Common::List(name) => uid(&self.types.field_list, name.as_str()),
+            Common::Dataset(name) => uid(&self.types.dataset, name.as_str()),
+        }
     }
 
     /// These entities with the field of a group, which alone is checked again.
@@ -278,15 +344,25 @@ impl<'a> World<'a> {
         parents: impl IntoIterator<Item = EntityUid>,
     ) -> Result<EntityUid, BuildError> {
         if !self.entities.contains_key(&uid) {
-            let attributes = attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-            let entity =
-                Entity::new(uid.clone(), attributes, parents.into_iter().collect()).map_err(Box::new)?;
+            let entity = made(uid.clone(), attributes, parents)?;
             self.entities.insert(uid.clone(), entity);
         }
         Ok(uid)
     }
 
-    fn country(&mut self, country: Country) -> Result<EntityUid, BuildError> {
+    fn share(&mut self, one: Common) -> EntityUid {
+        let uid = self.uid_of(&one);
+        if !self.shared.iter().any(|known| known.is(&one)) {
+            self.shared.push(one);
+        }
+        uid
+    }
+
+    fn country(&mut self, country: Country) -> EntityUid {
+        self.share(Common::Country(country))
+    }
+
+    fn standing(&self, country: Country) -> (Attributes, Option<EntityUid>) {
         let holds = |list: &[Country]| RestrictedExpression::new_bool(list.contains(&country));
         let standing = self.assessments.map_or(Standing::OPEN, |a| a.standing(country, self.facts.now));
         let mut attributes = vec![
@@ -296,23 +372,21 @@ impl<'a> World<'a> {
         ];
         let lets = |t: &Treatment| (t.word(), RestrictedExpression::new_bool(standing.lets(*t)));
         attributes.extend(Treatment::ALL.iter().map(lets));
-        let region = self.programme.in_region(country).then(|| self.region());
-        self.add(uid(&self.types.country, country.as_str()), attributes, region)
+        (attributes, self.programme.in_region(country).then(|| self.region()))
     }
 
-    fn employer(&mut self) -> Result<EntityUid, BuildError> {
+    fn employer(&mut self) -> EntityUid {
         let principal = &self.facts.principal;
-        let seat = self.country(principal.seat)?;
-        self.add(uid(&self.types.employer, principal.employer.as_str()), vec![("seat", entity(seat))], [])
+        self.country(principal.seat);
+        self.share(Common::Employer(principal.employer.clone(), principal.seat))
     }
 
-    fn list(&mut self, name: &Name) -> Result<EntityUid, BuildError> {
-        self.add(uid(&self.types.field_list, name.as_str()), vec![], [])
+    fn list(&mut self, name: &Name) -> EntityUid {
+        self.share(Common::List(name.clone()))
     }
 
-    fn dataset(&mut self, name: &Name) -> Result<EntityUid, BuildError> {
-        let region = entity(self.region());
-        self.add(uid(&self.types.dataset, name.as_str()), vec![("region", region)], [])
+    fn dataset(&mut self, name: &Name) -> EntityUid {
+        self.share(Common::Dataset(name.clone()))
     }
 
     fn subject(&mut self, tag: Tag) -> Result<EntityUid, BuildError> {
@@ -322,11 +396,11 @@ impl<'a> World<'a> {
 
     fn principal(&mut self) -> Result<(), BuildError> {
         let principal = &self.facts.principal;
-        let location = self.country(principal.country)?;
-        let employer = self.employer()?;
+        let location = self.country(principal.country);
+        let employer = self.employer();
         let mut teams = Vec::new();
         for team in &principal.teams {
-            teams.push(self.add(uid(&self.types.team, team.as_str()), vec![], [])?);
+            teams.push(self.share(Common::Team(team.clone())));
         }
         match principal.kind {
             PrincipalKind::Employee => {
@@ -378,18 +452,17 @@ impl<'a> World<'a> {
 
     /// A person named by evidence: of whom nothing else is known than where they approved.
     fn other(&mut self, tag: Tag, country: Country) -> Result<EntityUid, BuildError> {
-        let location = self.country(country)?;
-        let employer = self.employer()?;
+        let location = self.country(country);
+        let employer = self.employer();
         self.employee(tag, employer, location, true, vec![])
     }
 
     /// Somebody who approved: of them the employer is known, too, and where it sits as the programme has it.
     fn approver(&mut self, approver: &Approver) -> Result<EntityUid, BuildError> {
-        let location = self.country(approver.country)?;
+        let location = self.country(approver.country);
         let seat = self.programme.employers.get(&approver.employer).copied().unwrap_or(Country::UNKNOWN);
-        let seat = entity(self.country(seat)?);
-        let employer =
-            self.add(uid(&self.types.employer, approver.employer.as_str()), vec![("seat", seat)], [])?;
+        self.country(seat);
+        let employer = self.share(Common::Employer(approver.employer.clone(), seat));
         self.employee(approver.tag, employer, location, true, vec![])
     }
 
@@ -398,7 +471,7 @@ impl<'a> World<'a> {
             ("holder", entity(self.other(grant.holder, grant.approver.country)?)),
             ("approver", entity(self.approver(&grant.approver)?)),
             ("purpose", entity(uid(&self.types.purpose, grant.purpose.word()))),
-            ("dataset", entity(self.dataset(&grant.dataset)?)),
+            ("dataset", entity(self.dataset(&grant.dataset))),
             ("notBefore", time(grant.not_before)),
             ("notAfter", time(grant.not_after)),
         ];
@@ -412,7 +485,7 @@ impl<'a> World<'a> {
             ));
         }
         if let Some(fields) = &grant.fields {
-            attributes.push(("fields", entity(self.list(fields)?)));
+            attributes.push(("fields", entity(self.list(fields))));
         }
         if let Some(tag) = grant.subject {
             attributes.push(("subject", entity(self.subject(tag)?)));
@@ -427,7 +500,7 @@ impl<'a> World<'a> {
             ("approver", entity(self.approver(&case.approver)?)),
             ("kind", entity(uid(&self.types.case_kind, case.kind.word()))),
             ("subject", entity(self.subject(case.subject)?)),
-            ("fields", entity(self.list(&case.fields)?)),
+            ("fields", entity(self.list(&case.fields))),
             ("approvedAt", time(case.approved_at)),
             ("open", RestrictedExpression::new_bool(case.open)),
         ];
@@ -436,13 +509,13 @@ impl<'a> World<'a> {
     }
 
     fn flow(&mut self, flow: &FlowFacts) -> Result<(), BuildError> {
-        let destination = self.country(flow.destination)?;
-        let operator = self.employer()?;
+        let destination = self.country(flow.destination);
+        let operator = self.employer();
         // A flow has no approver: of a sink that does not ask itself, only its destination is known.
         let sink = self.service(flow.sink, operator, destination.clone(), false, vec![])?;
         let attributes = vec![
             ("sink", entity(sink)),
-            ("fields", entity(self.list(&flow.fields)?)),
+            ("fields", entity(self.list(&flow.fields))),
             ("destination", entity(destination)),
             ("basis", entity(uid(&self.types.basis, flow.basis.word()))),
             ("active", RestrictedExpression::new_bool(flow.active)),
@@ -454,6 +527,19 @@ impl<'a> World<'a> {
 
 fn uid(name: &EntityTypeName, id: &str) -> EntityUid {
     EntityUid::from_type_name_and_id(name.clone(), EntityId::new(id))
+}
+
+fn uid_of_country(types: &Types, country: Country) -> EntityUid {
+    uid(&types.country, country.as_str())
+}
+
+fn made(
+    uid: EntityUid,
+    attributes: Attributes,
+    parents: impl IntoIterator<Item = EntityUid>,
+) -> Result<Entity, BuildError> {
+    let attributes = attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    Ok(Entity::new(uid, attributes, parents.into_iter().collect()).map_err(Box::new)?)
 }
 
 fn entity(uid: EntityUid) -> RestrictedExpression {

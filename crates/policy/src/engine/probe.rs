@@ -39,7 +39,7 @@ impl Engine {
 
     fn probe_one(&self, facts: &Facts, action: Action) -> Result<(), BuildError> {
         let mut world = World::new(self.ground(), facts);
-        let mut entities = world.entities(&self.loaded.schema)?;
+        let mut entities = self.entities(&mut world)?;
         if let Some(group) = facts.groups.first() {
             entities = world.with_field(&entities, group, &self.loaded.schema)?;
         }

@@ -38,7 +38,7 @@ fn a_slice_answers_as_the_whole_set_does() {
     proptest!(config, |(mut facts in any::facts(), teams in proptest::sample::select(teams.to_vec()))| {
         facts.principal.teams = teams;
         let mut world = World::new(engine.ground(), &facts);
-        let Ok(mut entities) = world.entities(&engine.loaded.schema) else { return Ok(()) };
+        let Ok(mut entities) = engine.entities(&mut world) else { return Ok(()) };
         if let Some(group) = facts.groups.first() {
             entities = world.with_field(&entities, group, &engine.loaded.schema).unwrap();
         }
