@@ -10,14 +10,17 @@ use crossing::inward::Import;
 use crossing::seal::PersonSeal;
 use gateway::enclave::{self, Enclave};
 use model::catalogue::{self, Dataset};
-use model::{Country, Name, SubjectId};
+use model::{Country, Name, SubjectId, Tag};
 use vault::export::{self, Collection, Layout, Limits, Record, Shape};
-use vault::records::{Arrival, Arrived, RecordError};
+use vault::keys::Lookup;
+use vault::records::{Arrival, Arrived, Coming, Home, HomeEvidence, RecordError};
 
 use crate::error::CommandError;
 
 /// People in one entry.
 const BATCH: usize = 100;
+/// Tags under which one person is found.
+const LOOKUPS_MAX: usize = 6;
 /// Where the home region stands, and what the collection is called.
 const HOME: (&str, &str) = ("profile", "accountRegion");
 
@@ -83,7 +86,7 @@ pub fn import(
         progress(n);
     }
     admit(enclave, site.country, &dataset.name, waiting, bytes, &mut summary)?;
-    enclave.records().dismiss()?;
+    enclave.records().dismiss(enclave::now().0)?;
     Ok(summary)
 }
 
@@ -110,12 +113,15 @@ fn one(
     waiting: &[Arrived],
 ) -> Result<(Arrived, export::Summary), Failure> {
     let input = File::open(file).map_err(|e| Failure::File(format!("cannot be opened: {e}")))?;
-    let mut arrival = enclave.records().arrival(enclave.keys())?;
+    let now = enclave::now().0;
+    let mut arrival = enclave.records().arrival(enclave.keys(), now)?;
     let mut home = None;
+    let mut lookups = Vec::new();
     let mut sink = |record: Record| {
         let (collection, value) = routed(dataset, &record);
         if collection == HOME.0 {
             home = value(HOME.1);
+            lookups.extend(looked_up(enclave, dataset, value));
         }
         put(&mut arrival, &collection, &record)
     };
@@ -128,7 +134,31 @@ fn one(
     if waiting.iter().any(|a| a.subject() == &subject) {
         return Err(RecordError::Duplicate.into());
     }
-    Ok((arrival.finish(subject, home, enclave::now().0)?, read))
+    let home = Home { country: home, from: now, evidence: HomeEvidence::Account };
+    lookups.push(enclave.keys().lookup_tag(Lookup::UserName, identity));
+    lookups.sort_unstable();
+    lookups.dedup();
+    lookups.truncate(LOOKUPS_MAX);
+    Ok((arrival.finish(Coming { subject, home, lookups })?, read))
+}
+
+/// The tags of the values of a profile by which people are found.
+fn looked_up(enclave: &Enclave, dataset: &Dataset, value: impl Fn(&str) -> Option<String>) -> Vec<Tag> {
+    let live = enclave.live();
+    let catalogue = &live.road.rulebook().catalogue;
+    let profile = dataset.collections.iter().filter(|c| c.name.as_str() == HOME.0);
+    let fields = profile.flat_map(|c| &c.fields).filter_map(|index| catalogue.field(*index));
+    let tags = fields.filter_map(|field| {
+        let kind = match field.kind {
+            catalogue::Kind::Email => Lookup::Email,
+            catalogue::Kind::Phone => Lookup::Phone,
+            catalogue::Kind::Handle => Lookup::UserName,
+            _ => return None,
+        };
+        let text = std::iter::once(&field.key).chain(&field.also).find_map(|key| value(key))?;
+        Some(enclave.keys().lookup_tag(kind, &text))
+    });
+    tags.collect()
 }
 
 fn put(arrival: &mut Arrival<'_>, collection: &str, record: &Record) -> Result<(), export::SinkError> {
@@ -174,7 +204,7 @@ fn admit(
     }
     let now = enclave::now().0;
     let people: Vec<PersonSeal> =
-        arrived.iter().map(|a| PersonSeal { tag: a.tags.at(now), key: a.detail.clone() }).collect();
+        arrived.iter().map(|a| PersonSeal { tag: a.tags().at(now), key: a.detail().clone() }).collect();
     let records = arrived.iter().fold(0u32, |n, a| n.saturating_add(a.records));
     let live = enclave.live();
     let rulebook = live.road.rulebook();

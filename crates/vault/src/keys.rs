@@ -95,6 +95,37 @@ impl TagKey {
     }
 }
 
+/// A kind of value by which people are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lookup {
+    /// An e-mail address.
+    Email,
+    /// A telephone number.
+    Phone,
+    /// A user name.
+    UserName,
+}
+
+impl Lookup {
+    /// The stable word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Email => "email",
+            Self::Phone => "phone",
+            Self::UserName => "user-name",
+        }
+    }
+
+    /// One spelling for those that mean the same: no case, and of a telephone number its digits alone.
+    fn normal(self, value: &str) -> String {
+        match self {
+            Self::Email | Self::UserName => value.trim().to_lowercase(),
+            Self::Phone => value.chars().filter(char::is_ascii_digit).collect(),
+        }
+    }
+}
+
 /// The keys of one person, derived from their own key.
 #[derive(Debug, Clone)]
 pub struct PersonKeys {
@@ -178,6 +209,18 @@ impl KeyService {
         let mut context = hmac::Context::with_key(&self.actor);
         context.update(b"budget\0");
         context.update(subject.as_str().as_bytes());
+        Tag::new(short(context.sign().as_ref()))
+    }
+
+    /// Under which tag the people are found who have a value: an e-mail address, a telephone number, a user name. Keyed, and
+    /// another one for each kind of value.
+    #[must_use]
+    pub fn lookup_tag(&self, kind: Lookup, value: &str) -> Tag {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, derive(&self.region, b"lookups").bytes());
+        let mut context = hmac::Context::with_key(&key);
+        context.update(kind.word().as_bytes());
+        context.update(b"\0");
+        context.update(kind.normal(value).as_bytes());
         Tag::new(short(context.sign().as_ref()))
     }
 

@@ -1,59 +1,111 @@
-//! Records of people in the embedded store, each sealed under its person's own key.
+//! Records of people, each sealed under its person's own key; on one machine, or in a PostgreSQL database.
 //!
-//! A person is there or not there, never half: records are written under a fresh internal id, and only the
-//! subject row, written last and durably, makes them visible. What an interrupted import left is swept when
-//! the store opens. Associated data of the seal is the record's key, so a swapped ciphertext is found.
+//! A person is there or not there, never half: records are written under a fresh internal id, and only the person's
+//! cells, written last and durably, make them visible. What an interrupted import or erasure left is swept. The
+//! associated data of a seal is where the bytes stand and which version they are, so a swapped or older ciphertext is
+//! found. A person's wrapped key stands apart from their records and is destroyed by [`Records::erase`]; copies of it
+//! end when the region's key is rotated (`docs/erasure.md`). Start reading at [`Records`], [`engine`] for what stores.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use fjall::config::CompressionPolicy;
-use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
-use ledger::{Receipt, SecretKey};
-use model::{Country, Digest, Explain, SubjectId, Tag, UnixSeconds};
+use model::{Explain, SubjectId, Tag, UnixSeconds};
 
+use self::committer::Committer;
+use self::engine::{At, Cell, Edit, Engine, EngineError, Expect, Table, To};
 use crate::disk::Folder;
-use crate::keys::{self, KeyError, KeyService, PersonKeys, TagKey};
-use crate::log::TagIndex;
+use crate::keys::{self, KeyError, KeyService, PersonKeys};
+use crate::log::{Database as Server, TagIndex};
 use crate::tags::Tags;
 
-const ROW_VERSION: u8 = 1;
-/// Bytes of records that are handed to the store at once.
-const CHUNK: usize = 1 << 20;
+mod arrival;
+mod change;
+mod committer;
+mod embedded;
+pub mod engine;
+mod erase;
+mod postgres;
+mod row;
+
+pub use arrival::{Arrival, Arrived, Coming};
+pub use change::{Precondition, Write};
+pub use row::{About, Home, HomeEvidence, Record, RecordId};
+
+/// Largest record, in bytes.
+pub const RECORD_MAX: usize = 1 << 20;
+/// People of one page.
+const PAGE: usize = 256;
 
 /// Why records cannot be read or written. Never content.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordError {
     /// The store refuses.
-    #[error("the record store refuses")]
-    Store(#[from] fjall::Error),
+    #[error("the record store did not do it")]
+    Store(#[source] Arc<EngineError>),
     /// The tag index cannot be read or written.
     #[error("the tag index cannot be used")]
     Tags(#[source] std::io::Error),
     /// The keys refuse.
     #[error("the keys of a record refuse")]
     Keys(#[from] KeyError),
-    /// A row or record is not of this version.
-    #[error("a stored row is not of version 1")]
+    /// A cell is not of this version, or not where it was written.
+    #[error("a stored cell is of another form")]
     Form,
-    /// The receipt is not that of the import's entry.
-    #[error("the receipt is that of another entry; nobody was admitted")]
+    /// The receipt is not that of the entry.
+    #[error("the receipt is that of another entry; nothing was done")]
     OtherReceipt,
     /// The person is there already.
     #[error("the person is in the vault already")]
     Duplicate,
+    /// Somebody else changed it in the meantime, or it is not as was asked.
+    #[error("it is not of the version that was expected; nothing was done")]
+    Conflict,
+    /// No such id.
+    #[error("a record's id is 1 to 64 letters, digits, `.`, `_`, `~` and `-`")]
+    Name,
+    /// Too long a record, or too many at once.
+    #[error("a record has at most {RECORD_MAX} bytes, and a change at most {} records", change::WRITES_MAX)]
+    TooLarge,
+    /// A legal hold forbids it.
+    #[error("a legal hold is on the person; nothing was done")]
+    Held,
+    /// There is nobody without a place.
+    #[error("a person has a home country, and there is no default; nothing was done")]
+    Placeless,
+}
+
+impl From<EngineError> for RecordError {
+    fn from(error: EngineError) -> Self {
+        Self::Store(Arc::new(error))
+    }
+}
+
+impl From<Arc<EngineError>> for RecordError {
+    fn from(error: Arc<EngineError>) -> Self {
+        Self::Store(error)
+    }
 }
 
 impl Explain for RecordError {
     fn code(&self) -> &'static str {
-        if matches!(self, Self::Duplicate) { "CLV-0302" } else { "CLV-0301" }
+        match self {
+            Self::Duplicate => "CLV-0302",
+            Self::Conflict | Self::Name | Self::TooLarge | Self::Held | Self::Placeless => "CLV-0303",
+            _ => "CLV-0301",
+        }
     }
     fn fix(&self) -> &'static str {
         match self {
             Self::Duplicate => "leave the file out: the person is here already",
+            Self::Conflict => "read it again, and change what is there now",
+            Self::Name | Self::TooLarge => "divide it, or name it otherwise",
+            Self::Held => "lift the hold first, if the law allows it",
+            Self::Placeless => {
+                "say in which country of the region the person lives, and by what that is known"
+            }
             Self::Tags(_) => {
                 "check that the vault's disk has space; `clover ledger rebuild` derives the tag index again"
             }
@@ -65,193 +117,147 @@ impl Explain for RecordError {
     }
 }
 
-/// A person as the store knows them.
+/// A person as the store has them: their id, their wrapped key, and what is known of them, sealed.
 #[derive(Clone)]
 pub struct Person {
+    subject: SubjectId,
     internal: [u8; 16],
-    wrapped: Vec<u8>,
-    /// Where they live, by the evidence of their import.
-    pub home: Country,
-    /// When they were imported.
-    pub since: UnixSeconds,
+    version: u64,
+    sealed: Vec<u8>,
+    key: Option<Cell>,
 }
 
 impl std::fmt::Debug for Person {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Person({} bytes of key)", self.wrapped.len())
+        write!(f, "Person(version {})", self.version)
+    }
+}
+
+impl Person {
+    /// The same person's cell, where it must be unchanged.
+    fn unchanged(&self, to: To) -> Edit {
+        let at = At::one(Table::Subjects, self.subject.as_str().as_bytes());
+        Edit { at, expect: Expect::Version(self.version), to }
+    }
+
+    fn place<'a>(&'a self, version: u64) -> (&'a SubjectId, &'a [u8; 16], u64) {
+        (&self.subject, &self.internal, version)
     }
 }
 
 /// Internal ids and handles of the people who are being imported.
 type Arriving = Arc<Mutex<HashSet<Vec<u8>>>>;
 
-/// Something that no other import may use or sweep away for as long as this lives.
-struct Claim {
-    arriving: Arriving,
-    what: Vec<u8>,
-}
-
-impl Claim {
-    /// `None` when another import has it.
-    fn new(arriving: &Arriving, what: &[u8]) -> Option<Self> {
-        let fresh = arriving.lock().unwrap_or_else(PoisonError::into_inner).insert(what.to_vec());
-        fresh.then(|| Self { arriving: Arc::clone(arriving), what: what.to_vec() })
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        self.arriving.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.what);
-    }
-}
-
-/// The embedded store.
+/// People and their records.
 pub struct Records {
-    db: Database,
-    subjects: Keyspace,
-    records: Keyspace,
-    pending: Keyspace,
+    engine: Arc<dyn Engine>,
+    committer: Committer,
     tags: Tags,
     arriving: Arriving,
     people: AtomicUsize,
-}
-
-/// A person being imported: invisible until [`Records::admit`].
-pub struct Arrival<'a> {
-    store: &'a Records,
-    keys: PersonKeys,
-    internal: [u8; 16],
-    wrapped: Vec<u8>,
-    batch: fjall::OwnedWriteBatch,
-    waiting: usize,
-    counts: BTreeMap<String, u32>,
-    claim: Claim,
-}
-
-/// A person whose records are written, and who waits for the receipt of the import.
-pub struct Arrived {
-    subject: SubjectId,
-    person: Person,
-    /// Makes their tag, for the entry.
-    pub tags: TagKey,
-    /// Their detail key, for the entry's detail.
-    pub detail: SecretKey,
-    /// Records written.
-    pub records: u32,
-    _claims: [Claim; 2],
+    /// Marks what this process imports, where others share the store.
+    owner: [u8; 8],
+    /// No other process has the store.
+    alone: bool,
 }
 
 impl Records {
-    /// Opens the store and sweeps what an interrupted import left.
+    /// Opens the embedded store and sweeps what an interrupted import or erasure left.
     ///
     /// # Errors
     /// What the store says.
     pub fn open(folder: &Path) -> Result<Self, RecordError> {
-        // Sealed bytes do not get shorter.
-        let db = Database::builder(folder).journal_compression(CompressionType::None).open()?;
-        let plain = || CompressionPolicy::all(CompressionType::None);
-        let keyspace = |name| {
-            db.keyspace(name, || KeyspaceCreateOptions::default().data_block_compression_policy(plain()))
-        };
-        let (subjects, records) = (keyspace("subjects")?, keyspace("records")?);
-        let pending = keyspace("pending")?;
-        let tags = Folder::open(&folder.join("tags")).and_then(|disk| Tags::open(Arc::new(disk)));
-        let tags = tags.map_err(RecordError::Tags)?;
-        let people = AtomicUsize::new(subjects.len()?);
-        let store = Self { db, subjects, records, pending, tags, people, arriving: Arriving::default() };
-        store.sweep()?;
+        let store = Self::over(engine::embedded(folder)?, folder, true)?;
+        store.sweep(UnixSeconds(0))?;
         Ok(store)
     }
 
-    fn sweep(&self) -> Result<(), RecordError> {
-        let mut left = Vec::new();
-        for row in self.pending.iter() {
-            let internal = row.key()?;
-            if !self.arriving.lock().unwrap_or_else(PoisonError::into_inner).contains(&internal[..]) {
-                left.push(internal);
-            }
-        }
-        for internal in left {
-            for row in self.records.prefix(&internal) {
-                self.records.remove(row.key()?)?;
-            }
-            self.pending.remove(internal)?;
-        }
-        self.db.persist(PersistMode::SyncAll)?;
-        Ok(())
-    }
-
-    /// Begins a person's import.
+    /// Makes the tables of a store in a database. Explicit, never a side effect.
     ///
     /// # Errors
-    /// When the store or the keys refuse.
-    pub fn arrival<'a>(&'a self, keys: &KeyService) -> Result<Arrival<'a>, RecordError> {
-        let mut internal = [0; 16];
-        keys::random(&mut internal)?;
-        let (key, wrapped) = keys.new_person(&internal)?;
-        let claim = Claim::new(&self.arriving, &internal).ok_or(KeyError::Random)?;
-        self.pending.insert(internal, [])?;
-        let (batch, counts) = (self.db.batch(), BTreeMap::new());
-        Ok(Arrival {
-            store: self,
-            keys: keys.person(&key),
-            internal,
-            wrapped,
-            batch,
-            waiting: 0,
-            counts,
-            claim,
-        })
+    /// What the server says.
+    pub fn create_in(server: &Server) -> Result<(), RecordError> {
+        Ok(postgres::Database::migrate(server)?)
     }
 
-    /// Makes people visible, durably, once their import's entry is on the ledger.
+    /// Opens a store in a database, which other processes may have open too. The tag index lies in the folder. What this or,
+    /// more than a day ago, another process left of an interrupted import or erasure is swept.
     ///
     /// # Errors
-    /// When the receipt is not that of this entry, or the store refuses; then none of them is visible.
-    pub fn admit(&self, arrived: &[Arrived], entry: &Digest, receipt: &Receipt) -> Result<(), RecordError> {
-        if !receipt.covers(entry) {
-            return Err(RecordError::OtherReceipt);
-        }
-        let mut batch = self.db.batch().durability(Some(PersistMode::SyncAll));
-        for a in arrived {
-            batch.insert(&self.subjects, a.subject.as_str(), row(&a.person, receipt.index()));
-            batch.remove(&self.pending, a.person.internal);
-        }
-        batch.commit()?;
-        self.people.fetch_add(arrived.len(), Ordering::AcqRel);
-        Ok(())
+    /// What the server says.
+    pub fn open_in(server: &Server, folder: &Path, now: UnixSeconds) -> Result<Self, RecordError> {
+        let store = Self::over(engine::in_database(server)?, folder, false)?;
+        store.sweep(now)?;
+        Ok(store)
     }
 
-    /// Throws away what was written for people who are not admitted, and whose [`Arrival`] or [`Arrived`] was
-    /// dropped: another import that is under way keeps its own.
-    ///
-    /// # Errors
-    /// When the store refuses; the next opening sweeps them anyway.
-    pub fn dismiss(&self) -> Result<(), RecordError> {
-        self.sweep()
+    fn over(engine: Arc<dyn Engine>, folder: &Path, alone: bool) -> Result<Self, RecordError> {
+        let tags = Folder::open(&folder.join("tags")).and_then(|disk| Tags::open(Arc::new(disk)));
+        let tags = tags.map_err(RecordError::Tags)?;
+        let people = usize::try_from(engine.count(Table::Subjects)?).unwrap_or(usize::MAX);
+        let committer = Committer::start(Arc::clone(&engine))?;
+        let mut owner = [0; 8];
+        keys::random(&mut owner)?;
+        let (people, arriving) = (AtomicUsize::new(people), Arriving::default());
+        Ok(Self { engine, committer, tags, arriving, people, owner, alone })
     }
 
     /// The person of a handle.
     ///
     /// # Errors
-    /// When the store refuses or the row is not of this version.
+    /// When the store refuses or a cell is not of this form.
     pub fn person(&self, subject: &SubjectId) -> Result<Option<Person>, RecordError> {
-        self.subjects.get(subject.as_str())?.map(|bytes| read_row(&bytes)).transpose()
+        Ok(self.known(std::slice::from_ref(subject))?.pop().flatten())
     }
 
-    /// Everyone, in the order of their handles.
+    fn known(&self, subjects: &[SubjectId]) -> Result<Vec<Option<Person>>, RecordError> {
+        let places = |table| subjects.iter().map(move |s| At::one(table, s.as_str().as_bytes()));
+        let all: Vec<At> = places(Table::Subjects).chain(places(Table::Keys)).collect();
+        let mut cells = self.engine.get(&all)?;
+        let keys = cells.split_off(subjects.len().min(cells.len()));
+        let people = subjects.iter().zip(cells).zip(keys);
+        people.map(|((subject, cell), key)| cell.map(|c| person_of(subject, &c, key)).transpose()).collect()
+    }
+
+    /// Everyone, in the order of their handles. Who comes or goes meanwhile may be missed or not.
     ///
     /// # Errors
     /// When the store refuses.
-    pub fn people(&self) -> impl Iterator<Item = Result<(SubjectId, Person), RecordError>> + '_ {
-        self.subjects.iter().map(|row| {
-            let (key, value) = row.into_inner()?;
-            let subject = std::str::from_utf8(&key).ok().and_then(|s| SubjectId::parse(s).ok());
-            Ok((subject.ok_or(RecordError::Form)?, read_row(&value)?))
-        })
+    pub fn people(&self) -> impl Iterator<Item = Result<Person, RecordError>> + '_ {
+        let (mut after, mut ended) = (Vec::new(), false);
+        let pages = std::iter::from_fn(move || {
+            let page = (!ended).then(|| self.page_after(&after))?;
+            match page {
+                Ok((last, people)) => {
+                    ended = last.is_empty();
+                    after = last;
+                    Some(people.into_iter().map(Ok).collect::<Vec<_>>())
+                }
+                Err(e) => {
+                    ended = true;
+                    Some(vec![Err(e)])
+                }
+            }
+        });
+        pages.flatten()
     }
 
-    /// How many people. Counted once when the store opens, and kept.
+    /// The people behind a handle, and the last handle; empty at the end.
+    fn page_after(&self, after: &[u8]) -> Result<(Vec<u8>, Vec<Person>), RecordError> {
+        let page = self.engine.parts(Table::Subjects, after, PAGE)?;
+        let Some((last, _)) = page.last() else { return Ok((Vec::new(), Vec::new())) };
+        let last = last.clone();
+        let subject = |part: &[u8]| {
+            let handle = std::str::from_utf8(part).ok().and_then(|s| SubjectId::parse(s).ok());
+            handle.ok_or(RecordError::Form)
+        };
+        let places: Vec<At> = page.iter().map(|(part, _)| At::one(Table::Keys, part)).collect();
+        let keys = self.engine.get(&places)?;
+        let people = page.iter().zip(keys).map(|((part, cell), key)| person_of(&subject(part)?, cell, key));
+        Ok((last, people.collect::<Result<_, _>>()?))
+    }
+
+    /// How many people. Counted once when the store opens, and kept; what other processes do is not seen.
     #[must_use]
     pub fn count(&self) -> usize {
         self.people.load(Ordering::Acquire)
@@ -260,13 +266,85 @@ impl Records {
     /// A person's keys.
     ///
     /// # Errors
-    /// When they were destroyed or are another region's.
+    /// When they were destroyed, are another region's, or somebody else was put in the person's place.
     pub fn keys_of(&self, keys: &KeyService, person: &Person) -> Result<PersonKeys, RecordError> {
-        Ok(keys.person(&keys.open_person(&person.internal, &person.wrapped)?))
+        let wrapped = person.key.as_ref().ok_or(KeyError::Wrapped)?;
+        let own = keys.person(&keys.open_person(&person.internal, &wrapped.value)?);
+        self.about(&own, person)?;
+        Ok(own)
     }
 
-    /// A person's records of one collection, as JSON objects in the order of the import: at most `max`, and no more
-    /// after they are `bytes` long together.
+    /// What is known of a person besides their records.
+    ///
+    /// # Errors
+    /// When it does not open with these keys.
+    pub fn about(&self, keys: &PersonKeys, person: &Person) -> Result<About, RecordError> {
+        row::open_about(keys, person.place(person.version), &person.sealed)
+    }
+
+    /// Puts a person's key, wrapped anew, in the place of the one that was read.
+    ///
+    /// # Errors
+    /// [`RecordError::Conflict`] when it is not there any more; what the store says.
+    pub fn rewrap(&self, person: &Person, wrapped: Vec<u8>) -> Result<(), RecordError> {
+        let old = person.key.as_ref().ok_or(RecordError::Conflict)?;
+        let at = At::one(Table::Keys, person.subject.as_str().as_bytes());
+        let edit = Edit { at, expect: Expect::Version(old.version), to: To::Put(wrapped) };
+        self.made(vec![edit])
+    }
+
+    /// One record.
+    ///
+    /// # Errors
+    /// When the store refuses or the record does not open.
+    pub fn get(
+        &self,
+        person: &Person,
+        keys: &PersonKeys,
+        collection: &str,
+        id: &RecordId,
+    ) -> Result<Option<Record>, RecordError> {
+        let key = row::record_key(collection, id);
+        let at = At { table: Table::Records, part: person.internal.to_vec(), key };
+        let cell = self.engine.get(std::slice::from_ref(&at))?.pop().flatten();
+        let opened = cell.map(|c| row::open_record(keys, (&person.internal, &at.key), c.version, &c.value));
+        Ok(opened.transpose()?.flatten())
+    }
+
+    /// A person's records of one collection behind `after`, in the order of their ids: at most `max`, and no more after
+    /// they are `bytes` long together.
+    ///
+    /// # Errors
+    /// When the store refuses or a record does not open.
+    pub fn list(
+        &self,
+        person: &Person,
+        keys: &PersonKeys,
+        (collection, after): (&str, Option<&RecordId>),
+        max: usize,
+        bytes: usize,
+    ) -> Result<Vec<(RecordId, Record)>, RecordError> {
+        let prefix = [collection.as_bytes(), &[0]].concat();
+        let mut behind = after.map_or_else(|| prefix.clone(), |id| row::record_key(collection, id));
+        let (mut all, mut length) = (Vec::new(), 0);
+        while all.len() < max && length <= bytes {
+            let most = max.saturating_sub(all.len()).min(engine::PAGE_MAX);
+            let room = bytes.saturating_sub(length);
+            let page = self.engine.page((Table::Records, &person.internal), &prefix, &behind, most, room)?;
+            let Some((last, _)) = page.last() else { break };
+            behind.clone_from(last);
+            for (key, cell) in page {
+                let opened = row::open_record(keys, (&person.internal, &key), cell.version, &cell.value)?;
+                let Some(record) = opened else { continue };
+                let id = key.get(prefix.len()..).and_then(|id| std::str::from_utf8(id).ok());
+                length += record.json.len();
+                all.push((RecordId::parse(id.ok_or(RecordError::Form)?)?, record));
+            }
+        }
+        Ok(all)
+    }
+
+    /// The same from the first one on, the JSON objects alone.
     ///
     /// # Errors
     /// When the store refuses or a record does not open.
@@ -278,18 +356,18 @@ impl Records {
         max: usize,
         bytes: usize,
     ) -> Result<Vec<Vec<u8>>, RecordError> {
-        let prefix = record_prefix(&person.internal, collection);
-        let (mut all, mut length) = (Vec::new(), 0);
-        for row in self.records.prefix(&prefix).take(max) {
-            let (key, value) = row.into_inner()?;
-            let record = keys::unseal(&keys.records, &key, &value)?;
-            length += record.len();
-            all.push(record);
-            if length > bytes {
-                break;
-            }
-        }
-        Ok(all)
+        let all = self.list(person, keys, (collection, None), max, bytes)?;
+        Ok(all.into_iter().map(|(_, record)| record.json).collect())
+    }
+
+    /// The people who have a value, by the tag that [`KeyService::lookup_tag`] makes of it: at most 16.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub fn lookup(&self, tag: &Tag) -> Result<Vec<SubjectId>, RecordError> {
+        let found = self.engine.page((Table::Lookups, tag.bytes()), &[], &[], 16, usize::MAX)?;
+        let subject = |key: &[u8]| std::str::from_utf8(key).ok().and_then(|s| SubjectId::parse(s).ok());
+        found.iter().map(|(key, _)| subject(key).ok_or(RecordError::Form)).collect()
     }
 
     /// The entries that name one of these tags, which come newest day first: newest first, at most `max`.
@@ -302,6 +380,44 @@ impl Records {
         max: usize,
     ) -> Result<Vec<u64>, RecordError> {
         self.tags.entries_of(tags, max).map_err(RecordError::Tags)
+    }
+
+    /// Makes edits together, or says that they cannot be made any more.
+    fn made(&self, change: Vec<Edit>) -> Result<(), RecordError> {
+        if change.len() > engine::TOGETHER_MAX {
+            return Err(RecordError::TooLarge);
+        }
+        if self.committer.change(change)? { Ok(()) } else { Err(RecordError::Conflict) }
+    }
+
+    fn is_arriving(&self, internal: &[u8]) -> bool {
+        self.arriving.lock().unwrap_or_else(PoisonError::into_inner).contains(internal)
+    }
+}
+
+fn person_of(subject: &SubjectId, cell: &Cell, key: Option<Cell>) -> Result<Person, RecordError> {
+    let (internal, sealed) = row::split(&cell.value)?;
+    let (subject, sealed) = (subject.clone(), sealed.to_vec());
+    Ok(Person { subject, internal, version: cell.version, sealed, key })
+}
+
+impl Person {
+    /// Whose.
+    #[must_use]
+    pub fn subject(&self) -> &SubjectId {
+        &self.subject
+    }
+
+    /// By what the key service knows them.
+    #[must_use]
+    pub fn internal(&self) -> &[u8; 16] {
+        &self.internal
+    }
+
+    /// Their key, wrapped by the region's; `None` when it was destroyed.
+    #[must_use]
+    pub fn wrapped(&self) -> Option<&[u8]> {
+        self.key.as_ref().map(|cell| cell.value.as_slice())
     }
 }
 
@@ -316,85 +432,5 @@ impl TagIndex for Records {
 
     fn flush(&self) -> Result<(), String> {
         self.tags.flush()
-    }
-}
-
-fn record_prefix(internal: &[u8; 16], collection: &str) -> Vec<u8> {
-    [&internal[..], collection.as_bytes(), &[0]].concat()
-}
-
-fn row(person: &Person, entry: u64) -> Vec<u8> {
-    let mut out = vec![ROW_VERSION];
-    out.extend_from_slice(&person.internal);
-    out.extend_from_slice(&person.home.bytes());
-    out.extend_from_slice(&person.since.0.to_be_bytes());
-    out.extend_from_slice(&entry.to_be_bytes());
-    out.extend_from_slice(&person.wrapped);
-    out
-}
-
-fn read_row(bytes: &[u8]) -> Result<Person, RecordError> {
-    let parts = || {
-        let rest = bytes.strip_prefix(&[ROW_VERSION])?;
-        let (internal, rest) = rest.split_first_chunk::<16>()?;
-        let (home, rest) = rest.split_first_chunk::<2>()?;
-        let (since, rest) = rest.split_first_chunk::<8>()?;
-        let (_entry, wrapped) = rest.split_first_chunk::<8>()?;
-        let home = Country::parse(std::str::from_utf8(home).ok()?).ok()?;
-        let since = UnixSeconds(u64::from_be_bytes(*since));
-        Some(Person { internal: *internal, wrapped: wrapped.to_vec(), home, since })
-    };
-    parts().ok_or(RecordError::Form)
-}
-
-impl Arrival<'_> {
-    /// Adds one record.
-    ///
-    /// # Errors
-    /// When the store or the keys refuse.
-    pub fn put(&mut self, collection: &str, json: &[u8]) -> Result<(), RecordError> {
-        let sequence = self.counts.entry(collection.to_owned()).or_default();
-        let key = [&record_prefix(&self.internal, collection)[..], &sequence.to_be_bytes()].concat();
-        *sequence = sequence.saturating_add(1);
-        let sealed = keys::seal(&self.keys.records, &key, json)?;
-        self.waiting += sealed.len();
-        self.batch.insert(&self.store.records, key, sealed);
-        if self.waiting > CHUNK { self.write() } else { Ok(()) }
-    }
-
-    fn write(&mut self) -> Result<(), RecordError> {
-        self.waiting = 0;
-        Ok(std::mem::replace(&mut self.batch, self.store.db.batch()).commit()?)
-    }
-
-    /// Ends the person's import. They stay invisible until [`Records::admit`].
-    ///
-    /// # Errors
-    /// [`RecordError::Duplicate`] when they are there already, or arrive elsewhere at this moment.
-    pub fn finish(
-        mut self,
-        subject: SubjectId,
-        home: Country,
-        now: UnixSeconds,
-    ) -> Result<Arrived, RecordError> {
-        // The claim comes first: whoever is admitted in between is seen by the look-up.
-        let claim =
-            Claim::new(&self.store.arriving, subject.as_str().as_bytes()).ok_or(RecordError::Duplicate)?;
-        if self.store.person(&subject)?.is_some() {
-            return Err(RecordError::Duplicate);
-        }
-        self.write()?;
-        let records = self.counts.values().fold(0u32, |n, c| n.saturating_add(*c));
-        let person = Person { internal: self.internal, wrapped: self.wrapped, home, since: now };
-        let (tags, detail) = (self.keys.tags, self.keys.detail);
-        Ok(Arrived { subject, person, tags, detail, records, _claims: [self.claim, claim] })
-    }
-}
-
-impl Arrived {
-    /// Whose.
-    #[must_use]
-    pub fn subject(&self) -> &SubjectId {
-        &self.subject
     }
 }

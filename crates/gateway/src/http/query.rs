@@ -220,7 +220,7 @@ fn counts(
     let records = enclave.records();
     let mut counts = BTreeMap::new();
     for person in records.people() {
-        let (_, person) = person?;
+        let person = person?;
         let sealed = records.keys_of(enclave.keys(), &person)?;
         let found = records.collection(&person, &sealed, collection.as_str(), LOOKED_AT, ANSWER_MAX)?;
         let value = found.iter().find_map(|json| value_of(json, keys));

@@ -20,6 +20,7 @@ mod sealed;
 
 pub use embedded::Embedded;
 pub use postgres::PostgresStore;
+pub(crate) use postgres::{Lent, Pool};
 pub use sealed::{ControlKeys, Sealed};
 
 pub(super) use sealed::removed;

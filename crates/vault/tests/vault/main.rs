@@ -14,6 +14,7 @@ mod control_claims;
 mod control_postgres;
 mod control_prune;
 mod damage;
+mod engines;
 mod faults;
 mod full;
 mod journal;

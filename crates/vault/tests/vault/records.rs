@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use model::{Country, SubjectId, UnixSeconds};
 use testkit::Dice;
-use vault::records::{Arrived, RecordError};
+use vault::keys::Lookup;
+use vault::records::{Arrived, Coming, Home, HomeEvidence, RecordError};
 use vault::{Folder, KeyService, Log, Records};
 
 use super::kill::{killed_child, kills, orders};
@@ -28,13 +29,19 @@ fn record(number: u64, collection: &str, place: usize) -> Vec<u8> {
 }
 
 fn arrive(records: &Records, keys: &KeyService, number: u64) -> Result<Arrived, RecordError> {
-    let mut arrival = records.arrival(keys)?;
+    let mut arrival = records.arrival(keys, UnixSeconds(1_790_000_000))?;
     for (collection, count) in shape(number) {
         for place in 0..count {
             arrival.put(collection, &record(number, collection, place))?;
         }
     }
-    arrival.finish(handle(keys, number), Country::parse("IE").unwrap(), UnixSeconds(1_790_000_000))
+    let home = Home {
+        country: Country::parse("IE").unwrap(),
+        from: UnixSeconds(1_790_000_000),
+        evidence: HomeEvidence::Account,
+    };
+    let lookups = vec![keys.lookup_tag(Lookup::UserName, &format!("person-{number}"))];
+    arrival.finish(Coming { subject: handle(keys, number), home, lookups })
 }
 
 fn handle(keys: &KeyService, number: u64) -> SubjectId {
@@ -226,7 +233,7 @@ fn an_import_that_is_dismissed_takes_nothing_from_another_that_goes_on() {
     let Enclave { records, keys, log } = enclave(dir.path());
     let kept = arrive(&records, &keys, 3).unwrap();
     drop(arrive(&records, &keys, 2).unwrap());
-    records.dismiss().unwrap();
+    records.dismiss(UnixSeconds(1_790_000_000)).unwrap();
     let submission = sample(1).submission();
     let entry = submission.entry();
     let receipt = log.submit_and_wait(submission).unwrap();

@@ -10,7 +10,7 @@ use tokio_postgres::Row as Columns;
 use tokio_postgres::types::ToSql;
 
 use self::migrations::MIGRATIONS;
-use self::pool::Pool;
+pub(crate) use self::pool::{Lent, Pool};
 use super::StoreError;
 use super::engine::{Change, Engine, Page, Raw, RowName};
 use super::sealed::{ControlKeys, Head, Sealed};
@@ -20,6 +20,8 @@ use crate::log::{Database as Server, PostgresError};
 mod migrations;
 mod pool;
 
+/// Most connections of one process.
+const CONNECTIONS_MAX: usize = 4;
 /// The tables of the store. They must survive a crash of the server.
 const TABLES: &str = "\
 select relname::text from pg_class where relpersistence <> 'p' and oid in \
@@ -81,7 +83,7 @@ impl PostgresStore {
     /// [`StoreError::Missing`] when there is none, [`StoreError::Schema`] when its tables are of another version;
     /// [`StoreError::Forged`] or [`StoreError::WentBack`] when its rows are not as they were left; what the server says.
     pub fn open(server: &Server, keys: ControlKeys) -> Result<Self, StoreError> {
-        let pool = Pool::new(Address::new(server)?, server.timeouts.statement);
+        let pool = Pool::new(Address::new(server)?, CONNECTIONS_MAX, server.timeouts.statement);
         pool.reading(careful)?;
         Self::over(Database { pool }, keys)
     }

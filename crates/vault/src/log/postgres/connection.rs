@@ -1,9 +1,10 @@
 //! A connection to the database server on which every wait ends, and what the server must promise.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::task::{Context, Poll, Wake};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use tokio::runtime::Builder;
 use tokio::time::error::Elapsed;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::Severity;
-use tokio_postgres::{AsyncMessage, Client, Config, Error, NoTls};
+use tokio_postgres::{AsyncMessage, Client, Config, Error, NoTls, Statement};
 
 use super::secure::Secure;
 
@@ -178,6 +179,8 @@ pub(crate) struct Connection {
     /// The server said something with the weight of a warning.
     warned: Arc<AtomicBool>,
     wait: Duration,
+    /// Statements that were prepared on it, by their text.
+    prepared: Mutex<HashMap<String, Statement>>,
 }
 
 impl Connection {
@@ -191,7 +194,7 @@ impl Connection {
             .map_err(PostgresError::Thread)?;
         let ended = || PostgresError::Thread(std::io::Error::other("the thread ended"));
         let client = receiver.recv().map_err(|_| ended())??;
-        let connection = Self { client, warned, wait };
+        let connection = Self { client, warned, wait, prepared: Mutex::default() };
         connection.demand_care()?;
         Ok(connection)
     }
@@ -213,6 +216,18 @@ impl Connection {
                 left => thread::park_timeout(left),
             }
         }
+    }
+
+    /// A statement, which is prepared once.
+    pub(crate) fn prepared(&self, sql: &str) -> Result<Statement, PostgresError> {
+        let known = self.prepared.lock().unwrap_or_else(PoisonError::into_inner).get(sql).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let made = self.run(self.client.prepare(sql))?;
+        let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        prepared.insert(sql.to_owned(), made.clone());
+        Ok(made)
     }
 
     /// That the server did not warn while the last statements ran.

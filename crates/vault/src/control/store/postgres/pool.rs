@@ -6,9 +6,6 @@ use std::time::{Duration, Instant};
 use super::super::StoreError;
 use crate::log::postgres::connection::{Address, Connection};
 
-/// Most connections of one process.
-const CONNECTIONS_MAX: usize = 4;
-
 #[derive(Default)]
 struct Lot {
     idle: Vec<Connection>,
@@ -17,27 +14,29 @@ struct Lot {
 }
 
 /// Connections to one server.
-pub(super) struct Pool {
+pub(crate) struct Pool {
     address: Address,
+    /// Most connections.
+    most: usize,
     wait: Duration,
     lot: Mutex<Lot>,
     free: Condvar,
 }
 
 /// A connection of the pool. It is closed when this is dropped, unless it is to be kept.
-pub(super) struct Lent<'a> {
+pub(crate) struct Lent<'a> {
     pool: &'a Pool,
     connection: Option<Connection>,
 }
 
 impl Pool {
-    pub(super) fn new(address: Address, wait: Duration) -> Self {
-        Self { address, wait, lot: Mutex::default(), free: Condvar::new() }
+    pub(crate) fn new(address: Address, most: usize, wait: Duration) -> Self {
+        Self { address, most, wait, lot: Mutex::default(), free: Condvar::new() }
     }
 
     /// Runs what only reads. When a connection breaks that was used before, as after a restart of the server, it is
     /// done again on a fresh one.
-    pub(super) fn reading<T>(
+    pub(crate) fn reading<T>(
         &self,
         mut read: impl FnMut(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
@@ -58,7 +57,7 @@ impl Pool {
     }
 
     /// A connection on which a transaction has begun.
-    pub(super) fn beginning(&self) -> Result<Lent<'_>, StoreError> {
+    pub(crate) fn beginning(&self) -> Result<Lent<'_>, StoreError> {
         let (lent, used) = self.lend()?;
         let connection = lent.get()?;
         match connection.run(connection.client.batch_execute("begin")) {
@@ -95,7 +94,7 @@ impl Pool {
             if let Some(idle) = lot.idle.pop() {
                 return Ok(Some(idle));
             }
-            if lot.all < CONNECTIONS_MAX {
+            if lot.all < self.most {
                 lot.all += 1;
                 return Ok(None);
             }
@@ -119,7 +118,7 @@ impl Pool {
 
 impl Lent<'_> {
     /// The connection.
-    pub(super) fn get(&self) -> Result<&Connection, StoreError> {
+    pub(crate) fn get(&self) -> Result<&Connection, StoreError> {
         // It is there until the value is consumed.
         self.connection.as_ref().ok_or(StoreError::Missing)
     }
@@ -129,7 +128,7 @@ impl Lent<'_> {
     }
 
     /// Puts it back for the next one.
-    pub(super) fn keep(mut self) {
+    pub(crate) fn keep(mut self) {
         let mut lot = self.pool.lot.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(connection) = self.connection.take() {
             lot.idle.push(connection);

@@ -1,0 +1,360 @@
+//! The record store of several processes, in a PostgreSQL database.
+//!
+//! Each table has the columns part, key, version and value. A batch of changes is one transaction, whose statements are
+//! sent without waiting for each other's answers; each edit is a statement about one key, so that a sharded database can
+//! route it. When a condition of any change does not hold, all are undone and each is made in a transaction of its own.
+//! What a careless server confirms is refused, as for the ledger's log.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures_util::future::try_join_all;
+use tokio_postgres::Row;
+use tokio_postgres::binary_copy::BinaryCopyInWriter;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{ToSql, Type};
+
+use super::engine::{At, Cell, Change, Edit, Engine, EngineError, Expect, Page, Table, To};
+use crate::control::store::{Lent, Pool, StoreError};
+use crate::log::postgres::connection::{Address, Connection};
+use crate::log::{Database as Server, PostgresError};
+
+const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_records.sql")];
+const BEGIN: &str = "begin; select pg_advisory_xact_lock(hashtext('clover_vault_version')); \
+     create table if not exists clover_vault_version (version integer primary key)";
+/// Tables of ours that would not survive a crash of the server.
+const UNLOGGED: &str = "select relname::text from pg_class \
+     where relname like 'clover\\_vault\\_%' and relkind = 'r' and relpersistence <> 'p'";
+/// Connections of one process.
+const CONNECTIONS_MAX: usize = 8;
+/// Cells that are read with one statement.
+const ROWS: usize = 256;
+/// How often a transaction is tried that another one was in the way of.
+const ATTEMPTS: usize = 5;
+
+/// The engine.
+pub(super) struct Database {
+    pool: Pool,
+}
+
+impl From<StoreError> for EngineError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Database(e) => Self::Database(e),
+            StoreError::Busy(wait) => Self::Busy(wait),
+            StoreError::Forged => Self::Form,
+            other => Self::Unknown(Box::new(other)),
+        }
+    }
+}
+
+impl Database {
+    /// Brings the tables of a database to the version of this program. Explicit, never a side effect of a start.
+    pub(super) fn migrate(server: &Server) -> Result<(), EngineError> {
+        let connection = Connection::open(&Address::new(server)?)?;
+        let client = &connection.client;
+        connection.run(client.batch_execute(BEGIN))?;
+        let (found, needed) = (version(&connection)?, MIGRATIONS.len());
+        let needed = u32::try_from(needed).unwrap_or(u32::MAX);
+        if found > needed {
+            return Err(EngineError::Schema { found, needed });
+        }
+        for (number, migration) in (1_i32..).zip(MIGRATIONS).skip(found as usize) {
+            connection.run(client.batch_execute(migration))?;
+            connection.run(client.execute("insert into clover_vault_version values ($1)", &[&number]))?;
+        }
+        let done = connection.run(client.batch_execute("commit"));
+        Ok(done.and_then(|()| connection.unwarned()).map_err(unknown)?)
+    }
+
+    /// Opens tables that were made.
+    pub(super) fn open(server: &Server) -> Result<Self, EngineError> {
+        let pool = Pool::new(Address::new(server)?, CONNECTIONS_MAX, server.timeouts.statement);
+        let found = pool.reading(|connection| {
+            if let Some(row) = connection.run(connection.client.query(UNLOGGED, &[]))?.first() {
+                let (name, value) = (column(row, 0)?, "not logged".to_owned());
+                return Err(PostgresError::Careless { name, value }.into());
+            }
+            Ok(version(connection)?)
+        })?;
+        match (found, u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)) {
+            (0, _) => Err(EngineError::Missing),
+            (found, needed) if found != needed => Err(EngineError::Schema { found, needed }),
+            _ => Ok(Self { pool }),
+        }
+    }
+
+    /// Makes changes in one transaction; says of each whether its conditions held. Where one's did not, nothing was done.
+    fn together(&self, changes: &[&Change]) -> Result<Vec<bool>, StoreError> {
+        let lent = self.pool.beginning()?;
+        match edits(lent.get()?, changes) {
+            Ok(held) if held.iter().all(|held| *held) => committed(lent).map(|()| held),
+            Ok(held) => undone(lent).map(|()| held),
+            Err(e) => {
+                // A connection that does not answer to this is dropped, and the server undoes the transaction.
+                let _ = undone(lent);
+                Err(e)
+            }
+        }
+    }
+
+    /// The same, again for as long as another transaction was in the way.
+    fn patiently(&self, changes: &[&Change]) -> Result<Vec<bool>, StoreError> {
+        for _ in 1..ATTEMPTS {
+            match self.together(changes) {
+                Err(e) if was_in_the_way(&e) => {}
+                done => return done,
+            }
+        }
+        self.together(changes)
+    }
+
+    fn in_transaction(
+        &self,
+        work: impl Fn(&Connection) -> Result<(), StoreError>,
+    ) -> Result<(), EngineError> {
+        let lent = self.pool.beginning()?;
+        match work(lent.get()?) {
+            Ok(()) => Ok(committed(lent)?),
+            Err(e) => {
+                let _ = undone(lent);
+                Err(e.into())
+            }
+        }
+    }
+}
+
+fn committed(lent: Lent<'_>) -> Result<(), StoreError> {
+    let connection = lent.get()?;
+    let done = connection.run(connection.client.batch_execute("commit"));
+    done.and_then(|()| connection.unwarned()).map_err(unknown)?;
+    lent.keep();
+    Ok(())
+}
+
+fn undone(lent: Lent<'_>) -> Result<(), StoreError> {
+    let connection = lent.get()?;
+    connection.run(connection.client.batch_execute("rollback"))?;
+    lent.keep();
+    Ok(())
+}
+
+fn unknown(error: PostgresError) -> StoreError {
+    StoreError::Unknown(Box::new(error))
+}
+
+/// Whether a transaction was undone since it and another one waited for each other.
+fn was_in_the_way(error: &StoreError) -> bool {
+    let StoreError::Database(PostgresError::Server(e)) = error else { return false };
+    matches!(e.code(), Some(&SqlState::T_R_DEADLOCK_DETECTED | &SqlState::T_R_SERIALIZATION_FAILURE))
+}
+
+fn version(connection: &Connection) -> Result<u32, PostgresError> {
+    let there = "select to_regclass('clover_vault_version') is not null";
+    let there = connection.run(connection.client.query_one(there, &[]))?;
+    if !there.try_get::<_, bool>(0).map_err(PostgresError::Server)? {
+        return Ok(0);
+    }
+    let newest = "select coalesce(max(version), 0) from clover_vault_version";
+    let newest = connection.run(connection.client.query_one(newest, &[]))?;
+    let newest: i32 = newest.try_get(0).map_err(PostgresError::Server)?;
+    Ok(u32::try_from(newest).unwrap_or(u32::MAX))
+}
+
+fn column<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a Row, at: usize) -> Result<T, StoreError> {
+    Ok(row.try_get(at).map_err(PostgresError::Server)?)
+}
+
+fn cell(row: &Row, at: usize) -> Result<Cell, StoreError> {
+    let version: i64 = column(row, at)?;
+    let version = u64::try_from(version).map_err(|_| StoreError::Forged)?;
+    Ok(Cell { version, value: column(row, at + 1)? })
+}
+
+/// A statement that is to touch one row if its condition holds.
+fn statement(edit: &Edit) -> Option<String> {
+    let table = format!("clover_vault_{}", edit.at.table.word());
+    Some(match (&edit.to, edit.expect) {
+        (To::Put(_), Expect::Absent) => {
+            format!("insert into {table} values ($1, $2, 1, $3) on conflict do nothing")
+        }
+        (To::Put(_), Expect::Version(_)) => format!(
+            "update {table} set version = version + 1, value = $3 where part = $1 and key = $2 and version = $4"
+        ),
+        (To::Put(_), Expect::Any) => format!(
+            "insert into {table} as t values ($1, $2, 1, $3) on conflict (part, key) \
+             do update set version = t.version + 1, value = excluded.value"
+        ),
+        (To::Removed, Expect::Version(_)) => {
+            format!("delete from {table} where part = $1 and key = $2 and version = $3")
+        }
+        (To::Removed, Expect::Any) => format!("delete from {table} where part = $1 and key = $2"),
+        (To::Kept, Expect::Version(_)) => {
+            format!("select 1 from {table} where part = $1 and key = $2 and version = $3 for share")
+        }
+        (To::Kept, Expect::Any) => return None,
+        (To::Removed | To::Kept, Expect::Absent) => {
+            format!("select 1 where not exists (select from {table} where part = $1 and key = $2)")
+        }
+    })
+}
+
+/// Makes edits, and says of each change whether all its conditions held.
+fn edits(connection: &Connection, changes: &[&Change]) -> Result<Vec<bool>, StoreError> {
+    let mut sent = Vec::new();
+    for (number, change) in changes.iter().enumerate() {
+        for edit in *change {
+            let Some(sql) = statement(edit) else { continue };
+            let version = match edit.expect {
+                Expect::Version(version) => Some(i64::try_from(version).map_err(|_| StoreError::Forged)?),
+                Expect::Absent | Expect::Any => None,
+            };
+            sent.push((number, edit, connection.prepared(&sql)?, version));
+        }
+    }
+    let touched = sent.iter().map(async |(number, edit, statement, version)| {
+        let mut values: Vec<&(dyn ToSql + Sync)> = vec![&edit.at.part, &edit.at.key];
+        if let To::Put(value) = &edit.to {
+            values.push(value);
+        }
+        if let Some(version) = version {
+            values.push(version);
+        }
+        let touched = connection.client.execute(statement, &values).await?;
+        // Whatever was there may be removed, or nothing.
+        let free = matches!((&edit.to, edit.expect), (To::Removed, Expect::Any));
+        Ok((*number, free || touched == 1))
+    });
+    let mut held = vec![true; changes.len()];
+    for (number, good) in connection.run(try_join_all(touched))? {
+        if let Some(held) = held.get_mut(number) {
+            *held &= good;
+        }
+    }
+    Ok(held)
+}
+
+impl Engine for Database {
+    fn get(&self, places: &[At]) -> Result<Vec<Option<Cell>>, EngineError> {
+        Ok(self.pool.reading(|connection| {
+            let mut sent = Vec::with_capacity(places.len());
+            for at in places {
+                let sql = format!(
+                    "select version, value from clover_vault_{} where part = $1 and key = $2",
+                    at.table.word()
+                );
+                sent.push((at, connection.prepared(&sql)?));
+            }
+            let rows = sent.iter().map(async |(at, statement)| {
+                connection.client.query_opt(statement, &[&at.part, &at.key]).await
+            });
+            let rows = connection.run(try_join_all(rows))?;
+            rows.iter().map(|row| row.as_ref().map(|row| cell(row, 0)).transpose()).collect()
+        })?)
+    }
+
+    fn page(
+        &self,
+        (table, part): (Table, &[u8]),
+        prefix: &[u8],
+        after: &[u8],
+        most: usize,
+        bytes: usize,
+    ) -> Result<Page, EngineError> {
+        let sql = format!(
+            "select key, version, value from clover_vault_{} where part = $1 and key > $2 order by key limit $3",
+            table.word()
+        );
+        // The prefix itself is no key of ours, and what begins with it lies behind it.
+        let (mut behind, mut page, mut length) = (after.max(prefix).to_vec(), Page::new(), 0);
+        loop {
+            let limit = ROWS.min(most.saturating_sub(page.len()));
+            let rows = self.pool.reading(|connection| {
+                let statement = connection.prepared(&sql)?;
+                let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+                let rows = connection.run(connection.client.query(&statement, &[&part, &behind, &limit]))?;
+                rows.iter().map(|row| Ok((column(row, 0)?, cell(row, 1)?))).collect::<Result<Page, _>>()
+            })?;
+            let ended = rows.len() < limit;
+            for (key, cell) in rows {
+                if !key.starts_with(prefix) || length > bytes {
+                    return Ok(page);
+                }
+                length += cell.value.len();
+                behind.clone_from(&key);
+                page.push((key, cell));
+            }
+            if ended || page.len() >= most {
+                return Ok(page);
+            }
+        }
+    }
+
+    fn parts(&self, table: Table, after: &[u8], most: usize) -> Result<Page, EngineError> {
+        let sql = format!(
+            "select part, version, value from clover_vault_{} where part > $1 order by part limit $2",
+            table.word()
+        );
+        Ok(self.pool.reading(|connection| {
+            let (statement, limit) = (connection.prepared(&sql)?, i64::try_from(most).unwrap_or(i64::MAX));
+            let rows = connection.run(connection.client.query(&statement, &[&after, &limit]))?;
+            rows.iter().map(|row| Ok((column(row, 0)?, cell(row, 1)?))).collect()
+        })?)
+    }
+
+    fn apply(&self, changes: &[&Change]) -> Vec<Result<bool, Arc<EngineError>>> {
+        let failed = |e: StoreError| Arc::new(EngineError::from(e));
+        match self.together(changes) {
+            Ok(held) if changes.len() == 1 || held.iter().all(|held| *held) => {
+                return held.into_iter().map(Ok).collect();
+            }
+            Ok(_) => {}
+            Err(e) if was_in_the_way(&e) => {}
+            Err(e) => return vec![Err(failed(e)); changes.len()],
+        }
+        let alone = |change| {
+            let held = self.patiently(std::slice::from_ref(change)).map_err(failed)?;
+            Ok(held.first().copied().unwrap_or(false))
+        };
+        changes.iter().map(alone).collect()
+    }
+
+    fn load(&self, cells: Vec<(At, Vec<u8>)>) -> Result<(), EngineError> {
+        let types = [Type::BYTEA, Type::BYTEA, Type::INT8, Type::BYTEA];
+        self.in_transaction(|connection| {
+            for table in Table::ALL {
+                let cells = || cells.iter().filter(|(at, _)| at.table == table);
+                if cells().next().is_none() {
+                    continue;
+                }
+                let sql = format!("copy clover_vault_{} from stdin (format binary)", table.word());
+                connection.run(async {
+                    let sink = connection.client.copy_in(&sql).await?;
+                    let mut writer = pin!(BinaryCopyInWriter::new(sink, &types));
+                    for (at, value) in cells() {
+                        writer.as_mut().write(&[&at.part, &at.key, &1_i64, value]).await?;
+                    }
+                    writer.finish().await
+                })?;
+            }
+            Ok(())
+        })
+    }
+
+    fn clear(&self, table: Table, part: &[u8]) -> Result<(), EngineError> {
+        let sql = format!("delete from clover_vault_{} where part = $1", table.word());
+        self.in_transaction(|connection| {
+            let statement = connection.prepared(&sql)?;
+            connection.run(connection.client.execute(&statement, &[&part]))?;
+            Ok(())
+        })
+    }
+
+    fn count(&self, table: Table) -> Result<u64, EngineError> {
+        let sql = format!("select count(*) from clover_vault_{}", table.word());
+        Ok(self.pool.reading(|connection| {
+            let row = connection.run(connection.client.query_one(&sql, &[]))?;
+            u64::try_from(column::<i64>(&row, 0)?).map_err(|_| StoreError::Forged)
+        })?)
+    }
+}
