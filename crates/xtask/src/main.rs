@@ -2,12 +2,14 @@
 
 mod mirror;
 mod show;
+mod sites;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
+use sites::Sites;
 use xtask::story::{self, Crossing};
 use xtask::world::World;
 
@@ -35,6 +37,10 @@ struct Demo {
     /// Write each crossing with what was expected and what happened.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Keep logs, control store, people and records in PostgreSQL at four sites (scripts/sites), and lose one of them in the
+    /// middle.
+    #[arg(long)]
+    sites: bool,
     /// People in the vault; with fewer, no country would be large enough to show.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(500..=1_000_000))]
     people: u64,
@@ -78,12 +84,18 @@ async fn run(demo: &Demo) -> Result<bool> {
 
 async fn tell(demo: &Demo, folder: &Path) -> Result<bool> {
     let show = show::Show::new();
-    let mut world = World::create(folder, demo.people, 7, |step| show.step(step)).await?;
+    let (sites, mut world) = created(demo, folder, &show).await?;
     show.chapter("Crossings: who asks for what from where");
     story::approvals(&world).await?;
-    let mut crossings = story::play(&world, |c| show.crossing(c)).await?;
-    world.published()?;
+    let lost = || sites.as_ref().map(|sites| sites.lose_the_leader(&world)).transpose();
+    let mut crossings = story::play_around(&world, |c| show.crossing(c), lost).await?;
+    let size = world.published()?;
     world.stop()?;
+    if sites.is_some() {
+        let held = sites::receipts(&crossings, size);
+        show.crossing(&held);
+        crossings.push(held);
+    }
     let mut check = |crossing: Crossing| {
         show.crossing(&crossing);
         crossings.push(crossing);
@@ -116,6 +128,22 @@ async fn tell(demo: &Demo, folder: &Path) -> Result<bool> {
         world.stop()?;
     }
     Ok(right)
+}
+
+/// The enclave, on the embedded store or at four sites.
+async fn created(demo: &Demo, folder: &Path, show: &show::Show) -> Result<(Option<Sites>, World)> {
+    if !demo.sites {
+        return Ok((None, World::create(folder, demo.people, 7, |step| show.step(step)).await?));
+    }
+    show.step("bringing up PostgreSQL at four sites: dublin-1, dublin-2, hamar, kouvola");
+    // Where the servers' user can read it, whoever may read the demo's folder.
+    let sites = Sites::up(Path::new("target/sites/demo"))?;
+    let (enclave, config) = (folder.join("enclave"), folder.join("enclave.toml"));
+    std::fs::write(&config, sites.configuration()?)?;
+    let config = config.display().to_string();
+    World::prepare_with(&enclave, demo.people, 7, &["--config", &config], |step| show.step(step))?;
+    let world = World::open(&enclave, demo.people, 7, |step| show.step(step)).await?;
+    Ok((Some(sites), world))
 }
 
 fn copy_tree(from: &Path, to: &Path) -> Result<()> {

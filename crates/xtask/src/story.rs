@@ -154,19 +154,33 @@ pub async fn approvals(world: &World) -> Result<()> {
 ///
 /// # Errors
 /// When something other than a crossing fails: a process, a file, a connection.
-pub async fn play(world: &World, mut tell: impl FnMut(&Crossing)) -> Result<Vec<Crossing>> {
+pub async fn play(world: &World, tell: impl FnMut(&Crossing)) -> Result<Vec<Crossing>> {
+    play_around(world, tell, || Ok(None)).await
+}
+
+/// The same, with something that happens in the middle, and may be told as a crossing is.
+///
+/// # Errors
+/// As [`play`]; what it returns.
+pub async fn play_around(
+    world: &World,
+    mut tell: impl FnMut(&Crossing),
+    between: impl FnOnce() -> Result<Option<Crossing>>,
+) -> Result<Vec<Crossing>> {
     let cast = Cast::gather(world)?;
     let mut all = Vec::new();
-    for crossing in [
-        &mut staff(world, &cast).await?,
-        &mut china(world, &cast).await?,
-        &mut services(world, &cast).await?,
-        &mut outsiders(world, &cast).await?,
-        &mut own(world, &cast).await?,
-    ] {
-        crossing.iter().for_each(&mut tell);
-        all.append(crossing);
-    }
+    let mut told = |mut crossings: Vec<Crossing>| {
+        crossings.iter().for_each(&mut tell);
+        all.append(&mut crossings);
+    };
+    told(staff(world, &cast).await?);
+    told(china(world, &cast).await?);
+    told(between()?.into_iter().collect());
+    // Connections of before may have ended in between.
+    let cast = Cast::gather(world)?;
+    told(services(world, &cast).await?);
+    told(outsiders(world, &cast).await?);
+    told(own(world, &cast).await?);
     Ok(all)
 }
 
