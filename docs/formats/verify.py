@@ -44,7 +44,7 @@ def gateway(log, flows, days, now):
         used = {1: 16 * e.count, 2: 32}.get(e.mode, 0)
         rules = {
             "form": (e.magic, e.version, e.zero, e.zeros) == (b"CLV1", 1, 0, bytes(7)),
-            "kind": 1 <= e.kind <= 10 and (i > 0 or e.kind == 4),
+            "kind": 1 <= e.kind <= 12 and (e.kind < 11 or (e.mode, e.count, e.bytes) == (1, 1, 0)) and (i > 0 or e.kind == 4),
             "direction or decision": e.direction <= 2 and e.decision == (2 if refusal else 1),
             "codes": 1 <= e.purpose <= 11 and e.reason <= 16 and (e.reason > 0) == refusal,
             "bits": e.classes < 8 and e.treatments < 64 and not (refusal and (e.classes or e.treatments or e.bytes)),

@@ -66,6 +66,11 @@ impl Database {
         path
     }
 
+    /// What `clover init` starts with when people and their records are to lie here.
+    pub(crate) fn vault_configuration(&self) -> PathBuf {
+        self.configured("[ledger]", "[vault]\nstore = \"postgres\"\n\n[ledger]", "vault.postgres")
+    }
+
     pub(crate) fn sql(&self, statement: &str) -> Vec<String> {
         self.server.sql(statement).unwrap()
     }

@@ -37,6 +37,8 @@ mod story;
 #[cfg(test)]
 mod streams;
 #[cfg(test)]
+mod subjects;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod suspension;

@@ -13,6 +13,8 @@ pub(crate) enum Kind {
     Close,
     Suspension,
     Demand,
+    Erasure,
+    Home,
 }
 
 /// A class of fields; the codes are those of the header's bit set.
@@ -47,6 +49,8 @@ impl Kind {
             8 => Self::Close,
             9 => Self::Suspension,
             10 => Self::Demand,
+            11 => Self::Erasure,
+            12 => Self::Home,
             _ => return None,
         })
     }
@@ -59,6 +63,11 @@ impl Kind {
     /// Whether a signed text stands in place of facts.
     pub(crate) fn is_signed(self) -> bool {
         matches!(self, Self::Suspension | Self::Demand)
+    }
+
+    /// Whether it is about one person and lets nothing out.
+    pub(crate) fn is_of_one(self) -> bool {
+        matches!(self, Self::Erasure | Self::Home)
     }
 
     /// Whether it goes on with a stream that another entry opened.

@@ -366,7 +366,7 @@ pub(crate) fn decode<'e>(header: &Header, bytes: &'e [u8]) -> Result<Option<Fact
         Kind::Refusal => matches!(header.reason, REASON_POLICY | REASON_ASSESSMENT),
         // Read elsewhere: what stands there is no facts.
         Kind::Suspension | Kind::Demand => return Ok(None),
-        Kind::Activation | Kind::Border | Kind::Extend | Kind::Close => {
+        Kind::Activation | Kind::Border | Kind::Extend | Kind::Close | Kind::Erasure | Kind::Home => {
             return if bytes.is_empty() { Ok(None) } else { Err("an entry of its kind has no facts".into()) };
         }
     };

@@ -206,6 +206,12 @@ impl Header {
         if self.kind == Kind::Import && self.destination != *b"ZZ" {
             return Err(refused("destination", "is not `ZZ` though it is an import"));
         }
+        let releases = self.bytes != 0 || self.classes != 0 || self.treatments != 0;
+        if self.kind.is_of_one()
+            && (self.count != 1 || !matches!(self.subjects, Subjects::Inline(_)) || releases)
+        {
+            return Err(refused("subjects", "are not one person, of whom nothing was released"));
+        }
         Ok(())
     }
 

@@ -108,6 +108,8 @@ pub struct PeriodReport {
     pub refusals: BTreeMap<String, u64>,
     /// Entries of imports.
     pub imports: u64,
+    /// Entries of erasures.
+    pub erasures: u64,
     /// Releases of keys.
     pub key_releases: u64,
     /// Border overrides, by the time at which they were recorded.
@@ -213,6 +215,7 @@ pub fn report_period(options: &PeriodOptions) -> Result<PeriodReport, PeriodErro
         crossings: Crossings::default(),
         refusals: BTreeMap::new(),
         imports: 0,
+        erasures: 0,
         key_releases: 0,
         overrides: Vec::new(),
         suspensions: Vec::new(),
@@ -350,6 +353,10 @@ fn count(header: &Header, report: &mut PeriodReport) {
         }
         Kind::Import => {
             report.imports += 1;
+            return;
+        }
+        Kind::Erasure => {
+            report.erasures += 1;
             return;
         }
         _ => return,

@@ -21,7 +21,7 @@ use rustls::pki_types::ServerName;
 use vault::control::{ChangeError, StoreError};
 use vault::disk::replace_file;
 use vault::log::TagIndex;
-use vault::{EndedSessions, KeyService, Log, Records};
+use vault::{EndedSessions, KeyService, Log};
 
 use crate::config::Config;
 use crate::error::CommandError;
@@ -157,7 +157,7 @@ pub fn activate(layout: &Layout) -> Result<()> {
     let digest = active.rulebook.digest;
     let programme = &active.rulebook.programme.name;
     logs::unused(layout)?;
-    let records = Arc::new(Records::open(&layout.vault())?);
+    let records = Arc::new(logs::records(layout, &config)?);
     let log = logs::open(layout, &config, programme, Box::new(move || digest), records)?;
     let site_log = logs::open_site(layout, &config, site::PREFIX, site::origin(programme, &config))?;
     site::not_older(&site_log, &[(origin(programme, &config), &log)])?;
@@ -267,7 +267,7 @@ pub fn open(layout: &Layout) -> Result<Assembled> {
     }
     fits(&config, &active.rulebook)?;
     let keys = Arc::new(KeyService::open(&layout.keys(), programme.name.as_str())?);
-    let records = Arc::new(Records::open(&layout.vault())?);
+    let records = Arc::new(logs::records(layout, &config)?);
     let index: Arc<dyn TagIndex> = records.clone();
     let suspended = orders::suspended(&orders::known(layout, &Signers::of(layout, &programme.name)?)?);
     let in_force = Arc::new(InForce::new(digest, suspended));

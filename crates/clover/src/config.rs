@@ -35,6 +35,8 @@ pub struct Config {
     pub control: SocketAddr,
     /// Where requests, and what came of them, are kept, and for how long.
     pub control_store: ControlStore,
+    /// Where people and their records are kept.
+    pub vault: Place,
     /// Threads that serve requests.
     pub workers: usize,
     /// Most connections.
@@ -152,6 +154,7 @@ impl Config {
         let publish_every = Duration::from_millis(raw.ledger.publish_every_ms.max(10));
         let journal = journal(raw.ledger, &mut p);
         let control_store = store::check(raw.control, &mut p);
+        let vault = store::vault(raw.vault, &mut p);
         let mirror = raw.mirror.as_ref();
         let mirror = mirror.map(|m| p.keep("enclave.toml: mirror.listen", ADDRESS, m.listen.parse()));
         local_only(
@@ -171,9 +174,11 @@ impl Config {
         let notify = notify::check(raw.notify, &mut p);
         let (upstreams, destinations) = services(raw.upstreams, raw.destinations, &mut p);
         at_least_one(&raw.gateway, &mut p);
-        let (Some(site), Some(gateway), Some(listen), Some(control), Some(control_store), Some(journal)) =
-            (site, gateway, listen, control, control_store, journal)
+        let (Some(site), Some(gateway), Some(listen), Some(control)) = (site, gateway, listen, control)
         else {
+            return Err(p);
+        };
+        let (Some(control_store), Some(vault), Some(journal)) = (control_store, vault, journal) else {
             return Err(p);
         };
         p.or(Self {
@@ -184,6 +189,7 @@ impl Config {
             hosts: raw.gateway.hosts,
             control,
             control_store,
+            vault,
             workers: raw.gateway.workers,
             connections_max: raw.gateway.connections_max,
             head_timeout: Duration::from_millis(raw.gateway.head_timeout_ms),

@@ -131,6 +131,12 @@ pub enum CommandError {
         /// Why.
         why: String,
     },
+    /// What is to be done about a person, and the running enclave does not do.
+    #[error("the running enclave does not do it: {why}")]
+    NotDone {
+        /// Why.
+        why: String,
+    },
     /// No prover beside this program.
     #[error("there is no `clover-prove` beside this program")]
     NoProver,
@@ -173,6 +179,7 @@ impl Explain for CommandError {
             Self::Policy { .. } | Self::Mirror { .. } => "CLV-0606",
             Self::NoProver => "CLV-0607",
             Self::NotTaken { .. } => "CLV-0609",
+            Self::NotDone { .. } => "CLV-0610",
             Self::Suspension { .. } => "CLV-0608",
         }
     }
@@ -208,6 +215,7 @@ impl Explain for CommandError {
             Self::NotTaken { .. } => {
                 "the rulebook that was in force still is; do what the message asks, and activate again"
             }
+            Self::NotDone { .. } => "do what the message asks, and give the command again",
             Self::NoProver => "install `clover-prove` beside `clover`; nothing is proved without it",
             Self::Mirror { .. } => {
                 "install `clover-audit` beside `clover`, or remove [mirror] and name other witnesses in trust/policy"

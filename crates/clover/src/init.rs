@@ -71,6 +71,7 @@ pub fn init(layout: &Layout, rulebook: Option<&Path>, configuration: Option<&Pat
     KeyService::create(&layout.keys())?;
     let keys = KeyService::open(&layout.keys(), book.programme.name.as_str())?;
     office::create(layout, &config.control_store, &keys)?;
+    logs::create_records(layout, &config)?;
     regulator(layout)?;
     let operator =
         signer(&layout.keys().join("operator.seed"), &format!("{}/operator", book.programme.name))?;

@@ -21,6 +21,7 @@ pub mod replay;
 pub mod sample;
 mod shadow;
 pub mod site;
+pub mod subjects;
 
 /// The time now.
 #[must_use]

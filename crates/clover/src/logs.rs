@@ -110,12 +110,36 @@ pub fn create(layout: &Layout, config: &Config, name: &str, identity: &Identity)
 pub fn rebuild(layout: &Layout, name: &str, from: Option<&Path>) -> Result<vault::log::Rebuilt> {
     let index: Arc<dyn TagIndex> = match name {
         "site" | "keys" => Arc::new(NoTags),
-        _ => Arc::new(Records::open(&layout.vault())?),
+        _ => Arc::new(records(layout, &Config::load(&layout.config())?)?),
     };
     let disk = folder(&layout.log(name))?;
     let copy = from.map(folder).transpose()?;
     let copy = copy.as_ref().map(|c| c as &dyn vault::Disk);
     Ok(vault::log::rebuild(&disk, &verifier(layout, name)?, &Options::default(), &*index, copy)?)
+}
+
+/// Opens people and their records, where the configuration says.
+///
+/// # Errors
+/// When the store is missing, held by another process, or out of reach.
+pub fn records(layout: &Layout, config: &Config) -> Result<Records> {
+    Ok(match &config.vault {
+        config::Place::Embedded => Records::open(&layout.vault())?,
+        config::Place::Postgres(database) => {
+            Records::open_in(&reached(layout, database)?, &layout.vault(), gateway::enclave::now().0)?
+        }
+    })
+}
+
+/// Makes the tables of a new enclave's people, if they lie in a database.
+///
+/// # Errors
+/// When the database refuses.
+pub fn create_records(layout: &Layout, config: &Config) -> Result<()> {
+    if let config::Place::Postgres(database) = &config.vault {
+        Records::create_in(&reached(layout, database)?)?;
+    }
+    Ok(())
 }
 
 /// Where the frames of a log are durable.
@@ -152,7 +176,7 @@ pub(crate) fn reached(layout: &Layout, database: &config::Database) -> Result<va
     })
 }
 
-/// Checks the choice of journal and control store as the start does, and asks no database.
+/// Checks the choice of journal, control store and vault as the start does, and asks no database.
 ///
 /// # Errors
 /// When a file cannot be read, or the database would be asked in the clear on another machine.
@@ -161,11 +185,11 @@ pub fn check(layout: &Layout, config: &Config) -> Result<()> {
         config::Journal::Postgres(database) => Some(database),
         config::Journal::Segments => None,
     };
-    let control = match &config.control_store.place {
+    let stores = [&config.control_store.place, &config.vault].into_iter().filter_map(|place| match place {
         config::Place::Postgres(database) => Some(database),
         config::Place::Embedded => None,
-    };
-    for database in journal.into_iter().chain(control) {
+    });
+    for database in journal.into_iter().chain(stores) {
         Postgres::new(&reached(layout, database)?, "", "").map_err(broken)?;
     }
     Ok(())

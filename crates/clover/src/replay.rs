@@ -247,6 +247,8 @@ impl<'c> Worker<'c> {
             EntryKind::Border => Some("states of the border"),
             EntryKind::Suspension => Some("suspensions of a country and their liftings"),
             EntryKind::Demand => Some("demands of authorities, which grant nothing"),
+            EntryKind::Erasure => Some("erasures of people"),
+            EntryKind::Home => Some("people who moved"),
             EntryKind::Extend | EntryKind::Close => Some("parts of streams, decided where they open"),
             EntryKind::Answer | EntryKind::Open => None,
             EntryKind::Refusal => entry.facts.is_empty().then_some(UNASKED),

@@ -128,6 +128,27 @@ pub fn demand(
     Submission::new(&Draft { destination: authority, facts: record.as_bytes().to_vec(), ..base }, Vec::new())
 }
 
+/// The entry that a person's key is destroyed. Nothing opens their part of the record any more, so it has no detail.
+#[must_use]
+pub fn erasure(flow: FlowId, now: UnixSeconds, rulebook: Digest, tag: Tag) -> Submission {
+    let base = upkeep(EntryKind::Erasure, flow, now, rulebook);
+    Submission::new(&Draft { subjects: Subjects::of(vec![tag]), ..base }, Vec::new())
+}
+
+/// The entry that a person lives in another country from here on.
+#[must_use]
+pub fn moved(
+    flow: FlowId,
+    now: UnixSeconds,
+    rulebook: Digest,
+    tag: Tag,
+    (from, to): (Country, Country),
+) -> Submission {
+    let base = upkeep(EntryKind::Home, flow, now, rulebook);
+    let subjects = Subjects::of(vec![tag]);
+    Submission::new(&Draft { place: from, destination: to, subjects, ..base }, Vec::new())
+}
+
 /// The refusal that stands for a crossing whose gateway ended after people's keys were used and before anything was
 /// recorded: nothing was released.
 #[must_use]

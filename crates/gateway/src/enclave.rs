@@ -449,6 +449,13 @@ impl Enclave {
         Ok(keys)
     }
 
+    /// Forgets a person's keys, which were destroyed.
+    pub fn forget(&self, subject: &SubjectId) {
+        if let Ok(mut people) = self.people.lock() {
+            people.remove(subject);
+        }
+    }
+
     /// A person's tag on a day, if their keys are to be had.
     #[must_use]
     pub fn tag_of(&self, subject: &SubjectId, now: UnixSeconds) -> Option<Tag> {

@@ -46,10 +46,14 @@ pub enum EntryKind {
     Suspension,
     /// An authority outside the region demanded data: a record that grants nothing, signed, in place of facts.
     Demand,
+    /// A person's key is destroyed.
+    Erasure,
+    /// A person's home is another country from here on: from *place* to *destination*.
+    Home,
 }
 
 impl EntryKind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Answer,
         Self::Refusal,
         Self::Import,
@@ -60,6 +64,8 @@ impl EntryKind {
         Self::Close,
         Self::Suspension,
         Self::Demand,
+        Self::Erasure,
+        Self::Home,
     ];
 
     /// The stable number.
@@ -76,6 +82,8 @@ impl EntryKind {
             Self::Close => 8,
             Self::Suspension => 9,
             Self::Demand => 10,
+            Self::Erasure => 11,
+            Self::Home => 12,
         }
     }
 

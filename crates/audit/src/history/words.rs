@@ -96,6 +96,8 @@ fn what(kind: Kind) -> &'static str {
         Kind::Close => "stream closed",
         Kind::Suspension => "suspension of a country",
         Kind::Demand => "demand of an authority",
+        Kind::Erasure => "erasure of your data",
+        Kind::Home => "another home country",
     }
 }
 

@@ -4,15 +4,18 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use model::SubjectId;
+use model::{SubjectId, UnixSeconds};
 use serde_json::json;
 use vault::KeyService;
+use vault::records::HomeEvidence;
 
 use super::output::Output;
+use crate::error::CommandError;
 use crate::layout::Layout;
 use crate::site::history;
+use crate::subjects::{self, Act};
 use crate::{assemble, import, init, sample};
 
 #[derive(Debug, Args)]
@@ -156,12 +159,75 @@ pub(super) enum Subject {
         #[arg(long)]
         out: PathBuf,
     },
+    /// What is known of a person besides their records. The enclave must not be running.
+    Show {
+        /// The person's handle.
+        #[arg(long)]
+        subject: String,
+    },
+    /// Erase a person: their key is destroyed, and with it everything that it sealed. It cannot be undone
+    /// (docs/erasure.md).
+    Erase {
+        /// The person's handle.
+        #[arg(long)]
+        subject: String,
+        /// The handle again: nobody is erased by a slip.
+        #[arg(long, value_name = "HANDLE")]
+        confirm: String,
+    },
+    /// Note that a person lives in another country.
+    Move {
+        /// The person's handle.
+        #[arg(long)]
+        subject: String,
+        /// Where to, ISO 3166-1 alpha-2.
+        #[arg(long, value_name = "COUNTRY")]
+        to: String,
+        /// From when on, RFC 3339; now if not given.
+        #[arg(long, value_name = "TIME")]
+        from: Option<String>,
+        /// By what it is known.
+        #[arg(long, value_enum)]
+        evidence: Evidence,
+    },
+    /// Put a legal hold on a person: they are not erased until it is lifted.
+    Hold {
+        /// The person's handle.
+        #[arg(long)]
+        subject: String,
+        /// The hold's reference.
+        #[arg(long)]
+        reference: String,
+    },
+    /// Lift a legal hold.
+    Lift {
+        /// The person's handle.
+        #[arg(long)]
+        subject: String,
+        /// The hold's reference.
+        #[arg(long)]
+        reference: String,
+    },
+}
+
+/// By what it is known where somebody lives.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum Evidence {
+    /// They said so.
+    Declared,
+    /// A document was seen.
+    Document,
 }
 
 impl Subject {
     pub(super) fn run(&self, layout: &Layout, output: &Output) -> Result<()> {
-        let user_name = match self {
-            Self::Id { user_name } => user_name,
+        match self {
+            Self::Id { user_name } => {
+                let programme = assemble::rulebook(layout)?.rulebook.programme.name;
+                let keys = KeyService::open(&layout.keys(), programme.as_str())?;
+                let id = import::subject(&keys, user_name);
+                output.data(id.as_str(), &json!({ "subject": id.as_str() }));
+            }
             Self::History { subject, from, to, out } => {
                 let subject = SubjectId::parse(subject)?;
                 let entries = history::write(layout, &subject, *from, *to, out)?;
@@ -170,13 +236,60 @@ impl Subject {
                     out.display()
                 );
                 output.data(&text, &json!({ "entries": entries, "file": out }));
-                return Ok(());
             }
-        };
-        let programme = assemble::rulebook(layout)?.rulebook.programme.name;
-        let keys = KeyService::open(&layout.keys(), programme.as_str())?;
-        let id = import::subject(&keys, user_name);
-        output.data(id.as_str(), &json!({ "subject": id.as_str() }));
+            Self::Show { subject } => show(layout, output, &SubjectId::parse(subject)?)?,
+            Self::Erase { subject, confirm } if subject != confirm => {
+                return Err(CommandError::Rule("--confirm is not the same handle; nobody was erased").into());
+            }
+            Self::Erase { subject, .. } => done(
+                layout,
+                output,
+                (subject, Act::Erase),
+                "their key is destroyed. Older copies of it open until the region's key is rotated (docs/erasure.md)",
+            )?,
+            Self::Move { subject, to, from, evidence } => {
+                let from = from.as_deref().map(UnixSeconds::parse).transpose()?;
+                let from = from.unwrap_or_else(|| gateway::enclave::now().0).0;
+                let evidence = match evidence {
+                    Evidence::Declared => HomeEvidence::Declared,
+                    Evidence::Document => HomeEvidence::Document,
+                };
+                let what = Act::Move { to: to.clone(), from, evidence };
+                done(layout, output, (subject, what), "their new home is noted")?;
+            }
+            Self::Hold { subject, reference } => {
+                let what = Act::Hold { reference: reference.clone() };
+                done(layout, output, (subject, what), "the hold is on: nothing of them is erased")?;
+            }
+            Self::Lift { subject, reference } => {
+                let what = Act::Lift { reference: reference.clone() };
+                done(layout, output, (subject, what), "the hold is lifted")?;
+            }
+        }
         Ok(())
     }
+}
+
+fn show(layout: &Layout, output: &Output, subject: &SubjectId) -> Result<()> {
+    let assembled = assemble::open(layout)?;
+    let shown = subjects::show(&assembled.enclave, subject);
+    assembled.enclave.log().close();
+    let shown = shown?;
+    let mut text = format!("here since {}, by entry {}", shown.since, shown.entry);
+    for (country, from, evidence) in &shown.homes {
+        text.push_str(&format!("\nhome {country} from {from} ({evidence:?})"));
+    }
+    for hold in &shown.holds {
+        text.push_str(&format!("\nlegal hold {hold}"));
+    }
+    output.data(&text, &serde_json::to_value(&shown)?);
+    Ok(())
+}
+
+/// Does something about a person, and says what was done and where it is on record.
+fn done(layout: &Layout, output: &Output, (subject, what): (&str, Act), words: &str) -> Result<()> {
+    let entry = subjects::order(layout, &SubjectId::parse(subject)?, what)?;
+    let place = entry.map_or_else(String::new, |entry| format!("entry {entry}: "));
+    output.data(&format!("{place}{words}"), &json!({ "entry": entry }));
+    Ok(())
 }

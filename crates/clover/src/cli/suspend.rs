@@ -67,7 +67,7 @@ impl Suspend {
             Err(e) => return Err(e.into()),
         };
         let name = format!("{:012}-{country}-{}", order.time.0, kind.word());
-        orders::lay_down(layout, &name, &note)?;
+        orders::lay_down(layout, &name, orders::NOTE, &note)?;
         let text = format!(
             "order to {} {country} is laid down; a running enclave takes it within a second, any other at its start",
             kind.word()
@@ -162,7 +162,7 @@ impl Demand {
         let mut note = Note::new(&text)?;
         note.add(assemble::operator(layout)?.sign(&text)?);
         let name = format!("{:012}-{authority}-demand-{reference}", now.0);
-        orders::lay_down(layout, &name, &note.to_string())?;
+        orders::lay_down(layout, &name, orders::NOTE, &note.to_string())?;
         let told =
             format!("demand `{reference}` of {authority} is laid down for the record; it grants nothing");
         output.data(&told, &json!({ "demand": reference.as_str(), "authority": authority.as_str() }));

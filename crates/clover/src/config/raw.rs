@@ -12,6 +12,8 @@ pub(super) struct Raw {
     pub(super) gateway: RawGateway,
     pub(super) control: RawControl,
     #[serde(default)]
+    pub(super) vault: RawVault,
+    #[serde(default)]
     pub(super) ledger: RawLedger,
     pub(super) site_logs: RawLogs,
     #[serde(default)]
@@ -67,6 +69,14 @@ pub(super) struct RawControl {
     pub(super) keep_days: u32,
     #[serde(default = "keep_spent_days")]
     pub(super) keep_spent_days: u32,
+}
+
+#[derive(serde::Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawVault {
+    #[serde(default)]
+    pub(super) store: RawStore,
+    pub(super) postgres: Option<RawPostgres>,
 }
 
 #[derive(serde::Deserialize, Default, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use model::Problems;
 
-use super::raw::{RawControl, RawStore};
+use super::raw::{RawControl, RawPostgres, RawStore, RawVault};
 use super::{Database, database};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -22,7 +22,7 @@ pub struct ControlStore {
     pub keep_spent: Duration,
 }
 
-/// Where rows of the control store lie.
+/// Where a store lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// In the enclave's folder, for one process.
@@ -50,21 +50,35 @@ pub(super) fn check(raw: RawControl, p: &mut Problems) -> Option<ControlStore> {
         DAY * days
     };
     let (keep, keep_spent) = (days("keep_days", raw.keep_days), days("keep_spent_days", raw.keep_spent_days));
-    let place = match (raw.store, raw.postgres) {
+    let place = place("control", raw.store, raw.postgres, p);
+    place.map(|place| ControlStore { place, keep, keep_spent })
+}
+
+/// Where people and their records lie.
+pub(super) fn vault(raw: RawVault, p: &mut Problems) -> Option<Place> {
+    place("vault", raw.store, raw.postgres, p)
+}
+
+fn place(table: &str, store: RawStore, postgres: Option<RawPostgres>, p: &mut Problems) -> Option<Place> {
+    match (store, postgres) {
         (RawStore::Embedded, None) => Some(Place::Embedded),
         (RawStore::Embedded, Some(_)) => {
-            let why = "a database is named, and the control store is not there";
-            p.add("enclave.toml: control.postgres", why, "write store = \"postgres\", or remove the table");
+            let (at, why) = (
+                format!("enclave.toml: {table}.postgres"),
+                "a database is named, and the store is not there",
+            );
+            p.add(at, why, "write store = \"postgres\", or remove the table");
             None
         }
         (RawStore::Postgres, None) => {
-            let fix = "add [control.postgres] with `server`";
-            p.add("enclave.toml: control.store", "no database is named", fix);
+            let fix = format!("add [{table}.postgres] with `server`");
+            p.add(format!("enclave.toml: {table}.store"), "no database is named", fix);
             None
         }
-        (RawStore::Postgres, Some(raw)) => Some(Place::Postgres(database(raw, "control.postgres", p))),
-    };
-    place.map(|place| ControlStore { place, keep, keep_spent })
+        (RawStore::Postgres, Some(raw)) => {
+            Some(Place::Postgres(database(raw, &format!("{table}.postgres"), p)))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -87,7 +101,7 @@ mod tests {
         assert!(matches!(good.control_store.place, Place::Postgres(d) if d.ca_file.is_some()));
         for (wrong, why) in [
             ("store = \"postgres\"".to_owned(), "no database"),
-            (table.to_owned(), "the control store is not there"),
+            (table.to_owned(), "the store is not there"),
             (format!("store = \"postgres\"\n{table}\nkey_file = \"c\""), "needs its key"),
             (
                 format!("store = \"postgres\"\n{table}\nstatement_timeout_ms = 1"),
@@ -96,6 +110,7 @@ mod tests {
             ("keep_days = 0".to_owned(), "control.keep_days"),
             ("keep_spent_days = 40000".to_owned(), "control.keep_spent_days"),
             ("store = \"file\"".to_owned(), "unknown variant"),
+            ("[vault]\nstore = \"postgres\"".to_owned(), "vault.store: no database"),
         ] {
             let said = with(&wrong).unwrap_err();
             assert!(said.contains(why), "{wrong}: {said}");

@@ -21,6 +21,7 @@ use crate::error::CommandError;
 use crate::layout::Layout;
 use crate::logs;
 use crate::site::rules::Rules;
+use crate::subjects;
 
 /// How often the folder is looked into.
 const LOOK: Duration = Duration::from_millis(200);
@@ -32,6 +33,8 @@ const ORDER_MAX: u64 = 4096;
 const ORDERS_MAX: usize = 64;
 /// How far the clocks of those who sign may be ahead, in seconds.
 const AHEAD_MAX: u64 = 300;
+/// How the file of a signed order ends.
+pub const NOTE: &str = "note";
 const SUSPENSION: &str = "clover suspension v1";
 const DEMAND: &str = "clover demand v1";
 
@@ -211,10 +214,10 @@ pub fn suspended(known: &BTreeMap<Country, Order>) -> BTreeSet<Country> {
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn lay_down(layout: &Layout, name: &str, text: &str) -> Result<PathBuf> {
+pub fn lay_down(layout: &Layout, name: &str, ending: &str, text: &str) -> Result<PathBuf> {
     let folder = layout.orders();
     std::fs::create_dir_all(&folder).map_err(CommandError::file(&folder))?;
-    let path = folder.join(format!("{name}.note"));
+    let path = folder.join(format!("{name}.{ending}"));
     let part = path.with_extension("part");
     std::fs::write(&part, text).map_err(CommandError::file(&part))?;
     std::fs::rename(&part, &path).map_err(CommandError::file(&path))?;
@@ -275,7 +278,10 @@ impl Orders {
         let taken = tokio::task::spawn_blocking(move || {
             // On one thread with the orders about countries, whose entries name the rulebook in force.
             self.rules.look();
-            self.take()
+            self.take().and_then(|taken| {
+                subjects::take(&self.layout, &self.enclave, ORDERS_MAX)?;
+                Ok(taken)
+            })
         });
         taken.await.context("the thread that takes orders panicked")?
     }
@@ -283,7 +289,7 @@ impl Orders {
     fn take(&self) -> Result<usize> {
         let (mut taken, mut last) = (0, Ok(()));
         // One that waits for its entry keeps no other waiting.
-        for path in ending(&self.layout.orders(), "note")?.into_iter().take(ORDERS_MAX) {
+        for path in ending(&self.layout.orders(), NOTE)?.into_iter().take(ORDERS_MAX) {
             last = self.one_of(&path).and(last);
             taken += 1;
         }
@@ -385,7 +391,7 @@ fn keep(path: &Path, folder: &Path, name: &Path) -> Result<()> {
 }
 
 /// What has an ending in a folder, in the order of the names; nothing if it is not there.
-pub(super) fn ending(folder: &Path, ending: &str) -> Result<Vec<PathBuf>> {
+pub(crate) fn ending(folder: &Path, ending: &str) -> Result<Vec<PathBuf>> {
     let entries = match std::fs::read_dir(folder) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.map_err(CommandError::file(folder))?,
@@ -397,7 +403,7 @@ pub(super) fn ending(folder: &Path, ending: &str) -> Result<Vec<PathBuf>> {
 }
 
 /// The text of a file; `None` of what is no text, no plain file, or too long.
-fn read(path: &Path) -> std::io::Result<Option<String>> {
+pub(crate) fn read(path: &Path) -> std::io::Result<Option<String>> {
     use std::io::Read;
     if !std::fs::symlink_metadata(path)?.is_file() {
         return Ok(None);

@@ -112,5 +112,7 @@ fn what(kind: EntryKind) -> &'static str {
         EntryKind::Close => "stream closed",
         EntryKind::Suspension => "suspension",
         EntryKind::Demand => "demand of an authority",
+        EntryKind::Erasure => "erased",
+        EntryKind::Home => "home country changed",
     }
 }

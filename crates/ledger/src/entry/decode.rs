@@ -145,6 +145,10 @@ fn agree(draft: &Draft) -> Result<(), EntryError> {
     if draft.kind == EntryKind::Import && draft.destination != Country::UNKNOWN {
         return Err(EntryError::Field("destination of an import"));
     }
+    let of_one = matches!(draft.kind, EntryKind::Erasure | EntryKind::Home);
+    if of_one && (draft.subjects.tags().len() != 1 || !draft.facts.is_empty() || released) {
+        return Err(EntryError::Field("subjects or facts of an entry about one person"));
+    }
     let lease = match draft.stream {
         Some(StreamPlace::Open { lease } | StreamPlace::Extend { lease, .. }) => Some(lease),
         _ => None,
