@@ -68,8 +68,8 @@ impl Explain for RecordError {
 /// A person as the store knows them.
 #[derive(Clone)]
 pub struct Person {
-    internal: [u8; 16],
-    wrapped: Vec<u8>,
+    pub(crate) internal: [u8; 16],
+    pub(crate) wrapped: Vec<u8>,
     /// Where they live, by the evidence of their import.
     pub home: Country,
     /// When they were imported.
@@ -229,6 +229,28 @@ impl Records {
     /// When the store refuses; the next opening sweeps them anyway.
     pub fn dismiss(&self) -> Result<(), RecordError> {
         self.sweep()
+    }
+
+    /// Replaces people's wrapped keys, each only if it still is the one that was read. Returns how many were, durably.
+    ///
+    /// # Errors
+    /// When the store refuses; then none of these was replaced.
+    pub(crate) fn replace_wrapped(
+        &self,
+        people: &[(SubjectId, Person, Vec<u8>)],
+    ) -> Result<usize, RecordError> {
+        // INVARIANT: whoever removes or replaces a subject's row holds this lock, so that no key comes back.
+        let _rows = self.arriving.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut batch, mut replaced) = (self.db.batch().durability(Some(PersistMode::SyncAll)), 0);
+        for (subject, person, wrapped) in people {
+            let Some(row) = self.subjects.get(subject.as_str())? else { continue };
+            if let Some(head) = row.strip_suffix(&person.wrapped[..]) {
+                batch.insert(&self.subjects, subject.as_str(), [head, wrapped].concat());
+                replaced += 1;
+            }
+        }
+        batch.commit()?;
+        Ok(replaced)
     }
 
     /// The person of a handle.

@@ -18,6 +18,8 @@ mod faults;
 mod full;
 mod journal;
 mod journal_postgres;
+mod keys;
+mod keys_claims;
 mod kill;
 mod packs;
 mod rebuild;

@@ -1,0 +1,106 @@
+//! The rotation of a region's key: everything that older versions wrapped is wrapped by the newest, and then the older
+//! ones are destroyed.
+//!
+//! It may be killed at any point and begun again: what is under the newest version already is passed over.
+//!
+//! INVARIANT: a version is retired only when nobody is left under it, durably. The caller has the store to itself:
+//! an import that wrapped a key before the rotation, and admits its person after the walk, would lose them.
+
+use std::path::{Path, PathBuf};
+
+use model::SubjectId;
+
+use super::{KeyError, KeyService, Version, files};
+use crate::records::{Person, RecordError, Records};
+
+/// Says that people may be left under an older version: the next start goes on.
+const MARK: &str = "rewrap";
+/// People whose keys become durable together.
+const TOGETHER: usize = 256;
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rewrapped {
+    /// The version that wraps everything now.
+    pub version: Version,
+    /// People whose keys it wrapped.
+    pub people: usize,
+    /// People whose keys do not open. While there are any, no version is retired.
+    pub broken: usize,
+}
+
+/// Whether a rotation was begun in this folder of keys and did not end.
+#[must_use]
+pub fn is_due(folder: &Path) -> bool {
+    mark(folder).exists()
+}
+
+fn mark(folder: &Path) -> PathBuf {
+    folder.join(MARK)
+}
+
+/// How many people's keys each version wraps.
+///
+/// # Errors
+/// When the store refuses.
+pub fn counts(records: &Records) -> Result<std::collections::BTreeMap<Version, usize>, RecordError> {
+    let mut counts = std::collections::BTreeMap::new();
+    for person in records.people() {
+        *counts.entry(Version::of(&person?.1.wrapped)?).or_default() += 1;
+    }
+    Ok(counts)
+}
+
+/// Wraps everything by the newest version and retires those before. `each` is told how many people were looked at.
+///
+/// # Errors
+/// When store or service refuse; begun again, it goes on.
+pub fn run(
+    records: &Records,
+    keys: &KeyService,
+    mut each: impl FnMut(usize),
+) -> Result<Rewrapped, RecordError> {
+    let versions = keys.ask(|service| service.versions())?;
+    let newest = *versions.last().ok_or(KeyError::Version(0))?;
+    let path = mark(&keys.folder);
+    if !path.exists() {
+        files::write_secret(&path, format!("{newest}\n"))?;
+    }
+    keys.rewrap_root(newest)?;
+    let mut done = Rewrapped { version: newest, people: 0, broken: 0 };
+    let mut together = Vec::with_capacity(TOGETHER);
+    for (looked, person) in records.people().enumerate() {
+        let (subject, person) = person?;
+        match keys.rewrap_person(&person.internal, &person.wrapped, newest) {
+            Ok(Some(wrapped)) => together.push((subject, person, wrapped)),
+            Ok(None) => {}
+            // A key that was damaged is not made worse, and keeps its version.
+            Err(KeyError::Wrapped | KeyError::Version(_)) => done.broken += 1,
+            Err(e) => return Err(e.into()),
+        }
+        if together.len() == TOGETHER {
+            done.people += write(records, &mut together)?;
+        }
+        each(looked + 1);
+    }
+    done.people += write(records, &mut together)?;
+    if done.broken > 0 {
+        return Ok(done);
+    }
+    // Nobody is left: this is looked at again, and not believed.
+    let left = counts(records)?.into_keys().any(|version| version < newest);
+    if let Some(old) = newest.before().filter(|_| !left && versions.len() > 1) {
+        keys.ask(|service| service.retire(old))?;
+    }
+    if !left {
+        let removed = std::fs::remove_file(&path);
+        removed.map_err(|source| KeyError::File { path, source })?;
+    }
+    Ok(done)
+}
+
+fn write(records: &Records, together: &mut Vec<(SubjectId, Person, Vec<u8>)>) -> Result<usize, RecordError> {
+    let replaced = records.replace_wrapped(together)?;
+    together.clear();
+    Ok(replaced)
+}
