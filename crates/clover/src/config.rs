@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use model::{Name, Problems};
 
+mod keys;
 mod notify;
 mod people;
 mod raw;
@@ -14,6 +15,7 @@ mod store;
 
 pub use self::raw::starter;
 use self::raw::{Raw, RawDestination, RawJournal, RawLedger, RawLogs, RawPostgres};
+pub use keys::{Keys, Service};
 pub use notify::{Mail, Notify, Webhook};
 pub use people::{Console, Signin};
 pub use store::{ControlStore, Place};
@@ -45,6 +47,8 @@ pub struct Config {
     pub upstream_timeout: Duration,
     /// How often the public tree is published.
     pub publish_every: Duration,
+    /// Where the region's key lies.
+    pub keys: Keys,
     /// Where the frames of the site's logs become durable.
     pub journal: Journal,
     /// Where the site's logs are offered to auditors and anyone else.
@@ -152,6 +156,7 @@ impl Config {
         let publish_every = Duration::from_millis(raw.ledger.publish_every_ms.max(10));
         let journal = journal(raw.ledger, &mut p);
         let control_store = store::check(raw.control, &mut p);
+        let keys = keys::check(raw.keys, &mut p);
         let mirror = raw.mirror.as_ref();
         let mirror = mirror.map(|m| p.keep("enclave.toml: mirror.listen", ADDRESS, m.listen.parse()));
         local_only(
@@ -171,9 +176,11 @@ impl Config {
         let notify = notify::check(raw.notify, &mut p);
         let (upstreams, destinations) = services(raw.upstreams, raw.destinations, &mut p);
         at_least_one(&raw.gateway, &mut p);
-        let (Some(site), Some(gateway), Some(listen), Some(control), Some(control_store), Some(journal)) =
-            (site, gateway, listen, control, control_store, journal)
+        let (Some(site), Some(gateway), Some(listen), Some(control)) = (site, gateway, listen, control)
         else {
+            return Err(p);
+        };
+        let (Some(control_store), Some(journal), Some(keys)) = (control_store, journal, keys) else {
             return Err(p);
         };
         p.or(Self {
@@ -189,6 +196,7 @@ impl Config {
             head_timeout: Duration::from_millis(raw.gateway.head_timeout_ms),
             upstream_timeout: Duration::from_millis(raw.gateway.upstream_timeout_ms),
             publish_every,
+            keys,
             journal,
             logs,
             witness_ca: raw.witnesses.ca_file,

@@ -40,6 +40,7 @@ pub fn shown(
     enclave: &Arc<Enclave>,
     site: Arc<Site>,
     store: &'static str,
+    remark: Option<&'static str>,
     desk: Option<Arc<Desk>>,
     registry: Registry,
 ) -> api::Shown {
@@ -48,7 +49,7 @@ pub fn shown(
     let (log, records) = (Arc::clone(&enclave), Arc::clone(enclave.records()));
     let requests = Arc::clone(enclave.control());
     let (suspended, ruled, dated) = (Arc::clone(&enclave), Arc::clone(&enclave), Arc::clone(&enclave));
-    let shadowed = Arc::clone(&enclave);
+    let (shadowed, keyed) = (Arc::clone(&enclave), Arc::clone(&enclave));
     // What nobody knows is said to be so.
     let rulebook =
         move || ruled.in_force().rulebook().map_or_else(|| "unknown".to_owned(), |d| d.to_string());
@@ -69,6 +70,7 @@ pub fn shown(
             suspended.in_force().suspended().iter().map(ToString::to_string).collect()
         }),
         expiries: Box::new(expiries),
+        keys: Box::new(move || api::Keys::of(keyed.keys(), remark)),
         control_store: Box::new(move || api::ControlStore::of(store, &requests)),
         evidence: Box::new(evidence),
         shadow: Box::new(move || shadow::shown(&shadowed)),

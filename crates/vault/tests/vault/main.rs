@@ -25,6 +25,7 @@ mod packs;
 mod rebuild;
 mod records;
 mod recycle;
+mod rewrap;
 mod tags;
 
 use std::path::Path;

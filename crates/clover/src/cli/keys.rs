@@ -1,0 +1,126 @@
+//! `clover keys`: the versions of the region's key.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Subcommand;
+use serde_json::json;
+use vault::Records;
+use vault::keys::rewrap::{self, Rewrapped};
+use vault::keys::sealed::Cost;
+use vault::keys::{SecretFile, Version};
+
+use super::data::bar;
+use super::output::Output;
+use crate::config::{Config, Service};
+use crate::error::CommandError;
+use crate::layout::Layout;
+use crate::{assemble, keys};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Keys {
+    /// Show the key service, its versions, and how many people's keys each wraps.
+    Status,
+    /// Make a new version of the region's key. What comes next is wrapped by it; older ones still open.
+    Rotate,
+    /// Wrap everything by the newest version and destroy those before. The enclave must not be running; a rewrap that
+    /// was cut off is begun again, or ended by the next start.
+    Rewrap,
+    /// Seal the file with the region's key by the passphrase in another file, which enclave.toml then must name.
+    Reseal {
+        /// The file with the new passphrase.
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: PathBuf,
+    },
+}
+
+impl Keys {
+    pub(super) fn run(&self, layout: &Layout, output: &Output) -> Result<()> {
+        let config = Config::load(&layout.config())?;
+        match self {
+            Self::Status => status(layout, &config, output),
+            Self::Rotate => {
+                // Opened whole: a version that nobody can use with this enclave's root secret is not made.
+                let programme = assemble::rulebook(layout)?.rulebook.programme.name;
+                let version = keys::open(layout, &config, &programme)?.rotate()?;
+                let text = format!(
+                    "version {version} wraps from now on; `clover keys rewrap` wraps the rest by it and destroys those before"
+                );
+                output.data(&text, &json!({ "version": version.number() }));
+                Ok(())
+            }
+            Self::Rewrap => rewrap(layout, &config, output),
+            Self::Reseal { passphrase_file } => {
+                if !matches!(config.keys.service, Service::File { .. }) {
+                    return Err(CommandError::Rule("only a sealed file has a passphrase").into());
+                }
+                let path = std::path::absolute(passphrase_file)?;
+                let secret = SecretFile { what: "passphrase", path };
+                keys::sealed(layout, &config)?.reseal(&secret, Cost::PERSON)?;
+                let shown = secret.path.display();
+                let text = format!(
+                    "sealed; write `passphrase_file = \"{shown}\"` under [keys] of enclave.toml and remove the old passphrase and every copy of the old file"
+                );
+                output.data(&text, &json!({ "passphrase_file": secret.path }));
+                Ok(())
+            }
+        }
+    }
+}
+
+fn status(layout: &Layout, config: &Config, output: &Output) -> Result<()> {
+    let service = keys::service(layout, config)?;
+    let versions: Vec<u32> = service.versions()?.into_iter().map(Version::number).collect();
+    // A running enclave has the store to itself.
+    let counts = Records::open(&layout.vault()).ok().map(|records| rewrap::counts(&records)).transpose()?;
+    let remark = keys::remark(layout, config);
+    let list = versions.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+    let mut text = format!("service    {}", service.service());
+    if let Some(remark) = remark {
+        text.push_str(&format!(" ({remark})"));
+    }
+    text.push_str(&format!("\nversions   {list}; the last one wraps"));
+    match &counts {
+        Some(counts) => {
+            for (version, people) in counts {
+                text.push_str(&format!("\npeople     {people} under version {version}"));
+            }
+        }
+        None => text.push_str("\npeople     not counted: another process has the vault open"),
+    }
+    let due = rewrap::is_due(&layout.keys());
+    if due {
+        text.push_str("\nrewrap     was begun and did not end: `clover keys rewrap` goes on, and so does the next start");
+    }
+    let counts = counts
+        .map(|c| c.iter().map(|(v, n)| (v.to_string(), *n)).collect::<std::collections::BTreeMap<_, _>>());
+    let told = json!({
+        "service": service.service(), "remark": remark, "versions": versions, "people": counts, "rewrap_due": due,
+    });
+    output.data(&text, &told);
+    Ok(())
+}
+
+fn rewrap(layout: &Layout, config: &Config, output: &Output) -> Result<()> {
+    let programme = assemble::rulebook(layout)?.rulebook.programme.name;
+    let records = Records::open(&layout.vault())?;
+    let keys = keys::open(layout, config, &programme)?;
+    let bar = bar(output, records.count() as u64, "wrapping");
+    let done = rewrap::run(&records, &keys, |n| bar.set_position(n as u64))?;
+    bar.finish_and_clear();
+    let Rewrapped { version, people, broken } = done;
+    if broken > 0 {
+        let text = format!(
+            "{people} people's keys are under version {version} now; {broken} do not open, so no version was destroyed"
+        );
+        output.data(&text, &json!({ "version": version.number(), "people": people, "broken": broken }));
+        return Err(
+            CommandError::Rule("keys of people do not open: restore them, or erase these people").into()
+        );
+    }
+    let text = format!(
+        "{people} people's keys were wrapped anew; everything is under version {version}, and those before are destroyed"
+    );
+    output.data(&text, &json!({ "version": version.number(), "people": people, "broken": 0 }));
+    Ok(())
+}
