@@ -369,8 +369,8 @@ pub async fn serve(
     let follower = office::follow(Arc::clone(&office), glass, &config.control_store)?;
     let people = people::serve(layout, &config, &enclave, office, tokens, ended, stopped.clone()).await?;
     let store = config.control_store.place.word();
-    let shown =
-        control::shown(&enclave, Arc::clone(&site), store, keys::remark(layout, &config), desk, registry);
+    let kept = keys::shown(layout, &config, &enclave, &stopped);
+    let shown = control::shown(&enclave, Arc::clone(&site), store, kept, desk, registry);
     let control = tokio::spawn(control::serve(listener, shown));
     let stopping = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stopping);

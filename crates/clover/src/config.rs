@@ -168,10 +168,7 @@ impl Config {
             ],
             &mut p,
         );
-        if mirror.is_some() && logs.clear.is_none() {
-            let why = "the local mirror asks for the logs in the clear on this machine";
-            p.add("enclave.toml: mirror", why, "give site_logs.listen, or remove [mirror]");
-        }
+        mirrored(mirror.is_some(), &logs, &mut p);
         let console = people::check(raw.console, raw.signin, &mut p);
         let notify = notify::check(raw.notify, &mut p);
         let (upstreams, destinations) = services(raw.upstreams, raw.destinations, &mut p);
@@ -237,6 +234,14 @@ fn local_only(listeners: &[(&str, Option<SocketAddr>)], p: &mut Problems) {
         if local.is_some_and(|a| !a.ip().is_loopback()) {
             p.add(format!("enclave.toml: {key}"), "not loopback, and not encrypted", "use 127.0.0.1");
         }
+    }
+}
+
+/// A local mirror finds the logs.
+fn mirrored(mirror: bool, logs: &Listeners, p: &mut Problems) {
+    if mirror && logs.clear.is_none() {
+        let why = "the local mirror asks for the logs in the clear on this machine";
+        p.add("enclave.toml: mirror", why, "give site_logs.listen, or remove [mirror]");
     }
 }
 

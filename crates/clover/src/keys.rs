@@ -4,10 +4,15 @@
 //! variable.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::Result;
+use console::api::Rewrap;
+use gateway::Enclave;
 use model::Name;
+use tokio::sync::watch;
+use vault::keys::rewrap::{self, Older};
 use vault::keys::sealed::{Cost, make_passphrase};
 use vault::keys::{self, KeyError, RegionKeys, Sealed, SecretFile, Terms, Token, Transit, token, transit};
 use vault::{KeyService, Records};
@@ -16,6 +21,8 @@ use crate::authority;
 use crate::config::{Config, Service};
 use crate::layout::Layout;
 
+/// How often a running enclave looks whether a rewrap is asked for.
+const LOOK: Duration = Duration::from_millis(500);
 /// The names of systemd credentials.
 const PASSPHRASE: &str = "clover-region";
 const PIN: &str = "clover-pin";
@@ -153,11 +160,11 @@ pub fn remark(layout: &Layout, config: &Config) -> Option<&'static str> {
 /// # Errors
 /// When store or service refuse.
 pub fn go_on(layout: &Layout, records: &Records, keys: &KeyService) -> Result<()> {
-    if !keys::rewrap::is_due(&layout.keys()) {
+    if !rewrap::is_due(&layout.keys()) {
         return Ok(());
     }
     tracing::warn!(people = records.count(), "a rotation of the region's key did not end: going on with it");
-    let done = keys::rewrap::run(records, keys, |_| {})?;
+    let done = rewrap::run(records, keys, Older::Retire, |_| {})?;
     tracing::warn!(
         version = done.version.number(),
         people = done.people,
@@ -165,4 +172,64 @@ pub fn go_on(layout: &Layout, records: &Records, keys: &KeyService) -> Result<()
         "all keys were looked at"
     );
     Ok(())
+}
+
+/// How far a running enclave is with a rewrap; nothing if none was asked for.
+pub type Rewrapping = Arc<Mutex<Option<Rewrap>>>;
+
+/// What a running enclave shows of its key, and how far a rewrap is, which it takes up from now on.
+#[must_use]
+pub fn shown(
+    layout: &Layout,
+    config: &Config,
+    enclave: &Arc<Enclave>,
+    stop: &watch::Receiver<bool>,
+) -> (Option<&'static str>, Rewrapping) {
+    let rewrapping = Rewrapping::default();
+    tokio::spawn(follow(Arc::clone(enclave), layout.keys(), Arc::clone(&rewrapping), stop.clone()));
+    (remark(layout, config), rewrapping)
+}
+
+/// Takes up a rewrap that is asked for while the enclave serves, until it is told to stop. What older versions there
+/// are stay until the next start, which has the store to itself.
+async fn follow(enclave: Arc<Enclave>, folder: PathBuf, shown: Rewrapping, mut stop: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            _ = stop.changed() => return,
+        }
+        if !rewrap::is_due(&folder) {
+            continue;
+        }
+        let (enclave, shown) = (Arc::clone(&enclave), Arc::clone(&shown));
+        if let Err(e) = tokio::task::spawn_blocking(move || round(&enclave, &shown)).await {
+            tracing::error!(error = %e, "the thread that wraps keys anew panicked");
+        }
+    }
+}
+
+/// Wraps everything by the newest version, unless this was done.
+fn round(enclave: &Enclave, shown: &Mutex<Option<Rewrap>>) {
+    let tell = |told: Rewrap| *shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
+    let told = shown.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default();
+    let newest = match enclave.keys().service().versions() {
+        Ok(versions) => versions.last().map_or(0, |version| version.number()),
+        Err(e) => return tell(Rewrap { why: Some(e.to_string()), ..told }),
+    };
+    if told.done && told.version == newest {
+        return;
+    }
+    let begun = Rewrap { version: newest, ..Rewrap::default() };
+    let each = |looked| tell(Rewrap { looked, ..begun.clone() });
+    match rewrap::run(enclave.records(), enclave.keys(), Older::Keep, each) {
+        Ok(done) => {
+            let (version, people, broken) = (done.version.number(), done.people, done.broken);
+            tracing::warn!(version, people, broken, "keys were wrapped anew");
+            tell(Rewrap { version, looked: enclave.records().count(), done: true, broken, why: None });
+        }
+        Err(e) => {
+            tracing::error!(error = %e, "keys could not be wrapped anew; it will be tried again");
+            tell(Rewrap { why: Some(e.to_string()), ..begun });
+        }
+    }
 }

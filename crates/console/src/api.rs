@@ -130,17 +130,34 @@ pub struct Keys {
     pub remark: Option<&'static str>,
     /// What is wrong with it.
     pub why: Option<String>,
+    /// How far a rewrap is that was asked for.
+    pub rewrap: Option<Rewrap>,
+}
+
+/// A rewrap of all people's keys, while the enclave serves.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Rewrap {
+    /// The version that everything is to be under.
+    pub version: u32,
+    /// People looked at.
+    pub looked: usize,
+    /// Whether all were.
+    pub done: bool,
+    /// People whose keys do not open.
+    pub broken: usize,
+    /// Why it waits.
+    pub why: Option<String>,
 }
 
 impl Keys {
     /// How the key service of an enclave fares.
     #[must_use]
-    pub fn of(keys: &KeyService, remark: Option<&'static str>) -> Self {
+    pub fn of(keys: &KeyService, remark: Option<&'static str>, rewrap: Option<Rewrap>) -> Self {
         let standing = keys.standing();
         let why = standing
             .down
             .map(|why| format!("does not answer: {why}; opened keys serve until their lease ends"));
-        Self { service: standing.service, version: standing.version, remark, why }
+        Self { service: standing.service, version: standing.version, remark, why, rewrap }
     }
 }
 

@@ -1,12 +1,14 @@
 //! `clover keys`: the versions of the region's key.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Subcommand;
-use serde_json::json;
+use console::api::Rewrap;
+use serde_json::{Value, json};
 use vault::Records;
-use vault::keys::rewrap::{self, Rewrapped};
+use vault::keys::rewrap::{self, Older, Rewrapped};
 use vault::keys::sealed::Cost;
 use vault::keys::{SecretFile, Version};
 
@@ -15,7 +17,14 @@ use super::output::Output;
 use crate::config::{Config, Service};
 use crate::error::CommandError;
 use crate::layout::Layout;
-use crate::{assemble, keys};
+use crate::{assemble, control, keys};
+
+/// How often a running enclave is asked how far it is.
+const ASK: Duration = Duration::from_millis(250);
+
+/// Why nothing was destroyed.
+const BROKEN: &str =
+    "keys of people do not open, so no version is destroyed: restore them, or erase these people";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Keys {
@@ -23,8 +32,8 @@ pub(super) enum Keys {
     Status,
     /// Make a new version of the region's key. What comes next is wrapped by it; older ones still open.
     Rotate,
-    /// Wrap everything by the newest version and destroy those before. The enclave must not be running; a rewrap that
-    /// was cut off is begun again, or ended by the next start.
+    /// Wrap everything by the newest version and destroy those before. A running enclave does it while it serves, and its
+    /// next start destroys them. A rewrap that was cut off is begun again, or ended by the next start.
     Rewrap,
     /// Seal the file with the region's key by the passphrase in another file, which enclave.toml then must name.
     Reseal {
@@ -103,12 +112,15 @@ fn status(layout: &Layout, config: &Config, output: &Output) -> Result<()> {
 
 fn rewrap(layout: &Layout, config: &Config, output: &Output) -> Result<()> {
     let programme = assemble::rulebook(layout)?.rulebook.programme.name;
-    let records = Records::open(&layout.vault())?;
+    let records = match Records::open(&layout.vault()) {
+        Err(e) => return while_it_serves(layout, config, output).unwrap_or(Err(e.into())),
+        Ok(records) => records,
+    };
     let keys = keys::open(layout, config, &programme)?;
     let bar = bar(output, records.count() as u64, "wrapping");
-    let done = rewrap::run(&records, &keys, |n| bar.set_position(n as u64))?;
+    let done = rewrap::run(&records, &keys, Older::Retire, |n| bar.set_position(n as u64))?;
     bar.finish_and_clear();
-    let Rewrapped { version, people, broken } = done;
+    let Rewrapped { version, people, broken, .. } = done;
     if broken > 0 {
         let text = format!(
             "{people} people's keys are under version {version} now; {broken} do not open, so no version was destroyed"
@@ -123,4 +135,35 @@ fn rewrap(layout: &Layout, config: &Config, output: &Output) -> Result<()> {
     );
     output.data(&text, &json!({ "version": version.number(), "people": people, "broken": 0 }));
     Ok(())
+}
+
+/// Has the running enclave do it, and watches. `None` when none runs.
+fn while_it_serves(layout: &Layout, config: &Config, output: &Output) -> Option<Result<()>> {
+    let status = || -> Result<Value> { Ok(serde_json::from_str(&control::ask(config.control, "/status")?)?) };
+    let people = status().ok()?.get("people").and_then(Value::as_u64).unwrap_or_default();
+    let watch = || -> Result<()> {
+        let newest = keys::service(layout, config)?.versions()?.last().map_or(0, |v| v.number());
+        rewrap::begin(&layout.keys())?;
+        let bar = bar(output, people, "wrapping");
+        let done = loop {
+            let told = status()?.pointer("/keys/rewrap").cloned().unwrap_or_default();
+            match serde_json::from_value::<Option<Rewrap>>(told)?.unwrap_or_default() {
+                Rewrap { why: Some(why), .. } => bail!("the running enclave tries again: {why}"),
+                rewrap if rewrap.done && rewrap.version >= newest => break rewrap,
+                rewrap => bar.set_position(rewrap.looked as u64),
+            }
+            std::thread::sleep(ASK);
+        };
+        bar.finish_and_clear();
+        if done.broken > 0 {
+            return Err(CommandError::Rule(BROKEN).into());
+        }
+        let version = done.version;
+        let text = format!(
+            "the running enclave has wrapped everything by version {version}; its next start destroys those before"
+        );
+        output.data(&text, &json!({ "version": version, "broken": 0, "while_serving": true }));
+        Ok(())
+    };
+    Some(watch())
 }

@@ -3,10 +3,12 @@
 //!
 //! It may be killed at any point and begun again: what is under the newest version already is passed over.
 //!
-//! INVARIANT: a version is retired only when nobody is left under it, durably. The caller has the store to itself:
+//! INVARIANT: a version is retired only when nobody is left under it, durably, and by whoever has the store to itself:
 //! an import that wrapped a key before the rotation, and admits its person after the walk, would lose them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use model::SubjectId;
 
@@ -27,6 +29,17 @@ pub struct Rewrapped {
     pub people: usize,
     /// People whose keys do not open. While there are any, no version is retired.
     pub broken: usize,
+    /// Whether everything is under the newest version and those before are destroyed.
+    pub ended: bool,
+}
+
+/// What becomes of older versions that wrap nothing any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Older {
+    /// They are destroyed. The caller has the store to itself.
+    Retire,
+    /// They stay until somebody who has the store to itself comes: the rewrap is still due.
+    Keep,
 }
 
 /// Whether a rotation was begun in this folder of keys and did not end.
@@ -43,12 +56,20 @@ fn mark(folder: &Path) -> PathBuf {
 ///
 /// # Errors
 /// When the store refuses.
-pub fn counts(records: &Records) -> Result<std::collections::BTreeMap<Version, usize>, RecordError> {
-    let mut counts = std::collections::BTreeMap::new();
+pub fn counts(records: &Records) -> Result<BTreeMap<Version, usize>, RecordError> {
+    let mut counts = BTreeMap::new();
     for person in records.people() {
         *counts.entry(Version::of(&person?.1.wrapped)?).or_default() += 1;
     }
     Ok(counts)
+}
+
+/// Says that a rewrap is due: a running enclave takes it up, and a start ends it.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn begin(folder: &Path) -> Result<(), KeyError> {
+    if is_due(folder) { Ok(()) } else { files::write_secret(&mark(folder), "due\n") }
 }
 
 /// Wraps everything by the newest version and retires those before. `each` is told how many people were looked at.
@@ -58,16 +79,15 @@ pub fn counts(records: &Records) -> Result<std::collections::BTreeMap<Version, u
 pub fn run(
     records: &Records,
     keys: &KeyService,
+    older: Older,
     mut each: impl FnMut(usize),
 ) -> Result<Rewrapped, RecordError> {
     let versions = keys.ask(|service| service.versions())?;
     let newest = *versions.last().ok_or(KeyError::Version(0))?;
-    let path = mark(&keys.folder);
-    if !path.exists() {
-        files::write_secret(&path, format!("{newest}\n"))?;
-    }
+    keys.newest.fetch_max(newest.number(), Ordering::AcqRel);
+    begin(&keys.folder)?;
     keys.rewrap_root(newest)?;
-    let mut done = Rewrapped { version: newest, people: 0, broken: 0 };
+    let mut done = Rewrapped { version: newest, people: 0, broken: 0, ended: false };
     let mut together = Vec::with_capacity(TOGETHER);
     for (looked, person) in records.people().enumerate() {
         let (subject, person) = person?;
@@ -84,7 +104,7 @@ pub fn run(
         each(looked + 1);
     }
     done.people += write(records, &mut together)?;
-    if done.broken > 0 {
+    if done.broken > 0 || older == Older::Keep {
         return Ok(done);
     }
     // Nobody is left: this is looked at again, and not believed.
@@ -93,8 +113,9 @@ pub fn run(
         keys.ask(|service| service.retire(old))?;
     }
     if !left {
-        let removed = std::fs::remove_file(&path);
-        removed.map_err(|source| KeyError::File { path, source })?;
+        let path = mark(&keys.folder);
+        std::fs::remove_file(&path).map_err(|source| KeyError::File { path, source })?;
+        done.ended = true;
     }
     Ok(done)
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
@@ -49,6 +49,8 @@ pub struct Token {
     library: Pkcs11,
     sessions: [Mutex<Option<Open>>; SESSIONS],
     turn: AtomicUsize,
+    /// The newest version that was met: all sessions wrap by it.
+    newest: AtomicU32,
     /// A wrong PIN is shown once and never again: after a few the token locks itself.
     wrong_pin: AtomicBool,
 }
@@ -91,8 +93,14 @@ impl Token {
     fn reach(settings: Settings) -> Result<Self, KeyError> {
         let library = Pkcs11::new(&settings.module).map_err(down)?;
         initialize(&library)?;
-        let (sessions, turn, wrong_pin) = (Default::default(), AtomicUsize::new(0), AtomicBool::new(false));
-        Ok(Self { settings, library, sessions, turn, wrong_pin })
+        Ok(Self {
+            settings,
+            library,
+            sessions: Default::default(),
+            turn: AtomicUsize::new(0),
+            newest: AtomicU32::new(0),
+            wrong_pin: AtomicBool::new(false),
+        })
     }
 
     /// A session that is logged in.
@@ -210,8 +218,10 @@ impl Token {
     }
 
     fn newest(&self) -> Result<Version, KeyError> {
-        let known = self.with(|open| Ok(Ok(open.keys.last_key_value().map(|(version, _)| *version))))?;
-        known.ok_or_else(|| refused("the token has no key of this label"))
+        match Version::new(self.newest.load(Ordering::Acquire)) {
+            Some(newest) => Ok(newest),
+            None => self.versions()?.pop().ok_or(KeyError::Version(0)),
+        }
     }
 }
 
@@ -229,9 +239,9 @@ impl RegionKeys for Token {
             let found = find(&open.session, &self.settings.key)?;
             Ok(found.inspect(|keys| open.keys.clone_from(keys)))
         })?;
-        if keys.is_empty() {
-            return Err(refused("the token has no key of this label"));
-        }
+        let newest = keys.last_key_value().map(|(version, _)| *version);
+        let newest = newest.ok_or_else(|| refused("the token has no key of this label"))?;
+        self.newest.store(newest.number(), Ordering::Release);
         Ok(keys.into_keys().collect())
     }
 
@@ -277,8 +287,7 @@ impl RegionKeys for Token {
             }
             Ok(find(&open.session, &self.settings.key)?.map(|keys| open.keys = keys))
         })?;
-        // Every session wraps by it from now on.
-        self.drop_sessions();
+        self.newest.store(next.number(), Ordering::Release);
         Ok(next)
     }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use testkit::Dice;
 use vault::KeyService;
-use vault::keys::rewrap::{counts, is_due, run};
+use vault::keys::rewrap::{Older, counts, is_due, run};
 use vault::keys::{KeyError, Version};
 use vault::records::{Arrived, RecordError};
 
@@ -34,7 +34,7 @@ fn the_rewrapping_child() {
     let Some((folder, _)) = orders(REWRAPPER) else { return };
     let Enclave { records, keys, .. } = enclave(&folder);
     for round in 0.. {
-        run(&records, &keys, |n| {
+        run(&records, &keys, Older::Retire, |n| {
             if n % 16 == 1 {
                 println!("answer: {round} {n}");
             }
@@ -65,7 +65,7 @@ fn a_rotation_that_is_killed_at_any_point_goes_on_and_loses_nobody() {
         if dice.below(2) == 0 {
             assert_eq!(whole(&records, &keys, 0..PEOPLE).len() as u64, PEOPLE);
         }
-        let done = run(&records, &keys, |_| {}).unwrap();
+        let done = run(&records, &keys, Older::Retire, |_| {}).unwrap();
         assert!(done.version.number() >= newest && done.broken == 0);
         newest = done.version.number();
         assert_eq!(counts(&records).unwrap().into_iter().collect::<Vec<_>>(), [(done.version, 300)]);
@@ -86,15 +86,19 @@ fn after_a_rotation_an_old_copy_of_a_wrapped_key_is_noise_and_handles_stay() {
     create(dir.path());
     people(dir.path(), 0..3);
     let before = enclave(dir.path());
-    let old = before.keys.new_person(&[9; 16]).unwrap().1;
+    let (kept, old) = before.keys.new_person(&[9; 16]).unwrap();
     let (handle_before, root) = (handle(&before.keys, 1), before.keys.pseudonym_root());
     before.keys.rotate().unwrap();
     // Somebody who arrives between rotation and rewrap is under the newest version.
     let arrived = vec![arrive(&before.records, &before.keys, 3).unwrap()];
     admit(&before, 1, arrived);
     assert_eq!(counts(&before.records).unwrap().into_values().collect::<Vec<_>>(), [3, 1]);
-    let done = run(&before.records, &before.keys, |_| {}).unwrap();
-    assert_eq!((done.version.number(), done.people), (2, 3));
+    // While others may be in the store, older versions stay.
+    let done = run(&before.records, &before.keys, Older::Keep, |_| {}).unwrap();
+    assert_eq!((done.version.number(), done.people, done.ended), (2, 3, false));
+    assert_eq!(before.keys.open_person(&[9; 16], &old).unwrap(), kept);
+    let done = run(&before.records, &before.keys, Older::Retire, |_| {}).unwrap();
+    assert_eq!((done.people, done.ended), (0, true));
     drop(before);
     let Enclave { records, keys, .. } = enclave(dir.path());
     assert!(matches!(keys.open_person(&[9; 16], &old), Err(KeyError::Version(1))));
@@ -115,7 +119,7 @@ fn a_key_that_does_not_open_keeps_its_version_from_being_retired() {
     ];
     admit(&enclave, 0, arrived);
     enclave.keys.rotate().unwrap();
-    let done = run(&enclave.records, &enclave.keys, |_| {}).unwrap();
+    let done = run(&enclave.records, &enclave.keys, Older::Retire, |_| {}).unwrap();
     assert_eq!((done.people, done.broken), (1, 1));
     assert!(is_due(dir.path()), "it is not done");
     assert_eq!(enclave.keys.service().versions().unwrap(), [1, 2].map(|n| Version::new(n).unwrap()));
