@@ -21,7 +21,7 @@ use rustls::pki_types::ServerName;
 use vault::control::{ChangeError, StoreError};
 use vault::disk::replace_file;
 use vault::log::TagIndex;
-use vault::{EndedSessions, KeyService, Log};
+use vault::{EndedSessions, Log};
 
 use crate::config::Config;
 use crate::error::CommandError;
@@ -31,7 +31,7 @@ use crate::site::border::Keeper;
 use crate::site::orders::{self, Orders, Signers};
 use crate::site::rules::Rules;
 use crate::site::{self, Running, Site};
-use crate::{authority, control, location, logs, notices, office, people, shadow};
+use crate::{authority, control, keys, location, logs, notices, office, people, shadow};
 
 /// The file that carries a rulebook's signatures.
 pub const MANIFEST: &str = "manifest.note";
@@ -164,7 +164,7 @@ pub fn activate(layout: &Layout) -> Result<()> {
     site::orphans::close(&log, enclave::now().0)?;
     bundle.publish(&layout.published_rulebook(&digest.to_string()))?;
     let enrol = || site::activate(layout, &config, programme, digest, &site_log);
-    let keys = KeyService::open(&layout.keys(), programme.as_str())?;
+    let keys = keys::open(layout, &config, programme)?;
     let control = office::control(layout, &config.control_store, verifier(layout, "operator")?, &keys)?;
     let mut recording = || enrol().map_err(|e| ChangeError::Record(e.into()));
     let changed = match control.activate(&digest, enclave::now().0, &mut recording) {
@@ -266,8 +266,9 @@ pub fn open(layout: &Layout) -> Result<Assembled> {
         return Err(CommandError::NotActivated.into());
     }
     fits(&config, &active.rulebook)?;
-    let keys = Arc::new(KeyService::open(&layout.keys(), programme.name.as_str())?);
+    let keys = Arc::new(keys::open(layout, &config, &programme.name)?);
     let records = Arc::new(logs::records(layout, &config)?);
+    keys::go_on(layout, &records, &keys)?;
     let index: Arc<dyn TagIndex> = records.clone();
     let suspended = orders::suspended(&orders::known(layout, &Signers::of(layout, &programme.name)?)?);
     let in_force = Arc::new(InForce::new(digest, suspended));
@@ -368,7 +369,8 @@ pub async fn serve(
     let follower = office::follow(Arc::clone(&office), glass, &config.control_store)?;
     let people = people::serve(layout, &config, &enclave, office, tokens, ended, stopped.clone()).await?;
     let store = config.control_store.place.word();
-    let shown = control::shown(&enclave, Arc::clone(&site), store, desk, registry);
+    let kept = keys::shown(layout, &config, &enclave, &stopped);
+    let shown = control::shown(&enclave, Arc::clone(&site), store, kept, desk, registry);
     let control = tokio::spawn(control::serve(listener, shown));
     let stopping = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stopping);

@@ -3,6 +3,7 @@
 mod access;
 mod border;
 mod data;
+mod keys;
 mod ledger;
 mod output;
 mod requests;
@@ -64,6 +65,9 @@ enum Command {
     /// Look after the ledger's files.
     #[command(subcommand)]
     Ledger(ledger::Ledger),
+    /// Rotate the region's key, and show where it lies.
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// Lift a red border, for minutes and inside the region.
     #[command(subcommand)]
     Border(border::Border),
@@ -125,6 +129,7 @@ fn dispatch(command: &Command, layout: &Layout, output: &Output) -> anyhow::Resu
         Command::Rulebook(c) => return c.run(layout, output),
         Command::Config(c) => c.run(layout, output),
         Command::Ledger(c) => c.run(layout, output),
+        Command::Keys(c) => c.run(layout, output),
         Command::Border(c) => c.run(layout, output),
         Command::Signin(c) => c.run(layout, output),
         Command::Signout => signin::sign_out(output),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use model::{Name, Problems};
 
+mod keys;
 mod notify;
 mod people;
 mod raw;
@@ -14,6 +15,7 @@ mod store;
 
 pub use self::raw::starter;
 use self::raw::{Raw, RawDestination, RawJournal, RawLedger, RawLogs, RawPostgres};
+pub use keys::{Keys, Service};
 pub use notify::{Mail, Notify, Webhook};
 pub use people::{Console, Signin};
 pub use store::{ControlStore, Place};
@@ -47,6 +49,8 @@ pub struct Config {
     pub upstream_timeout: Duration,
     /// How often the public tree is published.
     pub publish_every: Duration,
+    /// Where the region's key lies.
+    pub keys: Keys,
     /// Where the frames of the site's logs become durable.
     pub journal: Journal,
     /// Where the site's logs are offered to auditors and anyone else.
@@ -155,6 +159,7 @@ impl Config {
         let journal = journal(raw.ledger, &mut p);
         let control_store = store::check(raw.control, &mut p);
         let vault = store::vault(raw.vault, &mut p);
+        let keys = keys::check(raw.keys, &mut p);
         let mirror = raw.mirror.as_ref();
         let mirror = mirror.map(|m| p.keep("enclave.toml: mirror.listen", ADDRESS, m.listen.parse()));
         local_only(
@@ -166,10 +171,7 @@ impl Config {
             ],
             &mut p,
         );
-        if mirror.is_some() && logs.clear.is_none() {
-            let why = "the local mirror asks for the logs in the clear on this machine";
-            p.add("enclave.toml: mirror", why, "give site_logs.listen, or remove [mirror]");
-        }
+        mirrored(mirror.is_some(), &logs, &mut p);
         let console = people::check(raw.console, raw.signin, &mut p);
         let notify = notify::check(raw.notify, &mut p);
         let (upstreams, destinations) = services(raw.upstreams, raw.destinations, &mut p);
@@ -178,7 +180,9 @@ impl Config {
         else {
             return Err(p);
         };
-        let (Some(control_store), Some(vault), Some(journal)) = (control_store, vault, journal) else {
+        let (Some(control_store), Some(vault), Some(journal), Some(keys)) =
+            (control_store, vault, journal, keys)
+        else {
             return Err(p);
         };
         p.or(Self {
@@ -195,6 +199,7 @@ impl Config {
             head_timeout: Duration::from_millis(raw.gateway.head_timeout_ms),
             upstream_timeout: Duration::from_millis(raw.gateway.upstream_timeout_ms),
             publish_every,
+            keys,
             journal,
             logs,
             witness_ca: raw.witnesses.ca_file,
@@ -235,6 +240,14 @@ fn local_only(listeners: &[(&str, Option<SocketAddr>)], p: &mut Problems) {
         if local.is_some_and(|a| !a.ip().is_loopback()) {
             p.add(format!("enclave.toml: {key}"), "not loopback, and not encrypted", "use 127.0.0.1");
         }
+    }
+}
+
+/// A local mirror finds the logs.
+fn mirrored(mirror: bool, logs: &Listeners, p: &mut Problems) {
+    if mirror && logs.clear.is_none() {
+        let why = "the local mirror asks for the logs in the clear on this machine";
+        p.add("enclave.toml: mirror", why, "give site_logs.listen, or remove [mirror]");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -12,6 +12,7 @@ use gateway::Enclave;
 use prometheus_client::registry::Registry;
 
 use crate::error::CommandError;
+use crate::keys::Rewrapping;
 use crate::site::Site;
 use crate::site::dryrun::in_force;
 use crate::{now, shadow};
@@ -40,6 +41,7 @@ pub fn shown(
     enclave: &Arc<Enclave>,
     site: Arc<Site>,
     store: &'static str,
+    (remark, rewrapping): (Option<&'static str>, Rewrapping),
     desk: Option<Arc<Desk>>,
     registry: Registry,
 ) -> api::Shown {
@@ -48,7 +50,7 @@ pub fn shown(
     let (log, records) = (Arc::clone(&enclave), Arc::clone(enclave.records()));
     let requests = Arc::clone(enclave.control());
     let (suspended, ruled, dated) = (Arc::clone(&enclave), Arc::clone(&enclave), Arc::clone(&enclave));
-    let shadowed = Arc::clone(&enclave);
+    let (shadowed, keyed) = (Arc::clone(&enclave), Arc::clone(&enclave));
     // What nobody knows is said to be so.
     let rulebook =
         move || ruled.in_force().rulebook().map_or_else(|| "unknown".to_owned(), |d| d.to_string());
@@ -69,6 +71,10 @@ pub fn shown(
             suspended.in_force().suspended().iter().map(ToString::to_string).collect()
         }),
         expiries: Box::new(expiries),
+        keys: Box::new(move || {
+            let rewrap = rewrapping.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            api::Keys::of(keyed.keys(), remark, rewrap)
+        }),
         control_store: Box::new(move || api::ControlStore::of(store, &requests)),
         evidence: Box::new(evidence),
         shadow: Box::new(move || shadow::shown(&shadowed)),

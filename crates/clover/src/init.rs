@@ -11,13 +11,12 @@ use ledger::policy::Builder;
 use ledger::sha256;
 use model::Name;
 use model::rulebook::{Files, manifest};
-use vault::KeyService;
 use vault::log::Identity;
 
 use crate::config::{self, Config};
 use crate::error::CommandError;
 use crate::layout::Layout;
-use crate::{assemble, authority, logs, office, site};
+use crate::{assemble, authority, keys, logs, office, site};
 
 /// The rulebook that a new programme starts with.
 pub const STARTER: &[(&str, &str)] = &[
@@ -68,8 +67,8 @@ pub fn init(layout: &Layout, rulebook: Option<&Path>, configuration: Option<&Pat
     let config = Config::load(&layout.config())?;
     assemble::fits(&config, &book)?;
     logs::check(layout, &config)?;
-    KeyService::create(&layout.keys())?;
-    let keys = KeyService::open(&layout.keys(), book.programme.name.as_str())?;
+    keys::create(layout, &config)?;
+    let keys = keys::open(layout, &config, &book.programme.name)?;
     office::create(layout, &config.control_store, &keys)?;
     logs::create_records(layout, &config)?;
     regulator(layout)?;

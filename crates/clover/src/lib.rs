@@ -11,6 +11,7 @@ pub mod control;
 pub mod error;
 pub mod import;
 pub mod init;
+pub mod keys;
 pub mod layout;
 pub mod location;
 pub mod logs;

@@ -115,6 +115,7 @@ pub fn act(enclave: &Enclave, subject: &SubjectId, what: &Act) -> Result<Option<
             let receipt = enclave.log().submit_and_wait(entry)?;
             records.erase(&person, &keys, &named, &receipt)?;
             enclave.forget(subject);
+            enclave.keys().forget(person.internal());
             Ok(Some(receipt.index()))
         }
         Act::Move { to, from, evidence } => {

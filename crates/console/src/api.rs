@@ -9,7 +9,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use prometheus_client::registry::Registry;
 use vault::control::LEASE_MS;
-use vault::{Border, Control, Log, Records};
+use vault::{Border, Control, KeyService, Log, Records};
 
 /// A control store that was not read for so many milliseconds is told of.
 const LATE_MS: u64 = 2_000;
@@ -28,6 +28,8 @@ pub struct Shown {
     pub witnessing: Box<dyn Fn() -> Witnessing + Send + Sync>,
     /// Tells where requests are kept, and whether they can be read.
     pub control_store: Box<dyn Fn() -> ControlStore + Send + Sync>,
+    /// Tells how the key service fares.
+    pub keys: Box<dyn Fn() -> Keys + Send + Sync>,
     /// Tells what a proposed rulebook would have decided; `None` if none is asked beside the one in force.
     pub shadow: Box<dyn Fn() -> Option<Shadowed> + Send + Sync>,
     /// Counts people.
@@ -117,6 +119,48 @@ impl Witnessing {
     }
 }
 
+/// The key service as it was last met.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Keys {
+    /// `file`, `pkcs11` or `openbao`.
+    pub service: &'static str,
+    /// The version of the region's key that wraps.
+    pub version: u32,
+    /// What everybody should know of how the key is kept.
+    pub remark: Option<&'static str>,
+    /// What is wrong with it.
+    pub why: Option<String>,
+    /// How far a rewrap is that was asked for.
+    pub rewrap: Option<Rewrap>,
+}
+
+/// A rewrap of all people's keys, while the enclave serves.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Rewrap {
+    /// The version that everything is to be under.
+    pub version: u32,
+    /// People looked at.
+    pub looked: usize,
+    /// Whether all were.
+    pub done: bool,
+    /// People whose keys do not open.
+    pub broken: usize,
+    /// Why it waits.
+    pub why: Option<String>,
+}
+
+impl Keys {
+    /// How the key service of an enclave fares.
+    #[must_use]
+    pub fn of(keys: &KeyService, remark: Option<&'static str>, rewrap: Option<Rewrap>) -> Self {
+        let standing = keys.standing();
+        let why = standing
+            .down
+            .map(|why| format!("does not answer: {why}; opened keys serve until their lease ends"));
+        Self { service: standing.service, version: standing.version, remark, why, rewrap }
+    }
+}
+
 /// The control store as it is now.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct ControlStore {
@@ -170,6 +214,7 @@ pub struct Status {
     witnesses: String,
     suspended: Vec<String>,
     expiries: Vec<String>,
+    keys: Keys,
     control_store: ControlStore,
     #[serde(skip_serializing_if = "Option::is_none")]
     notices: Option<crate::notify::Shown>,
@@ -199,6 +244,7 @@ impl Shown {
             witnesses: witnessing.words(),
             suspended: (self.suspended)(),
             expiries: (self.expiries)(),
+            keys: (self.keys)(),
             control_store: (self.control_store)(),
             notices: (self.notices)(),
             shadow: (self.shadow)(),

@@ -1,17 +1,21 @@
 //! Sample services, clients and faults for tests.
 //!
 //! Start reading at [`disk`] for disks that lose and refuse, at [`index`] for a tag index that does, at
-//! [`postgres`] for a database server.
+//! [`postgres`] for a database server, at [`openbao`] and [`hsm`] for key services.
 
 pub mod dice;
 pub mod disk;
 pub mod faulty;
+pub mod hsm;
 pub mod index;
 pub mod mmdb;
+pub mod openbao;
 pub mod postgres;
 
 pub use dice::Dice;
 pub use disk::{Crash, MemoryDisk};
 pub use faulty::{Fault, FaultyDisk, Plan, Space, Step, Then};
+pub use hsm::SoftHsm;
 pub use index::MemoryIndex;
+pub use openbao::OpenBao;
 pub use postgres::{Postgres, Tls};

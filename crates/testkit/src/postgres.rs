@@ -190,6 +190,12 @@ impl Postgres {
         self.run()
     }
 
+    /// Where the server's programs lie.
+    #[must_use]
+    pub fn programs(&self) -> &Path {
+        &self.programs
+    }
+
     /// Kills the server and all its processes at once.
     pub fn kill(&mut self) {
         let Some(mut server) = self.server.take() else { return };

@@ -1,57 +1,53 @@
-//! The key service of one machine: a file with the region's key, from which all others come.
+//! The keys of a region, and everything that comes from them.
+//!
+//! The region's key lies in a key service ([`RegionKeys`]): a sealed file, a token over PKCS#11, or OpenBao. It wraps one
+//! root secret, from which all others are derived under labels that keep them apart, and each person's own key,
+//! which is random: destroying its wrapped form turns everything under it into noise. The root secret is opened once and
+//! stays in memory; people's keys are opened when they are needed and serve for a lease.
 //!
 //! Keys for pseudonyms and records never leave the region: nothing here is offered over a network.
-//! Purposes are kept apart by HKDF labels. A subject's own key is random and only wrapped by the region's,
-//! so destroying the wrapped form turns everything under it into noise.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use aws_lc_rs::rsa::{OAEP_SHA256_MGF1SHA256, OaepPublicEncryptingKey, PublicEncryptingKey};
 use aws_lc_rs::{hkdf, hmac};
-use data_encoding::{BASE64, HEXLOWER};
+use data_encoding::BASE64;
 use ledger::SecretKey;
 use ledger::detail::subject_tag;
-use model::{ActorId, Explain, Name, SubjectId, Tag, UnixSeconds};
+use model::{ActorId, Name, SubjectId, Tag, UnixSeconds};
+use tokio::runtime::{Handle, RuntimeFlavor};
 
+use self::lease::Lease;
 use crate::control::store::ControlKeys;
 
-/// Why keys cannot be used. It names files, never keys.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum KeyError {
-    /// A key file cannot be read or written.
-    #[error("cannot use the key file `{}`", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A key file has other content.
-    #[error("`{}` is not a key file", .0.display())]
-    Form(PathBuf),
-    /// A wrapped key does not open: another region's, or changed.
-    #[error("a wrapped key does not open with this region's key")]
-    Wrapped,
-    /// The random source of the system gave nothing.
-    #[error("the system gives no random bytes")]
-    Random,
-}
+mod error;
+mod files;
+mod lease;
+mod region;
+pub mod rewrap;
+pub mod sealed;
+pub mod token;
+pub mod transit;
 
-impl Explain for KeyError {
-    fn code(&self) -> &'static str {
-        "CLV-0203"
-    }
-    fn fix(&self) -> &'static str {
-        "check that the folder `keys` is this enclave's and readable by its user only"
-    }
-    fn public(&self) -> &'static str {
-        "the request cannot be answered now"
-    }
-}
+pub use error::{Cause, KeyError};
+pub use files::{SecretFile, read_seed, write_secret};
+pub use lease::{Clock, Terms};
+pub use region::{RegionKeys, Version};
+pub use sealed::Sealed;
+pub use token::Token;
+pub use transit::Transit;
+
+/// The file with the wrapped root secret.
+const ROOT: &str = "root.wrapped";
+const ROOT_TITLE: &str = "clover root v1";
+const ROOT_CONTEXT: &[u8] = b"root";
+/// How long a service that did not answer is left alone: whoever asks meanwhile is told at once.
+const REST: Duration = Duration::from_secs(1);
 
 /// Fills with random bytes from the operating system.
 ///
@@ -141,8 +137,14 @@ pub struct PersonKeys {
 pub struct KeyService {
     folder: PathBuf,
     log_set: Arc<str>,
-    region: SecretKey,
+    service: Arc<dyn RegionKeys>,
+    root: SecretKey,
     actor: hmac::Key,
+    lease: Lease,
+    /// The newest version that was met.
+    newest: AtomicU32,
+    /// Until when the service is left alone, and what it said.
+    down: Mutex<Option<(Duration, String)>>,
     /// Held while the key of an epoch is made, so that two crossings do not make two.
     making: Mutex<()>,
 }
@@ -153,38 +155,132 @@ impl std::fmt::Debug for KeyService {
     }
 }
 
+/// How a key service fares, without asking it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// `file`, `pkcs11` or `openbao`.
+    pub service: &'static str,
+    /// The newest version of the region's key that was met.
+    pub version: u32,
+    /// Why it did not answer, if it did not.
+    pub down: Option<String>,
+}
+
+/// Time since the first call.
+#[must_use]
+pub fn clock() -> Clock {
+    let start = Instant::now();
+    Arc::new(move || start.elapsed())
+}
+
+/// The passphrase that lies beside the sealed file.
+#[must_use]
+pub fn beside(folder: &Path) -> SecretFile {
+    SecretFile { what: "passphrase", path: folder.join(sealed::BESIDE) }
+}
+
 impl KeyService {
-    /// Writes a new region key. Explicit, never a side effect.
+    /// Makes a region key in a sealed file, with a random passphrase beside it, and the root secret. Explicit, never
+    /// a side effect.
     ///
     /// # Errors
     /// [`KeyError`]; an existing key is never replaced.
     pub fn create(folder: &Path) -> Result<(), KeyError> {
-        let mut key = [0; 32];
-        random(&mut key)?;
-        write_secret(&folder.join("region.key"), format!("{}\n", HEXLOWER.encode(&key)))
+        let passphrase = beside(folder);
+        sealed::make_passphrase(&passphrase.path)?;
+        Sealed::create(folder, &passphrase, sealed::Cost::RANDOM)?;
+        Self::create_with(&Sealed::open(folder, passphrase)?, folder)
     }
 
-    /// Opens the keys of a region. `log_set` names the programme whose logs the tags belong to.
+    /// Makes the root secret, wrapped by a region key that is there.
+    ///
+    /// # Errors
+    /// [`KeyError`]; an existing root secret is never replaced.
+    pub fn create_with(service: &dyn RegionKeys, folder: &Path) -> Result<(), KeyError> {
+        let mut root = [0; 32];
+        random(&mut root)?;
+        let wrapped = service.wrap(ROOT_CONTEXT, &SecretKey::new(root))?;
+        write_secret(&folder.join(ROOT), root_text(&wrapped))
+    }
+
+    /// Opens the keys of a region in a sealed file whose passphrase lies beside it. `log_set` names the programme whose
+    /// logs the tags belong to.
     ///
     /// # Errors
     /// [`KeyError`] when the key is not there or not a key.
     pub fn open(folder: &Path, log_set: &str) -> Result<Self, KeyError> {
-        let region = SecretKey::new(read_seed(&folder.join("region.key"))?);
-        let actor = hmac::Key::new(hmac::HMAC_SHA256, derive(&region, b"actor tags").bytes());
+        let service = Arc::new(Sealed::open(folder, beside(folder))?);
+        Self::open_with(service, folder, log_set, Terms::default(), clock())
+    }
+
+    /// Opens the keys of a region.
+    ///
+    /// # Errors
+    /// [`KeyError`] when the service does not open the root secret.
+    pub fn open_with(
+        service: Arc<dyn RegionKeys>,
+        folder: &Path,
+        log_set: &str,
+        terms: Terms,
+        clock: Clock,
+    ) -> Result<Self, KeyError> {
+        let newest = service.versions()?.last().map_or(0, |version| version.number());
+        let root = service.open(ROOT_CONTEXT, &read_root(folder)?)?;
+        let actor = hmac::Key::new(hmac::HMAC_SHA256, derive(&root, b"actor tags").bytes());
         Ok(Self {
             folder: folder.to_owned(),
             log_set: log_set.into(),
-            region,
+            service,
+            root,
             actor,
+            lease: Lease::new(terms, clock),
+            newest: AtomicU32::new(newest),
+            down: Mutex::default(),
             making: Mutex::default(),
         })
     }
 
+    /// How the key service fares.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
+        let down = down.as_ref().map(|(_, why)| why.clone());
+        Standing { service: self.service.service(), version: self.newest.load(Ordering::Acquire), down }
+    }
+
+    /// The key service itself.
+    #[must_use]
+    pub fn service(&self) -> &dyn RegionKeys {
+        self.service.as_ref()
+    }
+
+    /// Asks the key service, unless it did not answer a moment ago.
+    fn ask<T>(&self, run: impl FnOnce(&dyn RegionKeys) -> Result<T, KeyError>) -> Result<T, KeyError> {
+        let down = || self.down.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((until, why)) = down().as_ref()
+            && self.lease.now() < *until
+        {
+            return Err(KeyError::Down { service: self.service.service(), source: why.clone().into() });
+        }
+        let answer = if self.service.waits() {
+            waiting(|| run(self.service.as_ref()))
+        } else {
+            run(self.service.as_ref())
+        };
+        *down() = match &answer {
+            Err(KeyError::Down { source, .. }) => {
+                Some((self.lease.now().saturating_add(REST), source.to_string()))
+            }
+            _ => None,
+        };
+        answer
+    }
+
     /// The handle of the person with this identity in an import (a user name). Keyed: without the region's
-    /// key nobody can tell.
+    /// keys nobody can tell.
     #[must_use]
     pub fn subject_id(&self, identity: &str) -> SubjectId {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, derive(&self.region, b"subject index").bytes());
+        let key = hmac::Key::new(hmac::HMAC_SHA256, derive(&self.root, b"subject index").bytes());
         SubjectId::from_index(&short(hmac::sign(&key, identity.trim().to_lowercase().as_bytes()).as_ref()))
     }
 
@@ -216,7 +312,7 @@ impl KeyService {
     /// another one for each kind of value.
     #[must_use]
     pub fn lookup_tag(&self, kind: Lookup, value: &str) -> Tag {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, derive(&self.region, b"lookups").bytes());
+        let key = hmac::Key::new(hmac::HMAC_SHA256, derive(&self.root, b"lookups").bytes());
         let mut context = hmac::Context::with_key(&key);
         context.update(kind.word().as_bytes());
         context.update(b"\0");
@@ -227,38 +323,86 @@ impl KeyService {
     /// The root of pseudonym keys.
     #[must_use]
     pub fn pseudonym_root(&self) -> SecretKey {
-        derive(&self.region, b"pseudonyms")
+        derive(&self.root, b"pseudonyms")
     }
 
     /// The keys of the control store's rows.
     #[must_use]
     pub fn control(&self) -> ControlKeys {
-        ControlKeys::new(derive(&self.region, b"control rows"), &derive(&self.region, b"control names"))
+        ControlKeys::new(derive(&self.root, b"control rows"), &derive(&self.root, b"control names"))
     }
 
     /// The key that seals local accounts.
     pub(crate) fn accounts(&self) -> SecretKey {
-        derive(&self.region, b"local accounts")
+        derive(&self.root, b"local accounts")
     }
 
     /// A new key for a person, and its wrapped form bound to their handle.
     ///
     /// # Errors
-    /// [`KeyError::Random`].
+    /// [`KeyError`] when the service does not wrap it.
     pub fn new_person(&self, internal: &[u8; 16]) -> Result<(SecretKey, Vec<u8>), KeyError> {
         let mut key = [0; 32];
         random(&mut key)?;
-        let wrapped = seal(&derive(&self.region, b"wrap"), internal, &key)?;
-        Ok((SecretKey::new(key), wrapped))
+        let key = SecretKey::new(key);
+        let wrapped = self.ask(|service| service.wrap(&person_context(internal), &key))?;
+        self.newest.fetch_max(Version::of(&wrapped)?.number(), Ordering::AcqRel);
+        Ok((key, wrapped))
     }
 
-    /// The key of a person from its wrapped form.
+    /// The key of a person from its wrapped form. One that was opened a moment ago is not asked for again.
     ///
     /// # Errors
-    /// [`KeyError::Wrapped`].
+    /// [`KeyError`] when it does not open, or the service does not answer.
     pub fn open_person(&self, internal: &[u8; 16], wrapped: &[u8]) -> Result<SecretKey, KeyError> {
-        let key = unseal(&derive(&self.region, b"wrap"), internal, wrapped)?;
-        key.try_into().map(SecretKey::new).map_err(|_| KeyError::Wrapped)
+        if let Some(key) = self.lease.held(internal, wrapped) {
+            return Ok(key);
+        }
+        let asked = self.lease.asking();
+        let key = self.ask(|service| service.open(&person_context(internal), wrapped))?;
+        self.lease.hold(asked, internal, wrapped, &key);
+        Ok(key)
+    }
+
+    /// Drops a person's key from memory, as when it was destroyed.
+    pub fn forget(&self, internal: &[u8; 16]) {
+        self.lease.forget(internal);
+    }
+
+    /// The wrapped form of a person's key under the newest version; `None` when it is that already.
+    pub(crate) fn rewrap_person(
+        &self,
+        internal: &[u8; 16],
+        wrapped: &[u8],
+        newest: Version,
+    ) -> Result<Option<Vec<u8>>, KeyError> {
+        if Version::of(wrapped)? >= newest {
+            return Ok(None);
+        }
+        let context = person_context(internal);
+        self.ask(|service| service.wrap(&context, &service.open(&context, wrapped)?)).map(Some)
+    }
+
+    /// Puts the root secret under the newest version.
+    pub(crate) fn rewrap_root(&self, newest: Version) -> Result<(), KeyError> {
+        if Version::of(&read_root(&self.folder)?)? >= newest {
+            return Ok(());
+        }
+        let wrapped = self.ask(|service| service.wrap(ROOT_CONTEXT, &self.root))?;
+        // What was written is read again before the old version may go.
+        files::replace_secret(&self.folder.join(ROOT), root_text(&wrapped))?;
+        let opened = self.ask(|service| service.open(ROOT_CONTEXT, &read_root(&self.folder)?))?;
+        if opened == self.root { Ok(()) } else { Err(KeyError::Wrapped) }
+    }
+
+    /// Makes a new version of the region's key, which wraps from then on.
+    ///
+    /// # Errors
+    /// [`KeyError`]; then the newest is what it was.
+    pub fn rotate(&self) -> Result<Version, KeyError> {
+        let version = self.ask(|service| service.rotate())?;
+        self.newest.fetch_max(version.number(), Ordering::AcqRel);
+        Ok(version)
     }
 
     /// What is derived from a person's key.
@@ -274,7 +418,7 @@ impl KeyService {
     #[must_use]
     pub fn unregistered(&self, subject: &SubjectId) -> PersonKeys {
         let label = [b"unregistered\0", subject.as_str().as_bytes()].concat();
-        self.person(&derive(&self.region, &label))
+        self.person(&derive(&self.root, &label))
     }
 
     /// The key that wraps the entry keys of an epoch; made on first use, and then wrapped to the regulator too.
@@ -306,14 +450,14 @@ impl KeyService {
     fn open_epoch(&self, epoch: u32, text: &str) -> Option<SecretKey> {
         let sealed = text.lines().find_map(|l| l.strip_prefix("site "))?;
         let sealed = BASE64.decode(sealed.as_bytes()).ok()?;
-        let key = unseal(&derive(&self.region, b"epochs"), &epoch.to_be_bytes(), &sealed).ok()?;
+        let key = unseal(&derive(&self.root, b"epochs"), &epoch.to_be_bytes(), &sealed).ok()?;
         key.try_into().ok().map(SecretKey::new)
     }
 
     fn make_epoch(&self, epoch: u32, path: &Path) -> Result<SecretKey, KeyError> {
         let mut key = [0; 32];
         random(&mut key)?;
-        let site = seal(&derive(&self.region, b"epochs"), &epoch.to_be_bytes(), &key)?;
+        let site = seal(&derive(&self.root, b"epochs"), &epoch.to_be_bytes(), &key)?;
         let regulator = self.to_regulator(&key)?;
         let text = format!("site {}\nregulator {}\n", BASE64.encode(&site), BASE64.encode(&regulator));
         if let Some(parent) = path.parent() {
@@ -334,6 +478,30 @@ impl KeyService {
         let sealed = public.encrypt(&OAEP_SHA256_MGF1SHA256, key, &mut out, Some(b"clover epoch"));
         sealed.map(|s| s.to_vec()).map_err(|_| KeyError::Form(path))
     }
+}
+
+/// What a person's wrapped key is bound to.
+fn person_context(internal: &[u8; 16]) -> Vec<u8> {
+    [&b"person\0"[..], internal].concat()
+}
+
+fn root_text(wrapped: &[u8]) -> String {
+    format!("{ROOT_TITLE}\nwrapped {}\n", BASE64.encode(wrapped))
+}
+
+fn read_root(folder: &Path) -> Result<Vec<u8>, KeyError> {
+    let path = folder.join(ROOT);
+    let text =
+        std::fs::read_to_string(&path).map_err(|source| KeyError::File { path: path.clone(), source })?;
+    let line = text.strip_prefix(ROOT_TITLE).and_then(|rest| rest.strip_prefix("\nwrapped "));
+    let wrapped = line.and_then(|line| BASE64.decode(line.strip_suffix('\n')?.as_bytes()).ok());
+    wrapped.ok_or(KeyError::Form(path))
+}
+
+/// Waits for a service without keeping other tasks of this thread waiting.
+fn waiting<T>(run: impl FnOnce() -> T) -> T {
+    let several = Handle::try_current().is_ok_and(|h| h.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if several { tokio::task::block_in_place(run) } else { run() }
 }
 
 /// HKDF-SHA256 with the label as info.
@@ -375,37 +543,6 @@ pub(crate) fn unseal(key: &SecretKey, aad: &[u8], sealed: &[u8]) -> Result<Vec<u
 
 fn cipher(key: &SecretKey) -> Result<LessSafeKey, KeyError> {
     UnboundKey::new(&AES_256_GCM, key.bytes()).map(LessSafeKey::new).map_err(|_| KeyError::Wrapped)
-}
-
-/// Reads 32 bytes of hexadecimal.
-///
-/// # Errors
-/// [`KeyError`] when the file is not there or holds something else.
-pub fn read_seed(path: &Path) -> Result<[u8; 32], KeyError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|source| KeyError::File { path: path.to_owned(), source })?;
-    let bytes = HEXLOWER.decode(text.trim().as_bytes()).map_err(|_| KeyError::Form(path.to_owned()))?;
-    bytes.try_into().map_err(|_| KeyError::Form(path.to_owned()))
-}
-
-/// Writes a file that only its owner may read, durably and whole or not at all, and never replaces one.
-///
-/// # Errors
-/// What the file system says.
-pub fn write_secret(path: &Path, secret: impl AsRef<[u8]>) -> Result<(), KeyError> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let file = |source| KeyError::File { path: path.to_owned(), source };
-    let part = path.with_extension("part");
-    let mut options = std::fs::OpenOptions::new();
-    let mut f = options.write(true).create(true).truncate(true).mode(0o600).open(&part).map_err(file)?;
-    f.write_all(secret.as_ref()).and_then(|()| f.sync_all()).map_err(file)?;
-    // Unlike a rename, a link never replaces what is there.
-    let linked = std::fs::hard_link(&part, path);
-    let removed = std::fs::remove_file(&part);
-    linked.and(removed).map_err(file)?;
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::File::open(folder).and_then(|f| f.sync_all()).map_err(file)
 }
 
 #[cfg(test)]

@@ -202,6 +202,24 @@ impl Records {
         Ok(Self { engine, committer, tags, arriving, people, owner, alone })
     }
 
+    /// Replaces people's wrapped keys, each only if it still is the one that was read. Returns how many were, durably.
+    ///
+    /// # Errors
+    /// When the store refuses; then what was not replaced still is the old one.
+    pub(crate) fn replace_wrapped(&self, people: &[(Person, Vec<u8>)]) -> Result<usize, RecordError> {
+        // INVARIANT: conditional on the cell that was read, so that no key comes back that was destroyed meanwhile.
+        let edit = |(person, wrapped): &(Person, Vec<u8>)| {
+            let at = At::one(Table::Keys, person.subject.as_str().as_bytes());
+            let expect = Expect::Version(person.key.as_ref()?.version);
+            Some(vec![Edit { at, expect, to: To::Put(wrapped.clone()) }])
+        };
+        let mut replaced = 0;
+        for held in self.committer.changes(people.iter().filter_map(edit).collect())? {
+            replaced += usize::from(held?);
+        }
+        Ok(replaced)
+    }
+
     /// The person of a handle.
     ///
     /// # Errors
@@ -280,17 +298,6 @@ impl Records {
     /// When it does not open with these keys.
     pub fn about(&self, keys: &PersonKeys, person: &Person) -> Result<About, RecordError> {
         row::open_about(keys, person.place(person.version), &person.sealed)
-    }
-
-    /// Puts a person's key, wrapped anew, in the place of the one that was read.
-    ///
-    /// # Errors
-    /// [`RecordError::Conflict`] when it is not there any more; what the store says.
-    pub fn rewrap(&self, person: &Person, wrapped: Vec<u8>) -> Result<(), RecordError> {
-        let old = person.key.as_ref().ok_or(RecordError::Conflict)?;
-        let at = At::one(Table::Keys, person.subject.as_str().as_bytes());
-        let edit = Edit { at, expect: Expect::Version(old.version), to: To::Put(wrapped) };
-        self.made(vec![edit])
     }
 
     /// One record.

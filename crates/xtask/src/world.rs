@@ -11,7 +11,6 @@ use anyhow::{Context, Result, bail};
 use clover::layout::Layout;
 use clover::sample;
 use model::SubjectId;
-use vault::KeyService;
 
 use crate::client::Client;
 use crate::services::{self, Arrived, People};
@@ -459,7 +458,7 @@ impl Drop for World {
 /// The first people of the sample, with the handles that the vault gave them.
 fn known(layout: &Layout, count: u64, seed: u64) -> Result<People> {
     let programme = clover::assemble::rulebook(layout)?.rulebook.programme.name;
-    let keys = KeyService::open(&layout.keys(), programme.as_str())?;
+    let keys = clover::keys::load(layout, &programme)?;
     let one = |n| {
         let person = sample::person(seed, n);
         let subject: SubjectId = keys.subject_id(&person.user_name);

@@ -23,6 +23,11 @@ impl Authority {
         Self(params.self_signed(&key).unwrap(), key)
     }
 
+    /// Its own certificate.
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
     /// Its own certificate, in a file.
     pub(crate) fn file(&self, path: PathBuf) -> PathBuf {
         std::fs::write(&path, self.0.pem()).unwrap();

@@ -15,7 +15,7 @@ use vault::control;
 use super::output::Output;
 use crate::error::CommandError;
 use crate::layout::Layout;
-use crate::{assemble, authority};
+use crate::{assemble, authority, keys};
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum Kind {
@@ -100,7 +100,7 @@ fn enrol(layout: &Layout, output: &Output, id: &str, at: Option<&str>, device: b
         return Err(CommandError::Rule("accounts are for employees; services show certificates").into());
     }
     let programme = assemble::rulebook(layout)?.rulebook.programme.name;
-    let keys = vault::KeyService::open(&layout.keys(), programme.as_str())?;
+    let keys = keys::load(layout, &programme)?;
     let accounts = vault::Accounts::new(&layout.control(), &keys, programme.as_str());
     let country = at.map(Country::parse).transpose()?.map(|c| c.to_string());
     let code = accounts.enrol(&actor, Attested { country, device }, now)?;

@@ -8,15 +8,15 @@ use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use model::{SubjectId, UnixSeconds};
 use serde_json::json;
-use vault::KeyService;
 use vault::records::HomeEvidence;
 
 use super::output::Output;
+use crate::config::Config;
 use crate::error::CommandError;
 use crate::layout::Layout;
 use crate::site::history;
 use crate::subjects::{self, Act};
-use crate::{assemble, import, init, sample};
+use crate::{assemble, import, init, keys, sample};
 
 #[derive(Debug, Args)]
 pub(super) struct Init {
@@ -32,19 +32,20 @@ pub(super) struct Init {
 impl Init {
     pub(super) fn run(&self, layout: &Layout, output: &Output) -> Result<()> {
         init::init(layout, self.rulebook.as_deref(), self.config.as_deref())?;
-        let active = assemble::rulebook(layout)?;
+        let (active, config) = (assemble::rulebook(layout)?, Config::load(&layout.config())?);
         let p = &active.rulebook.programme;
         let digest = active.rulebook.digest.to_string();
         let text = format!(
             "Programme `{}` for region {} ({} countries), site {}.\n\
              Rulebook {} signed by operator and auditor, and activated as entry 0 of the ledger.\n\
              Move `auditor/` to the auditor's machine and `regulator/` to the regulator: on one machine they protect nobody.\n\
-             Not independently witnessed.",
+             Not independently witnessed.{}",
             p.name,
             p.region,
             p.countries.len(),
             p.sites.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(", "),
             digest.get(..16).unwrap_or(&digest),
+            keys::remark(layout, &config).map_or(String::new(), |r| format!(" Of the region's key: {r}.")),
         );
         output
             .data(&text, &json!({ "programme": p.name.as_str(), "rulebook": digest, "dir": layout.root() }));
@@ -66,7 +67,7 @@ pub(super) struct Sample {
 }
 
 /// A bar on standard error, hidden when nobody watches.
-fn bar(output: &Output, length: u64, what: &'static str) -> ProgressBar {
+pub(super) fn bar(output: &Output, length: u64, what: &'static str) -> ProgressBar {
     if output.json {
         return ProgressBar::hidden();
     }
@@ -224,7 +225,7 @@ impl Subject {
         match self {
             Self::Id { user_name } => {
                 let programme = assemble::rulebook(layout)?.rulebook.programme.name;
-                let keys = KeyService::open(&layout.keys(), programme.as_str())?;
+                let keys = keys::load(layout, &programme)?;
                 let id = import::subject(&keys, user_name);
                 output.data(id.as_str(), &json!({ "subject": id.as_str() }));
             }
@@ -245,7 +246,7 @@ impl Subject {
                 layout,
                 output,
                 (subject, Act::Erase),
-                "their key is destroyed. Older copies of it open until the region's key is rotated (docs/erasure.md)",
+                "their key is destroyed. Copies of it that were made before open until `clover keys rotate` has ended (docs/erasure.md)",
             )?,
             Self::Move { subject, to, from, evidence } => {
                 let from = from.as_deref().map(UnixSeconds::parse).transpose()?;

@@ -48,7 +48,7 @@ pub(super) fn status(layout: &Layout, output: &Output) -> Result<ExitCode> {
         all.into_iter().flatten().filter_map(|v| v.as_str()).map(str::to_owned).collect::<Vec<_>>()
     };
     let mut lines = format!(
-        "border     {}{why}\nentries    {} durable, {} published\npeople     {}\nrulebook   {}\nwitnesses  {}\nrequests   {}",
+        "border     {}{why}\nentries    {} durable, {} published\npeople     {}\nrulebook   {}\nwitnesses  {}\nrequests   {}\nkeys       {}",
         field("border"),
         field("entries"),
         field("published"),
@@ -56,6 +56,7 @@ pub(super) fn status(layout: &Layout, output: &Output) -> Result<ExitCode> {
         field("rulebook"),
         field("witnesses"),
         requests(&status),
+        keys(&status),
     ) + &notices(&status)
         + &shadowed(&status);
     if !list("suspended").is_empty() {
@@ -73,6 +74,15 @@ fn requests(status: &serde_json::Value) -> String {
     let field = |name: &str| status.pointer(&format!("/control_store/{name}")).and_then(|v| v.as_str());
     let why = field("why").map_or(String::new(), |why| format!(" ({why})"));
     format!("{}{why}", field("kind").unwrap_or_default())
+}
+
+/// Where the region's key lies, what everybody should know of that, and what is wrong with it if anything is.
+fn keys(status: &serde_json::Value) -> String {
+    let field = |name: &str| status.pointer(&format!("/keys/{name}")).and_then(|v| v.as_str());
+    let version = status.pointer("/keys/version").and_then(serde_json::Value::as_u64).unwrap_or_default();
+    let remarks: Vec<&str> = ["remark", "why"].into_iter().filter_map(field).collect();
+    let told = if remarks.is_empty() { String::new() } else { format!(" ({})", remarks.join("; ")) };
+    format!("{}, version {version}{told}", field("service").unwrap_or_default())
 }
 
 /// How notices fare, if anybody is told.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{notify, people};
+use super::{keys, notify, people};
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -15,6 +15,8 @@ pub(super) struct Raw {
     pub(super) vault: RawVault,
     #[serde(default)]
     pub(super) ledger: RawLedger,
+    #[serde(default)]
+    pub(super) keys: keys::RawKeys,
     pub(super) site_logs: RawLogs,
     #[serde(default)]
     pub(super) witnesses: RawWitnesses,
@@ -214,6 +216,10 @@ pub fn starter(site: &str) -> String {
          [control]\n\
          listen = \"127.0.0.1:8444\"\n\
          store = \"embedded\"   # or \"postgres\", with [control.postgres]: docs/enclave-toml.md\n\n\
+         # The region's key: a sealed file here, a token (PKCS#11) or OpenBao (docs/keys.md).\n\
+         [keys]\n\
+         service = \"file\"\n\
+         lease_seconds = 60\n\n\
          [ledger]\n\
          journal = \"segments\"   # or \"postgres\", with [ledger.postgres]: docs/enclave-toml.md\n\
          publish_every_ms = {}\n\n\

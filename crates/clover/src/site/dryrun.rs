@@ -15,7 +15,7 @@ use vault::{Control, KeyService};
 
 use crate::config::Config;
 use crate::layout::Layout;
-use crate::{assemble, control, office};
+use crate::{assemble, control, keys, office};
 
 /// The gateway's own ways, which no rulebook declares.
 const OWN_WAYS: [&str; 4] = ["read", "count", "own", "unknown"];
@@ -225,7 +225,7 @@ fn evidence(layout: &Layout, book: &Rulebook, now: UnixSeconds) -> Result<Vec<In
     match control::ask(config.control, "/evidence") {
         Ok(text) => serde_json::from_str(&text).context("the answer is no list of what is in force"),
         Err(_) => {
-            let keys = KeyService::open(&layout.keys(), book.programme.name.as_str())?;
+            let keys = keys::open(layout, &config, &book.programme.name)?;
             let control = office::control(
                 layout,
                 &config.control_store,

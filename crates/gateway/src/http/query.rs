@@ -8,7 +8,8 @@ use crossing::{Ask, Refused, Selection};
 use model::catalogue::{Catalogue, FieldIndex};
 use model::{Name, Reason, SubjectId, Treatment};
 use transform::json::{Form, Limits};
-use vault::records::Person;
+use vault::keys::KeyError;
+use vault::records::{Person, RecordError};
 
 use super::answer::Answer;
 use super::route::{Context, Paid, own_name};
@@ -137,7 +138,10 @@ impl Context<'_> {
     fn gather(&self, person: &Person, collections: &[Name]) -> Result<Vec<u8>, Reason> {
         let enclave = &self.gateway.enclave;
         let records = enclave.records();
-        let keys = records.keys_of(enclave.keys(), person).map_err(|_| Reason::Subject)?;
+        let keys = records.keys_of(enclave.keys(), person).map_err(|e| match e {
+            RecordError::Keys(KeyError::Down { .. }) => Reason::Upstream,
+            _ => Reason::Subject,
+        })?;
         let mut body = vec![b'['];
         let max = usize::try_from(RECORDS_MAX).unwrap_or(usize::MAX);
         for collection in collections {
@@ -216,7 +220,7 @@ fn counts(
     enclave: &crate::Enclave,
     collection: &Name,
     keys: &[String],
-) -> Result<Option<BTreeMap<String, u64>>, vault::records::RecordError> {
+) -> Result<Option<BTreeMap<String, u64>>, RecordError> {
     let records = enclave.records();
     let mut counts = BTreeMap::new();
     for person in records.people() {

@@ -11,9 +11,12 @@ const WAITING_MAX: usize = 1024;
 /// Changes that are made together.
 const BATCH_MAX: usize = 256;
 
+/// Whether the conditions of each change held, or why it failed.
+type Held = Vec<Result<bool, Arc<EngineError>>>;
+
 struct Job {
-    change: Change,
-    answer: SyncSender<Result<bool, Arc<EngineError>>>,
+    changes: Vec<Change>,
+    answer: SyncSender<Held>,
 }
 
 /// A thread that makes changes.
@@ -32,11 +35,16 @@ impl Committer {
 
     /// Makes a change, durably, when its conditions hold; says whether they did. Blocks.
     pub(super) fn change(&self, change: Change) -> Result<bool, Arc<EngineError>> {
+        self.changes(vec![change])?.pop().unwrap_or_else(|| Err(Arc::new(EngineError::Ended)))
+    }
+
+    /// Makes several, each on its own terms. Blocks.
+    pub(super) fn changes(&self, changes: Vec<Change>) -> Result<Held, Arc<EngineError>> {
         let (answer, answered) = mpsc::sync_channel(1);
         let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let gone = || Arc::new(EngineError::Ended);
-        jobs.ok_or_else(gone)?.send(Job { change, answer }).map_err(|_| gone())?;
-        answered.recv().map_err(|_| gone())?
+        jobs.ok_or_else(gone)?.send(Job { changes, answer }).map_err(|_| gone())?;
+        answered.recv().map_err(|_| gone())
     }
 }
 
@@ -54,11 +62,12 @@ fn work(engine: &dyn Engine, waiting: &Receiver<Job>) {
     while let Ok(first) = waiting.recv() {
         let mut jobs = vec![first];
         jobs.extend(waiting.try_iter().take(BATCH_MAX - 1));
-        let changes: Vec<&Change> = jobs.iter().map(|job| &job.change).collect();
-        let answers = engine.apply(&changes);
-        for (job, answer) in jobs.into_iter().zip(answers) {
+        let changes: Vec<&Change> = jobs.iter().flat_map(|job| &job.changes).collect();
+        let mut held = engine.apply(&changes).into_iter();
+        for job in jobs {
+            let own = held.by_ref().take(job.changes.len()).collect();
             // Who does not wait any more finds out by reading.
-            let _ = job.answer.send(answer);
+            let _ = job.answer.send(own);
         }
     }
 }

@@ -52,7 +52,7 @@ pub enum EngineError {
 /// Largest value of a cell, in bytes.
 pub const VALUE_MAX: usize = (1 << 20) + 1024;
 /// Most cells that are changed together.
-pub const TOGETHER_MAX: usize = 1024;
+pub const TOGETHER_MAX: usize = 4096;
 /// Most cells of one page.
 pub const PAGE_MAX: usize = 4096;
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 
+use ledger::SecretKey;
 use tempfile::TempDir;
 use testkit::Dice;
 use vault::KeyService;
@@ -12,6 +13,7 @@ use vault::control::store::{
     Becomes, Changed, ControlKeys, Embedded, KEY_MAX, PAGE_MAX, ROW_MAX, Row, Store, TOGETHER_MAX, Table,
 };
 use vault::control::{ChangeError, StoreError};
+use vault::keys::{KeyError, RegionKeys, Terms, Version, clock};
 
 use super::kill::{killed_child, kills, orders};
 
@@ -47,13 +49,39 @@ pub(crate) trait Place {
     }
 }
 
+/// A key service that opens everything to one key, so that each process of these tests has the same ones.
+struct Fixed(u8);
+
+impl RegionKeys for Fixed {
+    fn service(&self) -> &'static str {
+        "fixed"
+    }
+    fn waits(&self) -> bool {
+        false
+    }
+    fn versions(&self) -> Result<Vec<Version>, KeyError> {
+        Ok(vec![Version::FIRST])
+    }
+    fn wrap(&self, _: &[u8], _: &SecretKey) -> Result<Vec<u8>, KeyError> {
+        Ok([&[1, 0, 0, 0, 1][..], &[0; 60]].concat())
+    }
+    fn open(&self, _: &[u8], _: &[u8]) -> Result<SecretKey, KeyError> {
+        Ok(SecretKey::new([self.0; 32]))
+    }
+    fn rotate(&self) -> Result<Version, KeyError> {
+        Err(KeyError::Random)
+    }
+    fn retire(&self, through: Version) -> Result<(), KeyError> {
+        Err(KeyError::Newest(through.number()))
+    }
+}
+
 thread_local! {
-    static KEYS: [(TempDir, KeyService); 2] = std::array::from_fn(|i| {
+    static KEYS: [(TempDir, KeyService); 2] = [0x5a, 0xa5].map(|byte| {
         let dir = tempfile::tempdir().unwrap();
-        let seed = if i == 0 { "5a".repeat(32) } else { "a5".repeat(32) };
-        std::fs::write(dir.path().join("region.key"), seed + "\n").unwrap();
-        let keys = KeyService::open(dir.path(), "set").unwrap();
-        (dir, keys)
+        KeyService::create_with(&Fixed(byte), dir.path()).unwrap();
+        let keys = KeyService::open_with(Arc::new(Fixed(byte)), dir.path(), "set", Terms::default(), clock());
+        (dir, keys.unwrap())
     });
 }
 

@@ -19,11 +19,14 @@ mod faults;
 mod full;
 mod journal;
 mod journal_postgres;
+mod keys;
+mod keys_claims;
 mod kill;
 mod packs;
 mod rebuild;
 mod records;
 mod recycle;
+mod rewrap;
 mod tags;
 
 use std::path::Path;

@@ -28,7 +28,7 @@ fn record(number: u64, collection: &str, place: usize) -> Vec<u8> {
         .into_bytes()
 }
 
-fn arrive(records: &Records, keys: &KeyService, number: u64) -> Result<Arrived, RecordError> {
+pub(crate) fn arrive(records: &Records, keys: &KeyService, number: u64) -> Result<Arrived, RecordError> {
     let mut arrival = records.arrival(keys, UnixSeconds(1_790_000_000))?;
     for (collection, count) in shape(number) {
         for place in 0..count {
@@ -44,17 +44,17 @@ fn arrive(records: &Records, keys: &KeyService, number: u64) -> Result<Arrived, 
     arrival.finish(Coming { subject: handle(keys, number), home, lookups })
 }
 
-fn handle(keys: &KeyService, number: u64) -> SubjectId {
+pub(crate) fn handle(keys: &KeyService, number: u64) -> SubjectId {
     keys.subject_id(&format!("person-{number}"))
 }
 
-struct Enclave {
-    records: Arc<Records>,
-    keys: KeyService,
-    log: Log,
+pub(crate) struct Enclave {
+    pub(crate) records: Arc<Records>,
+    pub(crate) keys: KeyService,
+    pub(crate) log: Log,
 }
 
-fn enclave(folder: &Path) -> Enclave {
+pub(crate) fn enclave(folder: &Path) -> Enclave {
     let records = Arc::new(Records::open(&folder.join("records")).unwrap());
     let keys = KeyService::open(folder, "set").unwrap();
     let disk = Arc::new(Folder::open(&folder.join("log")).unwrap());
@@ -62,7 +62,7 @@ fn enclave(folder: &Path) -> Enclave {
     Enclave { records, keys, log }
 }
 
-fn create(folder: &Path) {
+pub(crate) fn create(folder: &Path) {
     KeyService::create(folder).unwrap();
     Log::create(&Folder::open(&folder.join("log")).unwrap(), &identity()).unwrap();
 }
@@ -83,7 +83,7 @@ fn the_importing_child() {
 }
 
 /// That each person of these who is there is wholly there. Returns who is.
-fn whole(records: &Records, keys: &KeyService, numbers: impl Iterator<Item = u64>) -> Vec<u64> {
+pub(crate) fn whole(records: &Records, keys: &KeyService, numbers: impl Iterator<Item = u64>) -> Vec<u64> {
     let mut there = Vec::new();
     for number in numbers {
         let Some(person) = records.person(&handle(keys, number)).unwrap() else { continue };
