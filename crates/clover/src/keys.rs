@@ -165,12 +165,12 @@ pub fn go_on(layout: &Layout, records: &Records, keys: &KeyService) -> Result<()
     }
     tracing::info!(people = records.count(), "a rotation of the region's key did not end: going on with it");
     let done = rewrap::run(records, keys, Older::Retire, |_| {})?;
-    told(&done);
+    put_down(&done);
     Ok(())
 }
 
 /// Puts into the log what came of a rewrap.
-fn told(done: &Rewrapped) {
+fn put_down(done: &Rewrapped) {
     let (version, people, broken) = (done.version.number(), done.people, done.broken);
     tracing::info!(version, people, "keys were wrapped anew");
     if broken > 0 {
@@ -221,13 +221,13 @@ fn round(enclave: &Enclave, shown: &Mutex<Option<Rewrap>>) {
         Err(e) => return tell(Rewrap { why: Some(e.to_string()), ..told }),
     };
     if told.done && told.version == newest {
-        return;
+        return tell(Rewrap { why: None, ..told });
     }
     let begun = Rewrap { version: newest, ..Rewrap::default() };
     let each = |looked| tell(Rewrap { looked, ..begun.clone() });
     match rewrap::run(enclave.records(), enclave.keys(), Older::Keep, each) {
         Ok(done) => {
-            told(&done);
+            put_down(&done);
             let (version, broken) = (done.version.number(), done.broken);
             tell(Rewrap { version, looked: enclave.records().count(), done: true, broken, why: None });
         }
