@@ -14,4 +14,4 @@ pub use dice::Dice;
 pub use disk::{Crash, MemoryDisk};
 pub use faulty::{Fault, FaultyDisk, Plan, Space, Step, Then};
 pub use index::MemoryIndex;
-pub use postgres::{Postgres, Tls};
+pub use postgres::{Confirming, Postgres, Tls};
