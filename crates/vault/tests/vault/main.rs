@@ -23,6 +23,7 @@ mod packs;
 mod rebuild;
 mod records;
 mod recycle;
+mod sites;
 mod tags;
 
 use std::path::Path;
