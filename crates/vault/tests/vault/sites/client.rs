@@ -26,11 +26,13 @@ pub(crate) struct Clients {
     start: Instant,
     /// The client, and what it did.
     done: Mutex<Vec<(u64, Operation)>>,
+    /// A client found the store older than it had seen it: the store tells by itself that something was lost.
+    went_back: AtomicBool,
 }
 
 impl Clients {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { seed, start: Instant::now(), done: Mutex::default() }
+        Self { seed, start: Instant::now(), done: Mutex::default(), went_back: AtomicBool::new(false) }
     }
 
     pub(crate) fn now(&self) -> Duration {
@@ -80,6 +82,10 @@ impl Clients {
         let answered = match answer {
             Ok(_) => Some(self.now()),
             Err(StoreError::Unknown(_)) => None,
+            Err(StoreError::WentBack | StoreError::Forged) => {
+                self.went_back.store(true, Ordering::SeqCst);
+                return None;
+            }
             // Nothing was changed: if it was, the history has a value that nobody wrote.
             Err(_) => return None,
         };
@@ -109,7 +115,14 @@ impl Clients {
     /// Waits until there are so many more answers than now.
     pub(crate) fn more(&self, count: usize) {
         let enough = self.answers(|_| true).len() + count;
-        until("answers", || (self.answers(|_| true).len() >= enough).then_some(()));
+        until("answers", || {
+            self.kept();
+            (self.answers(|_| true).len() >= enough).then_some(())
+        });
+    }
+
+    fn kept(&self) {
+        assert!(!self.went_back.load(Ordering::SeqCst), "the store went back behind what a client had seen");
     }
 
     /// The longest time without an answer to anybody since a moment.
@@ -121,6 +134,7 @@ impl Clients {
 
     /// Holds everything that was answered against what is there in the end.
     pub(crate) fn judge(&self, cluster: &Cluster, seed: u64) {
+        self.kept();
         let store = until("the store", || PostgresStore::open(&cluster.database(None), keys()).ok());
         let done = self.done.lock().unwrap().clone();
         let (mut broken, mut acknowledged, mut unknown) = (Vec::new(), 0, 0);
