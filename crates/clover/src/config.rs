@@ -97,6 +97,8 @@ pub struct Database {
     pub ca_file: Option<PathBuf>,
     /// The certificate to show over TLS, and its key.
     pub certificate: Option<(PathBuf, PathBuf)>,
+    /// How many other servers must confirm a commit.
+    pub quorum: u32,
     /// Longest wait for a connection.
     pub connect_timeout: Duration,
     /// Longest wait for the answer to a statement.
@@ -115,6 +117,8 @@ pub struct Listeners {
 }
 
 const ADDRESS: &str = "use an address and a port, as 127.0.0.1:8443";
+/// Fewer than the most servers of one list.
+const QUORUM_MAX: u32 = 7;
 
 impl Config {
     /// Reads a file.
@@ -315,11 +319,15 @@ fn database(raw: RawPostgres, table: &str, p: &mut Problems) -> Database {
             p.add(format!("{at}.{key}_timeout_ms"), "no such wait is of use", "use 100 to 600000");
         }
     }
+    if raw.quorum > QUORUM_MAX {
+        p.add(format!("{at}.quorum"), "there are not so many servers", "use 0 to 7");
+    }
     Database {
         server: raw.server,
         password_file: raw.password_file,
         ca_file: raw.ca_file,
         certificate,
+        quorum: raw.quorum,
         connect_timeout: Duration::from_millis(raw.connect_timeout_ms),
         statement_timeout: Duration::from_millis(raw.statement_timeout_ms),
     }
@@ -400,6 +408,7 @@ mod tests {
             (table.to_owned(), "the journal is not there"),
             (format!("journal = \"postgres\"\n{table}\ncertificate_file = \"c\""), "needs its key"),
             (format!("journal = \"postgres\"\n{table}\nstatement_timeout_ms = 1"), "no such wait"),
+            (format!("journal = \"postgres\"\n{table}\nquorum = 8"), "not so many"),
             (format!("journal = \"postgres\"\n{table}\npassword = \"p\""), "password"),
         ] {
             let said = with(&wrong).unwrap_err();

@@ -173,6 +173,7 @@ pub(crate) fn reached(layout: &Layout, database: &config::Database) -> Result<va
         password,
         tls: tls.transpose()?,
         timeouts: Timeouts { connect: database.connect_timeout, statement: database.statement_timeout },
+        quorum: database.quorum,
     })
 }
 

@@ -18,4 +18,4 @@ pub use faulty::{Fault, FaultyDisk, Plan, Space, Step, Then};
 pub use hsm::SoftHsm;
 pub use index::MemoryIndex;
 pub use openbao::OpenBao;
-pub use postgres::{Postgres, Tls};
+pub use postgres::{Confirming, Postgres, Tls};

@@ -180,6 +180,19 @@ impl Postgres {
         }
     }
 
+    /// Starts somebody who receives what the server writes and confirms it under a name, as another site would.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn confirm_as(&self, name: &str) -> Result<Confirming> {
+        let folder = tempfile::tempdir_in("/tmp")?;
+        let to = format!("host={} port={} user={NAME} application_name={name}", self.host(), self.port);
+        let mut receiver = Command::new(self.programs.join("pg_receivewal"));
+        receiver.args(["--synchronous", "--no-loop", "-d", &to, "-D"]).arg(folder.path());
+        let process = receiver.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        Ok(Confirming { process, _folder: folder })
+    }
+
     /// Kills the server and all its processes at once, as a machine that loses power, and starts it again. It
     /// recovers from its write-ahead log.
     ///
@@ -258,6 +271,19 @@ impl Postgres {
             std::thread::sleep(Duration::from_millis(20));
         }
         Err(Error::other(format!("PostgreSQL does not start: {}", std::fs::read_to_string(log)?)))
+    }
+}
+
+/// Somebody who confirms what a server writes, until the value ends.
+pub struct Confirming {
+    process: Child,
+    _folder: TempDir,
+}
+
+impl Drop for Confirming {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 

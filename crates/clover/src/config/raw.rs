@@ -115,6 +115,8 @@ pub(super) struct RawPostgres {
     pub(super) ca_file: Option<PathBuf>,
     pub(super) certificate_file: Option<PathBuf>,
     pub(super) key_file: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) quorum: u32,
     #[serde(default = "connect_timeout_ms")]
     pub(super) connect_timeout_ms: u64,
     #[serde(default = "statement_timeout_ms")]

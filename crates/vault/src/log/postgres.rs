@@ -3,9 +3,11 @@
 //! A batch is one statement, which is one transaction: the log's row goes from the size expected to the new
 //! one, under the fence that this process took, and the frame is stored. No row means that another process
 //! has the log, or that it has another history: this process ends. Where a batch is durable is the server's
-//! configuration: with `synchronous_standby_names` a quorum of sites confirms it. What a careless server
+//! configuration: with `synchronous_standby_names` a quorum of sites confirms it, and ours says how many it must
+//! be. What a careless server
 //! confirms is refused at the start. Specified in `docs/formats/wal.md`.
 
+pub(crate) mod address;
 pub(crate) mod connection;
 mod secure;
 mod writer;
@@ -16,9 +18,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use ledger::wal::{self, Batch};
 
-pub use self::connection::{Database, PostgresError, Timeouts};
+pub use self::address::Database;
+pub use self::connection::{PostgresError, Timeouts};
 
-use self::connection::{Address, Connection};
+use self::address::Address;
+use self::connection::Connection;
 use self::writer::Writer;
 use super::LogError;
 use super::journal::{Journal, Opened, Past, behind};

@@ -16,11 +16,12 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::engine::{At, Cell, Change, Edit, Engine, EngineError, Expect, Page, Table, To};
 use crate::control::store::{Lent, Pool, StoreError};
-use crate::log::postgres::connection::{Address, Connection};
+use crate::log::postgres::address::Address;
+use crate::log::postgres::connection::Connection;
 use crate::log::{Database as Server, PostgresError};
 
 const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_records.sql")];
-const BEGIN: &str = "begin; select pg_advisory_xact_lock(hashtext('clover_vault_version')); \
+const LOCK: &str = "select pg_advisory_xact_lock(hashtext('clover_vault_version')); \
      create table if not exists clover_vault_version (version integer primary key)";
 /// Tables of ours that would not survive a crash of the server.
 const UNLOGGED: &str = "select relname::text from pg_class \
@@ -53,7 +54,8 @@ impl Database {
     pub(super) fn migrate(server: &Server) -> Result<(), EngineError> {
         let connection = Connection::open(&Address::new(server)?)?;
         let client = &connection.client;
-        connection.run(client.batch_execute(BEGIN))?;
+        connection.begin()?;
+        connection.run(client.batch_execute(LOCK))?;
         let (found, needed) = (version(&connection)?, MIGRATIONS.len());
         let needed = u32::try_from(needed).unwrap_or(u32::MAX);
         if found > needed {

@@ -248,6 +248,48 @@ fn a_commit_whose_answer_is_lost_is_told_as_unknown_and_is_there_as_a_whole() {
 }
 
 #[test]
+fn a_change_that_no_other_site_confirmed_is_never_told_as_done() {
+    let server = Server::start();
+    let place = server.database().made();
+    let demanding = |quorum| {
+        let database = Database { quorum, ..reach(place.address(), Timeouts::default()) };
+        PostgresStore::open(&database, keys())
+    };
+    let careless = |e| matches!(e, Some(StoreError::Database(PostgresError::Careless { .. })));
+    let ask = |names: &str| {
+        place.sql(&format!("alter system set synchronous_standby_names = '{names}'"));
+        place.sql("select pg_reload_conf()");
+        wait("the setting", || place.sql("show synchronous_standby_names") == [names]);
+    };
+    assert!(careless(demanding(1).err()), "nobody is asked");
+    let hamar = server.server.lock().unwrap().confirm_as("hamar").unwrap();
+    ask("ANY 1 (hamar)");
+    assert!(careless(demanding(2).err()), "one is asked");
+    let store = demanding(1).unwrap();
+    put(&store, Table::Requests, "r", b"with hamar");
+    let change = |bytes: &[u8]| store.change(Table::Requests, "r", &mut |_| Ok(Some(bytes.to_vec())));
+    drop(hamar);
+    std::thread::scope(|s| {
+        let waiting = s.spawn(|| change(b"here alone"));
+        // Somebody cancels the wait: the server has it, warns, and confirms.
+        let cancel = "set synchronous_commit = local; \
+             select count(pg_cancel_backend(pid)) from pg_stat_activity where wait_event = 'SyncRep'";
+        wait("the cancellation", || {
+            let _ = place.sql(cancel);
+            waiting.is_finished()
+        });
+        assert!(matches!(waiting.join().unwrap(), Err(StoreError::Unknown(_))));
+    });
+    let _hamar = server.server.lock().unwrap().confirm_as("hamar").unwrap();
+    put(&store, Table::Requests, "r", b"with hamar again");
+    // A server that stopped asking is noticed before anything is changed.
+    ask("");
+    assert!(careless(change(b"unasked").err()));
+    ask("ANY 1 (hamar)");
+    assert_eq!(store.get(Table::Requests, "r").unwrap().unwrap().bytes, b"with hamar again");
+}
+
+#[test]
 fn a_row_that_somebody_keeps_locked_is_waited_for_only_so_long() {
     let server = Server::start();
     let place = server.database().made();

@@ -454,6 +454,37 @@ fn without_its_quorum_a_batch_is_not_confirmed() {
 }
 
 #[test]
+fn a_server_that_asks_too_few_others_is_refused_also_later() {
+    let server = Server::start();
+    let place = server.place();
+    let demanding = |quorum: u32| {
+        let database = Database { quorum, ..database(&server.address()) };
+        Postgres::new(&database, "log 0", KEY).unwrap()
+    };
+    let refused = |error: Option<LogError>, what: &str| match error {
+        Some(LogError::Database(PostgresError::Careless { name, .. })) => {
+            assert_eq!(name, "synchronous_standby_names", "{what}");
+        }
+        other => panic!("{what}: {other:?}"),
+    };
+    drop(open_from(place.journal().as_ref(), 0).unwrap());
+    refused(open_from(&demanding(1), 0).err(), "nobody is asked");
+    refused(demanding(1).create().err(), "nobody is asked for a new log");
+    let _hamar = server.server.lock().unwrap().confirm_as("hamar").unwrap();
+    server.set("synchronous_standby_names", "ANY 1 (hamar, kouvola)");
+    refused(open_from(&demanding(2), 0).err(), "one is asked");
+    let (mut opened, _) = open_from(&demanding(1), 0).unwrap();
+    opened.storage.append(&frame(0..2)).unwrap();
+    // The server confirms this one alone: it is there, and nobody is told so before others have it.
+    server.set("synchronous_standby_names", "");
+    assert!(matches!(opened.storage.append(&frame(2..3)), Err(StorageError::Unsettled(_))));
+    server.set("synchronous_standby_names", "ANY 1 (hamar, kouvola)");
+    opened.storage.append(&frame(2..3)).unwrap();
+    drop(opened);
+    assert_eq!(open_from(&demanding(1), 0).unwrap().0.next, 3);
+}
+
+#[test]
 fn a_second_process_ends_the_first_and_loses_nothing() {
     let server = Server::start();
     let journal = journal(&server.address(), ORIGIN);

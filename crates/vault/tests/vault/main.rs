@@ -27,6 +27,7 @@ mod rebuild;
 mod records;
 mod recycle;
 mod rewrap;
+mod sites;
 mod tags;
 
 use std::path::Path;

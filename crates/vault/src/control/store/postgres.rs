@@ -14,7 +14,8 @@ pub(crate) use self::pool::{Lent, Pool};
 use super::StoreError;
 use super::engine::{Change, Engine, Page, Raw, RowName};
 use super::sealed::{ControlKeys, Head, Sealed};
-use crate::log::postgres::connection::{Address, Connection};
+use crate::log::postgres::address::Address;
+use crate::log::postgres::connection::Connection;
 use crate::log::{Database as Server, PostgresError};
 
 mod migrations;

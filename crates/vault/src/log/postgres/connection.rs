@@ -1,7 +1,6 @@
 //! A connection to the database server on which every wait ends, and what the server must promise.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -9,14 +8,14 @@ use std::task::{Context, Poll, Wake};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Builder;
-use tokio::time::error::Elapsed;
-use tokio_postgres::config::{Host, SslMode};
+use tokio::task::JoinSet;
 use tokio_postgres::error::Severity;
-use tokio_postgres::{AsyncMessage, Client, Config, Error, NoTls, Statement};
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
+use tokio_postgres::{AsyncMessage, Client, Error, NoTls, SimpleQueryMessage, Socket, Statement};
 
+use super::address::{Address, confirming};
 use super::secure::Secure;
 
 /// How long the database server is waited for.
@@ -52,9 +51,12 @@ pub enum PostgresError {
     /// A connection string is a public text.
     #[error("a password stands in the connection string: it belongs into a file of its own")]
     Password,
-    /// Two servers may have two histories.
-    #[error("not exactly one database server is named")]
-    NotOne,
+    /// Names, addresses and ports are lists of one length, and not longer than this.
+    #[error("the list of database servers does not name one to {0} of them")]
+    Servers(usize),
+    /// Two servers may have two histories, unless each asks the others before it confirms.
+    #[error("several database servers are named, and `quorum` asks for no confirmation of another")]
+    NoQuorum,
     /// There is no thread or runtime for the connection.
     #[error("no thread can be made for the database connection")]
     Thread(#[source] std::io::Error),
@@ -103,73 +105,6 @@ impl PostgresError {
     }
 }
 
-/// Where the database is, and how it is reached.
-#[derive(Clone, Default)]
-pub struct Database {
-    /// A connection string or URL of libpq's form, which names one server and has no password.
-    pub address: String,
-    /// The user's password, if the server asks for one.
-    pub password: Option<String>,
-    /// Whom to trust, and who we are: then nothing is said in the clear. Without it only a socket or a loopback
-    /// address will do.
-    pub tls: Option<Arc<ClientConfig>>,
-    /// Limits.
-    pub timeouts: Timeouts,
-}
-
-/// One server, checked.
-#[derive(Clone)]
-pub(crate) struct Address {
-    config: Config,
-    tls: Option<Arc<ClientConfig>>,
-    timeouts: Timeouts,
-}
-
-impl Address {
-    pub(crate) fn new(server: &Database) -> Result<Self, PostgresError> {
-        let mut config: Config = server.address.parse().map_err(PostgresError::Address)?;
-        if config.get_password().is_some() {
-            return Err(PostgresError::Password);
-        }
-        if config.get_hosts().len().max(config.get_hostaddrs().len()) != 1 {
-            return Err(PostgresError::NotOne);
-        }
-        // What the string says of TLS is not asked: with certificates to trust it is demanded.
-        if server.tls.is_some() {
-            if !matches!(config.get_hosts().first(), Some(Host::Tcp(_))) {
-                return Err(PostgresError::Nameless);
-            }
-            config.ssl_mode(SslMode::Require);
-        } else {
-            local(&config)?;
-            config.ssl_mode(SslMode::Disable);
-        }
-        if let Some(password) = &server.password {
-            config.password(password);
-        }
-        let timeouts = server.timeouts;
-        config.connect_timeout(timeouts.connect).application_name("clover");
-        Ok(Self { config, tls: server.tls.clone(), timeouts })
-    }
-}
-
-/// That the server is on this machine.
-fn local(config: &Config) -> Result<(), PostgresError> {
-    let (hosts, addresses) = (config.get_hosts(), config.get_hostaddrs());
-    let far = |address: &IpAddr| !address.is_loopback();
-    if let Some(address) = addresses.iter().find(|a| far(a)) {
-        return Err(PostgresError::NotLocal(address.to_string()));
-    }
-    if let Some(Host::Tcp(name)) = hosts.first()
-            && addresses.is_empty()
-            // A name may lead anywhere by the time that it is looked up.
-            && name.parse().map_or(true, |address| far(&address))
-    {
-        return Err(PostgresError::NotLocal(name.clone()));
-    }
-    Ok(())
-}
-
 /// A connection to a server that keeps what it confirms.
 ///
 /// A thread of its own drives it until the value is dropped, so that whoever waits for an answer needs no
@@ -181,20 +116,23 @@ pub(crate) struct Connection {
     wait: Duration,
     /// Statements that were prepared on it, by their text.
     prepared: Mutex<HashMap<String, Statement>>,
+    /// How many other servers must confirm.
+    quorum: u32,
 }
 
 impl Connection {
     pub(crate) fn open(address: &Address) -> Result<Self, PostgresError> {
         let warned = Arc::new(AtomicBool::new(false));
         let (sender, receiver) = mpsc::sync_channel(1);
-        let (address, note, wait) = (address.clone(), Arc::clone(&warned), address.timeouts.statement);
+        let (wait, quorum) = (address.timeouts.statement, address.quorum);
+        let (address, note) = (address.clone(), Arc::clone(&warned));
         thread::Builder::new()
             .name("ledger-database".to_owned())
             .spawn(move || drive(&address, &note, &sender))
             .map_err(PostgresError::Thread)?;
         let ended = || PostgresError::Thread(std::io::Error::other("the thread ended"));
         let client = receiver.recv().map_err(|_| ended())??;
-        let connection = Self { client, warned, wait, prepared: Mutex::default() };
+        let connection = Self { client, warned, wait, quorum, prepared: Mutex::default() };
         connection.demand_care()?;
         Ok(connection)
     }
@@ -235,6 +173,20 @@ impl Connection {
         if self.warned.load(Ordering::SeqCst) { Err(PostgresError::Warned) } else { Ok(()) }
     }
 
+    /// Begins a transaction on a server that still asks as many others as it must.
+    pub(crate) fn begin(&self) -> Result<(), PostgresError> {
+        let told = self.run(self.client.simple_query("begin; show synchronous_standby_names"))?;
+        self.enough(only(&told).unwrap_or_default())
+    }
+
+    /// That a server with these `synchronous_standby_names` confirms nothing alone.
+    pub(super) fn enough(&self, names: &str) -> Result<(), PostgresError> {
+        if confirming(names) >= self.quorum {
+            return Ok(());
+        }
+        Err(PostgresError::Careless { name: "synchronous_standby_names".to_owned(), value: names.to_owned() })
+    }
+
     /// Whether the log's tables are there. They must survive a crash of the server.
     pub(super) fn has_tables(&self) -> Result<bool, PostgresError> {
         let kinds = "select relname::text, relpersistence::text from pg_class \
@@ -253,7 +205,8 @@ impl Connection {
     /// Refuses a server whose confirmations are worth nothing, and pins what a session may choose.
     fn demand_care(&self) -> Result<(), PostgresError> {
         let settings = "select name, setting from pg_settings where name in \
-            ('fsync', 'full_page_writes', 'data_sync_retry', 'synchronous_commit') union all \
+            ('fsync', 'full_page_writes', 'data_sync_retry', 'synchronous_commit', \
+             'synchronous_standby_names') union all \
             select 'in recovery', case when pg_is_in_recovery() then 'on' else 'off' end";
         let rows = self.run(self.client.query(settings, &[]))?;
         let mut commit = "on".to_owned();
@@ -262,6 +215,7 @@ impl Connection {
             let value: String = row.try_get(1).map_err(PostgresError::Server)?;
             let good = match name.as_str() {
                 "data_sync_retry" | "in recovery" => value == "off",
+                "synchronous_standby_names" => self.enough(&value).is_ok(),
                 "synchronous_commit" => matches!(value.as_str(), "on" | "remote_apply"),
                 _ => value == "on",
             };
@@ -274,12 +228,28 @@ impl Connection {
         }
         // The server's own limits are shorter than ours only by chance; ours ends the process.
         let wait = self.wait.as_millis();
-        self.run(self.client.batch_execute(&format!(
+        let told = self.run(self.client.simple_query(&format!(
             "set synchronous_commit = {commit}; set statement_timeout = {wait}; set lock_timeout = {wait}; \
              set idle_in_transaction_session_timeout = {wait}; set client_min_messages = warning; \
-             set default_transaction_isolation = 'read committed'; set default_transaction_read_only = off"
-        )))
+             set default_transaction_isolation = 'read committed'; set default_transaction_read_only = off; \
+             show synchronous_commit"
+        )))?;
+        match only(&told) {
+            Some(held) if held == commit => Ok(()),
+            held => Err(PostgresError::Careless {
+                name: "synchronous_commit".to_owned(),
+                value: held.unwrap_or_default().to_owned(),
+            }),
+        }
     }
+}
+
+/// The one value that statements answered.
+fn only(told: &[SimpleQueryMessage]) -> Option<&str> {
+    told.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.try_get(0).ok().flatten(),
+        _ => None,
+    })
 }
 
 /// Wakes a thread that waits for an answer.
@@ -301,26 +271,45 @@ fn drive(
         Ok(runtime) => runtime,
         Err(e) => return drop(connected.send(Err(PostgresError::Thread(e)))),
     };
-    let limit = address.timeouts.connect;
     runtime.block_on(async {
         match &address.tls {
-            Some(tls) => {
-                let connecting = address.config.connect(Secure::new(Arc::clone(tls)));
-                serve(tokio::time::timeout(limit, connecting).await, limit, warned, connected).await;
-            }
-            None => {
-                let connecting = address.config.connect(NoTls);
-                serve(tokio::time::timeout(limit, connecting).await, limit, warned, connected).await;
-            }
+            Some(tls) => serve(first(address, &Secure::new(Arc::clone(tls))).await, warned, connected).await,
+            None => serve(first(address, &NoTls).await, warned, connected).await,
         }
     });
 }
 
-type Connecting<S, T> = Result<Result<(Client, tokio_postgres::Connection<S, T>), Error>, Elapsed>;
+type Connected<S, T> = Result<(Client, tokio_postgres::Connection<S, T>), PostgresError>;
+
+/// The first server that takes writes, in time. All are asked at once: nobody waits for a site that is gone.
+async fn first<T>(address: &Address, tls: &T) -> Connected<Socket, T::Stream>
+where
+    T: MakeTlsConnect<Socket> + Clone + Send + 'static,
+    T::Stream: Send,
+    T::TlsConnect: Send,
+    <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+{
+    let limit = address.timeouts.connect;
+    let mut asked = JoinSet::new();
+    for server in &address.servers {
+        let (server, tls) = (server.clone(), tls.clone());
+        asked.spawn(async move { tokio::time::timeout(limit, server.connect(tls)).await });
+    }
+    let mut refused = PostgresError::Timeout(limit);
+    while let Some(answer) = asked.join_next().await {
+        match answer {
+            Ok(Ok(Ok(connected))) => return Ok(connected),
+            Ok(Ok(Err(e))) => refused = PostgresError::Server(e),
+            // What a server said tells more than that another was silent.
+            Ok(Err(_)) => {}
+            Err(e) => refused = PostgresError::Thread(std::io::Error::other(e)),
+        }
+    }
+    Err(refused)
+}
 
 async fn serve<S, T>(
-    connection: Connecting<S, T>,
-    limit: Duration,
+    connection: Connected<S, T>,
     warned: &AtomicBool,
     connected: &mpsc::SyncSender<Result<Client, PostgresError>>,
 ) where
@@ -328,9 +317,8 @@ async fn serve<S, T>(
     T: AsyncRead + AsyncWrite + Unpin,
 {
     match connection {
-        Err(_) => drop(connected.send(Err(PostgresError::Timeout(limit)))),
-        Ok(Err(e)) => drop(connected.send(Err(PostgresError::Server(e)))),
-        Ok(Ok((client, connection))) => {
+        Err(e) => drop(connected.send(Err(e))),
+        Ok((client, connection)) => {
             // Nobody waits any more if this fails; the client is gone then, and the connection ends.
             let _ = connected.send(Ok(client));
             listen(connection, warned).await;
@@ -350,70 +338,6 @@ where
             tracing::warn!(code = notice.code().code(), "the database server warns");
             // INVARIANT: a notice is told before the answer to its statement is handed on.
             warned.store(true, Ordering::SeqCst);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn address(address: &str, tls: bool) -> Result<Address, PostgresError> {
-        let trusting = || {
-            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-            let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-            let roots = rustls::RootCertStore::empty();
-            Arc::new(builder.unwrap().with_root_certificates(roots).with_no_client_auth())
-        };
-        Address::new(&Database {
-            address: address.to_owned(),
-            tls: tls.then(trusting),
-            ..Database::default()
-        })
-    }
-
-    #[test]
-    fn in_the_clear_only_one_server_on_this_machine_is_taken() {
-        for good in [
-            "host=/run/postgresql user=clover dbname=clover",
-            "postgresql://clover@127.0.0.1:5433/clover?sslmode=require",
-            "postgresql://clover@[::1]/clover",
-            "host=db.example hostaddr=127.0.0.1 user=clover",
-        ] {
-            assert!(address(good, false).is_ok(), "{good}");
-        }
-        for far in [
-            "host=db.example user=clover",
-            "host=db.example user=clover sslmode=require",
-            "host=localhost user=clover",
-            "host=10.0.0.1 user=clover",
-            "host=127.0.0.1 hostaddr=10.0.0.1 user=clover",
-        ] {
-            let refused = address(far, false).err();
-            assert!(matches!(refused, Some(PostgresError::NotLocal(_))), "{far}: {refused:?}");
-        }
-    }
-
-    #[test]
-    fn over_tls_one_server_with_a_name_is_taken_and_nothing_is_said_in_the_clear() {
-        for good in ["host=db.example user=clover", "host=10.0.0.1 user=clover sslmode=disable"] {
-            assert_eq!(address(good, true).unwrap().config.get_ssl_mode(), SslMode::Require, "{good}");
-        }
-        for nameless in ["host=/run/postgresql user=clover", "hostaddr=10.0.0.1 user=clover"] {
-            assert!(matches!(address(nameless, true).err(), Some(PostgresError::Nameless)), "{nameless}");
-        }
-    }
-
-    #[test]
-    fn two_servers_a_password_and_what_is_no_connection_string_are_refused() {
-        for tls in [false, true] {
-            for other in ["user=clover", "host=/a,/b user=clover", "hostaddr=127.0.0.1,127.0.0.1 user=clover"]
-            {
-                assert!(matches!(address(other, tls).err(), Some(PostgresError::NotOne)), "{other}");
-            }
-            let told = address("host=127.0.0.1 user=clover password=secret", tls).err();
-            assert!(matches!(told, Some(PostgresError::Password)));
-            assert!(matches!(address("host", tls).err(), Some(PostgresError::Address(_))));
         }
     }
 }

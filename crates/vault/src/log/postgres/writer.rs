@@ -9,7 +9,8 @@ use ledger::{Storage, StorageError};
 use tokio_postgres::Statement;
 use tokio_postgres::types::Type;
 
-use super::connection::{Address, Connection, PostgresError};
+use super::address::Address;
+use super::connection::{Connection, PostgresError};
 use super::{Name, signed, tables, take};
 use crate::log::LogError;
 use crate::log::journal::continues;
@@ -17,7 +18,8 @@ use crate::log::journal::continues;
 const APPEND: &str = "\
 with moved as (
   update clover_log set size = $3 where origin = $1 and size = $2 and fence = $4 returning origin)
-insert into clover_log_frame (origin, first, count, frame) select origin, $2, $5, $6 from moved";
+insert into clover_log_frame (origin, first, count, frame) select origin, $2, $5, $6 from moved
+returning current_setting('synchronous_standby_names')";
 
 const SAME: &str = "select frame = $3 from clover_log_frame where origin = $1 and first = $2";
 
@@ -73,13 +75,18 @@ impl Writer {
         let fence = self.fence.load(Ordering::Acquire);
         let client = &connection.client;
         let done =
-            connection.run(client.execute(append, &[&self.log.origin, &from, &to, &fence, &count, &frame]));
-        match done.and_then(|rows| connection.unwarned().map(|()| rows)) {
-            Ok(1) => {
+            connection.run(client.query_opt(append, &[&self.log.origin, &from, &to, &fence, &count, &frame]));
+        let confirmed = done.and_then(|row| {
+            connection.unwarned()?;
+            let Some(row) = row else { return Err(PostgresError::Fenced) };
+            // A server that stopped asking others since it was connected to may have confirmed alone.
+            connection.enough(row.try_get(0).map_err(PostgresError::Server)?)
+        });
+        match confirmed {
+            Ok(()) => {
                 (self.next, self.lost) = (end, None);
                 Ok(())
             }
-            Ok(_) => Err(PostgresError::Fenced.into()),
             Err(e) => {
                 if !e.is_full() && !e.is_final() {
                     (self.link, self.lost) = (None, Some(end));

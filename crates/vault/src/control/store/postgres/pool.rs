@@ -4,7 +4,8 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::super::StoreError;
-use crate::log::postgres::connection::{Address, Connection};
+use crate::log::postgres::address::Address;
+use crate::log::postgres::connection::Connection;
 
 #[derive(Default)]
 struct Lot {
@@ -60,13 +61,12 @@ impl Pool {
     pub(crate) fn beginning(&self) -> Result<Lent<'_>, StoreError> {
         let (lent, used) = self.lend()?;
         let connection = lent.get()?;
-        match connection.run(connection.client.batch_execute("begin")) {
+        match connection.begin() {
             Ok(()) => Ok(lent),
             Err(_) if used => {
                 drop(lent);
                 let fresh = self.fresh()?;
-                let connection = fresh.get()?;
-                connection.run(connection.client.batch_execute("begin"))?;
+                fresh.get()?.begin()?;
                 Ok(fresh)
             }
             Err(e) => Err(e.into()),
