@@ -8,6 +8,10 @@ pub mod canary;
 mod error;
 mod files;
 pub mod forms;
+pub mod pack;
+pub mod recall;
 pub mod scan;
+pub mod sweep;
+pub mod unpack;
 
 pub use error::ResidencyError;
