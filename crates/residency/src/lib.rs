@@ -5,6 +5,7 @@
 //! read is a finding of its own. Start reading at [`canary`], then [`scan`] and [`sweep`]; [`watch`]; [`incident`].
 
 pub mod canary;
+pub mod connect;
 mod error;
 mod files;
 pub mod forms;
