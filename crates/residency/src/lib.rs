@@ -9,10 +9,13 @@ pub mod connect;
 mod error;
 mod files;
 pub mod forms;
+pub mod incident;
 pub mod pack;
 pub mod recall;
 pub mod scan;
+pub mod seal;
 pub mod sweep;
 pub mod unpack;
+pub mod watch;
 
 pub use error::ResidencyError;

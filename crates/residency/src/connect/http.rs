@@ -65,7 +65,8 @@ impl Web {
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let local = host.parse::<IpAddr>().is_ok_and(|a| a.is_loopback());
         let secure = uri.scheme_str() == Some("https");
-        if !secure && !(local && uri.scheme_str() == Some("http")) {
+        let spoken_in_the_clear = local && uri.scheme_str() == Some("http");
+        if !secure && !spoken_in_the_clear {
             return Err(HttpError::Address);
         }
         let method = if body.is_some() { Method::POST } else { Method::GET };

@@ -85,7 +85,8 @@ fn escapes(half: &[u8]) -> Vec<(Form, Vec<u8>)> {
 
 /// The characters that are certain, whatever stands before and behind.
 fn base64(half: &[u8], shift: usize) -> Vec<u8> {
-    let padded = [&[0; 2][..shift.min(2)], half, &[0; 2]].concat();
+    let before = [0; 2];
+    let padded = [before.get(..shift).unwrap_or_default(), half, &[0; 2]].concat();
     let text = BASE64.encode(&padded).into_bytes();
     let (from, to) = ((shift * 8).div_ceil(6), (shift + half.len()) * 8 / 6);
     text.get(from..to).unwrap_or_default().to_vec()
