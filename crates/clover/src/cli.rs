@@ -6,6 +6,7 @@ mod data;
 mod ledger;
 mod output;
 mod requests;
+mod residency;
 mod rulebook;
 mod serve;
 mod signin;
@@ -78,6 +79,9 @@ enum Command {
     /// Put demands of authorities outside the region on the record.
     #[command(subcommand)]
     Demand(suspend::Demand),
+    /// See that data is where it should be and nowhere else: canaries, sweeps, the watch over replicas, incidents.
+    #[command(subcommand)]
+    Residency(residency::Residency),
     /// Serve: gateway, vault, ledger and control API in one process.
     Serve,
     /// Show whether the border is open and what is on the ledger.
@@ -131,6 +135,7 @@ fn dispatch(command: &Command, layout: &Layout, output: &Output) -> anyhow::Resu
         Command::Session => signin::show(output),
         Command::Suspend(c) => c.run(layout, output),
         Command::Demand(c) => c.run(layout, output),
+        Command::Residency(c) => return c.run(layout, output),
         Command::Serve => serve::serve(layout, output),
         Command::Status => return serve::status(layout, output),
         Command::Completions { shell } => {
