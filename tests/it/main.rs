@@ -33,6 +33,8 @@ mod remote;
 #[cfg(test)]
 mod replay;
 #[cfg(test)]
+mod residency;
+#[cfg(test)]
 mod signin;
 #[cfg(test)]
 mod story;

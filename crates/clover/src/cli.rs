@@ -7,6 +7,7 @@ mod keys;
 mod ledger;
 mod output;
 mod requests;
+mod residency;
 mod rulebook;
 mod serve;
 mod signin;
@@ -82,6 +83,9 @@ enum Command {
     /// Put demands of authorities outside the region on the record.
     #[command(subcommand)]
     Demand(suspend::Demand),
+    /// See that data is where it should be and nowhere else: canaries, sweeps, the watch over replicas, incidents.
+    #[command(subcommand)]
+    Residency(residency::Residency),
     /// Serve: gateway, vault, ledger and control API in one process.
     Serve,
     /// Show whether the border is open and what is on the ledger.
@@ -136,6 +140,7 @@ fn dispatch(command: &Command, layout: &Layout, output: &Output) -> anyhow::Resu
         Command::Session => signin::show(output),
         Command::Suspend(c) => c.run(layout, output),
         Command::Demand(c) => c.run(layout, output),
+        Command::Residency(c) => return c.run(layout, output),
         Command::Serve => serve::serve(layout, output),
         Command::Status => return serve::status(layout, output),
         Command::Completions { shell } => {

@@ -113,6 +113,12 @@ impl Layout {
         }
     }
 
+    /// Canaries, incidents, and the evidence of them.
+    #[must_use]
+    pub fn residency(&self) -> PathBuf {
+        self.0.join("residency")
+    }
+
     /// Day maps, kept for proofs.
     #[must_use]
     pub fn days(&self) -> PathBuf {

@@ -69,6 +69,7 @@ fn told(error: &anyhow::Error) -> Option<(&'static str, &'static str)> {
             .or_else(|| of::<vault::control::ControlError>(e))
             .or_else(|| of::<vault::control::StoreError>(e))
             .or_else(|| of::<vault::accounts::AccountError>(e))
+            .or_else(|| of::<residency::ResidencyError>(e))
             .or_else(|| of::<crossing::RulebookError>(e))
             .or_else(|| of::<gateway::http::ServeError>(e))
             .or_else(|| e.is::<Problems>().then_some(PROBLEMS))
@@ -88,6 +89,7 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
     let misconfigured = |e: &(dyn Error + 'static)| {
         e.is::<Problems>()
             || e.is::<crossing::RulebookError>()
+            || matches!(e.downcast_ref(), Some(residency::ResidencyError::Declared { .. }))
             || matches!(
                 e.downcast_ref(),
                 Some(
