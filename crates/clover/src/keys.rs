@@ -12,7 +12,7 @@ use console::api::Rewrap;
 use gateway::Enclave;
 use model::Name;
 use tokio::sync::watch;
-use vault::keys::rewrap::{self, Older};
+use vault::keys::rewrap::{self, Older, Rewrapped};
 use vault::keys::sealed::{Cost, make_passphrase};
 use vault::keys::{self, KeyError, RegionKeys, Sealed, SecretFile, Terms, Token, Transit, token, transit};
 use vault::{KeyService, Records};
@@ -163,15 +163,19 @@ pub fn go_on(layout: &Layout, records: &Records, keys: &KeyService) -> Result<()
     if !rewrap::is_due(&layout.keys()) {
         return Ok(());
     }
-    tracing::warn!(people = records.count(), "a rotation of the region's key did not end: going on with it");
+    tracing::info!(people = records.count(), "a rotation of the region's key did not end: going on with it");
     let done = rewrap::run(records, keys, Older::Retire, |_| {})?;
-    tracing::warn!(
-        version = done.version.number(),
-        people = done.people,
-        broken = done.broken,
-        "all keys were looked at"
-    );
+    put_down(&done);
     Ok(())
+}
+
+/// Puts into the log what came of a rewrap.
+fn put_down(done: &Rewrapped) {
+    let (version, people, broken) = (done.version.number(), done.people, done.broken);
+    tracing::info!(version, people, "keys were wrapped anew");
+    if broken > 0 {
+        tracing::warn!(broken, "keys of people do not open, so no version of the region's key is destroyed");
+    }
 }
 
 /// How far a running enclave is with a rewrap; nothing if none was asked for.
@@ -217,14 +221,14 @@ fn round(enclave: &Enclave, shown: &Mutex<Option<Rewrap>>) {
         Err(e) => return tell(Rewrap { why: Some(e.to_string()), ..told }),
     };
     if told.done && told.version == newest {
-        return;
+        return tell(Rewrap { why: None, ..told });
     }
     let begun = Rewrap { version: newest, ..Rewrap::default() };
     let each = |looked| tell(Rewrap { looked, ..begun.clone() });
     match rewrap::run(enclave.records(), enclave.keys(), Older::Keep, each) {
         Ok(done) => {
-            let (version, people, broken) = (done.version.number(), done.people, done.broken);
-            tracing::warn!(version, people, broken, "keys were wrapped anew");
+            put_down(&done);
+            let (version, broken) = (done.version.number(), done.broken);
             tell(Rewrap { version, looked: enclave.records().count(), done: true, broken, why: None });
         }
         Err(e) => {

@@ -46,7 +46,7 @@ pub struct Settings {
 /// A token with the region's key.
 pub struct Token {
     settings: Settings,
-    library: Pkcs11,
+    module: Pkcs11,
     sessions: [Mutex<Option<Open>>; SESSIONS],
     turn: AtomicUsize,
     /// The newest version that was met: all sessions wrap by it.
@@ -91,11 +91,11 @@ impl Token {
     }
 
     fn reach(settings: Settings) -> Result<Self, KeyError> {
-        let library = Pkcs11::new(&settings.module).map_err(down)?;
-        initialize(&library)?;
+        let module = Pkcs11::new(&settings.module).map_err(down)?;
+        initialize(&module)?;
         Ok(Self {
             settings,
-            library,
+            module,
             sessions: Default::default(),
             turn: AtomicUsize::new(0),
             newest: AtomicU32::new(0),
@@ -109,8 +109,8 @@ impl Token {
             return Err(self.settings.pin.wrong());
         }
         let mut found = None;
-        for slot in self.library.get_slots_with_token().map_err(down)? {
-            let info = self.library.get_token_info(slot);
+        for slot in self.module.get_slots_with_token().map_err(down)? {
+            let info = self.module.get_token_info(slot);
             if info.is_ok_and(|info| info.token_initialized() && info.label() == self.settings.token) {
                 if found.is_some() {
                     return Err(refused("two tokens have the label under [keys]"));
@@ -122,7 +122,7 @@ impl Token {
             service: SERVICE,
             source: format!("no token with the label `{}` is there", self.settings.token).into(),
         })?;
-        let session = self.library.open_rw_session(slot).map_err(down)?;
+        let session = self.module.open_rw_session(slot).map_err(down)?;
         let pin = AuthPin::from(self.settings.pin.read()?.to_string());
         match session.login(UserType::User, Some(&pin)) {
             // For the whole process, whichever session came first.
@@ -164,8 +164,8 @@ impl Token {
         *started = started.wrapping_add(1);
         self.drop_sessions();
         // What cannot be ended may never have begun.
-        let _ = self.library.clone().finalize();
-        initialize(&self.library)
+        let _ = self.module.clone().finalize();
+        initialize(&self.module)
     }
 
     fn drop_sessions(&self) {
