@@ -85,7 +85,7 @@ fn what_cannot_be_read_is_told_and_never_called_clean() {
     if !rustix::process::geteuid().is_root() {
         let closed = dir.path().join("closed");
         std::fs::write(&closed, "x").unwrap();
-        std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0)).unwrap();
+        std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o000)).unwrap();
         assert!(swept(dir.path(), 1).blind.iter().any(|b| b.place.ends_with("closed")));
     }
 }
