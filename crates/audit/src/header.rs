@@ -320,11 +320,12 @@ mod tests {
     #[test]
     fn every_contradiction_is_refused() {
         assert_eq!(with(|_| ()), Ok(Subjects::None));
-        let lies: [(usize, u8, &str); 26] = [
+        let lies: [(usize, u8, &str); 27] = [
             (3, b'2', "magic"),
             (4, 2, "version"),
             (5, 0, "kind"),
-            (5, 11, "kind"),
+            (5, 13, "kind"),
+            (5, 11, "subjects"),
             (5, 7, "open"),
             (5, 8, "outcome"),
             (239, 1, "open"),

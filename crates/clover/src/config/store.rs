@@ -50,22 +50,27 @@ pub(super) fn check(raw: RawControl, p: &mut Problems) -> Option<ControlStore> {
         DAY * days
     };
     let (keep, keep_spent) = (days("keep_days", raw.keep_days), days("keep_spent_days", raw.keep_spent_days));
-    let place = place("control", raw.store, raw.postgres, p);
+    let place = place(["control", "control store"], raw.store, raw.postgres, p);
     place.map(|place| ControlStore { place, keep, keep_spent })
 }
 
 /// Where people and their records lie.
 pub(super) fn vault(raw: RawVault, p: &mut Problems) -> Option<Place> {
-    place("vault", raw.store, raw.postgres, p)
+    place(["vault", "vault"], raw.store, raw.postgres, p)
 }
 
-fn place(table: &str, store: RawStore, postgres: Option<RawPostgres>, p: &mut Problems) -> Option<Place> {
+fn place(
+    [table, called]: [&str; 2],
+    store: RawStore,
+    postgres: Option<RawPostgres>,
+    p: &mut Problems,
+) -> Option<Place> {
     match (store, postgres) {
         (RawStore::Embedded, None) => Some(Place::Embedded),
         (RawStore::Embedded, Some(_)) => {
             let (at, why) = (
                 format!("enclave.toml: {table}.postgres"),
-                "a database is named, and the store is not there",
+                format!("a database is named, and the {called} is not there"),
             );
             p.add(at, why, "write store = \"postgres\", or remove the table");
             None
@@ -101,7 +106,7 @@ mod tests {
         assert!(matches!(good.control_store.place, Place::Postgres(d) if d.ca_file.is_some()));
         for (wrong, why) in [
             ("store = \"postgres\"".to_owned(), "no database"),
-            (table.to_owned(), "the store is not there"),
+            (table.to_owned(), "the control store is not there"),
             (format!("store = \"postgres\"\n{table}\nkey_file = \"c\""), "needs its key"),
             (
                 format!("store = \"postgres\"\n{table}\nstatement_timeout_ms = 1"),

@@ -139,6 +139,8 @@ pub(super) struct Mail {
     from: Mailbox,
     pub(super) book: Book,
     console: String,
+    /// Longest wait for a whole exchange.
+    pub(super) patience: Duration,
 }
 
 impl Mail {
@@ -162,7 +164,8 @@ impl Mail {
         if let Some((name, password)) = settings.login {
             builder = builder.credentials(Credentials::new(name, password));
         }
-        Ok(Self { transport: builder.build(), from: settings.from, book: settings.book, console })
+        let (transport, patience) = (builder.build(), PATIENCE);
+        Ok(Self { transport, from: settings.from, book: settings.book, console, patience })
     }
 
     pub(super) async fn deliver(&self, notice: &Notice, to: &Mailbox) -> Result<(), Undelivered> {
@@ -170,7 +173,8 @@ impl Mail {
         let envelope = Envelope::new(Some(self.from.0.clone()), vec![to.0.clone()]);
         let envelope = envelope.map_err(|_| Undelivered::Mail("no envelope"))?;
         let sent = self.transport.send_raw(&envelope, text.as_bytes());
-        let sent = tokio::time::timeout(PATIENCE, sent).await.map_err(|_| Undelivered::Mail("too slow"))?;
+        let sent =
+            tokio::time::timeout(self.patience, sent).await.map_err(|_| Undelivered::Mail("too slow"))?;
         sent.map(drop).map_err(|e| refused(&e))
     }
 }
