@@ -150,13 +150,10 @@ impl Config {
         };
         let site = p.keep("enclave.toml: site", "name a site of the programme", Name::parse(&raw.site));
         let gateway = gateway_name(&raw.gateway.name, &mut p);
-        let listen =
-            p.keep("enclave.toml: gateway.listen", ADDRESS, raw.gateway.listen.parse::<SocketAddr>());
-        let control =
-            p.keep("enclave.toml: control.listen", ADDRESS, raw.control.listen.parse::<SocketAddr>());
+        let listen = address("gateway.listen", &raw.gateway.listen, &mut p);
+        let control = address("control.listen", &raw.control.listen, &mut p);
         let cleartext = raw.gateway.cleartext_listen.as_ref();
-        let cleartext =
-            cleartext.map(|t| p.keep("enclave.toml: gateway.cleartext_listen", ADDRESS, t.parse()));
+        let cleartext = cleartext.and_then(|t| address("gateway.cleartext_listen", t, &mut p));
         let samples_bytes = raw.site_logs.samples_bytes;
         let logs = listeners(raw.site_logs, &mut p);
         let publish_every = Duration::from_millis(raw.ledger.publish_every_ms.max(10));
@@ -164,18 +161,17 @@ impl Config {
         let control_store = store::check(raw.control, &mut p);
         let vault = store::vault(raw.vault, &mut p);
         let keys = keys::check(raw.keys, &mut p);
-        let mirror = raw.mirror.as_ref();
-        let mirror = mirror.map(|m| p.keep("enclave.toml: mirror.listen", ADDRESS, m.listen.parse()));
+        let mirror = raw.mirror.as_ref().and_then(|m| address("mirror.listen", &m.listen, &mut p));
         local_only(
             &[
-                ("gateway.cleartext_listen", cleartext.flatten()),
+                ("gateway.cleartext_listen", cleartext),
                 ("control.listen", control),
                 ("site_logs.listen", logs.clear),
-                ("mirror.listen", mirror.flatten()),
+                ("mirror.listen", mirror),
             ],
             &mut p,
         );
-        mirrored(mirror.is_some(), &logs, &mut p);
+        mirrored(raw.mirror.is_some(), &logs, &mut p);
         let console = people::check(raw.console, raw.signin, &mut p);
         let notify = notify::check(raw.notify, &mut p);
         let (upstreams, destinations) = services(raw.upstreams, raw.destinations, &mut p);
@@ -193,7 +189,7 @@ impl Config {
             site,
             gateway,
             listen,
-            cleartext: cleartext.flatten(),
+            cleartext,
             hosts: raw.gateway.hosts,
             control,
             control_store,
@@ -208,7 +204,7 @@ impl Config {
             logs,
             witness_ca: raw.witnesses.ca_file,
             samples_bytes,
-            mirror: mirror.flatten(),
+            mirror,
             console,
             notify,
             mmdb: raw.location.mmdb_file,
@@ -218,6 +214,11 @@ impl Config {
             shadow: raw.rulebook.shadow,
         })
     }
+}
+
+/// An address and port to listen at.
+fn address(key: &str, text: &str, p: &mut Problems) -> Option<SocketAddr> {
+    p.keep(&format!("enclave.toml: {key}"), ADDRESS, text.parse())
 }
 
 /// A gateway's name, which is not one of the site's own logs.

@@ -140,7 +140,7 @@ impl Person {
         Edit { at, expect: Expect::Version(self.version), to }
     }
 
-    fn place<'a>(&'a self, version: u64) -> (&'a SubjectId, &'a [u8; 16], u64) {
+    fn place(&self, version: u64) -> (&SubjectId, &[u8; 16], u64) {
         (&self.subject, &self.internal, version)
     }
 }
