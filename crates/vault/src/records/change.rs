@@ -60,10 +60,14 @@ impl Records {
             key: row::record_key(w.collection, w.id),
         };
         let places: Vec<At> = writes.iter().map(at).collect();
-        for _ in 0..ATTEMPTS {
+        let all_new = writes.iter().all(|w| w.expect == Precondition::New);
+        for attempt in 0..ATTEMPTS {
+            // What is new was mostly never there: then it need not be looked for first.
+            let cells =
+                if all_new && attempt == 0 { vec![None; places.len()] } else { self.engine.get(&places)? };
             let mut edits = vec![person.unchanged(To::Kept)];
             let mut versions = Vec::with_capacity(writes.len());
-            for ((write, at), cell) in writes.iter().zip(&places).zip(self.engine.get(&places)?) {
+            for ((write, at), cell) in writes.iter().zip(&places).zip(cells) {
                 let there = cell.as_ref().filter(|c| !c.value.is_empty()).map(|c| c.version);
                 let holds = match write.expect {
                     Precondition::New => there.is_none(),

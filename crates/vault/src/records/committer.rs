@@ -19,18 +19,24 @@ struct Job {
     answer: SyncSender<Held>,
 }
 
-/// A thread that makes changes.
+/// The threads that make changes: as many as the engine takes.
 pub(super) struct Committer {
     jobs: Mutex<Option<SyncSender<Job>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Committer {
     pub(super) fn start(engine: Arc<dyn Engine>) -> Result<Self, EngineError> {
         let (jobs, waiting) = mpsc::sync_channel(WAITING_MAX);
-        let thread = std::thread::Builder::new().name("vault-records".to_owned());
-        let thread = thread.spawn(move || work(engine.as_ref(), &waiting)).map_err(EngineError::Thread)?;
-        Ok(Self { jobs: Mutex::new(Some(jobs)), thread: Mutex::new(Some(thread)) })
+        let waiting = Arc::new(Mutex::new(waiting));
+        let mut threads = Vec::new();
+        for _ in 0..engine.writers().max(1) {
+            let (engine, waiting) = (Arc::clone(&engine), Arc::clone(&waiting));
+            let thread = std::thread::Builder::new().name("vault-records".to_owned());
+            let thread = thread.spawn(move || work(engine.as_ref(), &waiting));
+            threads.push(thread.map_err(EngineError::Thread)?);
+        }
+        Ok(Self { jobs: Mutex::new(Some(jobs)), threads: Mutex::new(threads) })
     }
 
     /// Makes a change, durably, when its conditions hold; says whether they did. Blocks.
@@ -51,17 +57,23 @@ impl Committer {
 impl Drop for Committer {
     fn drop(&mut self) {
         drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
-        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            // It ends when it has made what waits; that it panicked was told.
+        for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            // It ends when nothing waits any more; that it panicked was told.
             let _ = thread.join();
         }
     }
 }
 
-fn work(engine: &dyn Engine, waiting: &Receiver<Job>) {
-    while let Ok(first) = waiting.recv() {
-        let mut jobs = vec![first];
-        jobs.extend(waiting.try_iter().take(BATCH_MAX - 1));
+/// What waits, with the first of it; `None` when nothing comes any more.
+fn taken(waiting: &Mutex<Receiver<Job>>) -> Option<Vec<Job>> {
+    let waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut jobs = vec![waiting.recv().ok()?];
+    jobs.extend(waiting.try_iter().take(BATCH_MAX - 1));
+    Some(jobs)
+}
+
+fn work(engine: &dyn Engine, waiting: &Mutex<Receiver<Job>>) {
+    while let Some(jobs) = taken(waiting) {
         let changes: Vec<&Change> = jobs.iter().flat_map(|job| &job.changes).collect();
         let mut held = engine.apply(&changes).into_iter();
         for job in jobs {

@@ -173,6 +173,11 @@ pub fn in_database(server: &Database) -> Result<Arc<dyn Engine>, EngineError> {
 
 /// A store of cells. All calls block.
 pub trait Engine: Send + Sync {
+    /// How many threads may make changes at a time.
+    fn writers(&self) -> usize {
+        1
+    }
+
     /// The cells of these places, in their order. They need not be of one moment.
     ///
     /// # Errors

@@ -28,6 +28,8 @@ const UNLOGGED: &str = "select relname::text from pg_class \
      where relname like 'clover\\_vault\\_%' and relkind = 'r' and relpersistence <> 'p'";
 /// Connections of one process.
 const CONNECTIONS_MAX: usize = 8;
+/// Transactions of one process at a time; the rest of the connections is for readers.
+const WRITERS: usize = 4;
 /// Cells that are read with one statement.
 const ROWS: usize = 256;
 /// How often a transaction is tried that another one was in the way of.
@@ -237,6 +239,10 @@ fn edits(connection: &Connection, changes: &[&Change]) -> Result<Vec<bool>, Stor
 }
 
 impl Engine for Database {
+    fn writers(&self) -> usize {
+        WRITERS
+    }
+
     fn get(&self, places: &[At]) -> Result<Vec<Option<Cell>>, EngineError> {
         Ok(self.pool.reading(|connection| {
             let mut sent = Vec::with_capacity(places.len());
