@@ -136,8 +136,7 @@ async fn created(demo: &Demo, folder: &Path, show: &show::Show) -> Result<(Optio
         return Ok((None, World::create(folder, demo.people, 7, |step| show.step(step)).await?));
     }
     show.step("bringing up PostgreSQL at four sites: dublin-1, dublin-2, hamar, kouvola");
-    // Where the servers' user can read it, whoever may read the demo's folder.
-    let sites = Sites::up(Path::new("target/sites/demo"))?;
+    let sites = Sites::up()?;
     let (enclave, config) = (folder.join("enclave"), folder.join("enclave.toml"));
     std::fs::write(&config, sites.configuration()?)?;
     let config = config.display().to_string();

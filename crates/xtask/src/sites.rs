@@ -1,7 +1,8 @@
 //! The four sites of `scripts/sites`, for the demo that loses one of them.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -20,9 +21,13 @@ pub(crate) struct Sites {
 }
 
 impl Sites {
-    /// Installs what is missing and brings the sites up. What they write lies beside the enclave.
-    pub(crate) fn up(folder: &Path) -> Result<Self> {
-        let sites = Self { folder: folder.to_owned() };
+    /// Installs what is missing and brings the sites up, in a folder that the servers' user can read wherever this checkout
+    /// is. It goes with the value.
+    pub(crate) fn up() -> Result<Self> {
+        let sites =
+            Self { folder: std::env::temp_dir().join(format!("clover-sites-{}", std::process::id())) };
+        std::fs::create_dir_all(&sites.folder)?;
+        std::fs::set_permissions(&sites.folder, PermissionsExt::from_mode(0o755))?;
         sites.run(&["install"])?;
         sites.run(&["up"])?;
         Ok(sites)
@@ -126,5 +131,6 @@ impl Drop for Sites {
     fn drop(&mut self) {
         // Whoever sees servers left can end them with the same command.
         let _ = self.command(&["down"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
