@@ -3,7 +3,7 @@
 //! What is done is on the ledger first. A running enclave takes it from a file that is laid down (`subject` in
 //! `control/orders`), since one process has the ledger; otherwise the command does it itself.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -12,6 +12,7 @@ use gateway::Enclave;
 use gateway::enclave;
 use model::{Country, SubjectId, UnixSeconds};
 use serde::{Deserialize, Serialize};
+use vault::disk::replace_file;
 use vault::records::{Home, HomeEvidence};
 
 use crate::assemble;
@@ -213,9 +214,7 @@ fn one(enclave: &Enclave, laid: &Laid) -> Result<Option<u64>> {
 }
 
 /// Puts the answer in the place of what was asked, whole or not at all.
-fn answered(path: &PathBuf, ending: &str, answer: &str) -> Result<()> {
-    let part = path.with_extension("part");
-    std::fs::write(&part, answer)?;
-    std::fs::rename(&part, path.with_extension(ending))?;
+fn answered(path: &Path, ending: &str, answer: &str) -> Result<()> {
+    replace_file(&path.with_extension(ending), answer.as_bytes())?;
     Ok(std::fs::remove_file(path)?)
 }

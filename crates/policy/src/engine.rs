@@ -214,7 +214,7 @@ impl Engine {
     }
 
     fn entities(&self, world: &mut World<'_>) -> Result<Entities, BuildError> {
-        world.entities(&self.loaded.schema, |shared, build| self.callers.shared.share(shared, build))
+        world.entities(&self.loaded.schema, |shared, build| self.callers.shared(shared, build))
     }
 
     /// Walks the ladder. When nothing is permitted, the answer holds the guardrails of every step.

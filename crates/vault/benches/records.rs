@@ -14,9 +14,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use ledger::Submission;
 use ledger::note::Signer;
-use ledger::{Draft, EntryKind, Subjects, Submission};
-use model::{Country, Digest, Direction, FlowId, Purpose, Reason, Tag, UnixSeconds};
+use model::{Country, UnixSeconds};
 use testkit::{Dice, MemoryIndex, Postgres};
 use vault::keys::PersonKeys;
 use vault::log::{Database, Hooks, Identity, Options};
@@ -42,43 +42,13 @@ fn json(dice: &mut Dice) -> Vec<u8> {
     format!("{{\"text\":\"{text}\"}}").into_bytes()
 }
 
-fn entry(number: u64) -> Submission {
-    let mut flow = [0; 16];
-    flow[..8].copy_from_slice(&number.to_be_bytes());
-    let draft = Draft {
-        kind: EntryKind::Border,
-        direction: Direction::None,
-        time: NOW,
-        flow: FlowId::new(flow),
-        rulebook: Digest::new([1; 32]),
-        purpose: Purpose::Operation,
-        place: Country::UNKNOWN,
-        destination: Country::UNKNOWN,
-        classes: Vec::new(),
-        treatments: Vec::new(),
-        reason: Reason::None,
-        findings: 0,
-        bytes: 0,
-        rows: 0,
-        detail: Digest::new([0; 32]),
-        actor: Tag::new([0; 16]),
-        subjects: Subjects::None,
-        lane: [0; 8],
-        stream: None,
-        facts: Vec::new(),
-    };
-    Submission::new(&draft, Vec::new())
-}
-
 impl Bench {
     fn new(folder: &Path) -> Self {
         KeyService::create(folder).unwrap();
         let keys = KeyService::open(folder, "set").unwrap();
         let disk = Arc::new(Folder::open(&folder.join("log")).unwrap());
-        let signer = Signer::from_seed(ORIGIN, &[7; 32]).unwrap();
         let identity =
             || Identity { origin: ORIGIN.to_owned(), signer: Signer::from_seed(ORIGIN, &[7; 32]).unwrap() };
-        drop(signer);
         Log::create(disk.as_ref(), &identity()).unwrap();
         let hooks =
             Hooks { reopening: None, index: Arc::new(MemoryIndex::default()), fatal: Box::new(|_| ()) };
@@ -104,7 +74,7 @@ impl Bench {
             let subject = self.keys.subject_id(&format!("person-{n}"));
             arrived.push(arrival.finish(Coming { subject, home, lookups: Vec::new() }).unwrap());
         }
-        let submission = entry(0);
+        let submission = Submission::leaf(vec![7; 256]);
         let digest = submission.entry();
         let receipt = self.log.submit_and_wait(submission).unwrap();
         records.admit(&arrived, &digest, &receipt).unwrap();

@@ -12,6 +12,7 @@ pub mod log;
 pub mod records;
 pub mod sessions;
 pub mod tags;
+mod tls;
 
 pub use accounts::Accounts;
 pub use control::Control;

@@ -225,16 +225,10 @@ impl Records {
     /// # Errors
     /// When the store refuses or a cell is not of this form.
     pub fn person(&self, subject: &SubjectId) -> Result<Option<Person>, RecordError> {
-        Ok(self.known(std::slice::from_ref(subject))?.pop().flatten())
-    }
-
-    fn known(&self, subjects: &[SubjectId]) -> Result<Vec<Option<Person>>, RecordError> {
-        let places = |table| subjects.iter().map(move |s| At::one(table, s.as_str().as_bytes()));
-        let all: Vec<At> = places(Table::Subjects).chain(places(Table::Keys)).collect();
-        let mut cells = self.engine.get(&all)?;
-        let keys = cells.split_off(subjects.len().min(cells.len()));
-        let people = subjects.iter().zip(cells).zip(keys);
-        people.map(|((subject, cell), key)| cell.map(|c| person_of(subject, &c, key)).transpose()).collect()
+        let places = [Table::Subjects, Table::Keys].map(|t| At::one(t, subject.as_str().as_bytes()));
+        let mut cells = self.engine.get(&places)?.into_iter();
+        let (cell, key) = (cells.next().flatten(), cells.next().flatten());
+        cell.map(|cell| person_of(subject, &cell, key)).transpose()
     }
 
     /// Everyone, in the order of their handles. Who comes or goes meanwhile may be missed or not.
@@ -288,7 +282,7 @@ impl Records {
     pub fn keys_of(&self, keys: &KeyService, person: &Person) -> Result<PersonKeys, RecordError> {
         let wrapped = person.key.as_ref().ok_or(KeyError::Wrapped)?;
         let own = keys.person(&keys.open_person(&person.internal, &wrapped.value)?);
-        self.about(&own, person)?;
+        row::unseal_about(&own, person.place(person.version), &person.sealed)?;
         Ok(own)
     }
 

@@ -19,7 +19,7 @@ const GROUPS_MAX: usize = 64;
 #[derive(Default)]
 pub(super) struct Callers {
     latest: Remembered<Caller, Arc<Known>>,
-    pub(super) shared: Remembered<Shared, Entities>,
+    shared: Remembered<Shared, Entities>,
 }
 
 /// The entities of one caller, and those with the field of a group.
@@ -40,6 +40,15 @@ impl Callers {
             Ok(Arc::new(Known { entities, groups }))
         })
     }
+
+    /// What many callers share: the remembered entities, which `build` would build again.
+    pub(super) fn shared(
+        &self,
+        shared: Shared,
+        build: impl FnOnce() -> Result<Entities, BuildError>,
+    ) -> Result<Entities, BuildError> {
+        self.shared.get(shared, REMEMBERED_MAX, build)
+    }
 }
 
 impl Known {
@@ -54,7 +63,7 @@ impl Known {
 }
 
 /// Values by what they were built from.
-pub(super) struct Remembered<K, V>(Mutex<HashMap<K, V>>);
+struct Remembered<K, V>(Mutex<HashMap<K, V>>);
 
 impl<K, V> Default for Remembered<K, V> {
     fn default() -> Self {
@@ -82,14 +91,5 @@ impl<K: Eq + Hash, V: Clone> Remembered<K, V> {
             known.insert(key, value.clone());
         }
         Ok(value)
-    }
-
-    /// The value of a key that others share.
-    pub(super) fn share(
-        &self,
-        key: K,
-        build: impl FnOnce() -> Result<V, BuildError>,
-    ) -> Result<V, BuildError> {
-        self.get(key, REMEMBERED_MAX, build)
     }
 }

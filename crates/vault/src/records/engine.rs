@@ -49,8 +49,6 @@ pub enum EngineError {
     Thread(#[source] std::io::Error),
 }
 
-/// Largest value of a cell, in bytes.
-pub const VALUE_MAX: usize = (1 << 20) + 1024;
 /// Most cells that are changed together.
 pub const TOGETHER_MAX: usize = 4096;
 /// Most cells of one page.

@@ -15,14 +15,15 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::engine::{At, Cell, Change, Edit, Engine, EngineError, Expect, Page, Table, To};
-use crate::control::store::{Lent, Pool, StoreError};
+use crate::control::store::{Pool, Schema, StoreError};
 use crate::log::postgres::address::Address;
 use crate::log::postgres::connection::Connection;
 use crate::log::{Database as Server, PostgresError};
 
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_records.sql")];
-const LOCK: &str = "select pg_advisory_xact_lock(hashtext('clover_vault_version')); \
-     create table if not exists clover_vault_version (version integer primary key)";
+const SCHEMA: Schema = Schema {
+    versions: "clover_vault_version",
+    migrations: &[include_str!("../../migrations/0001_records.sql")],
+};
 /// Tables of ours that would not survive a crash of the server.
 const UNLOGGED: &str = "select relname::text from pg_class \
      where relname like 'clover\\_vault\\_%' and relkind = 'r' and relpersistence <> 'p'";
@@ -46,6 +47,8 @@ impl From<StoreError> for EngineError {
             StoreError::Database(e) => Self::Database(e),
             StoreError::Busy(wait) => Self::Busy(wait),
             StoreError::Forged => Self::Form,
+            StoreError::Missing => Self::Missing,
+            StoreError::Schema { found, needed } => Self::Schema { found, needed },
             other => Self::Unknown(Box::new(other)),
         }
     }
@@ -54,52 +57,32 @@ impl From<StoreError> for EngineError {
 impl Database {
     /// Brings the tables of a database to the version of this program. Explicit, never a side effect of a start.
     pub(super) fn migrate(server: &Server) -> Result<(), EngineError> {
-        let connection = Connection::open(&Address::new(server)?)?;
-        let client = &connection.client;
-        connection.begin()?;
-        connection.run(client.batch_execute(LOCK))?;
-        let (found, needed) = (version(&connection)?, MIGRATIONS.len());
-        let needed = u32::try_from(needed).unwrap_or(u32::MAX);
-        if found > needed {
-            return Err(EngineError::Schema { found, needed });
-        }
-        for (number, migration) in (1_i32..).zip(MIGRATIONS).skip(found as usize) {
-            connection.run(client.batch_execute(migration))?;
-            connection.run(client.execute("insert into clover_vault_version values ($1)", &[&number]))?;
-        }
-        let done = connection.run(client.batch_execute("commit"));
-        Ok(done.and_then(|()| connection.unwarned()).map_err(unknown)?)
+        SCHEMA.apply(&Connection::open(&Address::new(server)?)?)?;
+        Ok(())
     }
 
     /// Opens tables that were made.
     pub(super) fn open(server: &Server) -> Result<Self, EngineError> {
         let pool = Pool::new(Address::new(server)?, CONNECTIONS_MAX, server.timeouts.statement);
-        let found = pool.reading(|connection| {
+        pool.reading(|connection| {
             if let Some(row) = connection.run(connection.client.query(UNLOGGED, &[]))?.first() {
                 let (name, value) = (column(row, 0)?, "not logged".to_owned());
                 return Err(PostgresError::Careless { name, value }.into());
             }
-            Ok(version(connection)?)
+            SCHEMA.fits(connection)
         })?;
-        match (found, u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)) {
-            (0, _) => Err(EngineError::Missing),
-            (found, needed) if found != needed => Err(EngineError::Schema { found, needed }),
-            _ => Ok(Self { pool }),
-        }
+        Ok(Self { pool })
     }
 
     /// Makes changes in one transaction; says of each whether its conditions held. Where one's did not, nothing was done.
     fn together(&self, changes: &[&Change]) -> Result<Vec<bool>, StoreError> {
         let lent = self.pool.beginning()?;
-        match edits(lent.get()?, changes) {
-            Ok(held) if held.iter().all(|held| *held) => committed(lent).map(|()| held),
-            Ok(held) => undone(lent).map(|()| held),
-            Err(e) => {
-                // A connection that does not answer to this is dropped, and the server undoes the transaction.
-                let _ = undone(lent);
-                Err(e)
-            }
+        let held = edits(lent.get()?, changes);
+        match &held {
+            Ok(all) if all.iter().all(|held| *held) => lent.commit()?,
+            _ => lent.rollback(),
         }
+        held
     }
 
     /// The same, again for as long as another transaction was in the way.
@@ -119,50 +102,19 @@ impl Database {
     ) -> Result<(), EngineError> {
         let lent = self.pool.beginning()?;
         match work(lent.get()?) {
-            Ok(()) => Ok(committed(lent)?),
+            Ok(()) => Ok(lent.commit()?),
             Err(e) => {
-                let _ = undone(lent);
+                lent.rollback();
                 Err(e.into())
             }
         }
     }
 }
 
-fn committed(lent: Lent<'_>) -> Result<(), StoreError> {
-    let connection = lent.get()?;
-    let done = connection.run(connection.client.batch_execute("commit"));
-    done.and_then(|()| connection.unwarned()).map_err(unknown)?;
-    lent.keep();
-    Ok(())
-}
-
-fn undone(lent: Lent<'_>) -> Result<(), StoreError> {
-    let connection = lent.get()?;
-    connection.run(connection.client.batch_execute("rollback"))?;
-    lent.keep();
-    Ok(())
-}
-
-fn unknown(error: PostgresError) -> StoreError {
-    StoreError::Unknown(Box::new(error))
-}
-
 /// Whether a transaction was undone since it and another one waited for each other.
 fn was_in_the_way(error: &StoreError) -> bool {
     let StoreError::Database(PostgresError::Server(e)) = error else { return false };
     matches!(e.code(), Some(&SqlState::T_R_DEADLOCK_DETECTED | &SqlState::T_R_SERIALIZATION_FAILURE))
-}
-
-fn version(connection: &Connection) -> Result<u32, PostgresError> {
-    let there = "select to_regclass('clover_vault_version') is not null";
-    let there = connection.run(connection.client.query_one(there, &[]))?;
-    if !there.try_get::<_, bool>(0).map_err(PostgresError::Server)? {
-        return Ok(0);
-    }
-    let newest = "select coalesce(max(version), 0) from clover_vault_version";
-    let newest = connection.run(connection.client.query_one(newest, &[]))?;
-    let newest: i32 = newest.try_get(0).map_err(PostgresError::Server)?;
-    Ok(u32::try_from(newest).unwrap_or(u32::MAX))
 }
 
 fn column<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a Row, at: usize) -> Result<T, StoreError> {

@@ -127,12 +127,21 @@ pub(super) fn split(value: &[u8]) -> Result<([u8; 16], &[u8]), RecordError> {
     Ok((*internal, sealed))
 }
 
-pub(super) fn open_about(
+/// What is known of a person, not yet read: that it opens shows that nobody else is in their place.
+pub(super) fn unseal_about(
     keys: &PersonKeys,
     (subject, internal, version): (&SubjectId, &[u8; 16], u64),
     sealed: &[u8],
+) -> Result<Vec<u8>, RecordError> {
+    Ok(keys::unseal(&keys.records, &about_aad(subject, internal, version), sealed)?)
+}
+
+pub(super) fn open_about(
+    keys: &PersonKeys,
+    place: (&SubjectId, &[u8; 16], u64),
+    sealed: &[u8],
 ) -> Result<About, RecordError> {
-    let bytes = keys::unseal(&keys.records, &about_aad(subject, internal, version), sealed)?;
+    let bytes = unseal_about(keys, place, sealed)?;
     let read = || {
         let stored: Stored = serde_json::from_slice(&bytes).ok()?;
         let homes = stored.homes.into_iter().map(|(country, from, evidence)| {

@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use tokio_postgres::Row as Columns;
 use tokio_postgres::types::ToSql;
 
-use self::migrations::MIGRATIONS;
-pub(crate) use self::pool::{Lent, Pool};
+pub(crate) use self::migrations::Schema;
+pub(crate) use self::pool::Pool;
 use super::StoreError;
 use super::engine::{Change, Engine, Page, Raw, RowName};
 use super::sealed::{ControlKeys, Head, Sealed};
@@ -21,6 +21,10 @@ use crate::log::{Database as Server, PostgresError};
 mod migrations;
 mod pool;
 
+const SCHEMA: Schema = Schema {
+    versions: "clover_control_version",
+    migrations: &[include_str!("../../../migrations/0001_control.sql")],
+};
 /// Most connections of one process.
 const CONNECTIONS_MAX: usize = 4;
 /// The tables of the store. They must survive a crash of the server.
@@ -61,7 +65,7 @@ impl PostgresStore {
     /// # Errors
     /// [`StoreError::Schema`] when a newer program made them; what the server says.
     pub fn migrate(server: &Server) -> Result<u32, StoreError> {
-        migrations::apply(&Connection::open(&Address::new(server)?)?)
+        SCHEMA.apply(&Connection::open(&Address::new(server)?)?)
     }
 
     /// Makes an empty store in tables that are there. Explicit, never a side effect.
@@ -92,13 +96,7 @@ impl PostgresStore {
 
 /// That the tables are those of this program, and survive a crash.
 fn careful(connection: &Connection) -> Result<(), StoreError> {
-    match (migrations::version(connection)?, MIGRATIONS.len()) {
-        (0, _) => return Err(StoreError::Missing),
-        (found, needed) if usize::try_from(found) != Ok(needed) => {
-            return Err(StoreError::Schema { found, needed: u32::try_from(needed).unwrap_or(u32::MAX) });
-        }
-        _ => {}
-    }
+    SCHEMA.fits(connection)?;
     let unlogged = connection.run(connection.client.query(TABLES, &[]))?;
     match unlogged.first() {
         Some(row) => {
@@ -195,19 +193,10 @@ impl Engine for Database {
 
     fn change(&self, names: &[RowName], change: &mut dyn Change) -> Result<bool, StoreError> {
         let lent = self.pool.beginning()?;
-        let connection = lent.get()?;
-        match work(connection, names, change) {
-            Ok(true) => {
-                let done = connection.run(connection.client.batch_execute("commit"));
-                done.and_then(|()| connection.unwarned()).map_err(unknown)?;
-                lent.keep();
-                Ok(true)
-            }
+        match work(lent.get()?, names, change) {
+            Ok(true) => lent.commit().map(|()| true),
             undone => {
-                // A connection that does not answer to this is dropped, and the server undoes the transaction.
-                if connection.run(connection.client.batch_execute("rollback")).is_ok() {
-                    lent.keep();
-                }
+                lent.rollback();
                 undone
             }
         }

@@ -17,17 +17,16 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::ServerName;
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 use tower::Service;
 use zeroize::Zeroizing;
 
 use super::super::{KeyError, error::Cause, files::SecretFile};
 use super::{SERVICE, Settings};
+use crate::tls::Encrypted;
 
 /// Longest answer in bytes.
 const ANSWER_MAX: usize = 256 << 10;
@@ -200,9 +199,9 @@ fn down(source: Cause) -> KeyError {
 struct Connector(TlsConnector);
 
 impl Service<Uri> for Connector {
-    type Response = TokioIo<Secure>;
+    type Response = TokioIo<Encrypted<TcpStream>>;
     type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<TokioIo<Secure>>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = io::Result<TokioIo<Encrypted<TcpStream>>>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
@@ -215,37 +214,13 @@ impl Service<Uri> for Connector {
             let stream = TcpStream::connect((host.as_str(), uri.port_u16().unwrap_or(443))).await?;
             stream.set_nodelay(true)?;
             let name = ServerName::try_from(host).map_err(io::Error::other)?;
-            Ok(TokioIo::new(Secure(tls.connect(name, stream).await?)))
+            Ok(TokioIo::new(Encrypted(tls.connect(name, stream).await?)))
         })
     }
 }
 
-struct Secure(TlsStream<TcpStream>);
-
-impl Connection for Secure {
+impl Connection for Encrypted<TcpStream> {
     fn connected(&self) -> Connected {
         Connected::new()
-    }
-}
-
-impl AsyncRead for Secure {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Secure {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }

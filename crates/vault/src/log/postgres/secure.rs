@@ -6,15 +6,15 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use aws_lc_rs::digest::{self, Algorithm};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_postgres::tls::{self, ChannelBinding, MakeTlsConnect, TlsConnect};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
+
+use crate::tls::Encrypted;
 
 /// Makes connections with one configuration.
 #[derive(Clone)]
@@ -55,9 +55,6 @@ where
     }
 }
 
-/// An encrypted connection.
-pub(super) struct Encrypted<S>(TlsStream<S>);
-
 impl<S: AsyncRead + AsyncWrite + Unpin> tls::TlsStream for Encrypted<S> {
     /// Ties the password's proof to this certificate (RFC 5929, `tls-server-end-point`), so that nobody in between
     /// can hand it on.
@@ -87,26 +84,4 @@ fn end_point(der: &[u8]) -> Option<Vec<u8>> {
         _ => return None,
     };
     Some(digest::digest(algorithm, der).as_ref().to_vec())
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Encrypted<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Encrypted<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
 }

@@ -127,6 +127,24 @@ impl Lent<'_> {
         self.connection.as_ref().is_none_or(|c| c.client.is_closed())
     }
 
+    /// Commits the transaction that began on it. An error says that nobody knows whether it is done.
+    pub(crate) fn commit(self) -> Result<(), StoreError> {
+        let connection = self.get()?;
+        let done = connection.run(connection.client.batch_execute("commit"));
+        done.and_then(|()| connection.unwarned()).map_err(super::unknown)?;
+        self.keep();
+        Ok(())
+    }
+
+    /// Undoes the transaction that began on it. A connection that does not answer to this is dropped, and the server
+    /// undoes it.
+    pub(crate) fn rollback(self) {
+        let undone = self.get().is_ok_and(|c| c.run(c.client.batch_execute("rollback")).is_ok());
+        if undone {
+            self.keep();
+        }
+    }
+
     /// Puts it back for the next one.
     pub(crate) fn keep(mut self) {
         let mut lot = self.pool.lot.lock().unwrap_or_else(PoisonError::into_inner);
