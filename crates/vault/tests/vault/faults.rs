@@ -97,7 +97,10 @@ fn run(whose: Whose, plan: Plan, crash: Crash) -> After {
     let index = Arc::new(base.index.crash());
     let fatal = Arc::new(AtomicBool::new(false));
     let receipts = Mutex::new(base.receipts.clone());
-    match Log::open(disk.clone(), identity(), options(), whose.hooks(&index, &fatal)) {
+    // A publisher that keeps up hands on old segments, and then nothing is allocated: in some runs it does not come to it.
+    let idle = plan.step == Step::Allocate && matches!(crash, Crash::Lost);
+    let options = if idle { unpublished() } else { options() };
+    match Log::open(disk.clone(), identity(), options, whose.hooks(&index, &fatal)) {
         Ok(log) => {
             let next = AtomicU64::new(1000);
             let last = AtomicU64::new(1000 + ENTRIES);
