@@ -20,7 +20,7 @@ mod sealed;
 
 pub use embedded::Embedded;
 pub use postgres::PostgresStore;
-pub(crate) use postgres::{Pool, Schema};
+pub(crate) use postgres::{Pool, Schema, unknown};
 pub use sealed::{ControlKeys, Sealed};
 
 pub(super) use sealed::removed;

@@ -1,21 +1,24 @@
 //! The record store of several processes, in a PostgreSQL database.
 //!
-//! Each table has the columns part, key, version and value. A batch of changes is one transaction, whose statements are
-//! sent without waiting for each other's answers; each edit is a statement about one key, so that a sharded database can
-//! route it. When a condition of any change does not hold, all are undone and each is made in a transaction of its own.
+//! Each table has the columns part, key, version and value. A batch of changes is one transaction, which is sent as a whole,
+//! from its beginning to its commit, without waiting for an answer; each edit is a statement about one key, so that a
+//! sharded database can route it. A statement whose condition does not hold fails, and all are undone by it; then each
+//! change is made in a transaction of its own, step by step.
 //! What a careless server confirms is refused, as for the ledger's log.
 
-use std::pin::pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 
 use futures_util::future::try_join_all;
-use tokio_postgres::Row;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Error, Row, Statement};
 
 use super::engine::{At, Cell, Change, Edit, Engine, EngineError, Expect, Page, Table, To};
-use crate::control::store::{Pool, Schema, StoreError};
+use crate::control::store::{Pool, Schema, StoreError, unknown};
 use crate::log::postgres::address::Address;
 use crate::log::postgres::connection::Connection;
 use crate::log::{Database as Server, PostgresError};
@@ -35,6 +38,19 @@ const WRITERS: usize = 4;
 const ROWS: usize = 256;
 /// How often a transaction is tried that another one was in the way of.
 const ATTEMPTS: usize = 5;
+
+/// Holds as long as the server asks the same others as when the connection was opened; it fails by a division by zero.
+const SAME_NAMES: &str = "select 1 / (current_setting('synchronous_standby_names') = $1)::int";
+
+/// What came of a transaction that was sent as a whole.
+enum AtOnce {
+    /// All conditions held, and it is durable.
+    Done,
+    /// A condition did not hold, and nothing was done.
+    Failed,
+    /// Nothing was done: it is to be made step by step.
+    Again,
+}
 
 /// The engine.
 pub(super) struct Database {
@@ -74,7 +90,45 @@ impl Database {
         Ok(Self { pool })
     }
 
-    /// Makes changes in one transaction; says of each whether its conditions held. Where one's did not, nothing was done.
+    /// Makes changes in one transaction that is sent as a whole.
+    fn at_once(&self, changes: &[&Change]) -> Result<AtOnce, StoreError> {
+        let lent = self.pool.ready()?;
+        let connection = lent.get()?;
+        let (same, sent) = (connection.prepared(SAME_NAMES)?, sent(connection, changes, asserted)?);
+        let (client, names) = (&connection.client, connection.good_names());
+        let mut all: Vec<Sending<'_>> = vec![
+            Box::pin(client.batch_execute("begin")),
+            Box::pin(async { client.execute(&same, &[&names]).await.map(drop) }),
+        ];
+        all.extend(
+            sent.iter().map(|one| -> Sending<'_> { Box::pin(async { one.touch(client).await.map(drop) }) }),
+        );
+        // INVARIANT: behind a statement that failed the server undoes everything, and the commit ends that.
+        all.push(Box::pin(client.batch_execute("commit")));
+        let mut answers = connection.run(async { Ok(in_order(all).await) }).map_err(unknown)?;
+        let ended = answers.pop().unwrap_or(Ok(()));
+        let first = answers.into_iter().enumerate().find_map(|(n, answer)| Some((n, answer.err()?)));
+        let Some((n, error)) = first else {
+            let done = ended.map_err(PostgresError::Server).and_then(|()| connection.unwarned());
+            done.map_err(unknown)?;
+            lent.keep();
+            return Ok(AtOnce::Done);
+        };
+        // A connection that broke may have broken behind the commit.
+        if error.as_db_error().is_none() || ended.is_err() {
+            return Err(unknown(PostgresError::Server(error)));
+        }
+        lent.keep();
+        let asserted = error.code() == Some(&SqlState::DIVISION_BY_ZERO);
+        let error = StoreError::Database(PostgresError::Server(error));
+        match n {
+            2.. if asserted => Ok(AtOnce::Failed),
+            _ if asserted || was_in_the_way(&error) => Ok(AtOnce::Again),
+            _ => Err(error),
+        }
+    }
+
+    /// Makes changes in one transaction, step by step; says of each whether its conditions held. Where one's did not, nothing was done.
     fn together(&self, changes: &[&Change]) -> Result<Vec<bool>, StoreError> {
         let lent = self.pool.beginning()?;
         let held = edits(lent.get()?, changes);
@@ -155,8 +209,46 @@ fn statement(edit: &Edit) -> Option<String> {
     })
 }
 
-/// Makes edits, and says of each change whether all its conditions held.
-fn edits(connection: &Connection, changes: &[&Change]) -> Result<Vec<bool>, StoreError> {
+/// The same, as one that fails by a division by zero if it touches no row.
+fn asserted(edit: &Edit) -> Option<String> {
+    let sql = statement(edit)?;
+    Some(match (&edit.to, edit.expect) {
+        // Whatever was there may be removed, or nothing.
+        (To::Removed, Expect::Any) => sql,
+        (To::Kept, _) | (To::Removed, Expect::Absent) => {
+            format!("with touched as ({sql}) select 1 / count(*) from touched")
+        }
+        _ => format!("with touched as ({sql} returning 1) select 1 / count(*) from touched"),
+    })
+}
+
+/// An edit that is to be sent, and the place of its change.
+struct Sent<'a> {
+    number: usize,
+    edit: &'a Edit,
+    statement: Statement,
+    version: Option<i64>,
+}
+
+impl Sent<'_> {
+    /// Sends it, and says how many rows it touched or gave.
+    async fn touch(&self, client: &Client) -> Result<u64, Error> {
+        let mut values: Vec<&(dyn ToSql + Sync)> = vec![&self.edit.at.part, &self.edit.at.key];
+        if let To::Put(value) = &self.edit.to {
+            values.push(value);
+        }
+        if let Some(version) = &self.version {
+            values.push(version);
+        }
+        client.execute(&self.statement, &values).await
+    }
+}
+
+fn sent<'a>(
+    connection: &Connection,
+    changes: &[&'a Change],
+    statement: impl Fn(&Edit) -> Option<String>,
+) -> Result<Vec<Sent<'a>>, StoreError> {
     let mut sent = Vec::new();
     for (number, change) in changes.iter().enumerate() {
         for edit in *change {
@@ -165,26 +257,42 @@ fn edits(connection: &Connection, changes: &[&Change]) -> Result<Vec<bool>, Stor
                 Expect::Version(version) => Some(i64::try_from(version).map_err(|_| StoreError::Forged)?),
                 Expect::Absent | Expect::Any => None,
             };
-            sent.push((number, edit, connection.prepared(&sql)?, version));
+            sent.push(Sent { number, edit, statement: connection.prepared(&sql)?, version });
         }
     }
-    let touched = sent.iter().map(async |(number, edit, statement, version)| {
-        let mut values: Vec<&(dyn ToSql + Sync)> = vec![&edit.at.part, &edit.at.key];
-        if let To::Put(value) = &edit.to {
-            values.push(value);
+    Ok(sent)
+}
+
+/// A statement on its way.
+type Sending<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + 'a>>;
+
+/// Has statements sent in their order, and waits for all their answers: each is sent when it is first polled.
+async fn in_order(mut all: Vec<Sending<'_>>) -> Vec<Result<(), Error>> {
+    let mut answers: Vec<Option<Result<(), Error>>> = all.iter().map(|_| None).collect();
+    poll_fn(|cx| {
+        let mut waits = false;
+        for (one, answer) in all.iter_mut().zip(&mut answers).filter(|(_, answer)| answer.is_none()) {
+            match one.as_mut().poll(cx) {
+                Poll::Ready(answered) => *answer = Some(answered),
+                Poll::Pending => waits = true,
+            }
         }
-        if let Some(version) = version {
-            values.push(version);
-        }
-        let touched = connection.client.execute(statement, &values).await?;
-        // Whatever was there may be removed, or nothing.
-        let free = matches!((&edit.to, edit.expect), (To::Removed, Expect::Any));
-        Ok((*number, free || touched == 1))
-    });
+        if waits { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await;
+    answers.into_iter().flatten().collect()
+}
+
+/// Makes edits, and says of each change whether all its conditions held.
+fn edits(connection: &Connection, changes: &[&Change]) -> Result<Vec<bool>, StoreError> {
+    let sent = sent(connection, changes, statement)?;
+    let touched = sent.iter().map(async |one| Ok((one, one.touch(&connection.client).await?)));
     let mut held = vec![true; changes.len()];
-    for (number, good) in connection.run(try_join_all(touched))? {
-        if let Some(held) = held.get_mut(number) {
-            *held &= good;
+    for (one, touched) in connection.run(try_join_all(touched))? {
+        // Whatever was there may be removed, or nothing.
+        let free = matches!((&one.edit.to, one.edit.expect), (To::Removed, Expect::Any));
+        if let Some(held) = held.get_mut(one.number) {
+            *held &= free || touched == 1;
         }
     }
     Ok(held)
@@ -264,12 +372,10 @@ impl Engine for Database {
 
     fn apply(&self, changes: &[&Change]) -> Vec<Result<bool, Arc<EngineError>>> {
         let failed = |e: StoreError| Arc::new(EngineError::from(e));
-        match self.together(changes) {
-            Ok(held) if changes.len() == 1 || held.iter().all(|held| *held) => {
-                return held.into_iter().map(Ok).collect();
-            }
-            Ok(_) => {}
-            Err(e) if was_in_the_way(&e) => {}
+        match self.at_once(changes) {
+            Ok(AtOnce::Done) => return vec![Ok(true); changes.len()],
+            Ok(AtOnce::Failed) if changes.len() == 1 => return vec![Ok(false)],
+            Ok(AtOnce::Failed | AtOnce::Again) => {}
             Err(e) => return vec![Err(failed(e)); changes.len()],
         }
         let alone = |change| {

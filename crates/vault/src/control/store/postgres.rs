@@ -107,7 +107,7 @@ fn careful(connection: &Connection) -> Result<(), StoreError> {
     }
 }
 
-fn unknown(error: PostgresError) -> StoreError {
+pub(crate) fn unknown(error: PostgresError) -> StoreError {
     StoreError::Unknown(Box::new(error))
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::task::{Context, Poll, Wake};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -118,6 +118,8 @@ pub(crate) struct Connection {
     prepared: Mutex<HashMap<String, Statement>>,
     /// How many other servers must confirm.
     quorum: u32,
+    /// The `synchronous_standby_names` that were good when it was opened.
+    names: OnceLock<String>,
 }
 
 impl Connection {
@@ -132,7 +134,8 @@ impl Connection {
             .map_err(PostgresError::Thread)?;
         let ended = || PostgresError::Thread(std::io::Error::other("the thread ended"));
         let client = receiver.recv().map_err(|_| ended())??;
-        let connection = Self { client, warned, wait, quorum, prepared: Mutex::default() };
+        let (prepared, names) = (Mutex::default(), OnceLock::new());
+        let connection = Self { client, warned, wait, quorum, prepared, names };
         connection.demand_care()?;
         Ok(connection)
     }
@@ -179,6 +182,11 @@ impl Connection {
         self.enough(only(&told).unwrap_or_default())
     }
 
+    /// The `synchronous_standby_names` of a server that asks as many others as it must.
+    pub(crate) fn good_names(&self) -> &str {
+        self.names.get().map_or("", String::as_str)
+    }
+
     /// That a server with these `synchronous_standby_names` confirms nothing alone.
     pub(super) fn enough(&self, names: &str) -> Result<(), PostgresError> {
         if confirming(names) >= self.quorum {
@@ -222,8 +230,10 @@ impl Connection {
             if !good {
                 return Err(PostgresError::Careless { name, value });
             }
-            if name == "synchronous_commit" {
-                commit = value;
+            match name.as_str() {
+                "synchronous_commit" => commit = value,
+                "synchronous_standby_names" => drop(self.names.set(value)),
+                _ => {}
             }
         }
         // The server's own limits are shorter than ours only by chance; ours ends the process.

@@ -57,6 +57,16 @@ impl Pool {
         done
     }
 
+    /// A connection that was not closed a moment ago.
+    pub(crate) fn ready(&self) -> Result<Lent<'_>, StoreError> {
+        let (lent, _) = self.lend()?;
+        if lent.broken() {
+            drop(lent);
+            return self.fresh();
+        }
+        Ok(lent)
+    }
+
     /// A connection on which a transaction has begun.
     pub(crate) fn beginning(&self) -> Result<Lent<'_>, StoreError> {
         let (lent, used) = self.lend()?;
