@@ -92,18 +92,19 @@ async fn without_its_key_service_an_enclave_releases_nothing_after_the_lease_and
     let rewrap = std::thread::spawn(move || clover(&layout, &["--json", "keys", "rewrap"]).unwrap());
     let _ = answers(true, "it serves meanwhile").await;
     let told: Value = serde_json::from_str(&rewrap.join().unwrap()).unwrap();
-    assert_eq!(told, serde_json::json!({ "version": 2, "broken": 0, "while_serving": true }));
+    let expected = serde_json::json!({ "version": 2, "broken": 0, "while_serving": true, "ended": true });
+    assert_eq!(told, expected);
     let keys = stage.world.status().unwrap()["keys"].clone();
     assert_eq!(keys["rewrap"]["looked"], PEOPLE);
     let _ = answers(true, "and after it").await;
-    // Everything is under the new version; the old one goes when nobody else can be in the store.
+    // Everything is under the new version, and the old one is gone.
     stage.world.stop().unwrap();
     let told = status(&stage.world.layout);
     assert_eq!(
         (&told["versions"], &told["people"]),
-        (&serde_json::json!([1, 2]), &serde_json::json!({ "2": PEOPLE }))
+        (&serde_json::json!([2]), &serde_json::json!({ "2": PEOPLE }))
     );
-    assert_eq!(told["rewrap_due"], true);
+    assert_eq!(told["rewrap_due"], false);
     stage.world.start().unwrap();
     let answer = stage.ana().post("/v1/read", &SUPPORT, &query).await.unwrap();
     assert!(stage.is_email(&answer, 0), "{}", answer.text());

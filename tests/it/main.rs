@@ -29,6 +29,8 @@ mod notify;
 #[cfg(test)]
 mod privacy;
 #[cfg(test)]
+mod records;
+#[cfg(test)]
 mod remote;
 #[cfg(test)]
 mod replay;

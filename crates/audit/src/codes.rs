@@ -15,6 +15,7 @@ pub(crate) enum Kind {
     Demand,
     Erasure,
     Home,
+    Inside,
 }
 
 /// A class of fields; the codes are those of the header's bit set.
@@ -51,6 +52,7 @@ impl Kind {
             10 => Self::Demand,
             11 => Self::Erasure,
             12 => Self::Home,
+            13 => Self::Inside,
             _ => return None,
         })
     }

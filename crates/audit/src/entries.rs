@@ -14,6 +14,7 @@ use crate::{
     grants::{Grants, Taken, Totals},
     hash::{Hash, sha256},
     header::{Header, HeaderError, Subjects},
+    inside::Within,
     invariants,
     orders::{Said, Suspensions},
     report::{Report, Rule},
@@ -30,6 +31,9 @@ pub(crate) const TIME_BACK_SECONDS_MAX: u64 = 300;
 const NO_RULEBOOK: Hash = [0; 32];
 /// Rulebooks that are remembered as activated before.
 const ACTIVATED_MAX: usize = 10_000;
+
+/// For how long after a rulebook was replaced the minutes are summed up that began under it.
+const SUMMED_UP_SECONDS_MAX: u64 = 120;
 
 /// What is wrong with an entry.
 pub(crate) type Problem = (Rule, String);
@@ -89,6 +93,14 @@ impl Looker<'_> {
         let rulebook = self.rulebook(header, seen);
         if header.kind.is_signed() {
             seen.said = Some(Said::check(header.kind, bytes, self.rulebooks.signers()));
+            return;
+        }
+        if header.kind == Kind::Inside {
+            let problems = match Within::decode(bytes) {
+                Ok(within) => within.check(header, rulebook.as_deref()),
+                Err(error) => vec![(Rule::Facts, format!("its facts are refused: {error}"))],
+            };
+            seen.problems.extend(problems);
             return;
         }
         let facts = match decode(header, bytes) {
@@ -266,7 +278,7 @@ impl<'s> Follower<'s> {
                 self.activated.insert(*digest);
                 self.activations.push((index, header.time, *digest));
             }
-        } else if self.active != Some(*digest) && !header.kind.continues() {
+        } else if self.active != Some(*digest) && !header.kind.continues() && !self.summed_up(header) {
             let known = self.activated.contains(digest);
             let text =
                 if known { "its rulebook was replaced before" } else { "its rulebook was never activated" };
@@ -276,6 +288,18 @@ impl<'s> Follower<'s> {
         if let Some((path, text)) = bad.filter(|_| new) {
             report.file(Rule::Rulebook, path, text);
         }
+    }
+}
+
+impl Follower<'_> {
+    /// Whether it sums up a minute that began under a rulebook which was replaced meanwhile.
+    fn summed_up(&self, header: &Header) -> bool {
+        let replaced = self.activations.iter().rev().take_while(|(_, _, digest)| *digest != header.rulebook);
+        let known = self.activated.contains(&header.rulebook);
+        let replaced = replaced.last().map(|(_, time, _)| *time);
+        header.kind == Kind::Inside
+            && known
+            && replaced.is_some_and(|time| header.time.saturating_sub(time) <= SUMMED_UP_SECONDS_MAX)
     }
 }
 
@@ -365,7 +389,7 @@ pub(crate) fn decode<'e>(header: &Header, bytes: &'e [u8]) -> Result<Option<Fact
         Kind::Answer | Kind::Import | Kind::Open => true,
         Kind::Refusal => matches!(header.reason, REASON_POLICY | REASON_ASSESSMENT),
         // Read elsewhere: what stands there is no facts.
-        Kind::Suspension | Kind::Demand => return Ok(None),
+        Kind::Suspension | Kind::Demand | Kind::Inside => return Ok(None),
         Kind::Activation | Kind::Border | Kind::Extend | Kind::Close | Kind::Erasure | Kind::Home => {
             return if bytes.is_empty() { Ok(None) } else { Err("an entry of its kind has no facts".into()) };
         }

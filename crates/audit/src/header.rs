@@ -206,6 +206,15 @@ impl Header {
         if self.kind == Kind::Import && self.destination != *b"ZZ" {
             return Err(refused("destination", "is not `ZZ` though it is an import"));
         }
+        let within = self.kind == Kind::Inside;
+        if within
+            && (self.subjects != Subjects::None || self.treatments != 0 || self.place != self.destination)
+        {
+            return Err(refused(
+                "subjects, treatments or places",
+                "are those of a crossing, and nothing crossed",
+            ));
+        }
         let releases = self.bytes != 0 || self.classes != 0 || self.treatments != 0;
         if self.kind.is_of_one()
             && (self.count != 1 || !matches!(self.subjects, Subjects::Inline(_)) || releases)

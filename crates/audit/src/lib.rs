@@ -34,6 +34,7 @@ mod header;
 mod history;
 mod html;
 mod incident;
+mod inside;
 mod invariants;
 mod keygen;
 mod keyleaf;

@@ -269,6 +269,7 @@ pub fn open(layout: &Layout) -> Result<Assembled> {
     let keys = Arc::new(keys::open(layout, &config, &programme.name)?);
     let records = Arc::new(logs::records(layout, &config)?);
     keys::go_on(layout, &records, &keys)?;
+    let media = Arc::new(logs::media(layout, &config)?);
     let index: Arc<dyn TagIndex> = records.clone();
     let suspended = orders::suspended(&orders::known(layout, &Signers::of(layout, &programme.name)?)?);
     let in_force = Arc::new(InForce::new(digest, suspended));
@@ -304,8 +305,19 @@ pub fn open(layout: &Layout) -> Result<Assembled> {
     let samples_bytes = config.samples_bytes;
     let table = config.mmdb.as_ref().map(|path| layout.root().join(path));
     let elsewhere = location::open(table.as_deref())?;
-    let parts =
-        Parts { live, records, keys, control, log, key_log, metrics, border, elsewhere, samples_bytes };
+    let parts = Parts {
+        live,
+        records,
+        media,
+        keys,
+        control,
+        log,
+        key_log,
+        metrics,
+        border,
+        elsewhere,
+        samples_bytes,
+    };
     let enclave = Arc::new(Enclave::new(parts));
     shadow::counted(&enclave, config.shadow.is_some(), &mut registry);
     // On a thread of its own: it waits for the disk, and this may run where nothing may wait.
@@ -370,7 +382,7 @@ pub async fn serve(
     let people = people::serve(layout, &config, &enclave, office, tokens, ended, stopped.clone()).await?;
     let store = config.control_store.place.word();
     let kept = keys::shown(layout, &config, &enclave, &stopped);
-    let shown = control::shown(&enclave, Arc::clone(&site), store, kept, desk, registry);
+    let shown = control::shown(&enclave, Arc::clone(&site), store, layout.residency(), kept, desk, registry);
     let control = tokio::spawn(control::serve(listener, shown));
     let stopping = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stopping);
@@ -397,6 +409,7 @@ pub async fn serve(
     if let Some(telling) = telling {
         telling.end().await;
     }
+    site::summed_up(&enclave, true).await;
     running.end(&site).await;
     enclave.log().close();
     enclave.key_log_handle().close();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use model::{Name, Problems};
 
 mod keys;
+mod media;
 mod notify;
 mod people;
 mod raw;
@@ -16,6 +17,7 @@ mod store;
 pub use self::raw::starter;
 use self::raw::{Raw, RawDestination, RawJournal, RawLedger, RawLogs, RawPostgres};
 pub use keys::{Keys, Service};
+pub use media::Media;
 pub use notify::{Mail, Notify, Webhook};
 pub use people::{Console, Signin};
 pub use store::{ControlStore, Place};
@@ -39,6 +41,8 @@ pub struct Config {
     pub control_store: ControlStore,
     /// Where people and their records are kept.
     pub vault: Place,
+    /// Where their media lie.
+    pub media: Media,
     /// Threads that serve requests.
     pub workers: usize,
     /// Most connections.
@@ -145,7 +149,7 @@ impl Config {
     pub fn parse(text: &str) -> Result<Self, Problems> {
         let mut p = Problems::default();
         let raw: Result<Raw, _> = toml::from_str(text).map_err(|e| placed(&e, text));
-        let Some(raw) = p.keep("enclave.toml", "compare with what `clover init` writes", raw) else {
+        let Some(mut raw) = p.keep("enclave.toml", "compare with what `clover init` writes", raw) else {
             return Err(p);
         };
         let site = p.keep("enclave.toml: site", "name a site of the programme", Name::parse(&raw.site));
@@ -159,6 +163,7 @@ impl Config {
         let publish_every = Duration::from_millis(raw.ledger.publish_every_ms.max(10));
         let journal = journal(raw.ledger, &mut p);
         let control_store = store::check(raw.control, &mut p);
+        let media = media::check(std::mem::take(&mut raw.vault.media), &mut p);
         let vault = store::vault(raw.vault, &mut p);
         let keys = keys::check(raw.keys, &mut p);
         let mirror = raw.mirror.as_ref().and_then(|m| address("mirror.listen", &m.listen, &mut p));
@@ -180,8 +185,8 @@ impl Config {
         else {
             return Err(p);
         };
-        let (Some(control_store), Some(vault), Some(journal), Some(keys)) =
-            (control_store, vault, journal, keys)
+        let (Some(control_store), Some(vault), Some(media), Some(journal), Some(keys)) =
+            (control_store, vault, media, journal, keys)
         else {
             return Err(p);
         };
@@ -194,6 +199,7 @@ impl Config {
             control,
             control_store,
             vault,
+            media,
             workers: raw.gateway.workers,
             connections_max: raw.gateway.connections_max,
             head_timeout: Duration::from_millis(raw.gateway.head_timeout_ms),

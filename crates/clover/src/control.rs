@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use console::api;
 use console::notify::Desk;
 use gateway::Enclave;
 use prometheus_client::registry::Registry;
+use residency::incident::Standing;
 
 use crate::error::CommandError;
 use crate::keys::Rewrapping;
@@ -41,6 +43,7 @@ pub fn shown(
     enclave: &Arc<Enclave>,
     site: Arc<Site>,
     store: &'static str,
+    residency: PathBuf,
     (remark, rewrapping): (Option<&'static str>, Rewrapping),
     desk: Option<Arc<Desk>>,
     registry: Registry,
@@ -79,6 +82,10 @@ pub fn shown(
         evidence: Box::new(evidence),
         shadow: Box::new(move || shadow::shown(&shadowed)),
         notices: Box::new(move || desk.as_ref().map(|desk| desk.shown())),
+        residency: Box::new(move || match residency::incident::standing(&residency, now().0) {
+            Ok(Standing { open, overdue }) => api::Residency { open, overdue, why: None },
+            Err(e) => api::Residency { why: Some(e.to_string()), ..api::Residency::default() },
+        }),
         registry,
     }
 }

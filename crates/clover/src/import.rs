@@ -6,8 +6,6 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use crossing::inward::Import;
-use crossing::seal::PersonSeal;
 use gateway::enclave::{self, Enclave};
 use model::catalogue::{self, Dataset};
 use model::{Country, Name, SubjectId, Tag};
@@ -202,31 +200,10 @@ fn admit(
     if arrived.is_empty() {
         return Ok(());
     }
-    let now = enclave::now().0;
-    let people: Vec<PersonSeal> =
-        arrived.iter().map(|a| PersonSeal { tag: a.tags().at(now), key: a.detail().clone() }).collect();
-    let records = arrived.iter().fold(0u32, |n, a| n.saturating_add(a.records));
-    let live = enclave.live();
-    let rulebook = live.road.rulebook();
-    let operator = model::ActorId::parse("operator")?;
-    let entry = Import {
-        flow: enclave.flow_id()?,
-        now,
-        rulebook: rulebook.digest,
-        programme: &rulebook.programme.name,
-        operator: enclave.keys().actor_tag(&operator),
-        site,
-        dataset,
-        people: &people,
-        records,
-        bytes,
-    };
-    let submission = enclave.sealing(now, |s| entry.seal(s))?;
-    let entry_digest = submission.entry();
-    let receipt = enclave.log().submit_and_wait(submission)?;
-    enclave.records().admit(&arrived, &entry_digest, &receipt)?;
+    let records: u64 = arrived.iter().map(|a| u64::from(a.records)).sum();
+    enclave.admit(site, dataset, &arrived, bytes)?;
     summary.people += arrived.len() as u64;
-    summary.records += u64::from(records);
+    summary.records += records;
     summary.bytes += bytes;
     Ok(())
 }

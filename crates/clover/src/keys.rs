@@ -194,8 +194,8 @@ pub fn shown(
     (remark(layout, config), rewrapping)
 }
 
-/// Takes up a rewrap that is asked for while the enclave serves, until it is told to stop. What older versions there
-/// are stay until the next start, which has the store to itself.
+/// Takes up a rewrap that is asked for while the enclave serves, until it is told to stop. Older versions are destroyed once
+/// nobody is on the way into the store; where others share it, by the next start that has it to itself.
 async fn follow(enclave: Arc<Enclave>, folder: PathBuf, shown: Rewrapping, mut stop: watch::Receiver<bool>) {
     loop {
         tokio::select! {
@@ -220,16 +220,17 @@ fn round(enclave: &Enclave, shown: &Mutex<Option<Rewrap>>) {
         Ok(versions) => versions.last().map_or(0, |version| version.number()),
         Err(e) => return tell(Rewrap { why: Some(e.to_string()), ..told }),
     };
-    if told.done && told.version == newest {
+    if told.done && told.version == newest && !enclave.records().is_settled() {
         return tell(Rewrap { why: None, ..told });
     }
     let begun = Rewrap { version: newest, ..Rewrap::default() };
     let each = |looked| tell(Rewrap { looked, ..begun.clone() });
-    match rewrap::run(enclave.records(), enclave.keys(), Older::Keep, each) {
+    match rewrap::run(enclave.records(), enclave.keys(), Older::IfSettled, each) {
         Ok(done) => {
             put_down(&done);
             let (version, broken) = (done.version.number(), done.broken);
-            tell(Rewrap { version, looked: enclave.records().count(), done: true, broken, why: None });
+            let looked = enclave.records().count();
+            tell(Rewrap { version, looked, done: true, ended: done.ended, broken, why: None });
         }
         Err(e) => {
             tracing::error!(error = %e, "keys could not be wrapped anew; it will be tried again");

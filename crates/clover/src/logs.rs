@@ -9,8 +9,10 @@ use anyhow::{Context, Result};
 use gateway::enclave;
 use ledger::Submission;
 use model::{Digest, FlowId, Name};
+use vault::keys::SecretFile;
 use vault::log::{Hooks, Identity, Journal, Options, Postgres, Segments, TagIndex, Timeouts};
-use vault::{Folder, Log, Records};
+use vault::media::S3;
+use vault::{Folder, Log, Media, Records};
 
 use crate::assemble::{origin, signer, verifier};
 use crate::authority;
@@ -127,6 +129,26 @@ pub fn records(layout: &Layout, config: &Config) -> Result<Records> {
         config::Place::Embedded => Records::open(&layout.vault())?,
         config::Place::Postgres(database) => {
             Records::open_in(&reached(layout, database)?, &layout.vault(), gateway::enclave::now().0)?
+        }
+    })
+}
+
+/// Where media of people lie.
+///
+/// # Errors
+/// When it cannot be used.
+pub fn media(layout: &Layout, config: &Config) -> Result<Media> {
+    Ok(match &config.media {
+        config::Media::Files(folder) => Media::local(&layout.file(folder))?,
+        config::Media::S3 { endpoint, bucket, region, access_key_file, secret_key_file, ca_file } => {
+            Media::s3(&S3 {
+                endpoint: endpoint.clone(),
+                bucket: bucket.clone(),
+                region: region.clone(),
+                access_key: SecretFile { what: "access key", path: layout.file(access_key_file) },
+                secret_key: SecretFile { what: "secret key", path: layout.file(secret_key_file) },
+                tls: authority::client_config(&layout.file(ca_file), None)?,
+            })?
         }
     })
 }

@@ -11,6 +11,7 @@ pub mod mirror;
 pub mod orders;
 pub mod orphans;
 mod reconcile;
+mod retention;
 pub mod rules;
 mod running;
 pub mod samples;
@@ -38,6 +39,7 @@ use crate::error::CommandError;
 use crate::layout::Layout;
 pub use reconcile::reconcile;
 pub use running::Running;
+pub(crate) use running::summed_up;
 
 use border::Keeper;
 use days::Days;

@@ -117,6 +117,10 @@ pub fn act(enclave: &Enclave, subject: &SubjectId, what: &Act) -> Result<Option<
             records.erase(&person, &keys, &named, &receipt)?;
             enclave.forget(subject);
             enclave.keys().forget(person.internal());
+            // Noise already, since the key is gone: what cannot be removed now costs space and tells nobody anything.
+            if let Err(e) = enclave.media().clear(person.internal()) {
+                tracing::warn!(error = %e, "media of an erased person were not all removed");
+            }
             Ok(Some(receipt.index()))
         }
         Act::Move { to, from, evidence } => {

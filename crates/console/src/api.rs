@@ -42,8 +42,21 @@ pub struct Shown {
     pub evidence: Box<dyn Fn() -> String + Send + Sync>,
     /// Tells how notices fare; nothing when nobody is told.
     pub notices: Box<dyn Fn() -> Option<crate::notify::Shown> + Send + Sync>,
+    /// Tells how many findings about where data lies stand.
+    pub residency: Box<dyn Fn() -> Residency + Send + Sync>,
     /// The metrics.
     pub registry: Registry,
+}
+
+/// Findings about where data lies (`docs/residency.md`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Residency {
+    /// Incidents that nobody closed.
+    pub open: usize,
+    /// Of these, beyond their time.
+    pub overdue: usize,
+    /// Why they are not known.
+    pub why: Option<String>,
 }
 
 /// What a proposed rulebook would have decided since the start, in groups of fields.
@@ -143,6 +156,9 @@ pub struct Rewrap {
     pub looked: usize,
     /// Whether all were.
     pub done: bool,
+    /// Whether the versions before are destroyed.
+    #[serde(default)]
+    pub ended: bool,
     /// People whose keys do not open.
     pub broken: usize,
     /// Why it waits.
@@ -219,6 +235,7 @@ pub struct Status {
     #[serde(skip_serializing_if = "Option::is_none")]
     notices: Option<crate::notify::Shown>,
     shadow: Option<Shadowed>,
+    residency: Residency,
 }
 
 impl Shown {
@@ -248,6 +265,7 @@ impl Shown {
             control_store: (self.control_store)(),
             notices: (self.notices)(),
             shadow: (self.shadow)(),
+            residency: (self.residency)(),
         }
     }
 }

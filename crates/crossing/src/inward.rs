@@ -1,8 +1,13 @@
 //! Entries that let nothing out: data that enters the region, and the enclave's own upkeep.
 
+use std::collections::BTreeSet;
+
+use ledger::entry::short_name;
+use ledger::facts::FactsError;
+use ledger::inside::Summary;
 use ledger::{Draft, EntryKind, Subjects, Submission, sha256};
 use model::facts::{Evidence, Facts, Principal, PrincipalKind};
-use model::{Country, Digest, Direction, FlowId, Name, Purpose, Reason, Tag, UnixSeconds};
+use model::{Country, DataClass, Digest, Direction, FlowId, Name, Purpose, Reason, Tag, UnixSeconds};
 
 use crate::seal::{PersonSeal, SealError, Sealing, seal_detail};
 
@@ -147,6 +152,49 @@ pub fn moved(
     let base = upkeep(EntryKind::Home, flow, now, rulebook);
     let subjects = Subjects::of(vec![tag]);
     Submission::new(&Draft { place: from, destination: to, subjects, ..base }, Vec::new())
+}
+
+/// What a service inside did, as one entry says it. Nothing of it crossed.
+#[derive(Debug)]
+pub struct Within {
+    /// The rulebook under which it began.
+    pub rulebook: Digest,
+    /// For what.
+    pub purpose: Purpose,
+    /// Tag of the service.
+    pub actor: Tag,
+    /// Where the service is.
+    pub place: Country,
+    /// Classes of the collections that it worked with.
+    pub classes: BTreeSet<DataClass>,
+    /// Bytes of records that it was handed.
+    pub bytes: u64,
+    /// The sum.
+    pub summary: Summary,
+}
+
+impl Within {
+    /// The entry.
+    ///
+    /// # Errors
+    /// [`FactsError`] when the sum cannot be written.
+    pub fn entry(&self, flow: FlowId, now: UnixSeconds) -> Result<Submission, FactsError> {
+        let counts = &self.summary.counts;
+        let rows = counts.read.saturating_add(counts.written).saturating_add(counts.removed);
+        let draft = Draft {
+            purpose: self.purpose,
+            place: self.place,
+            destination: self.place,
+            classes: self.classes.iter().copied().collect(),
+            bytes: self.bytes,
+            rows: u32::try_from(rows).unwrap_or(u32::MAX),
+            actor: self.actor,
+            lane: short_name(self.summary.name.as_str()),
+            facts: self.summary.encode()?,
+            ..upkeep(EntryKind::Inside, flow, now, self.rulebook)
+        };
+        Ok(Submission::new(&draft, Vec::new()))
+    }
 }
 
 /// The refusal that stands for a crossing whose gateway ended after people's keys were used and before anything was

@@ -12,6 +12,7 @@ pub mod acts;
 pub mod credential;
 pub mod identify;
 pub mod in_force;
+pub mod inside;
 pub mod inward;
 pub mod road;
 pub mod rulebook;

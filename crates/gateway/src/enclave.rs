@@ -7,19 +7,21 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use crossing::identify::{self, NotIdentified, Session, VerifiedActor, Who};
+use crossing::inward::Import;
 use crossing::seal::{PersonSeal, SealError, Sealing};
 use crossing::{
     Border, InForce, Receipts, Recording, Refused, Road, Sealed, SealedRefusal, Selection, Treated,
 };
 use ledger::{Entry, Receipt, SecretKey, Submission};
 use model::lanes::{Lane, SubjectFrom};
-use model::{Country, FlowId, Name, Reason, SubjectId, Tag, UnixSeconds};
+use model::{Country, Explain, FlowId, Name, Reason, SubjectId, Tag, UnixSeconds};
 use tokio::sync::{oneshot, watch};
 use vault::keys::TagKey;
-use vault::{BorderClosed, Control, KeyService, Log, Records};
+use vault::records::{Arrived, RecordError};
+use vault::{Border as Written, BorderClosed, Control, KeyService, Log, Media, Records};
 
+use crate::inside::Sums;
 use crate::kept::Kept;
-
 use crate::metrics::Metrics;
 
 /// How long a person's keys are remembered, in seconds. An erased person's keys end with it.
@@ -75,6 +77,8 @@ pub struct Parts {
     pub live: Live,
     /// Records of people.
     pub records: Arc<Records>,
+    /// Media of people.
+    pub media: Arc<Media>,
     /// The key service.
     pub keys: Arc<KeyService>,
     /// Actors, grants and cases.
@@ -97,6 +101,7 @@ pub struct Parts {
 pub struct Enclave {
     live: ArcSwap<Live>,
     records: Arc<Records>,
+    media: Arc<Media>,
     keys: Arc<KeyService>,
     control: Arc<Control>,
     log: Arc<Log>,
@@ -107,6 +112,7 @@ pub struct Enclave {
     in_force: Arc<InForce>,
     look: watch::Sender<u64>,
     kept: Kept,
+    inside: Sums,
     epoch: Mutex<Option<(u32, Arc<SecretKey>)>>,
     people: Mutex<HashMap<SubjectId, (UnixSeconds, PersonKey)>>,
     since: OnceLock<UnixSeconds>,
@@ -163,6 +169,43 @@ pub enum Held {
     Closed(BorderClosed),
 }
 
+/// Why people who came are not in the vault.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotAdmitted {
+    /// Their entry cannot be sealed.
+    #[error("the entry of the import could not be sealed")]
+    Sealed(#[from] SealError),
+    /// Their entry cannot be recorded.
+    #[error(transparent)]
+    Border(#[from] BorderClosed),
+    /// The store refuses.
+    #[error(transparent)]
+    Store(#[from] RecordError),
+}
+
+impl NotAdmitted {
+    fn explained(&self) -> Option<&dyn Explain> {
+        match self {
+            Self::Sealed(_) => None,
+            Self::Border(e) => Some(e),
+            Self::Store(e) => Some(e),
+        }
+    }
+}
+
+impl Explain for NotAdmitted {
+    fn code(&self) -> &'static str {
+        self.explained().map_or("CLV-0301", Explain::code)
+    }
+    fn fix(&self) -> &'static str {
+        self.explained().map_or("check the key service: `clover keys status`", Explain::fix)
+    }
+    fn public(&self) -> &'static str {
+        "nobody was brought in"
+    }
+}
+
 /// The time now, in seconds and in nanoseconds.
 #[must_use]
 pub fn now() -> (UnixSeconds, u64) {
@@ -182,6 +225,7 @@ impl Enclave {
             in_force,
             live: ArcSwap::from_pointee(parts.live),
             records: parts.records,
+            media: parts.media,
             keys: parts.keys,
             control: parts.control,
             log: parts.log,
@@ -190,6 +234,7 @@ impl Enclave {
             border: parts.border,
             elsewhere: parts.elsewhere,
             kept: Kept::new(parts.samples_bytes),
+            inside: Sums::default(),
             epoch: Mutex::default(),
             people: Mutex::default(),
             since: OnceLock::new(),
@@ -372,6 +417,12 @@ impl Enclave {
         &self.records
     }
 
+    /// Media of people.
+    #[must_use]
+    pub fn media(&self) -> &Arc<Media> {
+        &self.media
+    }
+
     /// The keys.
     #[must_use]
     pub fn keys(&self) -> &Arc<KeyService> {
@@ -511,6 +562,76 @@ impl Enclave {
     /// [`SealError`].
     pub fn seal_refusal(&self, refused: Refused) -> Result<(SealedRefusal, Recording), SealError> {
         self.sealing(refused.at(), |s| refused.seal(s))
+    }
+
+    /// Has people who came be seen, once the entry that names them is on the ledger; `bytes` is what their files had.
+    /// Returns the entry's place. Blocks.
+    ///
+    /// # Errors
+    /// [`NotAdmitted`]; then none of them is visible.
+    pub fn admit(
+        &self,
+        site: Country,
+        dataset: &Name,
+        arrived: &[Arrived],
+        bytes: u64,
+    ) -> Result<u64, NotAdmitted> {
+        let (now, _) = now();
+        let people: Vec<PersonSeal> =
+            arrived.iter().map(|a| PersonSeal { tag: a.tags().at(now), key: a.detail().clone() }).collect();
+        let live = self.live();
+        let rulebook = live.road.rulebook();
+        let entry = Import {
+            flow: self.flow_id().map_err(RecordError::from)?,
+            now,
+            rulebook: rulebook.digest,
+            programme: &rulebook.programme.name,
+            operator: self.keys.operator_tag(),
+            site,
+            dataset,
+            people: &people,
+            records: arrived.iter().fold(0u32, |n, a| n.saturating_add(a.records)),
+            bytes,
+        };
+        let submission = self.sealing(now, |s| entry.seal(s))?;
+        let digest = submission.entry();
+        let receipt = self.log.submit_and_wait(submission)?;
+        self.records.admit(arrived, &digest, &receipt)?;
+        Ok(receipt.index())
+    }
+
+    /// What services inside did that is not on the ledger yet.
+    pub(crate) fn inside(&self) -> &Sums {
+        &self.inside
+    }
+
+    /// Why no service inside may work with records now, if anything is against it.
+    pub(crate) fn inside_closed(&self, now: UnixSeconds) -> Option<BorderClosed> {
+        match self.log.border() {
+            Written::Closed(why) => Some(why),
+            _ if self.inside.late(now) => Some(BorderClosed::NotWritten),
+            _ => None,
+        }
+    }
+
+    /// Writes what services inside did to the ledger: of each minute that is over, or all there is. Blocks.
+    ///
+    /// # Errors
+    /// When it cannot be written: it is kept for the next time.
+    pub fn sum_up(&self, all: bool) -> Result<(), BoxError> {
+        let mut sums = self.inside.take(now().0, all);
+        while let Some(sum) = sums.pop() {
+            let written = self.flow_id().map_err(BoxError::from).and_then(|flow| {
+                let entry = sum.entry(flow, now().0)?;
+                Ok(self.log.submit_and_wait(entry)?)
+            });
+            if let Err(e) = written {
+                sums.push(sum);
+                self.inside.back(sums);
+                return Err(e);
+            }
+        }
+        Ok(())
     }
 
     /// The name of a flow that runs on a lane to this service, if one is registered.

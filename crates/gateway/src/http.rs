@@ -10,6 +10,7 @@ mod forward;
 mod head;
 mod own;
 mod query;
+mod records;
 mod reverse;
 mod route;
 mod seen;

@@ -4,6 +4,7 @@
 
 pub mod enclave;
 pub mod http;
+mod inside;
 pub mod kept;
 pub mod metrics;
 

@@ -32,6 +32,8 @@ pub struct Metrics {
     pub seconds: Histogram,
     /// Requests that named nobody known.
     pub strangers: Counter,
+    /// Records removed because their collection keeps them no longer.
+    pub expired: Counter,
 }
 
 impl Metrics {
@@ -44,6 +46,7 @@ impl Metrics {
             findings: Counter::default(),
             seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             strangers: Counter::default(),
+            expired: Counter::default(),
         };
         registry.register(
             "clover_crossings",
@@ -58,6 +61,8 @@ impl Metrics {
             metrics.seconds.clone(),
         );
         registry.register("clover_strangers", "Requests that named nobody known", metrics.strangers.clone());
+        let help = "Records removed because their collection keeps them no longer";
+        registry.register("clover_expired_records", help, metrics.expired.clone());
         metrics
     }
 }

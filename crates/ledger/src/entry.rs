@@ -50,10 +50,12 @@ pub enum EntryKind {
     Erasure,
     /// A person's home is another country from here on: from *place* to *destination*.
     Home,
+    /// What a service inside did with records in at most a minute, summed up.
+    Inside,
 }
 
 impl EntryKind {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Answer,
         Self::Refusal,
         Self::Import,
@@ -66,6 +68,7 @@ impl EntryKind {
         Self::Demand,
         Self::Erasure,
         Self::Home,
+        Self::Inside,
     ];
 
     /// The stable number.
@@ -84,6 +87,7 @@ impl EntryKind {
             Self::Demand => 10,
             Self::Erasure => 11,
             Self::Home => 12,
+            Self::Inside => 13,
         }
     }
 

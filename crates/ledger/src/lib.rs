@@ -11,6 +11,7 @@ pub mod entry;
 pub mod facts;
 pub mod gate;
 pub mod history;
+pub mod inside;
 pub mod keylog;
 pub mod merkle;
 pub mod note;

@@ -82,6 +82,9 @@ pub struct Route {
     pub to: Name,
 }
 
+/// Longest retention: a hundred years.
+const KEEP_DAYS_MAX: u32 = 36_500;
+
 /// Records of one shape inside a dataset.
 #[derive(Debug, Clone)]
 pub struct Collection {
@@ -93,6 +96,8 @@ pub struct Collection {
     pub shape: Shape,
     /// Where some of its records belong instead.
     pub route: Option<Route>,
+    /// For how many days a record is kept after it was changed last; for ever without it.
+    pub keep_days: Option<u32>,
     /// Its fields.
     pub fields: Vec<FieldIndex>,
 }
@@ -142,6 +147,7 @@ struct RawCollection {
     #[serde(default = "list_shape")]
     shape: Shape,
     route: Option<RawRoute>,
+    keep_days: Option<u32>,
     fields: Vec<RawField>,
 }
 
@@ -214,6 +220,13 @@ impl Catalogue {
             let Some(cname) = problems.keep(&place, "choose another name", Name::parse(&c.name)) else {
                 continue;
             };
+            if c.keep_days.is_some_and(|days| !(1..=KEEP_DAYS_MAX).contains(&days)) {
+                problems.add(
+                    &place,
+                    "`keep_days` is not 1 to 36500",
+                    "leave it out to keep records for ever",
+                );
+            }
             let route = c.route.and_then(|r| {
                 let to = problems.keep(&place, "name a collection", Name::parse(&r.to))?;
                 Some(Route { key: r.key, equals: r.equals, to })
@@ -238,6 +251,7 @@ impl Catalogue {
                 pointers: c.pointers,
                 shape: c.shape,
                 route,
+                keep_days: c.keep_days,
                 fields,
             });
         }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use crate::catalogue::{Catalogue, FieldIndex};
 use crate::codes::{Basis, Purpose};
 use crate::id::{ActorId, Country, Name};
+use crate::inside::{self, Inside};
 use crate::problem::Problems;
 
 /// Which side calls.
@@ -98,6 +99,8 @@ pub struct Lanes {
     pub lanes: BTreeMap<Name, Lane>,
     /// Flows.
     pub flows: Vec<Flow>,
+    /// What services inside do with records, by name.
+    pub inside: BTreeMap<Name, Inside>,
 }
 
 #[derive(serde::Deserialize)]
@@ -107,6 +110,8 @@ struct Raw {
     lane: Vec<RawLane>,
     #[serde(default)]
     flow: Vec<RawFlow>,
+    #[serde(default)]
+    inside: Vec<inside::Raw>,
 }
 
 #[derive(serde::Deserialize)]
@@ -191,6 +196,16 @@ impl Lanes {
                 lanes.flows.push(flow);
             }
         }
+        for raw in raw.inside {
+            if let Some(inside) = inside::parse(raw, catalogue, &mut problems) {
+                let taken = lanes.lanes.contains_key(&inside.name)
+                    || lanes.flows.iter().any(|f| f.name == inside.name);
+                let place = format!("lanes.toml: inside `{}`", inside.name);
+                if lanes.inside.insert(inside.name.clone(), inside).is_some() || taken {
+                    problems.add(place, "the name is taken", "choose another name");
+                }
+            }
+        }
         for l in lanes.lanes.values().filter(|l| l.way == Way::Forward) {
             if lanes.flows.iter().filter(|f| f.lane == l.name).count() != 1 {
                 let place = format!("lanes.toml: lane `{}`", l.name);
@@ -202,7 +217,7 @@ impl Lanes {
 }
 
 /// The gateway's own ways; a lane of that name would be taken for one.
-const RESERVED: [&str; 4] = ["read", "count", "own", "unknown"];
+const RESERVED: [&str; 5] = ["read", "count", "own", "unknown", "records"];
 /// Most rows of a lane, so that the tags and sections of all its people fit into one entry.
 const ROWS_MAX: u32 = 10_000;
 /// Largest body of a lane, in bytes: bodies are held in memory.
@@ -339,6 +354,15 @@ mod tests {
         basis = "bcr"
         purpose = "safety"
         active = true
+
+        [[inside]]
+        name = "states"
+        service = "video-service"
+        dataset = "video"
+        collections = ["status"]
+        acts = ["read", "write"]
+        purpose = "operation"
+        active = true
     "#;
 
     fn problems(from: &str, to: &str) -> usize {
@@ -361,6 +385,10 @@ mod tests {
             ("lane = \"signals\"", "lane = \"other\""),
             ("path = \"/v1\"", "path = \"/v1/../admin\""),
             ("method = \"POST\"", "method = \"DELETE\""),
+            ("name = \"states\"", "name = \"f\""),
+            ("collections = [\"status\"]", "collections = [\"status\", \"profile\"]"),
+            ("collections = [\"status\"]", "collections = []"),
+            ("acts = [\"read\", \"write\"]", "acts = [\"read\", \"own\"]"),
         ] {
             assert!(problems(from, to) > 0, "{from} -> {to}");
         }

@@ -11,6 +11,7 @@ pub mod codes;
 pub mod explain;
 pub mod facts;
 pub mod id;
+pub mod inside;
 pub mod lanes;
 pub mod problem;
 pub mod procedures;

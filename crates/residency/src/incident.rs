@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::ResidencyError;
 use crate::files;
 
+/// The log's name in the enclave's `residency/` folder.
+const LOG: &str = "incidents.jsonl";
 /// How long an incident may stay open, if nothing else is said.
 pub const DUE_HOURS: u64 = 72;
 /// Longest log that is read.
@@ -130,6 +132,32 @@ pub struct Incidents {
     incidents: BTreeMap<String, Incident>,
 }
 
+/// How many incidents stand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Not closed.
+    pub open: usize,
+    /// Of these, beyond their time.
+    pub overdue: usize,
+}
+
+/// How many incidents stand in an enclave's `residency/` folder. It only reads, and waits for nobody; none where nobody ever
+/// looked.
+///
+/// # Errors
+/// When the log cannot be read, or a line is not what its successor says.
+pub fn standing(folder: &Path, now: u64) -> Result<Standing, ResidencyError> {
+    let path = folder.join(LOG);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Standing::default()),
+        Err(e) => return Err(ResidencyError::file(&path)(e)),
+    };
+    let (log, _) = Incidents::read(path, file)?;
+    let open = log.incidents.values().filter(|i| !i.is_closed);
+    Ok(Standing { open: open.clone().count(), overdue: open.filter(|i| i.is_overdue(now)).count() })
+}
+
 impl Incidents {
     /// Opens the log in the enclave's `residency/` folder, making it if it is not there. Waits for another writer.
     ///
@@ -137,24 +165,28 @@ impl Incidents {
     /// When it cannot be read, or a line is not what its successor says.
     pub fn open(folder: &Path) -> Result<Self, ResidencyError> {
         files::folder(folder)?;
-        let path = folder.join("incidents.jsonl");
+        let path = folder.join(LOG);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let mut file = options.open(&path).map_err(ResidencyError::file(&path))?;
+        let file = options.open(&path).map_err(ResidencyError::file(&path))?;
         file.lock().map_err(ResidencyError::file(&path))?;
+        let (mut log, whole) = Self::read(path, file)?;
+        // A line without an end was never confirmed: a crash cut it off.
+        log.file.set_len(whole).map_err(ResidencyError::file(&log.path))?;
+        log.file.seek(SeekFrom::End(0)).map_err(ResidencyError::file(&log.path))?;
+        Ok(log)
+    }
+
+    /// The log in a file, and the length of its whole lines.
+    fn read(path: PathBuf, file: File) -> Result<(Self, u64), ResidencyError> {
         let mut text = String::new();
         let read = (&file).take(BYTES_MAX).read_to_string(&mut text);
         let length = read.map_err(ResidencyError::file(&path))? as u64;
         if length == BYTES_MAX {
             return Err(broken(&path, "the log is too long".to_owned()));
         }
-        // A line without an end was never confirmed: a crash cut it off.
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
-        if whole < text.len() {
-            file.set_len(whole as u64).map_err(ResidencyError::file(&path))?;
-            text.truncate(whole);
-        }
-        file.seek(SeekFrom::End(0)).map_err(ResidencyError::file(&path))?;
+        text.truncate(whole);
         let mut log = Self { path, file, lines: Vec::new(), head: digest(b""), incidents: BTreeMap::new() };
         for text in text.lines() {
             let line: Line = serde_json::from_str(text)
@@ -167,7 +199,7 @@ impl Incidents {
             }
             log.take(text, line)?;
         }
-        Ok(log)
+        Ok((log, whole as u64))
     }
 
     fn take(&mut self, text: &str, line: Line) -> Result<(), ResidencyError> {
@@ -345,6 +377,7 @@ mod tests {
     #[test]
     fn what_is_gone_stays_open_and_escalates() {
         let dir = tempfile::tempdir().unwrap();
+        assert_eq!(standing(dir.path(), 0).unwrap(), Standing::default(), "nobody ever looked");
         let mut log = Incidents::open(dir.path()).unwrap();
         let id =
             log.observe("watch a", &[Found { source: "watch a".to_owned(), ..found("k") }], 1, 0).unwrap()[0]

@@ -1,7 +1,8 @@
 //! Sample services, clients and faults for tests.
 //!
 //! Start reading at [`disk`] for disks that lose and refuse, at [`index`] for a tag index that does, at
-//! [`postgres`] for a database server, at [`openbao`] and [`hsm`] for key services.
+//! [`postgres`] for a database server, at [`openbao`] and [`hsm`] for key services,
+//! at [`s3`] for objects.
 
 pub mod dice;
 pub mod disk;
@@ -11,6 +12,7 @@ pub mod index;
 pub mod mmdb;
 pub mod openbao;
 pub mod postgres;
+pub mod s3;
 
 pub use dice::Dice;
 pub use disk::{Crash, MemoryDisk};
@@ -19,3 +21,4 @@ pub use hsm::SoftHsm;
 pub use index::MemoryIndex;
 pub use openbao::OpenBao;
 pub use postgres::{Confirming, Postgres, Tls};
+pub use s3::S3;

@@ -290,6 +290,12 @@ impl KeyService {
         Tag::new(short(hmac::sign(&self.actor, actor.as_str().as_bytes()).as_ref()))
     }
 
+    /// The tag of the operator, who brings people in.
+    #[must_use]
+    pub fn operator_tag(&self) -> Tag {
+        Tag::new(short(hmac::sign(&self.actor, b"operator").as_ref()))
+    }
+
     /// The tag of a grant or case.
     #[must_use]
     pub fn evidence_tag(&self, id: &Name) -> Tag {

@@ -26,11 +26,13 @@ mod committer;
 mod embedded;
 pub mod engine;
 mod erase;
+mod expire;
 mod postgres;
 mod row;
 
 pub use arrival::{Arrival, Arrived, Coming};
 pub use change::{Precondition, Write};
+pub use expire::{Expired, Keep};
 pub use row::{About, Home, HomeEvidence, Record, RecordId};
 
 /// Largest record, in bytes.
@@ -389,6 +391,12 @@ impl Records {
             return Err(RecordError::TooLarge);
         }
         if self.committer.change(change)? { Ok(()) } else { Err(RecordError::Conflict) }
+    }
+
+    /// Whether nobody else has the store and nobody is on the way into it.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.alone && self.arriving.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     fn is_arriving(&self, internal: &[u8]) -> bool {

@@ -322,6 +322,12 @@ impl World {
         Client::new(self.gateway, from, &self.layout.tls().join("ca.pem"), Some(&stem))
     }
 
+    /// Where the credentials of callers are.
+    #[must_use]
+    pub fn credentials(&self) -> &Path {
+        &self.credentials
+    }
+
     /// An employee at the console, with a credential as at the gateway.
     ///
     /// # Errors
@@ -427,7 +433,7 @@ impl World {
 
 /// Puts everybody of the story on record.
 fn staff(layout: &Layout) -> Result<()> {
-    let actors: [(&str, &str, &str, &[&str]); 9] = [
+    let actors: [(&str, &str, &str, &[&str]); 10] = [
         ("ana", "employee", "acme-eu", &[]),
         // She approves cases and grants, and like everybody none of her own.
         ("aoife", "employee", "acme-eu", &["support-leads", "data-stewards"]),
@@ -438,6 +444,7 @@ fn staff(layout: &Layout) -> Result<()> {
         ("us-partner", "service", "acme-us", &[]),
         ("us-safety-desk", "service", "acme-us", &[]),
         ("trust-and-safety", "service", "acme-eu", &[]),
+        ("account-service", "service", "acme-eu", &[]),
     ];
     for (id, kind, employer, teams) in actors {
         let who = ["actor", "add", "--id", id, "--kind", kind, "--employer", employer, "--qualified"];

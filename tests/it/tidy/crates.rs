@@ -22,6 +22,7 @@ const EDGES: &[(&str, &str)] = &[
     ("console", "model policy inspect transform ledger access crossing vault"),
     ("prove", "model policy"),
     ("migrate", "model inspect transform ledger crossing vault"),
+    ("client", ""),
     (
         "clover",
         "model policy inspect transform ledger access crossing vault residency gateway console migrate",

@@ -98,6 +98,7 @@ fn what(kind: Kind) -> &'static str {
         Kind::Demand => "demand of an authority",
         Kind::Erasure => "erasure of your data",
         Kind::Home => "another home country",
+        Kind::Inside => "work of a service inside",
     }
 }
 

@@ -10,6 +10,8 @@ use crate::codes::Class;
 #[derive(Debug)]
 pub(crate) struct Catalogue {
     datasets: BTreeMap<String, Vec<Combination>>,
+    /// The classes of a collection's fields, as bits.
+    classes: BTreeMap<(String, String), u8>,
 }
 
 /// The fields of one class that stand in exactly these lists.
@@ -74,7 +76,7 @@ impl Catalogue {
     pub(crate) fn parse(text: &str) -> Result<Self, CatalogueError> {
         let raw: Raw = toml::from_str(text)?;
         let lists = lists_of_fields(raw.list)?;
-        let mut datasets = BTreeMap::new();
+        let (mut datasets, mut classes) = (BTreeMap::new(), BTreeMap::new());
         let mut known = BTreeSet::new();
         for dataset in raw.dataset {
             let mut counts: BTreeMap<(u8, Vec<String>), Combination> = BTreeMap::new();
@@ -87,12 +89,24 @@ impl Catalogue {
                     return Err(CatalogueError::Field(twice));
                 }
             }
+            for collection in &dataset.collection {
+                let bits =
+                    collection.fields.iter().filter_map(|f| Class::from_word(&f.class)).map(Class::bit);
+                let place = (dataset.name.clone(), collection.name.clone());
+                *classes.entry(place).or_insert(0) |= bits.fold(0, |all, bit| all | bit);
+            }
             let combinations = counts.into_values().collect();
             if datasets.insert(dataset.name.clone(), combinations).is_some() {
                 return Err(CatalogueError::Dataset(dataset.name));
             }
         }
-        Ok(Self { datasets })
+        Ok(Self { datasets, classes })
+    }
+
+    /// The classes of the fields of these collections, as the bits of a header.
+    pub(crate) fn classes<'c>(&self, dataset: &str, collections: impl Iterator<Item = &'c str>) -> u8 {
+        let of = |name: &str| self.classes.get(&(dataset.to_owned(), name.to_owned())).copied();
+        collections.filter_map(of).fold(0, |all, bits| all | bits)
     }
 
     /// How many fields of the dataset have this class and stand in exactly these lists, which ascend.

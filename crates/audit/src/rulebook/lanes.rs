@@ -17,6 +17,21 @@ pub(crate) type ShortName = [u8; 8];
 pub(crate) struct Lanes {
     pub(crate) lanes: BTreeMap<ShortName, Lane>,
     pub(crate) flows: BTreeMap<String, Flow>,
+    pub(crate) inside: BTreeMap<String, Inside>,
+}
+
+/// What a service inside may do with records.
+#[derive(Debug)]
+pub(crate) struct Inside {
+    /// As headers carry its name.
+    pub(crate) lane: ShortName,
+    pub(crate) dataset: String,
+    pub(crate) collections: Vec<String>,
+    /// Media are of the strictest class.
+    pub(crate) media: bool,
+    pub(crate) acts: Vec<String>,
+    pub(crate) purpose: u16,
+    pub(crate) active: bool,
 }
 
 /// One lane.
@@ -46,9 +61,9 @@ pub(crate) enum LanesError {
     Toml(#[from] toml::de::Error),
     #[error("lane `{0}` has the name, or the short name, of another")]
     Lane(String),
-    #[error("flow `{0}` is declared twice")]
+    #[error("`{0}` is declared twice")]
     Twice(String),
-    #[error("the {1} of flow `{0}` is unknown")]
+    #[error("the {1} of `{0}` is unknown")]
     Unknown(String, &'static str),
 }
 
@@ -58,6 +73,20 @@ struct Raw {
     lane: Vec<RawLane>,
     #[serde(default)]
     flow: Vec<RawFlow>,
+    #[serde(default)]
+    inside: Vec<RawInside>,
+}
+
+#[derive(Deserialize)]
+struct RawInside {
+    name: String,
+    dataset: String,
+    collections: Vec<String>,
+    #[serde(default)]
+    media: bool,
+    acts: Vec<String>,
+    purpose: String,
+    active: bool,
 }
 
 #[derive(Deserialize)]
@@ -94,7 +123,16 @@ impl Lanes {
                 return Err(LanesError::Twice(name));
             }
         }
-        Ok(Self { lanes, flows })
+        let mut inside = BTreeMap::new();
+        for RawInside { name, dataset, collections, media, acts, purpose, active } in raw.inside {
+            let purpose =
+                purpose_code(&purpose).ok_or_else(|| LanesError::Unknown(name.clone(), "purpose"))?;
+            let one = Inside { lane: short_name(&name), dataset, collections, media, acts, purpose, active };
+            if inside.insert(name.clone(), one).is_some() {
+                return Err(LanesError::Twice(name));
+            }
+        }
+        Ok(Self { lanes, flows, inside })
     }
 }
 

@@ -32,8 +32,8 @@ pub(super) enum Keys {
     Status,
     /// Make a new version of the region's key. What comes next is wrapped by it; older ones still open.
     Rotate,
-    /// Wrap everything by the newest version and destroy those before. A running enclave does it while it serves, and its
-    /// next start destroys them. A rewrap that was cut off is begun again, or ended by the next start.
+    /// Wrap everything by the newest version and destroy those before. A running enclave does it while it serves. A rewrap
+    /// that was cut off is begun again, or ended by the next start.
     Rewrap,
     /// Seal the file with the region's key by the passphrase in another file, which enclave.toml then must name.
     Reseal {
@@ -159,10 +159,14 @@ fn while_it_serves(layout: &Layout, config: &Config, output: &Output) -> Option<
             return Err(CommandError::Rule(BROKEN).into());
         }
         let version = done.version;
-        let text = format!(
-            "the running enclave has wrapped everything by version {version}; its next start destroys those before"
-        );
-        output.data(&text, &json!({ "version": version, "broken": 0, "while_serving": true }));
+        let before = if done.ended {
+            "those before are destroyed"
+        } else {
+            "those before are destroyed once it has the vault to itself, by its next start at the latest"
+        };
+        let text = format!("the running enclave has wrapped everything by version {version}; {before}");
+        let told = json!({ "version": version, "broken": 0, "while_serving": true, "ended": done.ended });
+        output.data(&text, &told);
         Ok(())
     };
     Some(watch())

@@ -66,6 +66,8 @@ fn told(error: &anyhow::Error) -> Option<(&'static str, &'static str)> {
             .or_else(|| of::<vault::BorderClosed>(e))
             .or_else(|| of::<vault::keys::KeyError>(e))
             .or_else(|| of::<vault::records::RecordError>(e))
+            .or_else(|| of::<vault::media::MediaError>(e))
+            .or_else(|| of::<gateway::enclave::NotAdmitted>(e))
             .or_else(|| of::<vault::control::ControlError>(e))
             .or_else(|| of::<vault::control::StoreError>(e))
             .or_else(|| of::<vault::accounts::AccountError>(e))

@@ -58,6 +58,7 @@ pub(super) fn status(layout: &Layout, output: &Output) -> Result<ExitCode> {
         requests(&status),
         keys(&status),
     ) + &notices(&status)
+        + &residency(&status)
         + &shadowed(&status);
     if !list("suspended").is_empty() {
         lines.push_str(&format!("\nsuspended  {}", list("suspended").join(", ")));
@@ -97,6 +98,19 @@ fn notices(status: &serde_json::Value) -> String {
         if failing.is_empty() { String::new() } else { format!("; not taken by {}", failing.join(", ")) };
     let (delivered, waiting, lost) = (number("delivered"), number("waiting"), number("undelivered"));
     format!("\nnotices    {delivered} delivered, {waiting} waiting, {lost} not delivered{failing}")
+}
+
+/// Findings about where data lies, if any stand.
+fn residency(status: &serde_json::Value) -> String {
+    let Some(residency) = status.get("residency") else { return String::new() };
+    let number = |name: &str| residency.get(name).and_then(serde_json::Value::as_u64).unwrap_or_default();
+    match (residency.get("why").and_then(serde_json::Value::as_str), number("open")) {
+        (Some(why), _) => format!("\nresidency  incidents are not known: {why}"),
+        (None, 0) => String::new(),
+        (None, open) => {
+            format!("\nresidency  {open} incidents, {} overdue: `clover residency incidents`", number("overdue"))
+        }
+    }
 }
 
 /// What a proposed rulebook would have decided, if one is asked beside the one in force.

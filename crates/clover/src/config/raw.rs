@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{keys, notify, people};
+use super::{keys, media, notify, people};
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -79,6 +79,8 @@ pub(super) struct RawVault {
     #[serde(default)]
     pub(super) store: RawStore,
     pub(super) postgres: Option<RawPostgres>,
+    #[serde(default)]
+    pub(super) media: media::RawMedia,
 }
 
 #[derive(serde::Deserialize, Default, Clone, Copy, PartialEq, Eq)]

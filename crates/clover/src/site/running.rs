@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::samples::Samples;
 use super::witness::Witnesses;
-use super::{PREFIX, Site, days, mirror};
+use super::{PREFIX, ROUND, Site, days, mirror, retention};
 use crate::config::Config;
 use crate::layout::Layout;
 use crate::{assemble, authority};
@@ -36,6 +36,8 @@ pub struct Running {
     rounds: JoinHandle<()>,
     maps: JoinHandle<()>,
     asking: JoinHandle<Witnesses>,
+    sums: JoinHandle<()>,
+    retention: JoinHandle<()>,
     mirror: Option<tokio::process::Child>,
 }
 
@@ -65,13 +67,17 @@ impl Running {
             tracing::error!(error = %e, "a witness knows more of the log than is here; ending");
             std::process::exit(74);
         }));
+        let sums = tokio::spawn(sum_up(Arc::clone(enclave), stopped.clone()));
         first_quorum(site, stopped).await;
-        Ok(Self { logs, rounds, maps, asking, mirror })
+        let retention = tokio::spawn(retention::run(Arc::clone(enclave), stopped.clone()));
+        Ok(Self { logs, rounds, maps, asking, sums, retention, mirror })
     }
 
     /// After the last round: the day's map as it is now, so that a person's history can be made while nothing runs, and
     /// the witnesses once more.
     pub async fn end(self, site: &Arc<Site>) {
+        let _ = self.sums.await;
+        let _ = self.retention.await;
         let _ = self.rounds.await;
         let _ = self.maps.await;
         let last = Arc::clone(site);
@@ -91,6 +97,29 @@ impl Running {
             drop(mirror.stdin.take());
             let _ = tokio::time::timeout(MIRROR_END, mirror.wait()).await;
         }
+    }
+}
+
+/// Writes what services inside did to the ledger each minute.
+async fn sum_up(enclave: Arc<Enclave>, mut stopped: Receiver<bool>) {
+    let mut tick = tokio::time::interval(ROUND);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            _ = stopped.changed() => return,
+        }
+        summed_up(&enclave, false).await;
+    }
+}
+
+/// Writes it now: what is over, or all there is.
+pub(crate) async fn summed_up(enclave: &Arc<Enclave>, all: bool) {
+    let enclave = Arc::clone(enclave);
+    match tokio::task::spawn_blocking(move || enclave.sum_up(all)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(e)) => tracing::warn!(error = %e, "what services inside did is not on the ledger yet"),
+        Err(e) => tracing::error!(error = %e, "what services inside did could not be summed up"),
     }
 }
 

@@ -114,5 +114,6 @@ fn what(kind: EntryKind) -> &'static str {
         EntryKind::Demand => "demand of an authority",
         EntryKind::Erasure => "erased",
         EntryKind::Home => "home country changed",
+        EntryKind::Inside => "processed inside",
     }
 }

@@ -22,6 +22,7 @@ use super::answer::{self, Answer, Sender};
 use super::body;
 use super::head;
 use super::query::QUERY_MAX;
+use super::records;
 use super::seen::Seen;
 use super::serve::Gateway;
 use crate::enclave::{self, Held, Live};
@@ -30,7 +31,7 @@ use crate::metrics::Labels;
 const PURPOSE: &str = "clover-purpose";
 const GRANT: &str = "clover-grant";
 const CASE: &str = "clover-case";
-const SUBJECT: &str = "clover-subject";
+pub(super) const SUBJECT: &str = "clover-subject";
 
 /// The treatments that a row-level request would accept.
 pub(super) const ROWS: &[Treatment] = &[Treatment::Plain, Treatment::Pseudonymised];
@@ -110,6 +111,9 @@ pub(super) async fn unreadable(gateway: &Gateway, session: &Session, peer: IpAdd
 /// A caller's body, whole and in time, where one is expected; elsewhere there must be none.
 async fn receive(gateway: &Gateway, parts: &Parts, path: &str, body: Incoming) -> Result<Bytes, Reason> {
     let max = match (&parts.method, path) {
+        (method, path) if records::body_max(method, path).is_some() => {
+            records::body_max(method, path).unwrap_or_default()
+        }
         (&Method::POST, "/v1/read" | "/v1/count") => QUERY_MAX,
         (&Method::POST, path) => {
             let live = gateway.enclave.live();
@@ -169,6 +173,9 @@ impl Context<'_> {
             (&Method::POST, "/v1/read") => self.read(body).await,
             (&Method::POST, "/v1/count") => self.count(body).await,
             (&Method::GET, "/v1/me/crossings") => self.own().await,
+            (method, path) if records::body_max(method, path).is_some() => {
+                self.records(method, path, body).await
+            }
             _ => match (lane("/lanes/"), lane("/out/")) {
                 (Some(lane), _) => self.reverse(lane, method, body).await,
                 (None, Some(lane)) => self.forward(lane, method, body).await,

@@ -149,6 +149,11 @@ fn agree(draft: &Draft) -> Result<(), EntryError> {
     if of_one && (draft.subjects.tags().len() != 1 || !draft.facts.is_empty() || released) {
         return Err(EntryError::Field("subjects or facts of an entry about one person"));
     }
+    let crosses =
+        !draft.treatments.is_empty() || draft.subjects != Subjects::None || draft.place != draft.destination;
+    if draft.kind == EntryKind::Inside && (draft.facts.is_empty() || crosses) {
+        return Err(EntryError::Field("summary of work inside, which crosses"));
+    }
     let lease = match draft.stream {
         Some(StreamPlace::Open { lease } | StreamPlace::Extend { lease, .. }) => Some(lease),
         _ => None,

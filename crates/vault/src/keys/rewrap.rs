@@ -3,8 +3,9 @@
 //!
 //! It may be killed at any point and begun again: what is under the newest version already is passed over.
 //!
-//! INVARIANT: a version is retired only when nobody is left under it, durably, and by whoever has the store to itself:
-//! an import that wrapped a key before the rotation, and admits its person after the walk, would lose them.
+//! INVARIANT: a version is retired only when nobody is left under it, durably, and by whoever has the store to itself with
+//! nobody on the way into it: an import that wrapped a key before the rotation, and admits its person after the walk,
+//! would lose them. Who comes later is wrapped by the newest version.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -36,8 +37,9 @@ pub struct Rewrapped {
 pub enum Older {
     /// They are destroyed. The caller has the store to itself.
     Retire,
-    /// They stay until somebody who has the store to itself comes: the rewrap is still due.
-    Keep,
+    /// They are destroyed if nobody else has the store and nobody is on the way into it. Otherwise they stay, and the
+    /// rewrap is still due.
+    IfSettled,
 }
 
 /// Whether a rotation was begun in this folder of keys and did not end.
@@ -106,7 +108,8 @@ pub fn run(
         each(looked + 1);
     }
     done.people += write(records, &mut together)?;
-    if done.broken > 0 || older == Older::Keep {
+    // Looked at behind the newest version's beginning, and before it is looked again who is left.
+    if done.broken > 0 || (older == Older::IfSettled && !records.is_settled()) {
         return Ok(done);
     }
     // Nobody is left: this is looked at again, and not believed.

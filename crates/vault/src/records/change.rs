@@ -42,7 +42,8 @@ impl Records {
     ///
     /// # Errors
     /// [`RecordError::Conflict`] when a precondition does not hold or the person is not as they were read;
-    /// [`RecordError::TooLarge`]; what store and keys say.
+    /// [`RecordError::TooLarge`]; [`RecordError::Held`] when one would be removed while there is a legal hold; what store and
+    /// keys say.
     pub fn change(
         &self,
         person: &Person,
@@ -53,6 +54,10 @@ impl Records {
         let too_long = |w: &Write<'_>| w.json.is_some_and(|json| json.len() > RECORD_MAX);
         if writes.len() > WRITES_MAX || writes.iter().any(too_long) {
             return Err(RecordError::TooLarge);
+        }
+        // A hold that comes meanwhile changes the person's cell, so that the change below does not hold.
+        if writes.iter().any(|w| w.json.is_none()) && !self.about(keys, person)?.holds.is_empty() {
+            return Err(RecordError::Held);
         }
         let at = |w: &Write<'_>| At {
             table: Table::Records,

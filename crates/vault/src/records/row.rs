@@ -195,6 +195,16 @@ pub(super) fn seal_record(
     Ok([&[RECORD], &changed.0.to_be_bytes()[..], &sealed].concat())
 }
 
+/// When a record was changed last, as its cell says in the clear; `None` when it was removed.
+pub(super) fn changed(value: &[u8]) -> Result<Option<UnixSeconds>, RecordError> {
+    if value.is_empty() {
+        return Ok(None);
+    }
+    let rest = value.strip_prefix(&[RECORD]).ok_or(RecordError::Form)?;
+    let (changed, _) = rest.split_first_chunk::<8>().ok_or(RecordError::Form)?;
+    Ok(Some(UnixSeconds(u64::from_be_bytes(*changed))))
+}
+
 /// Opens a record's cell; `None` when it was removed.
 pub(super) fn open_record(
     keys: &PersonKeys,

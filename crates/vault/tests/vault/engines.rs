@@ -11,7 +11,8 @@ use vault::keys::{Lookup, PersonKeys};
 use vault::log::Database;
 use vault::records::engine::{self, At, Change, Edit, Engine, Expect, Table, To};
 use vault::records::{
-    Coming, Home, HomeEvidence, Person, Precondition, RECORD_MAX, RecordError, RecordId, Records, Write,
+    Coming, Expired, Home, HomeEvidence, Keep, Person, Precondition, RECORD_MAX, RecordError, RecordId,
+    Records, Write,
 };
 use vault::{Folder, KeyService, Log};
 
@@ -354,6 +355,45 @@ const CLAIMS: &[Claim] = &[
         assert!(records.people().any(|p| p.unwrap().subject() == &other));
         let again = s.admit(&records, "four");
         assert_eq!(again, subject, "the same name may come again, under a new key");
+    }),
+    ("what is older than its collection keeps it goes, and no more than that", |s| {
+        let records = s.place.records();
+        let (subject, held) = (s.admit(&records, "ten"), s.admit(&records, "eleven"));
+        let keep = |collection: &str, seconds| Keep { collection: collection.to_owned(), seconds };
+        for who in [&subject, &held] {
+            let (person, keys) = s.open(&records, who);
+            for (name, at) in [("old", NOW), ("older", NOW), ("young", NOW.plus(50))] {
+                let id = RecordId::parse(name).unwrap();
+                records.change(&person, &keys, at, &[write(&id, Precondition::New, Some("{}"))]).unwrap();
+            }
+        }
+        let (person, keys) = s.open(&records, &held);
+        records.hold(&person, &keys, "court-2").unwrap();
+        let (person, keys) = s.open(&records, &held);
+        let id = RecordId::parse("old").unwrap();
+        let removed = records.change(&person, &keys, NOW, &[write(&id, Precondition::Any, None)]);
+        assert!(matches!(removed, Err(RecordError::Held)), "{removed:?}");
+        let run = |at, keep: &[Keep]| records.expire(&s.keys, at, keep).unwrap();
+        assert_eq!(run(NOW.plus(1_000), &[]), Expired::default());
+        assert_eq!(run(NOW.plus(100), &[keep("notes", 100)]).records, 0, "not before its time is over");
+        assert_eq!(run(NOW.plus(1_000), &[keep("note", 1)]).records, 0, "another collection");
+        let expired = run(NOW.plus(101), &[keep("profile", 1_000_000), keep("notes", 100)]);
+        assert_eq!((expired.records, expired.people, expired.held), (2, 1, 1), "{expired:?}");
+        let left = |who| {
+            let (person, keys) = s.open(&records, who);
+            let all = records.list(&person, &keys, ("notes", None), 10, usize::MAX).unwrap();
+            all.into_iter().map(|(id, _)| id.as_str().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            (left(&subject), left(&held)),
+            (vec!["young".into()], vec!["old".into(), "older".into(), "young".into()])
+        );
+        assert_eq!(run(NOW.plus(101), &[keep("notes", 100)]).records, 0, "once");
+        let (person, keys) = s.open(&records, &subject);
+        assert!(!records.collection(&person, &keys, "profile", 10, usize::MAX).unwrap().is_empty());
+        let again =
+            records.change(&person, &keys, NOW.plus(102), &[write(&id, Precondition::New, Some("{}"))]);
+        assert_eq!(again.unwrap(), [3], "what comes again goes on counting");
     }),
     ("what lies in another's place, or is older than it says, does not open", |s| {
         let records = s.place.records();

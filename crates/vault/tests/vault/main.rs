@@ -22,6 +22,7 @@ mod journal_postgres;
 mod keys;
 mod keys_claims;
 mod kill;
+mod media;
 mod packs;
 mod rebuild;
 mod records;

@@ -71,15 +71,20 @@ pub(crate) fn create(folder: &Path) {
 #[test]
 fn the_importing_child() {
     let Some((folder, start)) = orders(IMPORTER) else { return };
-    let Enclave { records, keys, log } = enclave(&folder);
+    let enclave = enclave(&folder);
     for number in start.. {
-        let arrived = arrive(&records, &keys, number).unwrap();
-        let submission = sample(number).submission();
-        let entry = submission.entry();
-        let receipt = log.submit_and_wait(submission).unwrap();
-        records.admit(&[arrived], &entry, &receipt).unwrap();
+        admit(&enclave, number);
         println!("answer: {number}");
     }
+}
+
+/// Brings one in, with an entry of their own.
+pub(crate) fn admit(Enclave { records, keys, log }: &Enclave, number: u64) {
+    let arrived = arrive(records, keys, number).unwrap();
+    let submission = sample(number).submission();
+    let entry = submission.entry();
+    let receipt = log.submit_and_wait(submission).unwrap();
+    records.admit(&[arrived], &entry, &receipt).unwrap();
 }
 
 /// That each person of these who is there is wholly there. Returns who is.

@@ -1,11 +1,8 @@
 //! HTTPS to one server, for callers that have no runtime: a thread of its own speaks, and whoever asks waits no longer
 //! than is configured.
 
-use std::io;
-use std::pin::Pin;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,20 +10,15 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client as Http;
-use hyper_util::client::legacy::connect::{Connected, Connection};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use rustls::pki_types::ServerName;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde_json::Value;
-use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
-use tower::Service;
 use zeroize::Zeroizing;
 
 use super::super::{KeyError, error::Cause, files::SecretFile};
 use super::{SERVICE, Settings};
-use crate::tls::Encrypted;
+use crate::tls::Connector;
 
 /// Longest answer in bytes.
 const ANSWER_MAX: usize = 256 << 10;
@@ -83,7 +75,7 @@ impl Client {
         let mut builder = Http::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).pool_max_idle_per_host(IDLE_MAX);
         let speaker = Speaker {
-            http: builder.build(Connector(TlsConnector::from(Arc::clone(&settings.tls)))),
+            http: builder.build(Connector::new(Arc::clone(&settings.tls))),
             address: address.into(),
             token: Arc::new(RwLock::new(settings.token.read()?)),
             secret: Arc::new(settings.token.clone()),
@@ -192,35 +184,4 @@ fn late(after: Duration) -> Cause {
 
 fn down(source: Cause) -> KeyError {
     KeyError::Down { service: SERVICE, source }
-}
-
-/// Makes connections, over TLS alone.
-#[derive(Clone)]
-struct Connector(TlsConnector);
-
-impl Service<Uri> for Connector {
-    type Response = TokioIo<Encrypted<TcpStream>>;
-    type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<TokioIo<Encrypted<TcpStream>>>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let tls = self.0.clone();
-        Box::pin(async move {
-            let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-            let stream = TcpStream::connect((host.as_str(), uri.port_u16().unwrap_or(443))).await?;
-            stream.set_nodelay(true)?;
-            let name = ServerName::try_from(host).map_err(io::Error::other)?;
-            Ok(TokioIo::new(Encrypted(tls.connect(name, stream).await?)))
-        })
-    }
-}
-
-impl Connection for Encrypted<TcpStream> {
-    fn connected(&self) -> Connected {
-        Connected::new()
-    }
 }

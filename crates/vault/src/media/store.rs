@@ -1,0 +1,166 @@
+//! Where objects lie: files of this machine, or an S3-compatible store. A thread of its own speaks, since whoever asks may
+//! have no runtime.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use object_store::aws::AmazonS3Builder;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as Place;
+use object_store::{BackoffConfig, Error, ObjectStore, ObjectStoreExt, PutPayload, RetryConfig};
+use rustls::ClientConfig;
+use tokio::runtime::{Builder, Runtime};
+
+use super::MediaError;
+use super::http::Https;
+use crate::keys::SecretFile;
+
+/// How long the store may take for one object, tries and all.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// How often it is tried again.
+const RETRIES: usize = 3;
+
+/// An S3-compatible store and how it is asked. Its address is https: nobody is asked in the clear.
+#[derive(Clone)]
+pub struct S3 {
+    /// `https://host:port`.
+    pub endpoint: String,
+    /// The bucket.
+    pub bucket: String,
+    /// Its region, as the store calls it.
+    pub region: String,
+    /// The name of the key that signs.
+    pub access_key: SecretFile,
+    /// The key.
+    pub secret_key: SecretFile,
+    /// Whom to trust as the server.
+    pub tls: Arc<ClientConfig>,
+}
+
+/// Media of people, in one store.
+pub struct Media {
+    store: Arc<dyn ObjectStore>,
+    /// Given up without a wait when this is dropped, which may be on a thread of another runtime.
+    runtime: Option<Runtime>,
+}
+
+impl Drop for Media {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Media {
+    /// Files below a folder, which is made. What is written is flushed before it counts.
+    ///
+    /// # Errors
+    /// When the folder cannot be used.
+    pub fn local(folder: &Path) -> Result<Self, MediaError> {
+        std::fs::create_dir_all(folder).map_err(|e| MediaError::Store(e.into()))?;
+        let files = LocalFileSystem::new_with_prefix(folder).map_err(refused)?;
+        Self::over(Arc::new(files.with_fsync(true).with_automatic_cleanup(true)))
+    }
+
+    /// A bucket.
+    ///
+    /// # Errors
+    /// [`MediaError::Settings`] when it cannot be asked so; [`MediaError::Keys`] when its keys cannot be read.
+    pub fn s3(s3: &S3) -> Result<Self, MediaError> {
+        if !s3.endpoint.starts_with("https://") {
+            return Err(MediaError::Settings("its address is not https://host:port".to_owned()));
+        }
+        let backoff = BackoffConfig { max_backoff: Duration::from_secs(5), ..BackoffConfig::default() };
+        let retry = RetryConfig { max_retries: RETRIES, retry_timeout: TIMEOUT, backoff };
+        let store = AmazonS3Builder::new()
+            .with_endpoint(&s3.endpoint)
+            .with_bucket_name(&s3.bucket)
+            .with_region(&s3.region)
+            .with_access_key_id(s3.access_key.read()?.as_str())
+            .with_secret_access_key(s3.secret_key.read()?.as_str())
+            .with_retry(retry)
+            .with_http_connector(Https::new(Arc::clone(&s3.tls)));
+        Self::over(Arc::new(store.build().map_err(|e| MediaError::Settings(e.to_string()))?))
+    }
+
+    fn over(store: Arc<dyn ObjectStore>) -> Result<Self, MediaError> {
+        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("media").enable_all().build();
+        Ok(Self { store, runtime: Some(runtime.map_err(|e| MediaError::Store(e.into()))?) })
+    }
+
+    fn wait<T: Send + 'static>(
+        &self,
+        run: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, MediaError> {
+        let runtime = self.runtime.as_ref().ok_or(MediaError::Late)?;
+        let (sender, receiver) = sync_channel(1);
+        runtime.spawn(async move {
+            let _ = sender.send(tokio::time::timeout(TIMEOUT, run).await);
+        });
+        // The thread keeps the time; it is waited for a little longer.
+        match receiver.recv_timeout(TIMEOUT + Duration::from_millis(500)) {
+            Ok(Ok(done)) => done.map_err(refused),
+            Ok(Err(_)) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                Err(MediaError::Late)
+            }
+        }
+    }
+
+    pub(super) fn write(&self, place: Place, bytes: Vec<u8>) -> Result<(), MediaError> {
+        let store = Arc::clone(&self.store);
+        self.wait(async move { store.put(&place, PutPayload::from(bytes)).await.map(|_| ()) })
+    }
+
+    pub(super) fn length(&self, place: Place) -> Result<Option<u64>, MediaError> {
+        let store = Arc::clone(&self.store);
+        self.wait(async move { there(store.head(&place).await.map(|meta| meta.size)) })
+    }
+
+    /// An object of at most so many bytes.
+    pub(super) fn read(&self, place: Place, most: usize) -> Result<Option<Vec<u8>>, MediaError> {
+        let store = Arc::clone(&self.store);
+        let read = self.wait(async move {
+            let Some(object) = there(store.get(&place).await)? else { return Ok(None) };
+            if usize::try_from(object.meta.size).map_or(true, |size| size > most) {
+                return Ok(Some(Err(MediaError::Form)));
+            }
+            Ok(Some(Ok(object.bytes().await?.to_vec())))
+        })?;
+        read.transpose()
+    }
+
+    pub(super) fn delete(&self, place: Place) -> Result<(), MediaError> {
+        let store = Arc::clone(&self.store);
+        self.wait(async move { there(store.delete(&place).await).map(|_| ()) })
+    }
+
+    pub(super) fn delete_below(&self, folder: Place) -> Result<u64, MediaError> {
+        let store = Arc::clone(&self.store);
+        self.wait(async move {
+            let mut all = store.list(Some(&folder));
+            let mut deleted = 0;
+            while let Some(object) = all.next().await {
+                there(store.delete(&object?.location).await)?;
+                deleted += 1;
+            }
+            Ok(deleted)
+        })
+    }
+}
+
+/// `None` for what is not there.
+fn there<T>(done: Result<T, Error>) -> Result<Option<T>, Error> {
+    match done {
+        Ok(value) => Ok(Some(value)),
+        Err(Error::NotFound { .. }) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+fn refused(error: Error) -> MediaError {
+    MediaError::Store(Box::new(error))
+}
