@@ -409,8 +409,7 @@ pub async fn serve(
     if let Some(telling) = telling {
         telling.end().await;
     }
-    site::summed_up(&enclave, true).await;
-    running.end(&site).await;
+    running.end(&site, &enclave).await;
     enclave.log().close();
     enclave.key_log_handle().close();
     site.log.close();

@@ -149,7 +149,7 @@ impl Config {
     pub fn parse(text: &str) -> Result<Self, Problems> {
         let mut p = Problems::default();
         let raw: Result<Raw, _> = toml::from_str(text).map_err(|e| placed(&e, text));
-        let Some(mut raw) = p.keep("enclave.toml", "compare with what `clover init` writes", raw) else {
+        let Some(raw) = p.keep("enclave.toml", "compare with what `clover init` writes", raw) else {
             return Err(p);
         };
         let site = p.keep("enclave.toml: site", "name a site of the programme", Name::parse(&raw.site));
@@ -162,9 +162,7 @@ impl Config {
         let logs = listeners(raw.site_logs, &mut p);
         let publish_every = Duration::from_millis(raw.ledger.publish_every_ms.max(10));
         let journal = journal(raw.ledger, &mut p);
-        let control_store = store::check(raw.control, &mut p);
-        let media = media::check(std::mem::take(&mut raw.vault.media), &mut p);
-        let vault = store::vault(raw.vault, &mut p);
+        let stores = store::check(raw.control, &mut p).zip(store::vault(raw.vault, &mut p));
         let keys = keys::check(raw.keys, &mut p);
         let mirror = raw.mirror.as_ref().and_then(|m| address("mirror.listen", &m.listen, &mut p));
         local_only(
@@ -185,8 +183,7 @@ impl Config {
         else {
             return Err(p);
         };
-        let (Some(control_store), Some(vault), Some(media), Some(journal), Some(keys)) =
-            (control_store, vault, media, journal, keys)
+        let (Some((control_store, (vault, media))), Some(journal), Some(keys)) = (stores, journal, keys)
         else {
             return Err(p);
         };

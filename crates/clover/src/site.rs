@@ -39,7 +39,6 @@ use crate::error::CommandError;
 use crate::layout::Layout;
 pub use reconcile::reconcile;
 pub use running::Running;
-pub(crate) use running::summed_up;
 
 use border::Keeper;
 use days::Days;

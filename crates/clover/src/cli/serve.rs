@@ -108,7 +108,10 @@ fn residency(status: &serde_json::Value) -> String {
         (Some(why), _) => format!("\nresidency  incidents are not known: {why}"),
         (None, 0) => String::new(),
         (None, open) => {
-            format!("\nresidency  {open} incidents, {} overdue: `clover residency incidents`", number("overdue"))
+            format!(
+                "\nresidency  {open} incidents, {} overdue: `clover residency incidents`",
+                number("overdue")
+            )
         }
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use model::Problems;
 
+use super::media::{self, Media};
 use super::raw::{RawControl, RawPostgres, RawStore, RawVault};
 use super::{Database, database};
 
@@ -54,9 +55,9 @@ pub(super) fn check(raw: RawControl, p: &mut Problems) -> Option<ControlStore> {
     place.map(|place| ControlStore { place, keep, keep_spent })
 }
 
-/// Where people and their records lie.
-pub(super) fn vault(raw: RawVault, p: &mut Problems) -> Option<Place> {
-    place(["vault", "vault"], raw.store, raw.postgres, p)
+/// Where people and their records lie, and where their media.
+pub(super) fn vault(raw: RawVault, p: &mut Problems) -> Option<(Place, Media)> {
+    place(["vault", "vault"], raw.store, raw.postgres, p).zip(media::check(raw.media, p))
 }
 
 fn place(

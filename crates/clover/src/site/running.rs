@@ -75,7 +75,8 @@ impl Running {
 
     /// After the last round: the day's map as it is now, so that a person's history can be made while nothing runs, and
     /// the witnesses once more.
-    pub async fn end(self, site: &Arc<Site>) {
+    pub async fn end(self, site: &Arc<Site>, enclave: &Arc<Enclave>) {
+        summed_up(enclave, true).await;
         let _ = self.sums.await;
         let _ = self.retention.await;
         let _ = self.rounds.await;
@@ -114,7 +115,7 @@ async fn sum_up(enclave: Arc<Enclave>, mut stopped: Receiver<bool>) {
 }
 
 /// Writes it now: what is over, or all there is.
-pub(crate) async fn summed_up(enclave: &Arc<Enclave>, all: bool) {
+async fn summed_up(enclave: &Arc<Enclave>, all: bool) {
     let enclave = Arc::clone(enclave);
     match tokio::task::spawn_blocking(move || enclave.sum_up(all)).await {
         Ok(Ok(())) => {}
