@@ -9,7 +9,6 @@ mod text;
 
 pub use stream::TextStream;
 
-
 use std::cell::RefCell;
 use std::sync::Arc;
 

@@ -164,7 +164,10 @@ fn character(rest: &[u8]) -> (char, usize) {
     let near = rest.get(..4.min(rest.len())).unwrap_or_default();
     let valid = match std::str::from_utf8(near) {
         Ok(text) => text,
-        Err(error) => near.get(..error.valid_up_to()).and_then(|near| std::str::from_utf8(near).ok()).unwrap_or_default(),
+        Err(error) => near
+            .get(..error.valid_up_to())
+            .and_then(|near| std::str::from_utf8(near).ok())
+            .unwrap_or_default(),
     };
     valid.chars().next().map_or((' ', 1), |c| (c, c.len_utf8()))
 }
@@ -237,7 +240,14 @@ mod tests {
 
     #[test]
     fn a_name_is_told_however_it_is_written() {
-        for name in ["birthDate", "birth_date", "user-birth-date", "BIRTHDATE", "User birth date", "customerDateOfBirth"] {
+        for name in [
+            "birthDate",
+            "birth_date",
+            "user-birth-date",
+            "BIRTHDATE",
+            "User birth date",
+            "customerDateOfBirth",
+        ] {
             assert_eq!(hint(name.as_bytes()), Hint::BirthDate, "{name}");
         }
         for (name, expected) in [

@@ -173,7 +173,10 @@ static PLACES: [u16; CODES] = {
     let mut places = [u16::MAX; CODES];
     let mut at = 0;
     while at < ENTRIES.len() {
-        #[expect(clippy::indexing_slicing, reason = "built at compile time: a code too large does not compile")]
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "built at compile time: a code too large does not compile"
+        )]
         {
             places[ENTRIES[at].code as usize] = at as u16;
         }
@@ -274,7 +277,10 @@ mod tests {
         for rule in Rule::all() {
             assert!(!rule.reference().is_empty(), "{rule}");
             let national = rule.id().split_once('.').filter(|(head, _)| head.len() == 2);
-            assert_eq!(rule.country().map(|c| c.to_string().to_lowercase()).as_deref(), national.map(|(head, _)| head));
+            assert_eq!(
+                rule.country().map(|c| c.to_string().to_lowercase()).as_deref(),
+                national.map(|(head, _)| head)
+            );
         }
     }
 }

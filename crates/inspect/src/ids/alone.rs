@@ -50,7 +50,8 @@ static PRINTED: &[(&[u8], &[u8], Rule)] = &[
 
 /// What groups of digits with these separators are. `lens` are the groups' lengths, `gaps` the separators.
 pub(crate) fn alone_sequence(lens: &[u8], gaps: &[u8], spelled: &[u8]) -> Option<Rule> {
-    let mut printed = PRINTED.iter().filter(|(shape, between, _)| *shape == lens && *between == gaps).peekable();
+    let mut printed =
+        PRINTED.iter().filter(|(shape, between, _)| *shape == lens && *between == gaps).peekable();
     printed.peek()?;
     let compact = Compact::of(spelled)?;
     printed.map(|(_, _, rule)| *rule).find(|rule| {
@@ -79,7 +80,8 @@ pub(crate) fn alone_word(word: &[u8]) -> Option<Rule> {
         return None;
     }
     let hetu = word.len() == 11 && rules.contains(&Rule::FI_HETU);
-    let compact = if hetu && word.get(6).is_some_and(|b| b.is_ascii_alphabetic() || matches!(b, b'-' | b'+')) {
+    let compact = if hetu && word.get(6).is_some_and(|b| b.is_ascii_alphabetic() || matches!(b, b'-' | b'+'))
+    {
         let mut signed = [0; 11];
         signed.copy_from_slice(word);
         if verdict(Rule::FI_HETU, &signed) == Verdict::Valid {
@@ -103,4 +105,3 @@ pub(crate) fn alone_word(word: &[u8]) -> Option<Rule> {
     };
     rules.iter().find(fits).copied()
 }
-
