@@ -1,8 +1,8 @@
 //! IP addresses.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::{Finding, Kind};
+use crate::{Finding, Rule};
 
 /// Longest spelling of an IPv6 address: six groups and a dotted IPv4 tail.
 const IPV6_LEN_MAX: usize = 45;
@@ -23,7 +23,7 @@ pub(crate) fn scan_ipv6(text: &[u8], out: &mut Vec<Finding>) {
         let known = if glued { None } else { address_end(text, start, end) };
         // A label may stand before the address (`id:2001:db8::1`): the next colon tries again.
         if let Some(end) = known {
-            out.push(Finding { kind: Kind::Ipv6, start, end });
+            out.push(Finding::sure(Rule::IPV6, start, end));
             floor = end;
         } else if !worth_another_try(text, colon, end) {
             floor = end;
@@ -59,6 +59,17 @@ fn address_end(text: &[u8], start: usize, end: usize) -> Option<usize> {
     }
     let address: Ipv6Addr = run.parse().ok()?;
     belongs_to_device_v6(&address).then_some(start + run.len())
+}
+
+/// A field for addresses that holds one and nothing else.
+pub(crate) fn keyed(text: &[u8], out: &mut Vec<Finding>) {
+    let address = std::str::from_utf8(text).ok().and_then(|text| text.parse::<IpAddr>().ok());
+    let rule = match address {
+        Some(IpAddr::V4(address)) if belongs_to_device_v4(&address) => Rule::IPV4,
+        Some(IpAddr::V6(address)) if belongs_to_device_v6(&address) => Rule::IPV6,
+        _ => return,
+    };
+    out.push(Finding::sure(rule, 0, text.len()));
 }
 
 fn belongs_to_device_v6(address: &Ipv6Addr) -> bool {

@@ -1,0 +1,263 @@
+//! JSON and NDJSON by their quotation marks: a string before a colon is a name, any other a value.
+//!
+//! Nothing is refused here: what stands between strings and is no JSON is read as text, and a line's end closes
+//! a string that was left open, so that one broken record hides no other.
+
+use super::Scanner;
+use super::marks::Marks;
+use super::split::Fragments;
+use crate::Finding;
+use crate::context::{number_hinted, scan_hinted};
+use crate::key::{self, Hint};
+
+/// Deepest nesting in which outer names are remembered.
+const DEPTH_MAX: usize = 64;
+
+/// Longest value that may name the next.
+const TOLD_MAX: usize = 24;
+
+struct Walk<'a> {
+    scanner: &'a mut Scanner,
+    bytes: &'a [u8],
+    out: &'a mut Vec<Finding>,
+    /// What the name before this value says.
+    hint: Hint,
+    /// What the names of the objects around it say.
+    outer: [Hint; DEPTH_MAX],
+    depth: usize,
+    /// Where the last value stands if it is short: it may name the next, `{"type":"pesel","value":…}`.
+    told: (usize, usize),
+    /// Values that may be parts of one: elements of an array, and fields whose names end with a number.
+    parts: Fragments,
+    /// Where the last name stands, whether it ends with a figure, and whether what comes is an element of an array.
+    name: (usize, usize),
+    figure: bool,
+    element: bool,
+    /// Whether the operator's rules ask for every value.
+    operators: bool,
+}
+
+pub(super) fn scan(scanner: &mut Scanner, bytes: &[u8], out: &mut Vec<Finding>) {
+    let operators = scanner.operators.is_some();
+    let mut walk = Walk {
+        scanner,
+        bytes,
+        out,
+        hint: Hint::None,
+        outer: [Hint::None; DEPTH_MAX],
+        depth: 0,
+        told: (0, 0),
+        parts: Fragments::default(),
+        name: (0, 0),
+        figure: false,
+        element: false,
+        operators,
+    };
+    let mut marks = Marks::new(bytes, *b"\"\\\n");
+    let mut from = 0;
+    while let Some(open) = marks.next() {
+        if bytes.get(open) != Some(&b'"') {
+            continue;
+        }
+        walk.gap(from, open);
+        let (close, escaped) = close(&mut marks, bytes);
+        from = walk.string(open + 1, close, escaped, &marks);
+        // A string that a line's end has closed leaves that end to what comes after it.
+        if from > close + 1 {
+            marks.skip_to(from);
+        }
+    }
+    walk.gap(from, bytes.len());
+}
+
+/// Where the string ends whose opening mark was read last, and whether anything in it is escaped.
+#[inline]
+fn close(marks: &mut Marks<'_>, bytes: &[u8]) -> (usize, bool) {
+    let mut escaped = false;
+    while let Some(at) = marks.next() {
+        if bytes.get(at) != Some(&b'\\') {
+            return (at, escaped);
+        }
+        escaped = true;
+        marks.skip_to(at + 2);
+    }
+    (bytes.len(), escaped)
+}
+
+impl Walk<'_> {
+    /// Looks at the string `start..end`, of which `marks` has read the end; returns where to go on.
+    #[inline]
+    fn string(&mut self, start: usize, end: usize, escaped: bool, marks: &Marks<'_>) -> usize {
+        let after = end + usize::from(self.bytes.get(end) == Some(&b'"'));
+        let colon = match self.bytes.get(after) {
+            Some(b':') => Some(after + 1),
+            Some(b' ' | b'\t' | b'\r' | b'\n') => self.colon_after_space(after),
+            _ => None,
+        };
+        if let Some(next) = colon {
+            self.name(start, end, escaped);
+            return next;
+        }
+        let hint = if self.hint == Hint::Generic { self.around() } else { self.hint };
+        if escaped {
+            self.scanner.scratch.read_json(self.bytes.get(start..end).unwrap_or_default());
+            self.scanner.decoded_value(start, hint, self.out);
+        } else if hint.is_telling() || !marks.is_plain(start, end) || self.operators {
+            self.scanner.value(self.bytes, start, end, hint, self.out);
+        }
+        if self.hint != Hint::Generic {
+            self.told = (start, end);
+        }
+        if !escaped && (self.element || self.figure) {
+            self.parts.push(self.bytes, start, end, self.out);
+        }
+        self.element = true;
+        after
+    }
+
+    fn colon_after_space(&self, after: usize) -> Option<usize> {
+        let rest = self.bytes.get(after..).unwrap_or_default();
+        let space = rest.iter().take_while(|b| b.is_ascii_whitespace()).count();
+        (rest.get(space) == Some(&b':')).then_some(after + space + 1)
+    }
+
+    #[inline]
+    fn name(&mut self, start: usize, end: usize, escaped: bool) {
+        let figure = end > start && self.bytes.get(end - 1).is_some_and(u8::is_ascii_digit);
+        if !(figure && self.figure && self.is_numbered(start, end)) {
+            self.parts.clear();
+        }
+        (self.name, self.figure, self.element) = ((start, end), figure, false);
+        if escaped {
+            self.scanner.scratch.read_json(self.bytes.get(start..end).unwrap_or_default());
+            self.hint = key::hint(self.scanner.scratch.text());
+            return self.scanner.decoded_value(start, Hint::None, self.out);
+        }
+        let known = self.scanner.known(self.bytes, start, end);
+        self.hint = known.hint;
+        if !known.clean {
+            let name = self.bytes.get(start..end).unwrap_or_default();
+            let first = self.out.len();
+            scan_hinted(Hint::None, false, name, self.out);
+            shift(self.out, first, start);
+        }
+    }
+
+    /// True if the name is the last one but for the figure at its end.
+    fn is_numbered(&self, start: usize, end: usize) -> bool {
+        let stem = |start: usize, end: usize| self.bytes.get(start..end.saturating_sub(1));
+        stem(start, end) == stem(self.name.0, self.name.1)
+    }
+
+    /// For a name such as `value`: what the object's own name or the value before it says.
+    #[cold]
+    fn around(&mut self) -> Hint {
+        let outer =
+            self.depth.checked_sub(1).and_then(|depth| self.outer.get(depth)).copied().unwrap_or_default();
+        // `home` and `contact` say which of several values it is, and not of what kind.
+        let vague = |hint: Hint| !hint.is_telling() || matches!(hint, Hint::AnyAddress | Hint::AnyName);
+        if !vague(outer) {
+            return outer;
+        }
+        let (start, end) = self.told;
+        let word = self.bytes.get(start..end).unwrap_or_default();
+        if !(2..=TOLD_MAX).contains(&word.len()) || word.iter().any(u8::is_ascii_digit) {
+            return outer;
+        }
+        let told = self.scanner.known(self.bytes, start, end).hint;
+        if vague(told) { outer } else { told }
+    }
+
+    /// Looks at what stands between two strings: numbers, brackets, and what is no JSON.
+    #[inline(always)]
+    fn gap(&mut self, from: usize, to: usize) {
+        match self.bytes.get(from..to) {
+            Some([] | [b',' | b':']) | None => {}
+            Some(_) => self.long_gap(from, to),
+        }
+    }
+
+    #[inline(never)]
+    fn long_gap(&mut self, from: usize, to: usize) {
+        let mut at = from;
+        while at < to {
+            let Some(b) = self.bytes.get(at).copied() else { return };
+            at += match b {
+                b'0'..=b'9' | b'-' => self.number(at, to),
+                b'{' | b'[' => {
+                    self.enter(b == b'{');
+                    1
+                }
+                b'}' | b']' => {
+                    self.leave();
+                    1
+                }
+                b' ' | b'\t' | b'\r' | b'\n' | b',' | b':' => 1,
+                b't' | b'f' | b'n' => match self.literal(at, to) {
+                    Some(len) => len,
+                    None => return self.foreign(at, to),
+                },
+                _ => return self.foreign(at, to),
+            };
+        }
+    }
+
+    #[inline]
+    fn number(&mut self, at: usize, to: usize) -> usize {
+        let rest = self.bytes.get(at..to).unwrap_or_default();
+        let digits = 1 + rest.iter().skip(1).take_while(|b| b.is_ascii_digit()).count();
+        let is_part = |b: &&u8| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+' | b'e' | b'E');
+        let len = digits + rest.iter().skip(digits).take_while(is_part).count();
+        let number = rest.get(..len).unwrap_or_default();
+        let hint = if self.hint == Hint::Generic { self.around() } else { self.hint };
+        if let Some(mut finding) = number_hinted(hint, number) {
+            finding.start += at;
+            finding.end += at;
+            self.out.push(finding);
+        }
+        len
+    }
+
+    fn literal(&self, at: usize, to: usize) -> Option<usize> {
+        let rest = self.bytes.get(at..to).unwrap_or_default();
+        let literal = [&b"true"[..], b"false", b"null"].into_iter().find(|word| rest.starts_with(word))?;
+        let goes_on = rest.get(literal.len()).is_some_and(u8::is_ascii_alphanumeric);
+        (!goes_on).then_some(literal.len())
+    }
+
+    /// What is no JSON is read as text, up to the next line.
+    #[cold]
+    fn foreign(&mut self, at: usize, to: usize) {
+        let first = self.out.len();
+        super::text::scan(self.bytes.get(at..to).unwrap_or_default(), self.out);
+        shift(self.out, first, at);
+    }
+
+    #[inline]
+    fn enter(&mut self, object: bool) {
+        if let Some(place) = self.outer.get_mut(self.depth) {
+            *place = self.hint;
+        }
+        self.depth = (self.depth + 1).min(DEPTH_MAX);
+        self.element = !object;
+        if object {
+            (self.hint, self.told) = (Hint::None, (0, 0));
+            self.parts.clear();
+        }
+    }
+
+    #[inline]
+    fn leave(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+        self.hint = self.outer.get(self.depth).copied().unwrap_or_default();
+        self.told = (0, 0);
+        self.parts.clear();
+    }
+}
+
+fn shift(out: &mut [Finding], first: usize, by: usize) {
+    for finding in out.iter_mut().skip(first) {
+        finding.start += by;
+        finding.end += by;
+    }
+}
