@@ -2,7 +2,7 @@
 //!
 //! - [`json`] rewrites a JSON or NDJSON document in one pass, field by field;
 //! - [`pseudonym`] makes tokens that two recipients cannot join;
-//! - [`mask`] generalises or hides one value;
+//! - [`mask`] hides one value or shortens a date or count; [`generalise`] makes it coarser;
 //! - [`aggregate`] counts people per group and withholds small groups.
 //!
 //! The crate does no IO and has no clock and no randomness: keys, epochs and thresholds are
@@ -10,6 +10,7 @@
 //! Start reading at [`json::rewrite`].
 
 pub mod aggregate;
+pub mod generalise;
 pub mod json;
 pub mod mask;
 pub mod pseudonym;
