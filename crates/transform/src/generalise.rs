@@ -17,5 +17,6 @@ mod time;
 
 pub use agent::{Family, Platform, agent};
 pub use network::{Prefixes, network, network_of};
+pub(crate) use network::{address, inner};
 pub use place::{Axis, cell, coordinate, postcode};
 pub use time::{AGE_TOP, age_band, hour, year_band};
