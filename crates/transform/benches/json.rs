@@ -2,201 +2,17 @@
 //! everything: one document again and again would be learnt by the processor's branch predictor,
 //! and measured up to twice as fast as it is.
 
-use std::fmt::Write;
-
 use divan::{Bencher, counter::BytesCount};
-use transform::json::{
-    Bindings, FieldIndex, Form, Limits, NameVerdict, Scalar, Stop, Verdict, Visitor, rewrite, write_string,
-};
-use transform::pseudonym::{PseudonymKey, TokenCache, derive_key, normalise};
+use transform::json::{Bindings, Form, Limits, Visitor, rewrite};
+use transform::pseudonym::TokenCache;
+
+#[path = "shared/corpus.rs"]
+mod corpus;
+
+use corpus::{ARRAY, HIDDEN, IDENTIFIERS, KEPT, Treat, bindings, by_tree, documents, key};
 
 fn main() {
     divan::main();
-}
-
-const DOCUMENTS: usize = 64;
-
-/// Numbers that look drawn, the same on every run.
-struct Draw(u64);
-
-impl Draw {
-    fn next(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % below
-    }
-
-    fn word(&mut self) -> &'static str {
-        let at = self.next(WORDS.len() as u64) as usize;
-        WORDS.get(at).copied().unwrap_or_default()
-    }
-
-    fn words(&mut self, count: u64) -> String {
-        let words: Vec<&str> = (0..count).map(|_| self.word()).collect();
-        words.join(" ")
-    }
-}
-
-const WORDS: &[&str] = &[
-    "lorem",
-    "ipsum",
-    "dolor",
-    "sit",
-    "amet",
-    "consectetur",
-    "\\\"adipiscing\\\"",
-    "elit",
-    "sed",
-    "do",
-    "eiusmod",
-    "tempor",
-    "a",
-    "incididunt",
-    "ut",
-    "labore",
-    "caf\u{e9}",
-    "et",
-    "dolore\\n",
-    "magna",
-];
-
-/// One record of about 1 KiB. `people` is how many there are to draw from.
-fn record(draw: &mut Draw, people: u64, out: &mut String) {
-    let n = draw.next(people);
-    let _ = write!(
-        out,
-        r#"{{"id":{},"uuid":"{:032x}","name":"{} {n}","email":"user{n}@example{}.com","phone":"+4930{}","iban":"DE{:020}","#,
-        draw.next(1 << 40),
-        u128::from(n) << 64,
-        draw.word().trim_matches(['\\', '"', 'n']),
-        n % 7,
-        10_000_000 + n,
-        n * 104_729,
-    );
-    let _ = write!(
-        out,
-        r#""device":"d-{:016x}","session":"{:024x}","ip":"192.0.{}.{}","account":"a{n}","handle":"@user{n}","contact":"c{}@example.org","group":"g{}","#,
-        n.wrapping_mul(0x9E37_79B9_7F4A_7C15),
-        n * 31,
-        n / 256 % 256,
-        n % 256,
-        n / 2,
-        n / 5,
-    );
-    if draw.next(3) > 0 {
-        let _ = write!(
-            out,
-            r#""created_at":"2024-05-06T07:{:02}:09Z","active":{},"#,
-            n % 60,
-            n.is_multiple_of(3)
-        );
-    }
-    let _ = write!(
-        out,
-        r#""score":{}.{},"address":{{"street":"{} {}","zip":"{:05}","city":"{}","country":"DE"}},"roles":["reader","writer"],"tags":["#,
-        draw.next(100),
-        draw.next(1000),
-        draw.word().trim_matches(['\\', '"', 'n']),
-        n % 200,
-        n % 99_999,
-        draw.word().trim_matches(['\\', '"', 'n']),
-    );
-    for tag in 0..draw.next(7) {
-        let _ = write!(out, "{}\"a{}\"", if tag > 0 { "," } else { "" }, draw.next(999));
-    }
-    let notes = draw.next(44);
-    let _ = write!(
-        out,
-        r#"],"prefs":{{"lang":"de","tz":"Europe/Berlin","news":false,"theme":"dark"}},"notes":"{}"}}"#,
-        draw.words(notes + 20)
-    );
-}
-
-fn documents(people: u64, records: usize, joint: [&str; 3]) -> Vec<String> {
-    let mut draw = Draw(42);
-    let document = |_| {
-        let mut text = joint[0].to_owned();
-        for record_at in 0..records {
-            text.push_str(if record_at > 0 { joint[1] } else { "" });
-            record(&mut draw, people, &mut text);
-        }
-        text.push_str(joint[2]);
-        text
-    };
-    (0..DOCUMENTS).map(document).collect()
-}
-
-const ARRAY: [&str; 3] = ["[", ",", "]"];
-
-/// What becomes of the fields: 0 stays, 1 is hidden, 2 becomes a token.
-struct Treat<T>(T);
-
-/// Makes tokens.
-trait Tokens {
-    fn token(&mut self, value: &[u8], out: &mut Vec<u8>);
-}
-
-impl Tokens for () {
-    fn token(&mut self, _: &[u8], _: &mut Vec<u8>) {}
-}
-
-impl Tokens for &PseudonymKey {
-    fn token(&mut self, value: &[u8], out: &mut Vec<u8>) {
-        (*self).token("id", &normalise("id", value), out);
-    }
-}
-
-impl Tokens for TokenCache {
-    fn token(&mut self, value: &[u8], out: &mut Vec<u8>) {
-        TokenCache::token(self, "id", value, out);
-    }
-}
-
-impl<T: Tokens> Visitor for Treat<T> {
-    fn scalar(&mut self, field: FieldIndex, value: Scalar<'_>, out: &mut Vec<u8>) -> Result<Verdict, Stop> {
-        match field {
-            FieldIndex(0) => return Ok(Verdict::Keep),
-            FieldIndex(1) => write_string(b"***", out),
-            _ => {
-                let mut scratch = Vec::new();
-                let text = value.text(&mut scratch).unwrap_or_default();
-                out.push(b'"');
-                self.0.token(text, out);
-                out.push(b'"');
-            }
-        }
-        Ok(Verdict::Replaced)
-    }
-
-    fn wild_name(&mut self, _: &[u8], _: bool) -> Result<NameVerdict, Stop> {
-        Ok(NameVerdict::Keep)
-    }
-}
-
-const KEPT: &[&str] = &[
-    "/id",
-    "/uuid",
-    "/name",
-    "/created_at",
-    "/active",
-    "/score",
-    "/address/*",
-    "/roles/*",
-    "/tags/*",
-    "/prefs/**",
-    "/notes",
-];
-const HIDDEN: &[&str] = &["/email", "/phone", "/iban"];
-const IDENTIFIERS: &[&str] =
-    &["/email", "/phone", "/iban", "/device", "/session", "/ip", "/account", "/handle", "/contact", "/group"];
-
-/// Bindings of the records; `in_array` if they are the elements of an array.
-fn bindings(in_array: bool, groups: &[(&[&str], u16)]) -> Option<Bindings> {
-    let front = if in_array { "/*" } else { "" };
-    let pointers: Vec<(String, u16)> = groups
-        .iter()
-        .flat_map(|(pointers, field)| pointers.iter().map(move |p| (format!("{front}{p}"), *field)))
-        .collect();
-    Bindings::compile(pointers.iter().map(|(pointer, field)| (pointer.as_str(), FieldIndex(*field)))).ok()
 }
 
 /// Runs over the documents in turn.
@@ -258,10 +74,6 @@ fn tokens(bencher: Bencher<'_, '_>, people: u64, visitor: &mut impl Visitor) {
     engine(bencher, &texts, Form::Json, bindings, visitor);
 }
 
-fn key() -> PseudonymKey {
-    derive_key(&[7; 32], "lab-oslo", "research", "contact", 12)
-}
-
 #[divan::bench]
 fn ten_tokens_no_cache_64k(bencher: Bencher<'_, '_>) {
     tokens(bencher, 1 << 30, &mut Treat(&key()));
@@ -270,13 +82,13 @@ fn ten_tokens_no_cache_64k(bencher: Bencher<'_, '_>) {
 /// Every value is new: what the cache costs when it is of no use.
 #[divan::bench]
 fn ten_tokens_cache_all_new_64k(bencher: Bencher<'_, '_>) {
-    tokens(bencher, 1 << 30, &mut Treat(TokenCache::new(key(), 4_096)));
+    tokens(bencher, 1 << 30, &mut Treat(&mut TokenCache::new(key(), 4_096)));
 }
 
 /// 4,096 events of 500 people, as in a batch of events: one value in eight is new at first.
 #[divan::bench]
 fn ten_tokens_cache_500_people_64k(bencher: Bencher<'_, '_>) {
-    tokens(bencher, 500, &mut Treat(TokenCache::new(key(), 8_192)));
+    tokens(bencher, 500, &mut Treat(&mut TokenCache::new(key(), 8_192)));
 }
 
 #[divan::bench(args = [20, 100])]
@@ -293,22 +105,9 @@ fn one_token(bencher: Bencher<'_, '_>, length: usize) {
 fn serde_json_value_64k(bencher: Bencher<'_, '_>) {
     let texts = documents(1 << 30, 64, ARRAY);
     let bytes: usize = texts.iter().map(String::len).sum();
-    bencher.counter(BytesCount::new(bytes)).bench_local(|| {
-        let mut written = 0;
-        for text in &texts {
-            let mut value: serde_json::Value =
-                serde_json::from_str(divan::black_box(text)).unwrap_or_default();
-            for record in value.as_array_mut().into_iter().flatten() {
-                for name in ["email", "phone", "iban"] {
-                    if let Some(member) = record.get_mut(name) {
-                        *member = "***".into();
-                    }
-                }
-            }
-            written += divan::black_box(serde_json::to_vec(&value).unwrap_or_default()).len();
-        }
-        written
-    });
+    bencher
+        .counter(BytesCount::new(bytes))
+        .bench_local(|| texts.iter().map(|text| by_tree(divan::black_box(text))).sum::<usize>());
 }
 
 #[divan::bench]
