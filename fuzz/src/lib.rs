@@ -3,4 +3,5 @@
 pub mod border;
 pub mod both;
 pub mod inspection;
+pub mod formats;
 pub mod writer;

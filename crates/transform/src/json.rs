@@ -11,6 +11,7 @@
 //! Start reading at [`rewrite`]; the walk itself is in `json/engine.rs`.
 
 mod bindings;
+mod block;
 mod engine;
 mod error;
 mod lex;
@@ -236,10 +237,5 @@ pub fn rewrite(
     visitor: &mut impl Visitor,
     out: &mut Vec<u8>,
 ) -> Result<Outcome, JsonError> {
-    let before = out.len();
-    let result = engine::run(input, form, bindings, limits, visitor, out);
-    if result.is_err() {
-        out.truncate(before);
-    }
-    result
+    engine::run(input, form, bindings, limits, visitor, out)
 }

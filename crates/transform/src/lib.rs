@@ -1,8 +1,10 @@
 //! Treatments: the forms in which a field may cross the border.
 //!
-//! - [`json`] rewrites a JSON or NDJSON document in one pass, field by field;
+//! - [`json`] rewrites a JSON or NDJSON document in one pass, field by field; [`csv`], [`form`] and
+//!   [`multipart`] do the same for theirs, with the same bindings and visitors, and [`coding`]
+//!   takes off and puts on what HTTP compresses them with;
 //! - [`pseudonym`] makes tokens that two recipients cannot join;
-//! - [`mask`] generalises or hides one value;
+//! - [`mask`] hides one value or shortens a date or count; [`generalise`] makes it coarser;
 //! - [`aggregate`] counts people per group and withholds small groups.
 //!
 //! The crate does no IO and has no clock and no randomness: keys, epochs and thresholds are
@@ -10,6 +12,12 @@
 //! Start reading at [`json::rewrite`].
 
 pub mod aggregate;
+pub mod coding;
+pub mod csv;
+mod flat;
+pub mod form;
+pub mod generalise;
 pub mod json;
 pub mod mask;
+pub mod multipart;
 pub mod pseudonym;

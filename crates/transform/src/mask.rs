@@ -6,6 +6,59 @@
 /// What stands in place of a hidden string. Nothing of the value shows, not even its length.
 pub const MASK: &str = "***";
 
+/// What a reader expects a hidden value to look like.
+///
+/// Some readers refuse a record whose e-mail address is none. For them there is one constant for
+/// each form, which belongs to nobody by the rules of its own registry. It is the same for every
+/// value, so nothing of the value shows: not its length, its country or whether it was right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Shape {
+    /// Any text: [`MASK`].
+    Text,
+    /// A number.
+    Number,
+    /// An e-mail address; `invalid` is reserved (RFC 2606).
+    Email,
+    /// A telephone number; no country code begins with 0 (ITU-T E.164).
+    Phone,
+    /// An IPv4 address: the unspecified one.
+    Ipv4,
+    /// An IPv6 address: the unspecified one.
+    Ipv6,
+    /// A link; `invalid` is reserved (RFC 2606).
+    Link,
+    /// A calendar date: the first one of RFC 3339.
+    Date,
+    /// A time: the first one of RFC 3339.
+    Time,
+    /// A UUID: the nil one (RFC 9562).
+    Uuid,
+}
+
+/// The constant that hides every value of a shape.
+///
+/// ```
+/// use transform::mask::{Shape, hidden};
+///
+/// assert_eq!(hidden(Shape::Text), "***");
+/// assert_eq!(hidden(Shape::Email), "hidden@example.invalid");
+/// ```
+#[must_use]
+pub const fn hidden(shape: Shape) -> &'static str {
+    match shape {
+        Shape::Text => MASK,
+        Shape::Number => "0",
+        Shape::Email => "hidden@example.invalid",
+        Shape::Phone => "+000000000",
+        Shape::Ipv4 => "0.0.0.0",
+        Shape::Ipv6 => "::",
+        Shape::Link => "https://example.invalid/",
+        Shape::Date => "0000-01-01",
+        Shape::Time => "0000-01-01T00:00:00Z",
+        Shape::Uuid => "00000000-0000-0000-0000-000000000000",
+    }
+}
+
 /// The day of a date or of an RFC 3339 time: `2026-05-06T07:08:09Z` becomes `2026-05-06`. The
 /// day is the one written, in the offset written. `None` if the text does not begin with a
 /// calendar date, or goes on with something other than a time.
@@ -99,6 +152,21 @@ mod tests {
             assert_eq!(day(text), expected, "{text}");
         }
         assert_eq!((month("2026-05-06"), year("2026-05-06T01:00:00Z")), (Some("2026-05"), Some("2026")));
+    }
+
+    #[test]
+    fn a_hidden_value_has_its_form_and_is_nobodys() {
+        use std::net::{Ipv4Addr, Ipv6Addr};
+        assert_eq!(hidden(Shape::Number).parse(), Ok(0));
+        assert_eq!(hidden(Shape::Ipv4).parse(), Ok(Ipv4Addr::UNSPECIFIED));
+        assert_eq!(hidden(Shape::Ipv6).parse(), Ok(Ipv6Addr::UNSPECIFIED));
+        assert_eq!(day(hidden(Shape::Date)), Some(hidden(Shape::Date)));
+        assert_eq!(day(hidden(Shape::Time)), Some(hidden(Shape::Date)));
+        for reserved in [Shape::Email, Shape::Link] {
+            assert!(hidden(reserved).trim_end_matches('/').ends_with(".invalid"));
+        }
+        assert!(hidden(Shape::Phone).starts_with("+0"));
+        assert!(hidden(Shape::Uuid).bytes().all(|b| matches!(b, b'0' | b'-')));
     }
 
     #[test]

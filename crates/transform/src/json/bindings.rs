@@ -136,6 +136,13 @@ impl Bindings {
         self.pointers == 0
     }
 
+    /// The field of a member of the root, and whether no pointer writes its name; for formats
+    /// whose records have no depth. `None` if nothing binds it as a scalar.
+    pub(crate) fn flat(&self, name: &[u8]) -> Option<(FieldIndex, bool)> {
+        let step = self.member(Place::ROOT, print(name, 0, name.len()), name);
+        Some((self.field(step.place)?, step.wild))
+    }
+
     /// All places, by index.
     pub(super) fn places(&self) -> impl Iterator<Item = Place> {
         (0..self.nodes.len() as u32).map(Place)

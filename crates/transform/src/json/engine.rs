@@ -4,7 +4,7 @@ use super::bindings::{Bindings, Place, Step};
 use super::error::{ErrorKind, JsonError};
 use super::lex::{byte, literal, number, skip_space, stray, string};
 use super::names::{Mark, Names};
-use super::shape::{Entry, Seen, Shape};
+use super::shape::{Entry, Followed, Seen, Shape};
 use super::{Form, Limits, NameVerdict, Outcome, Scalar, Stop, Verdict, Visitor};
 
 /// The walk recurses; this bounds the stack whatever the caller asks.
@@ -23,8 +23,29 @@ pub(super) fn run<V: Visitor>(
     visitor: &mut V,
     out: &mut Vec<u8>,
 ) -> Result<Outcome, JsonError> {
-    check_text(input, limits)?;
+    check_size(input, limits)?;
+    let before = out.len();
     out.reserve(input.len());
+    let walked = walk(input, form, bindings, limits, visitor, out);
+    if let Err(error) = walked {
+        out.truncate(before);
+        // Whatever else is wrong with it: a document that is no text is refused as that.
+        return Err(match std::str::from_utf8(input) {
+            Ok(_) => error,
+            Err(error) => JsonError::new(ErrorKind::NotUtf8, error.valid_up_to()),
+        });
+    }
+    walked
+}
+
+fn walk<V: Visitor>(
+    input: &[u8],
+    form: Form,
+    bindings: &Bindings,
+    limits: &Limits,
+    visitor: &mut V,
+    out: &mut Vec<u8>,
+) -> Result<Outcome, JsonError> {
     let mut engine = Engine {
         text: input,
         run: 0,
@@ -47,15 +68,12 @@ pub(super) fn run<V: Visitor>(
     Ok(engine.outcome)
 }
 
-fn check_text(input: &[u8], limits: &Limits) -> Result<(), JsonError> {
+fn check_size(input: &[u8], limits: &Limits) -> Result<(), JsonError> {
     if input.len() > limits.bytes.min(BYTES_MAX) {
         return Err(JsonError::new(ErrorKind::TooLarge, limits.bytes));
     }
     if input.starts_with(BYTE_ORDER_MARK) {
         return Err(JsonError::new(ErrorKind::ByteOrderMark, 0));
-    }
-    if let Err(error) = std::str::from_utf8(input) {
-        return Err(JsonError::new(ErrorKind::NotUtf8, error.valid_up_to()));
     }
     Ok(())
 }
@@ -227,11 +245,8 @@ impl<'a, V: Visitor> Engine<'a, V> {
         let text = self.text;
         let expected = object.seen.as_mut().and_then(|seen| object.shape.follow(text, at, seen));
         let (step, value) = match expected {
-            Some((entry, value)) if entry.step.wild => {
-                let (start, end) = entry.name();
-                (self.wild_step(entry.step, start, end, entry.escaped)?, value)
-            }
-            Some((entry, value)) => (entry.step, value),
+            Some(followed) if followed.step.wild => self.wild_again(object, followed)?,
+            Some(followed) => (followed.step, followed.end),
             None => self.name(object, at)?,
         };
         let value = skip_space(text, value);
@@ -287,6 +302,16 @@ impl<'a, V: Visitor> Engine<'a, V> {
             self.names.insert(self.text, object.mark, name);
         }
         Ok(())
+    }
+
+    /// Asks about a name that no pointer writes, and that was expected.
+    #[inline(never)]
+    fn wild_again(&mut self, object: &Object, followed: Followed) -> Result<(Step, usize), JsonError> {
+        let Some(entry) = object.shape.entry(followed.index) else {
+            return Ok((Step::NOWHERE, followed.end));
+        };
+        let (start, end) = entry.name();
+        Ok((self.wild_step(followed.step, start, end, entry.escaped)?, followed.end))
     }
 
     /// Asks about a name that no pointer writes.
@@ -388,24 +413,35 @@ impl<'a, V: Visitor> Engine<'a, V> {
             Ok(Verdict::Keep) => {
                 self.outcome.kept += 1;
                 self.join(slot);
+                Ok((end, true))
             }
-            Ok(Verdict::Drop) => {
-                self.outcome.dropped += 1;
-                self.remove(slot, at, end);
-                return Ok((end, false));
-            }
-            Ok(Verdict::Replaced) if self.scratch.is_empty() => {
-                return Err(JsonError::new(ErrorKind::EmptyReplacement, at));
-            }
-            Ok(Verdict::Replaced) => {
-                self.outcome.replaced += 1;
-                self.join(slot);
-                self.flush(at);
-                self.out.extend_from_slice(&self.scratch);
-                self.run = end;
-            }
-            Err(stop) => return Err(JsonError::new(ErrorKind::Stopped(stop), at)),
+            Ok(verdict) => self.carry_out(verdict, slot, at, end),
+            Err(stop) => Err(JsonError::new(ErrorKind::Stopped(stop), at)),
         }
+    }
+
+    /// Out of line, so that values that stay are passed in few registers.
+    #[inline(never)]
+    fn carry_out(
+        &mut self,
+        verdict: Verdict,
+        slot: Slot,
+        at: usize,
+        end: usize,
+    ) -> Result<Passed, JsonError> {
+        if verdict == Verdict::Drop {
+            self.outcome.dropped += 1;
+            self.remove(slot, at, end);
+            return Ok((end, false));
+        }
+        if self.scratch.is_empty() {
+            return Err(JsonError::new(ErrorKind::EmptyReplacement, at));
+        }
+        self.outcome.replaced += 1;
+        self.join(slot);
+        self.flush(at);
+        self.out.extend_from_slice(&self.scratch);
+        self.run = end;
         Ok((end, true))
     }
 

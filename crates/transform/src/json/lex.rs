@@ -1,5 +1,6 @@
 //! Scalars and whitespace of RFC 8259, checked to the letter.
 
+use super::block::{BLOCK, marks};
 use super::error::{ErrorKind, JsonError};
 
 /// The byte at `at`, or 0 past the end. A raw 0 is refused everywhere in JSON, so both cases
@@ -36,63 +37,72 @@ pub(super) struct StringEnd {
     pub(super) escaped: bool,
 }
 
-/// Checks the string whose first byte after the opening quote is at `start`.
+/// Checks the string whose first byte after the opening quote is at `start`: its escapes, that
+/// no control character stands in it, and that it is UTF-8. Outside strings no byte beyond ASCII
+/// is taken, so the text as a whole needs no other check.
 #[inline(always)]
 pub(super) fn string(text: &[u8], start: usize) -> Result<StringEnd, JsonError> {
-    let end = plain_end(text, start);
-    if byte(text, end) == b'"' {
-        return Ok(StringEnd { end, escaped: false });
+    let mut high = 0;
+    let end = plain_end(text, start, &mut high);
+    if byte(text, end) != b'"' {
+        return string_slow(text, start, end, high);
     }
-    string_slow(text, end)
+    if high != 0 {
+        utf8(text, start, end)?;
+    }
+    Ok(StringEnd { end, escaped: false })
 }
 
 #[inline(never)]
-fn string_slow(text: &[u8], mut at: usize) -> Result<StringEnd, JsonError> {
+fn string_slow(text: &[u8], start: usize, mut at: usize, mut high: u32) -> Result<StringEnd, JsonError> {
     let mut escaped = false;
     loop {
-        at = plain_end(text, at);
         match byte(text, at) {
-            b'"' => return Ok(StringEnd { end: at, escaped }),
+            b'"' => break,
             b'\\' => {
                 escaped = true;
                 at = escape(text, at)?;
             }
             _ => return Err(stray(text, at, ErrorKind::ControlCharacter)),
         }
+        at = plain_end(text, at, &mut high);
+    }
+    if high != 0 {
+        utf8(text, start, at)?;
+    }
+    Ok(StringEnd { end: at, escaped })
+}
+
+#[inline(never)]
+fn utf8(text: &[u8], start: usize, end: usize) -> Result<(), JsonError> {
+    match std::str::from_utf8(text.get(start..end).unwrap_or_default()) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(JsonError::new(ErrorKind::NotUtf8, start + error.valid_up_to())),
     }
 }
 
 /// The position of the first quote, backslash or control character at or after `at`, or the
-/// end of the text.
+/// end of the text. `high` becomes nonzero if a byte beyond ASCII was passed, or stands shortly
+/// behind.
 #[inline(always)]
-fn plain_end(text: &[u8], mut at: usize) -> usize {
-    while let Some(word) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        match first_special_in_word(*word) {
-            Some(offset) => return at + offset,
-            None => at += 8,
+fn plain_end(text: &[u8], mut at: usize, high: &mut u32) -> usize {
+    while let Some(block) = text.get(at..).and_then(|rest| rest.first_chunk::<BLOCK>()) {
+        let marks = marks(block);
+        *high |= marks.high;
+        if marks.special != 0 {
+            return at + marks.special.trailing_zeros() as usize;
         }
+        at += BLOCK;
     }
-    plain_end_slow(text, at)
+    plain_end_slow(text, at, high)
 }
 
 #[inline(never)]
-fn plain_end_slow(text: &[u8], at: usize) -> usize {
+fn plain_end_slow(text: &[u8], at: usize, high: &mut u32) -> usize {
     let rest = text.get(at..).unwrap_or_default();
-    at + rest.iter().position(|b| matches!(b, b'"' | b'\\' | 0..0x20)).unwrap_or(rest.len())
-}
-
-/// Eight bytes at a time within one register: the classic test for a zero byte, on the word
-/// xor-ed with each wanted byte. Only the lowest flag is exact, and only that one is used.
-#[inline(always)]
-fn first_special_in_word(word: [u8; 8]) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-    let word = u64::from_le_bytes(word);
-    let quote = (word ^ (ONES * b'"' as u64)).wrapping_sub(ONES);
-    let backslash = (word ^ (ONES * b'\\' as u64)).wrapping_sub(ONES);
-    let control = word.wrapping_sub(ONES * 0x20);
-    let flags = (quote | backslash | control) & !word & HIGHS;
-    (flags != 0).then_some((flags.trailing_zeros() / 8) as usize)
+    let end = rest.iter().position(|b| matches!(b, b'"' | b'\\' | 0..0x20)).unwrap_or(rest.len());
+    *high |= u32::from(!rest.get(..end).unwrap_or_default().is_ascii());
+    at + end
 }
 
 /// Checks the escape whose backslash is at `at`; returns the position after it. A surrogate

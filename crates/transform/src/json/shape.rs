@@ -24,16 +24,30 @@ pub(super) struct Shape {
 /// One name as it was spelled.
 #[derive(Clone, Copy)]
 pub(super) struct Entry {
-    /// First and last eight bytes of the spelling.
+    /// First and last eight bytes of the spelling; of a shorter one, twice all of it.
     head: u64,
     tail: u64,
+    /// Which bits of them count.
+    mask: u64,
+    /// Where the last eight bytes begin.
+    tail_at: u32,
+    len: u32,
     /// Where it was spelled first, with its quotes and colon.
     start: u32,
-    len: u32,
     /// Bytes between the quotes.
     name_len: u32,
     pub(super) escaped: bool,
+    step: Step,
+}
+
+/// An expected name that came.
+#[derive(Clone, Copy)]
+pub(super) struct Followed {
+    /// Of the entry in its shape.
+    pub(super) index: usize,
     pub(super) step: Step,
+    /// Behind the colon.
+    pub(super) end: usize,
 }
 
 impl Entry {
@@ -46,25 +60,31 @@ impl Entry {
         step: Step,
     ) -> Self {
         let len = value - at;
+        let tail_at = len.saturating_sub(8);
         Self {
             head: word(text, at, len),
-            tail: if len > 8 { word(text, value - 8, 8) } else { 0 },
-            start: at as u32,
+            tail: word(text, at + tail_at, len),
+            mask: u64::MAX >> (64 - 8 * len.clamp(1, 8)),
+            tail_at: tail_at as u32,
             len: len as u32,
+            start: at as u32,
             name_len: (name_end - at - 1) as u32,
             escaped,
             step,
         }
     }
 
-    /// The end of the spelling that begins at `at`, if it is this one.
+    /// The end of the spelling that begins at `at`, if it is this one. Within eight bytes of the
+    /// end of the text it is not recognised: the long way finds it all the same.
     #[inline(always)]
     fn end_at(&self, text: &[u8], at: usize) -> Option<usize> {
-        let len = self.len as usize;
-        let same = word(text, at, len) == self.head
-            && (len <= 8 || word(text, at + len - 8, 8) == self.tail)
-            && (len <= 16 || self.same_bytes(text, at));
-        same.then_some(at + len)
+        let window = text.get(at..at + self.tail_at as usize + 8)?;
+        let head = u64::from_le_bytes(*window.first_chunk::<8>()?);
+        let tail = u64::from_le_bytes(*window.last_chunk::<8>()?);
+        // Both at once: whether a name is long is no branch.
+        let same = ((head ^ self.head) | (tail ^ self.tail)) & self.mask == 0
+            && (self.len <= 16 || self.same_bytes(text, at));
+        same.then_some(at + self.len as usize)
     }
 
     #[inline(never)]
@@ -89,22 +109,41 @@ pub(super) struct Seen {
 
 impl Seen {
     pub(super) const NOTHING: Self = Self { next: 0, entries: 0 };
+
+    #[inline(always)]
+    fn note(&mut self, index: usize, step: Step, end: usize) -> Followed {
+        self.entries |= 1 << index;
+        self.next = index + 1;
+        Followed { index, step, end }
+    }
 }
 
 impl Shape {
-    /// The expected entry that is spelled at `at`, and the end of that spelling.
+    /// The expected entry that is spelled at `at`.
     #[inline(always)]
-    pub(super) fn follow(&self, text: &[u8], at: usize, seen: &mut Seen) -> Option<(Entry, usize)> {
-        let ahead = self.entries.get(seen.next..).unwrap_or_default();
-        for (skipped, entry) in ahead.iter().take(AHEAD_MAX).enumerate() {
+    pub(super) fn follow(&self, text: &[u8], at: usize, seen: &mut Seen) -> Option<Followed> {
+        let next = self.entries.get(seen.next)?;
+        if let Some(end) = next.end_at(text, at) {
+            return Some(seen.note(seen.next, next.step, end));
+        }
+        self.follow_further(text, at, seen)
+    }
+
+    /// As `follow`, where the next entry is missing.
+    #[inline(never)]
+    fn follow_further(&self, text: &[u8], at: usize, seen: &mut Seen) -> Option<Followed> {
+        let ahead = self.entries.iter().enumerate().skip(seen.next + 1).take(AHEAD_MAX - 1);
+        for (index, entry) in ahead {
             if let Some(end) = entry.end_at(text, at) {
-                let index = seen.next + skipped;
-                seen.entries |= 1 << index;
-                seen.next = index + 1;
-                return Some((*entry, end));
+                return Some(seen.note(index, entry.step, end));
             }
         }
         None
+    }
+
+    /// The name of an entry that was followed.
+    pub(super) fn entry(&self, index: usize) -> Option<&Entry> {
+        self.entries.get(index)
     }
 
     /// Forgets the entries that this object did not have; what remains begins a new shape.

@@ -68,6 +68,10 @@ fn unescape_unicode(raw: &[u8], at: usize, out: &mut Vec<u8>) -> Result<usize, J
 /// ```
 pub fn write_string(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
+    if text.is_ascii() {
+        write_escaped(text, out);
+        return out.push(b'"');
+    }
     for chunk in text.utf8_chunks() {
         write_escaped(chunk.valid().as_bytes(), out);
         if !chunk.invalid().is_empty() {
