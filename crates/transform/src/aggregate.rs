@@ -3,13 +3,26 @@
 //! A group under the threshold is not shown, and neither is the smallest shown group if the
 //! withheld ones together would still point at few people: whoever knows the total from
 //! elsewhere subtracts what is shown. One release is protected by this; several overlapping ones
-//! are not, and need a ledger of released cells or noise.
+//! are not: [`Guard`] remembers what a recipient has, and refuses what would single out a few in
+//! the difference. [`Table`] is for counts and sums in rows and columns with their margins. Where
+//! that is not enough there is noise: [`crate::dp`].
 //!
 //! Practice of statistical offices (Eurostat, OECD: minimum frequency rule with complementary
 //! suppression); ten people is the usual threshold, twenty for sensitive data.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
+
+pub mod guard;
+pub mod table;
+
+pub use guard::{Guard, Member};
+pub use table::{Measure, Rules, Table};
+
+/// Fewest distinct people of a cell.
+pub const PEOPLE_MIN: NonZeroU64 = NonZeroU64::MIN.saturating_add(9);
+/// The same for sensitive classes.
+pub const SENSITIVE_PEOPLE_MIN: NonZeroU64 = NonZeroU64::MIN.saturating_add(19);
 
 /// Counts that may be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]

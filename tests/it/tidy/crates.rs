@@ -56,6 +56,11 @@ const NOT_IN_CORE: &[&str] = &[
     "reqwest",
 ];
 
+/// The one crate that draws random numbers for a core crate, and what it brings: noise of OpenDP, in `transform::dp`.
+const SAMPLER: &str = "opendp";
+/// Where alone it is called.
+const SAMPLER_USED: &str = "crates/transform/src/dp/";
+
 /// One of our packages: its folder's name and its dependencies on ours, shipped and for tests.
 struct Package {
     shipped: BTreeSet<String>,
@@ -115,9 +120,18 @@ fn the_auditor_shares_no_crate_with_the_writer() {
 
 /// Names of the packages that some of ours are linked from.
 fn linked(packages: &[&str]) -> BTreeSet<String> {
+    linked_but_for(packages, &[])
+}
+
+/// The same without what comes with one of them alone.
+fn linked_but_for(packages: &[&str], pruned: &[&str]) -> BTreeSet<String> {
     let chosen = packages.iter().flat_map(|p| ["-p", p]);
-    let args: Vec<&str> =
-        ["tree", "-e", "normal", "--prefix", "none", "-f", "{p}"].into_iter().chain(chosen).collect();
+    let pruned = pruned.iter().flat_map(|p| ["--prune", p]);
+    let args: Vec<&str> = ["tree", "-e", "normal", "--prefix", "none", "-f", "{p}"]
+        .into_iter()
+        .chain(chosen)
+        .chain(pruned)
+        .collect();
     tree::cargo(&args).lines().filter_map(|l| l.split(' ').next()).map(str::to_owned).collect()
 }
 
@@ -156,10 +170,19 @@ fn the_table_in_architecture_md_is_the_one_that_is_tested() {
 #[test]
 fn core_crates_pull_in_no_runtime_no_store_and_no_randomness() {
     let packages: Vec<String> = CORE.iter().map(|name| format!("clover-{name}")).collect();
-    let names = linked(&packages.iter().map(String::as_str).collect::<Vec<_>>());
-    assert!(packages.iter().all(|p| names.contains(p)), "cargo tree lists too little");
+    let packages: Vec<&str> = packages.iter().map(String::as_str).collect();
+    let names = linked_but_for(&packages, &[SAMPLER]);
+    assert!(packages.iter().all(|p| names.contains(*p)), "cargo tree lists too little");
     let wrong: Vec<_> = NOT_IN_CORE.iter().filter(|n| names.contains(**n)).collect();
     assert!(wrong.is_empty(), "core crates pull in {wrong:?}; find the way with `cargo tree -e normal -i`");
+    // The exception belongs to one crate: no other comes to its random numbers by itself.
+    for name in CORE.iter().filter(|name| !["transform", "crossing"].contains(*name)) {
+        assert!(!linked(&[&format!("clover-{name}")]).contains(SAMPLER), "`{name}` has `{SAMPLER}`");
+    }
+    let named =
+        |(path, text): &(String, String)| text.contains("opendp::") && !path.starts_with(SAMPLER_USED);
+    let elsewhere: Vec<_> = tree::sources().into_iter().filter(named).map(|(path, _)| path).collect();
+    assert!(elsewhere.is_empty(), "`{SAMPLER}` is used outside of `{SAMPLER_USED}`: {elsewhere:?}");
 }
 
 #[test]

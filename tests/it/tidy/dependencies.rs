@@ -1,6 +1,7 @@
 //! What we depend on: licences, one TLS stack, one async runtime, and each piece of cryptography with its reason.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -17,6 +18,10 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("varint-rs", "0BSD"),
     ("xxhash-rust", "BSL-1.0"),
 ];
+
+/// Crates that name a file in place of a licence: what that file is, and how it begins.
+const CLARIFIED: &[(&str, &str, &str)] =
+    &[("opendp", "MIT", "MIT License\n"), ("opendp_derive", "MIT", "MIT License\n")];
 
 /// A second TLS stack, a second cryptographic library, a second async runtime.
 const BANNED: &[&str] = &[
@@ -181,11 +186,22 @@ fn listed<'a>(text: &'a str, key: &str) -> Vec<&'a str> {
     lines.flat_map(|l| l.split('"').skip(1).step_by(2)).collect()
 }
 
+/// A package's licence: as it says, or as was read in the file that it names.
+fn licence(package: &Value) -> &str {
+    let name = word(&package["name"]);
+    let clarified = CLARIFIED.iter().find(|(n, ..)| package["license"].is_null() && *n == name);
+    let Some((_, licence, begins)) = clarified else { return word(&package["license"]) };
+    let file = Path::new(word(&package["manifest_path"])).with_file_name(word(&package["license_file"]));
+    let text = std::fs::read_to_string(file).unwrap();
+    assert!(text.starts_with(begins), "`{name}` has another licence than it had");
+    licence
+}
+
 #[test]
 fn every_dependency_has_a_licence_that_the_project_takes() {
     let mut used = BTreeSet::new();
-    for package in resolved() {
-        let (name, licence) = (word(&package["name"]), word(&package["license"]));
+    for package in &resolved() {
+        let (name, licence) = (word(&package["name"]), licence(package));
         let exceptions: Vec<_> = EXCEPTIONS.iter().filter(|(n, _)| *n == name).map(|(_, l)| *l).collect();
         if satisfied(licence, &|l| LICENCES.contains(&l)) {
             continue;
@@ -205,6 +221,15 @@ fn deny_toml_says_what_these_tests_say() {
     let pairs: Vec<_> = EXCEPTIONS.iter().flat_map(|(name, licence)| [*name, *licence]).collect();
     assert_eq!(listed(&text, "exceptions"), pairs);
     assert_eq!(listed(&text, "deny"), BANNED);
+    let clarified = text.split("[[licenses.clarify]]").skip(1);
+    let clarified =
+        clarified.map(|part| part.lines().filter_map(|l| l.split_once(" = ")).collect::<Vec<_>>());
+    let value = |part: &[(&str, &str)], key| {
+        part.iter().find(|(k, _)| *k == key).map(|(_, v)| v.trim_matches('"').to_owned())
+    };
+    let clarified: Vec<_> = clarified.map(|p| (value(&p, "crate"), value(&p, "expression"))).collect();
+    let ours = CLARIFIED.iter().map(|(n, l, _)| (Some((*n).to_owned()), Some((*l).to_owned())));
+    assert_eq!(clarified, ours.collect::<Vec<_>>());
 }
 
 #[test]
