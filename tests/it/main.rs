@@ -23,6 +23,8 @@ mod differential;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod inspection;
+#[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod notify;

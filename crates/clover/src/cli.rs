@@ -3,11 +3,13 @@
 mod access;
 mod border;
 mod data;
+mod inspect;
 mod keys;
 mod ledger;
 mod output;
 mod requests;
 mod residency;
+mod risk;
 mod rulebook;
 mod serve;
 mod signin;
@@ -45,6 +47,10 @@ enum Command {
     Sample(data::Sample),
     /// Import export files into the vault: an inward crossing, recorded per batch.
     Import(data::Import),
+    /// Find personal data in files: what it is and where, never the value. Ends with 1 if there is any.
+    Inspect(inspect::Inspect),
+    /// Measure what a release of rows would give away. Ends with 1 if something speaks against it.
+    Risk(risk::Risk),
     /// Find the handle of a person.
     #[command(subcommand)]
     Subject(data::Subject),
@@ -126,6 +132,8 @@ fn dispatch(command: &Command, layout: &Layout, output: &Output) -> anyhow::Resu
         Command::Init(c) => c.run(layout, output),
         Command::Sample(c) => c.run(output),
         Command::Import(c) => return c.run(layout, output),
+        Command::Inspect(c) => return c.run(output),
+        Command::Risk(c) => return c.run(output),
         Command::Subject(c) => c.run(layout, output),
         Command::Actor(c) => c.run(layout, output),
         Command::Access(c) => c.run(output),

@@ -14,6 +14,7 @@ use crate::in_force::InForce;
 use crate::rulebook::ActiveRulebook;
 use crate::select::Selection;
 use crate::shadow::Shadow;
+use crate::treat::Fired;
 use steps::Outline;
 
 pub use steps::{Permitted, Refused, Treated};
@@ -168,7 +169,7 @@ impl Road {
     /// Refuses before policy was asked: the request lacks what a decision needs.
     #[must_use]
     pub fn refuse(&self, ask: &Ask<'_>, reason: Reason) -> Refused {
-        Refused { outline: self.outline(ask, Vec::new()), reason, findings: 0 }
+        Refused { outline: self.outline(ask, Vec::new()), reason, findings: 0, fired: Fired::new() }
     }
 
     /// Asks policy. Fields without a permitted treatment are withheld; with none at all it is a refusal.
@@ -184,10 +185,10 @@ impl Road {
         let mut outline = self.outline(ask, decided.facts.clone());
         outline.policies = Arc::clone(&decided.policies);
         if decided.outcomes.iter().all(Option::is_none) {
-            return Err(Refused { outline, reason: decided.reason, findings: 0 });
+            return Err(Refused { outline, reason: decided.reason, findings: 0, fired: Fired::new() });
         }
         if ask.border == Border::Amber && !self.amber(ask, &decided.outcomes) {
-            return Err(Refused { outline, reason: Reason::Border, findings: 0 });
+            return Err(Refused { outline, reason: Reason::Border, findings: 0, fired: Fired::new() });
         }
         outline.fields = ask.selection.crossing(&decided.outcomes);
         Ok(Permitted {
@@ -215,7 +216,7 @@ impl Road {
         let allowed = self.active.engine.self_access(&facts);
         self.shadow.iter().for_each(|shadow| shadow.count(shadow.compare(&facts, ask.lane, allowed)));
         if !allowed {
-            return Err(Refused { outline, reason: Reason::Policy, findings: 0 });
+            return Err(Refused { outline, reason: Reason::Policy, findings: 0, fired: Fired::new() });
         }
         Ok(Permitted {
             outline,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use inspect::{Context, Known};
 use model::DataClass;
 use model::catalogue::{Catalogue, FieldIndex, Kind};
 use model::facts::Group;
@@ -30,6 +31,8 @@ pub(crate) struct Use {
     pub(crate) group: u16,
     pub(crate) class: DataClass,
     pub(crate) kind: Kind,
+    /// What the name of the field says of its values.
+    pub(crate) known: Known,
 }
 
 impl Selection {
@@ -69,7 +72,8 @@ impl Selection {
             if let (Some(slot), Ok(group)) = (uses.get_mut(usize::from(index.0)), u16::try_from(at)) {
                 names.push(field.name.clone());
                 name_groups.push(group);
-                *slot = Some(Use { group, class: field.class, kind: field.kind });
+                let known = Context::of_key(field.key.as_bytes()).known();
+                *slot = Some(Use { group, class: field.class, kind: field.kind, known });
             }
         }
         Ok(Self { bindings, groups, uses, names: names.into(), name_groups, names_people: subject.is_some() })

@@ -1,8 +1,8 @@
 //! Inspect and transform in one pass: each value of a payload meets its field's treatment.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
-use inspect::Finding;
+use inspect::{Finding, Known, Rule};
 use model::catalogue::Kind;
 use model::{DataClass, SubjectId, Treatment};
 use transform::json::{self, NameVerdict, Scalar, Stop, Verdict, Visitor, write_string};
@@ -17,6 +17,7 @@ struct FieldPlan {
     treatment: Treatment,
     class: DataClass,
     kind: Kind,
+    known: Known,
 }
 
 /// The keys of one release, one a class, so that classes cannot be joined.
@@ -34,6 +35,14 @@ impl Keys {
             DataClass::Restricted => &self.restricted,
         }
     }
+}
+
+/// How often each rule of inspection fired, by its name: never what it found.
+pub(crate) type Fired = BTreeMap<&'static str, u32>;
+
+fn fire(fired: &mut Fired, rule: Rule) {
+    let count = fired.entry(rule.id()).or_default();
+    *count = count.saturating_add(1);
 }
 
 /// Longest value that counts as one word, in bytes.
@@ -55,6 +64,8 @@ pub(crate) struct Treater<'a> {
     must_name: bool,
     named: bool,
     pub(crate) findings: u32,
+    /// How often each rule fired.
+    pub(crate) fired: Fired,
     scratch: Vec<u8>,
     found: Vec<Finding>,
 }
@@ -76,6 +87,7 @@ impl<'a> Treater<'a> {
             must_name: selection.names_people,
             named: false,
             findings: 0,
+            fired: Fired::new(),
             scratch: Vec::new(),
             found: Vec::new(),
         }
@@ -85,7 +97,7 @@ impl<'a> Treater<'a> {
     fn plan(&self, field: u16) -> Option<FieldPlan> {
         let used = self.uses.get(usize::from(field)).copied().flatten()?;
         let treatment = self.outcomes.get(usize::from(used.group)).copied().flatten()?;
-        Some(FieldPlan { treatment, class: used.class, kind: used.kind })
+        Some(FieldPlan { treatment, class: used.class, kind: used.kind, known: used.known })
     }
 
     fn person(&mut self, value: Scalar<'_>) -> Result<Verdict, Stop> {
@@ -109,20 +121,23 @@ impl<'a> Treater<'a> {
         }
         self.found.clear();
         if let Scalar::Number(digits) = value {
-            if inspect::scan_number(digits).is_none_or(|found| expected(plan.kind, found)) {
+            let found = plan.known.number(digits).filter(|f| !expected(plan.kind, f.kind));
+            if found.is_none() && inspect::scan_number(digits).is_none_or(|found| expected(plan.kind, found)) {
                 return Verdict::Keep;
             }
-            self.findings += 1;
+            self.findings = self.findings.saturating_add(1);
+            found.iter().for_each(|f| fire(&mut self.fired, f.rule));
             write_string(b"***", out);
             return Verdict::Replaced;
         }
         let Some(text) = value.text(&mut self.scratch) else { return Verdict::Keep };
-        inspect::scan(text, &mut self.found);
+        plan.known.scan(text, &mut self.found);
         self.found.retain(|f| !expected(plan.kind, f.kind));
         if self.found.is_empty() {
             return Verdict::Keep;
         }
-        self.findings += u32::try_from(self.found.len()).unwrap_or(u32::MAX);
+        self.findings = self.findings.saturating_add(u32::try_from(self.found.len()).unwrap_or(u32::MAX));
+        self.found.iter().for_each(|f| fire(&mut self.fired, f.rule));
         let mut clean = Vec::with_capacity(text.len());
         let mut from = 0;
         for f in &self.found {
@@ -242,8 +257,11 @@ fn expected(kind: Kind, found: inspect::Kind) -> bool {
         Kind::Phone => found == F::Phone,
         Kind::Ip => matches!(found, F::Ipv4 | F::Ipv6),
         // Long numbers in ids, links, dates and counts pass the check digit of a card one time in ten.
-        Kind::Id | Kind::Link | Kind::Date | Kind::Count => matches!(found, F::Card | F::Phone),
-        Kind::Handle | Kind::Text | Kind::Word => false,
+        Kind::Link | Kind::Count => matches!(found, F::Card | F::Phone),
+        Kind::Id => matches!(found, F::Card | F::Phone | F::AdvertisingId | F::DeviceId),
+        Kind::Date => matches!(found, F::Card | F::Phone | F::BirthDate),
+        Kind::Handle => found == F::Name,
+        Kind::Text | Kind::Word => false,
     }
 }
 

@@ -69,6 +69,48 @@ impl<'a> Context<'a> {
     }
 }
 
+/// What is known of all values of a field, worked out once.
+///
+/// ```
+/// use inspect::{Context, Kind};
+///
+/// let bsn = Context::of_key(b"bsn").known();
+/// let mut found = Vec::new();
+/// bsn.scan(b"123456782", &mut found);
+/// assert_eq!(found[0].kind, Kind::NationalId);
+/// assert!(bsn.number(b"123456782").is_some());
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known(Hint);
+
+impl Default for Known {
+    /// Nothing is known.
+    fn default() -> Self {
+        Self(Hint::None)
+    }
+}
+
+impl Known {
+    /// Appends what it finds in a text, in order and without overlap.
+    pub fn scan(self, text: &[u8], out: &mut Vec<Finding>) {
+        scan_hinted(self.0, false, text, out);
+    }
+
+    /// What a number is, as JSON spells it.
+    #[must_use]
+    pub fn number(self, digits: &[u8]) -> Option<Finding> {
+        number_hinted(self.0, digits)
+    }
+}
+
+impl Context<'_> {
+    /// The same for many values, as far as no schema declares it.
+    #[must_use]
+    pub fn known(self) -> Known {
+        Known(self.hint().0)
+    }
+}
+
 /// What a field of this kind is expected to hold.
 fn hint_of(kind: Kind, country: Option<Country>) -> Hint {
     let of_country = |kind: Kind| {

@@ -35,7 +35,7 @@ mod sketch;
 #[cfg(test)]
 mod tests;
 
-pub use context::{Context, scan_in};
+pub use context::{Context, Known, scan_in};
 pub use document::{Scanner, TextStream, scan_csv, scan_json, scan_text};
 pub use iban::iban_valid;
 pub use ids::identifier_valid;

@@ -31,6 +31,17 @@ pub enum Form {
     Ndjson,
 }
 
+/// What becomes of a payload in which personal data is found where none is declared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Findings {
+    /// What was found is masked, and the rest crosses.
+    #[default]
+    Mask,
+    /// Nothing crosses.
+    Refuse,
+}
+
 /// How the people in a body are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SubjectFrom {
@@ -67,6 +78,8 @@ pub struct Lane {
     pub body_bytes_max: u32,
     /// Most rows.
     pub rows_max: u32,
+    /// What becomes of it when personal data is found where none is declared.
+    pub findings: Findings,
 }
 
 /// A registered movement between two services.
@@ -127,6 +140,8 @@ struct RawLane {
     subject: String,
     body_bytes_max: u32,
     rows_max: u32,
+    #[serde(default)]
+    findings: Findings,
     bind: BTreeMap<String, String>,
 }
 
@@ -276,6 +291,7 @@ fn lane(place: &str, raw: RawLane, catalogue: &Catalogue, p: &mut Problems) -> O
         bind,
         body_bytes_max: raw.body_bytes_max,
         rows_max: raw.rows_max,
+        findings: raw.findings,
     })
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ledger::entry::short_name;
 use ledger::{Draft, EntryKind, Subjects, sha256};
+use model::lanes::Findings;
 use model::{
     Country, DataClass, Digest, Direction, FlowId, Name, Purpose, Reason, SubjectId, Tag, Treatment,
     UnixSeconds,
@@ -20,7 +21,7 @@ use crate::in_force::Passing;
 use crate::inward::upkeep;
 use crate::seal::{Payload, PersonSeal, Recording, SealError, Sealed, SealedRefusal, Sealing, seal_detail};
 use crate::select::Selection;
-use crate::treat::{Keys, TOO_MANY_PEOPLE, Treater};
+use crate::treat::{Fired, Keys, TOO_MANY_PEOPLE, Treater};
 
 /// Number of the pseudonym epoch; rotation comes with the privacy engine.
 const PSEUDONYM_EPOCH: u32 = 1;
@@ -65,6 +66,7 @@ pub struct Refused {
     pub(super) outline: Box<Outline>,
     pub(super) reason: Reason,
     pub(super) findings: u32,
+    pub(super) fired: Fired,
 }
 
 /// A payload that passed inspection and transformation.
@@ -76,6 +78,7 @@ pub struct Treated {
     population: bool,
     rows: u32,
     findings: u32,
+    fired: Fired,
     classes: Vec<DataClass>,
     treatments: Vec<Treatment>,
 }
@@ -96,6 +99,11 @@ impl<'a> Permitted<'a> {
             Ok(outcome) => outcome,
             Err(e) => return Err(self.refuse(reason_of(&e))),
         };
+        let (findings, fired) = (treater.findings, std::mem::take(&mut treater.fired));
+        if findings > 0 && self.refuses_findings() {
+            let refused = self.refuse(Reason::Finding);
+            return Err(Refused { findings, fired, ..refused });
+        }
         let mut people = std::mem::take(&mut treater.people);
         if let Some((subject, _)) = &self.outline.subject
             && !people.contains(subject)
@@ -110,8 +118,15 @@ impl<'a> Permitted<'a> {
             people,
             population: false,
             rows: u32::try_from(outcome.records).unwrap_or(u32::MAX),
-            findings: treater.findings,
+            findings,
+            fired,
         })
+    }
+
+    /// Whether the lane has a payload refused in which personal data is found where none is declared.
+    fn refuses_findings(&self) -> bool {
+        let lane = self.road.rulebook().lanes.lanes.get(&self.outline.lane);
+        lane.is_some_and(|lane| lane.findings == Findings::Refuse)
     }
 
     /// Shows the groups that are large enough. `counts` holds distinct people by value.
@@ -152,6 +167,7 @@ impl<'a> Permitted<'a> {
             population: true,
             rows,
             findings,
+            fired: Fired::new(),
         })
     }
 
@@ -168,6 +184,7 @@ impl<'a> Permitted<'a> {
             population: false,
             rows,
             findings: 0,
+            fired: Fired::new(),
             classes: Vec::new(),
             treatments: Vec::new(),
         })
@@ -176,7 +193,7 @@ impl<'a> Permitted<'a> {
     /// Refuses after all: the upstream failed, the person is not here.
     #[must_use]
     pub fn refuse(self, reason: Reason) -> Refused {
-        Refused { outline: self.outline, reason, findings: 0 }
+        Refused { outline: self.outline, reason, findings: 0, fired: Fired::new() }
     }
 
     fn classes(&self) -> Vec<DataClass> {
@@ -233,7 +250,13 @@ impl Outline {
     }
 
     /// What the regulator's key opens.
-    fn actor_text(&self, sealing: &Sealing<'_>, outcome: &str, content: Option<&str>) -> Vec<u8> {
+    fn actor_text(
+        &self,
+        sealing: &Sealing<'_>,
+        outcome: &str,
+        content: Option<&str>,
+        fired: &Fired,
+    ) -> Vec<u8> {
         let who = match &self.who {
             Who::Employee(id) | Who::Service(id) => id.as_str(),
             Who::Subject(id) => id.as_str(),
@@ -248,6 +271,7 @@ impl Outline {
             "policies": &self.policies[..],
             "outcome": outcome,
             "content": content,
+            "findings": fired,
             "nanos": sealing.nanos,
         })
         .to_string()
@@ -304,7 +328,7 @@ impl Treated {
     /// Refuses after all: the ground does not give as much.
     #[must_use]
     pub fn refuse(self, reason: Reason) -> Refused {
-        Refused { outline: self.outline, reason, findings: self.findings }
+        Refused { outline: self.outline, reason, findings: self.findings, fired: self.fired }
     }
 
     /// Looks once more, on the way to the log, whether its country was suspended or its rulebook replaced meanwhile.
@@ -334,7 +358,7 @@ impl Treated {
         people.sort_by_key(|p: &PersonSeal| p.tag);
         people.dedup_by_key(|p| p.tag);
         let content = blake3::hash(self.payload.bytes()).to_hex();
-        let actor = self.outline.actor_text(&sealing, "released", Some(&content));
+        let actor = self.outline.actor_text(&sealing, "released", Some(&content), &self.fired);
         let text = self.outline.person_text("released", &self.treatments);
         let detail = seal_detail(&self.outline.flow, &actor, &people, &text, &mut sealing)?;
         let subjects = match self.population {
@@ -376,7 +400,7 @@ impl Refused {
         if passing.rulebook() != Some(self.outline.rulebook) {
             self.outline.rulebook = passing.rulebook().unwrap_or(Digest::new([0; 32]));
             (self.outline.facts, self.outline.policies) = (Vec::new(), Arc::default());
-            (self.reason, self.findings) = (Reason::Rulebook, 0);
+            (self.reason, self.findings, self.fired) = (Reason::Rulebook, 0, Fired::new());
         }
         self
     }
@@ -391,7 +415,7 @@ impl Refused {
             people.push((sealing.resolve)(subject).map_err(SealError::Person)?);
         }
         let outcome = format!("refused: {}", self.reason);
-        let actor = self.outline.actor_text(&sealing, &outcome, None);
+        let actor = self.outline.actor_text(&sealing, &outcome, None, &self.fired);
         let text = self.outline.person_text(&outcome, &[]);
         let detail = seal_detail(&self.outline.flow, &actor, &people, &text, &mut sealing)?;
         let draft = Draft {
