@@ -333,7 +333,7 @@ mod tests {
             (3, b'2', "magic"),
             (4, 2, "version"),
             (5, 0, "kind"),
-            (5, 13, "kind"),
+            (5, 14, "kind"),
             (5, 11, "subjects"),
             (5, 7, "open"),
             (5, 8, "outcome"),
@@ -364,6 +364,20 @@ mod tests {
         }
         assert_eq!(with(|header| header[255] = 1).unwrap_err().field, "end");
         assert_eq!(with(|header| header.truncate(255)).unwrap_err().field, "length");
+    }
+
+    #[test]
+    fn what_a_service_did_inside_crossed_nothing() {
+        let inside = |change: fn(&mut Vec<u8>)| {
+            with(|header| {
+                header[5] = 13;
+                change(header);
+            })
+        };
+        assert_eq!(inside(|_| ()), Ok(Subjects::None));
+        for crossed in [|h: &mut Vec<u8>| h[87] = 1, |h: &mut Vec<u8>| h[84] = b'U', |h: &mut Vec<u8>| h[156] = 3] {
+            assert_eq!(inside(crossed).unwrap_err().field, "subjects, treatments or places");
+        }
     }
 
     #[test]
