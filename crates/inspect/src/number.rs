@@ -110,7 +110,7 @@ fn word(text: &[u8], start: usize, out: &mut Vec<Finding>) -> usize {
 /// Digits that begin a word. Returns where to go on.
 fn digits(text: &[u8], start: usize, hint: Hint, sequence: &mut Sequence, out: &mut Vec<Finding>) -> usize {
     sequence.read(text, start);
-    if sequence.groups().len() >= 4 {
+    if sequence.groups().len() >= 4 && hint != Hint::Version {
         push_ipv4(text, sequence, out);
     }
     if sequence.digits() >= 8 {
