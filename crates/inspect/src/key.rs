@@ -20,7 +20,9 @@ pub(crate) enum Hint {
     None,
     /// A name such as `value`: what is around it counts.
     Generic,
-    /// A time, a count, a hash, a version: nothing that a context rule may take for an identifier.
+    /// A version: four numbers with dots are no address here.
+    Version,
+    /// A time, a count, a hash: nothing that a context rule may take for an identifier.
     Harmless,
     Id(Wanted),
     Email,
@@ -56,7 +58,7 @@ impl Hint {
     /// True if a value under this hint is looked at for more than its form.
     #[inline]
     pub(crate) fn is_telling(self) -> bool {
-        !matches!(self, Self::None | Self::Generic | Self::Harmless)
+        !matches!(self, Self::None | Self::Generic | Self::Harmless | Self::Version)
     }
 
     /// The identifier that this rule is about.
@@ -208,7 +210,7 @@ pub(crate) fn near(text: &[u8]) -> Hint {
     while to > least {
         match words.known(to) {
             Some((hint, _)) if hint.is_telling() => return hint,
-            Some((Hint::Harmless, _)) => return Hint::Harmless,
+            Some((hint @ (Hint::Harmless | Hint::Version), _)) => return hint,
             Some((_, from)) => to = from,
             None => to -= 1,
         }

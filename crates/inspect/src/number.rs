@@ -97,7 +97,9 @@ fn word(text: &[u8], start: usize, out: &mut Vec<Finding>) -> usize {
     loop {
         let b = text.get(at).copied().unwrap_or(b' ');
         if !b.is_ascii_digit() {
-            let _ = card::push(text, run, at, false, out);
+            if card::push(text, run, at, false, out) && card::is_in_hash(text, run) {
+                out.pop();
+            }
             run = at + 1;
         }
         if !b.is_ascii_alphanumeric() {
@@ -110,7 +112,7 @@ fn word(text: &[u8], start: usize, out: &mut Vec<Finding>) -> usize {
 /// Digits that begin a word. Returns where to go on.
 fn digits(text: &[u8], start: usize, hint: Hint, sequence: &mut Sequence, out: &mut Vec<Finding>) -> usize {
     sequence.read(text, start);
-    if sequence.groups().len() >= 4 {
+    if sequence.groups().len() >= 4 && hint != Hint::Version {
         push_ipv4(text, sequence, out);
     }
     if sequence.digits() >= 8 {

@@ -96,9 +96,9 @@ pub(crate) fn scan_word(text: &[u8], start: usize, end: usize, out: &mut Vec<Fin
         }
     };
     let value_word = text.get(value..end).unwrap_or_default();
-    let named = name.filter(|_| is_random(value_word)).is_some_and(|name| match key::near(name) {
-        Hint::Secret | Hint::Password => true,
-        Hint::Session => !is_uuid_like(value_word),
+    let named = name.filter(|_| is_mixed(value_word)).is_some_and(|name| match key::near(name) {
+        Hint::Secret | Hint::Password => is_random(value_word),
+        Hint::Session => !is_uuid_like(value_word) && is_random(value_word),
         _ => false,
     });
     if named {
@@ -154,12 +154,17 @@ pub(crate) fn entropy(word: &[u8]) -> f64 {
         .sum()
 }
 
+/// Sixteen letters and digits at least, of more than one class.
+fn is_mixed(word: &[u8]) -> bool {
+    let any = |is: fn(&u8) -> bool| word.iter().any(is);
+    word.len() >= 16
+        && (any(u8::is_ascii_digit) && any(u8::is_ascii_alphabetic)
+            || any(u8::is_ascii_lowercase) && any(u8::is_ascii_uppercase) && word.len() >= 20)
+}
+
 /// Letters and digits without an order: what people write has less entropy, or no digits.
 fn is_random(word: &[u8]) -> bool {
-    let any = |is: fn(&u8) -> bool| word.iter().any(is);
-    let mixed = any(u8::is_ascii_digit) && any(u8::is_ascii_alphabetic)
-        || any(u8::is_ascii_lowercase) && any(u8::is_ascii_uppercase) && word.len() >= 20;
-    word.len() >= 16 && mixed && entropy(word) >= 3.0
+    is_mixed(word) && entropy(word) >= 3.0
 }
 
 fn is_uuid_like(word: &[u8]) -> bool {

@@ -53,7 +53,7 @@ pub(super) fn lettered(text: &[u8], start: usize, hint: Hint, out: &mut Vec<Find
         out.push(Finding::sure(rule, first, end));
         return Some(end);
     }
-    if hint == Hint::Harmless {
+    if matches!(hint, Hint::Harmless | Hint::Version) {
         return None;
     }
     let finding = match near(text, first) {
@@ -91,7 +91,7 @@ pub(super) fn numbered(text: &[u8], sequence: &Sequence, hint: Hint, out: &mut V
     if let Some(tail) = letter_tail(text, end) {
         with_letters(text, groups, tail, out);
     }
-    if hint != Hint::Harmless {
+    if !matches!(hint, Hint::Harmless | Hint::Version) {
         told(text, sequence, out);
     }
 }

@@ -79,6 +79,10 @@ fn prefixed_end(text: &[u8], groups: &[Group]) -> Option<usize> {
         return None;
     }
     let end = longest(groups, 10, 17)?;
+    // Hexadecimal digits go on with letters.
+    if text.get(end).is_some_and(u8::is_ascii_alphanumeric) {
+        return None;
+    }
     let bare = end == first.end;
     (!bare || is_plausible(code, first.len() - 2)).then_some(end)
 }
