@@ -73,12 +73,33 @@ fn string_slow(text: &[u8], start: usize, mut at: usize, mut high: u32) -> Resul
     Ok(StringEnd { end: at, escaped })
 }
 
+/// Checks the runs of bytes beyond ASCII: a text is UTF-8 if each of them is. They are few and
+/// short in most texts, and the check of the whole would go byte by byte behind each of them.
 #[inline(never)]
 fn utf8(text: &[u8], start: usize, end: usize) -> Result<(), JsonError> {
-    match std::str::from_utf8(text.get(start..end).unwrap_or_default()) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(JsonError::new(ErrorKind::NotUtf8, start + error.valid_up_to())),
+    let text = text.get(..end).unwrap_or_default();
+    let mut at = next_high(text, start);
+    while at < end {
+        let rest = text.get(at..).unwrap_or_default();
+        let run = rest.iter().position(u8::is_ascii).unwrap_or(rest.len());
+        if let Err(error) = std::str::from_utf8(rest.get(..run).unwrap_or_default()) {
+            return Err(JsonError::new(ErrorKind::NotUtf8, at + error.valid_up_to()));
+        }
+        at = next_high(text, at + run);
     }
+    Ok(())
+}
+
+/// The position of the first byte beyond ASCII at or after `at`, or the end of the text.
+fn next_high(text: &[u8], mut at: usize) -> usize {
+    while let Some(block) = text.get(at..).and_then(|rest| rest.first_chunk::<BLOCK>()) {
+        match marks(block).high {
+            0 => at += BLOCK,
+            high => return at + high.trailing_zeros() as usize,
+        }
+    }
+    let rest = text.get(at..).unwrap_or_default();
+    at + rest.iter().position(|b| !b.is_ascii()).unwrap_or(rest.len())
 }
 
 /// The position of the first quote, backslash or control character at or after `at`, or the

@@ -635,6 +635,31 @@ proptest! {
     }
 
     #[test]
+    fn a_string_is_taken_exactly_when_it_is_utf8(
+        pieces in prop::collection::vec(
+            prop::sample::select(vec![
+                &b"a"[..], b"abcdefghijklmnopq", b"\xC3\xA9", b"\xE2\x82\xAC", b"\xF0\x9F\x98\x80", b"\xC3", b"\xA9",
+                b"\xED\xA0\x80", b"\xC0\x80", b"\xF4\x90\x80\x80", b"\\n", b"\xE2\x82",
+            ]),
+            0..8,
+        ),
+        name: bool,
+        bound: bool,
+    ) {
+        let content = pieces.concat();
+        let (front, back) = if name { (&b"{\""[..], &b"\":1}"[..]) } else { (&b"{\"a\":\""[..], &b"\"}"[..]) };
+        let text = [front, &content, back].concat();
+        let pointer = if bound { "/**" } else { "/other" };
+        let taken = run_with(&text, Form::Json, &[(pointer, 0)], &Limits::default());
+        match std::str::from_utf8(&text) {
+            Ok(_) => prop_assert!(taken.is_ok()),
+            Err(error) => prop_assert_eq!(
+                taken.map(|_| ()), Err(JsonError { kind: ErrorKind::NotUtf8, at: error.valid_up_to() })
+            ),
+        }
+    }
+
+    #[test]
     fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
         for form in [Form::Json, Form::Ndjson] {
             let _ = run_with(&bytes, form, &[("/**", 0)], &Limits::default());
