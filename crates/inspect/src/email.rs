@@ -1,6 +1,6 @@
 //! E-mail addresses.
 
-use crate::{Finding, Kind};
+use crate::{Finding, Rule};
 
 /// Ends of names that look like a domain and are a file: `icon@2x.png`. None is a top-level
 /// domain.
@@ -28,7 +28,7 @@ pub(crate) fn scan(text: &[u8], out: &mut Vec<Finding>) {
         let local = local_len(text.get(floor..at).unwrap_or_default());
         let domain = domain_len(text.get(after..).unwrap_or_default());
         if local > 0 && domain > 0 {
-            out.push(Finding { kind: Kind::Email, start: at - local, end: after + domain });
+            out.push(Finding::sure(Rule::EMAIL, at - local, after + domain));
             floor = after + domain;
         }
     }

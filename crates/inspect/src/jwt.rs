@@ -1,6 +1,6 @@
 //! JSON Web Tokens.
 
-use crate::{Finding, Kind};
+use crate::{Finding, Rule};
 
 /// Longest header that is decoded, in base64 letters.
 const HEADER_MAX: usize = 2_048;
@@ -19,7 +19,7 @@ pub(crate) fn scan(text: &[u8], out: &mut Vec<Finding>) {
         }
         let header_end = part_end(text, start);
         let end = token_end(text, start, header_end);
-        out.extend(end.map(|end| Finding { kind: Kind::Jwt, start, end }));
+        out.extend(end.map(|end| Finding::sure(Rule::JWT, start, end)));
         // One try for each run of letters keeps the work linear.
         floor = end.unwrap_or(header_end);
     }

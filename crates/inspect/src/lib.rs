@@ -1,28 +1,47 @@
 //! Personal data found in values.
 //!
-//! [`scan`] looks at one decoded string and reports identifiers that can be told by their form:
-//! e-mail addresses, IP addresses, IBANs, telephone numbers, payment cards and JSON Web Tokens.
-//! It runs on every value that leaves, declared harmless or not, so most of the work is to see
-//! at once that there is nothing to see: one pass counts a few kinds of bytes, and only a text
-//! that could hold an identifier is looked at again.
+//! [`scan`] looks at one decoded string and reports what its form tells: e-mail and IP addresses, IBANs,
+//! telephone numbers, cards, tokens, and those national identifiers that have a date, letters or several check
+//! digits. [`scan_in`] is also told what the field is called or declared to hold, and then finds what is only
+//! digits, or only words. [`scan_json`], [`scan_csv`] and [`scan_text`] take whole documents. All of them run on
+//! every value that leaves, declared harmless or not, so most of the work is to see at once that there is nothing
+//! to see.
 //!
-//! Names, addresses and free text are out of its reach: what it does not find is not thereby
-//! harmless. The crate holds no rule about what a finding means, and `Debug` of a finding shows
-//! kind and place, never the text.
+//! Names and addresses in free text are out of its reach: what it does not find is not thereby harmless. The
+//! crate holds no rule about what a finding means, and `Debug` of a finding shows kind and place, never the text.
 
+mod context;
+mod decoded;
+mod device;
+mod document;
 mod email;
+mod evade;
 mod fold;
 mod iban;
+mod ids;
 mod jwt;
+mod key;
+mod keyed;
+mod lanes;
 mod network;
 mod number;
+mod people;
+mod place;
+mod quick;
+mod rule;
+mod secret;
 mod sketch;
 #[cfg(test)]
 mod tests;
 
+pub use context::{Context, scan_in};
+pub use document::{Scanner, scan_csv, scan_json, scan_text};
 pub use iban::iban_valid;
 pub use number::{card_valid, luhn_valid, scan_number};
+pub use rule::{Country, Needs, Rule};
 
+use decoded::Decoded;
+use key::Hint;
 use sketch::Sketch;
 
 /// What was found. Where findings overlap, the kind declared first names them all.
@@ -31,6 +50,8 @@ use sketch::Sketch;
 pub enum Kind {
     /// A JSON Web Token (RFC 7519), or the start of an encrypted one.
     Jwt,
+    /// A key, password, bearer token or cookie.
+    Secret,
     /// An international bank account number (ISO 13616).
     Iban,
     /// A payment card number (ISO/IEC 7812).
@@ -41,14 +62,70 @@ pub enum Kind {
     Ipv6,
     /// An IPv4 address that can belong to a device.
     Ipv4,
+    /// A MAC address or EUI-64 (IEEE 802).
+    Mac,
+    /// A number by which a state knows a person.
+    NationalId,
+    /// A number by which a tax office knows a person.
+    TaxId,
+    /// A number by which social security or a health service knows a person.
+    SocialId,
+    /// The number of a mobile device (3GPP TS 23.003).
+    Imei,
+    /// The number of a mobile subscriber (ITU-T E.212).
+    Imsi,
+    /// The number of a SIM card (ITU-T E.118).
+    Iccid,
+    /// An identifier that a platform gives for advertising.
+    AdvertisingId,
+    /// An identifier that a platform gives a device.
+    DeviceId,
     /// A telephone number (ITU-T E.164), or one that is written as numbers are at home.
     Phone,
+    /// A passport, identity card or driving licence.
+    Document,
+    /// A place on earth, to some hundred metres or better.
+    Coordinates,
+    /// A day of birth.
+    BirthDate,
+    /// A street with its number.
+    Address,
+    /// A postcode.
+    Postcode,
+    /// The name of a person.
+    Name,
+    /// What the operator's own rules find.
+    Custom,
 }
 
 impl Kind {
     /// Every kind, in the order of their codes.
-    pub const ALL: [Self; 7] =
-        [Self::Email, Self::Ipv4, Self::Ipv6, Self::Iban, Self::Phone, Self::Card, Self::Jwt];
+    pub const ALL: [Self; 24] = [
+        Self::Email,
+        Self::Ipv4,
+        Self::Ipv6,
+        Self::Iban,
+        Self::Phone,
+        Self::Card,
+        Self::Jwt,
+        Self::NationalId,
+        Self::TaxId,
+        Self::SocialId,
+        Self::Mac,
+        Self::Imei,
+        Self::Imsi,
+        Self::Iccid,
+        Self::AdvertisingId,
+        Self::DeviceId,
+        Self::Secret,
+        Self::Coordinates,
+        Self::BirthDate,
+        Self::Postcode,
+        Self::Name,
+        Self::Address,
+        Self::Custom,
+        Self::Document,
+    ];
 
     /// A number that never changes its meaning, for ledger entries.
     #[must_use]
@@ -61,6 +138,23 @@ impl Kind {
             Self::Phone => 5,
             Self::Card => 6,
             Self::Jwt => 7,
+            Self::NationalId => 8,
+            Self::TaxId => 9,
+            Self::SocialId => 10,
+            Self::Mac => 11,
+            Self::Imei => 12,
+            Self::Imsi => 13,
+            Self::Iccid => 14,
+            Self::AdvertisingId => 15,
+            Self::DeviceId => 16,
+            Self::Secret => 17,
+            Self::Coordinates => 18,
+            Self::BirthDate => 19,
+            Self::Postcode => 20,
+            Self::Name => 21,
+            Self::Address => 22,
+            Self::Custom => 23,
+            Self::Document => 24,
         }
     }
 
@@ -75,6 +169,23 @@ impl Kind {
             Self::Phone => "telephone number",
             Self::Card => "payment card",
             Self::Jwt => "JSON web token",
+            Self::NationalId => "national identifier",
+            Self::TaxId => "tax number",
+            Self::SocialId => "social security number",
+            Self::Mac => "MAC address",
+            Self::Imei => "IMEI",
+            Self::Imsi => "IMSI",
+            Self::Iccid => "ICCID",
+            Self::AdvertisingId => "advertising id",
+            Self::DeviceId => "device id",
+            Self::Secret => "secret",
+            Self::Coordinates => "coordinates",
+            Self::BirthDate => "birth date",
+            Self::Postcode => "postcode",
+            Self::Name => "name",
+            Self::Address => "postal address",
+            Self::Custom => "operator's kind",
+            Self::Document => "document number",
         }
     }
 }
@@ -90,6 +201,17 @@ pub fn name_of(code: u8) -> Option<&'static str> {
     Kind::ALL.iter().find(|kind| kind.code() == code).map(|kind| kind.name())
 }
 
+/// How sure a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Confidence {
+    /// The field is declared or named so, and the form is like it.
+    Low,
+    /// Form and context, or a form that chance seldom makes.
+    Medium,
+    /// A form with its check, or one that nothing else has.
+    High,
+}
+
 /// One identifier and its place, in bytes of the text that was scanned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Finding {
@@ -99,6 +221,23 @@ pub struct Finding {
     pub start: usize,
     /// The byte after its last.
     pub end: usize,
+    /// Whose it is, where the form or the rule tells.
+    pub country: Option<Country>,
+    /// How sure that is.
+    pub confidence: Confidence,
+    /// The rule that fired.
+    pub rule: Rule,
+}
+
+impl Finding {
+    pub(crate) fn new(rule: Rule, start: usize, end: usize, confidence: Confidence) -> Self {
+        Self { kind: rule.kind(), start, end, country: rule.country(), confidence, rule }
+    }
+
+    /// A finding that its form proves.
+    pub(crate) fn sure(rule: Rule, start: usize, end: usize) -> Self {
+        Self::new(rule, start, end, Confidence::High)
+    }
 }
 
 /// Appends what it finds in `text` (one decoded string, UTF-8), in order and without overlap.
@@ -107,32 +246,15 @@ pub struct Finding {
 /// spaces and dashes are read as what they stand for.
 ///
 /// ```
-/// use inspect::{Finding, Kind, scan};
+/// use inspect::{Kind, scan};
 ///
 /// let mut found = Vec::new();
 /// scan(b"write to ann@example.org, or +47 22 12 34 56", &mut found);
-/// assert_eq!(found, [
-///     Finding { kind: Kind::Email, start: 9, end: 24 },
-///     Finding { kind: Kind::Phone, start: 29, end: 44 },
-/// ]);
+/// let places: Vec<_> = found.iter().map(|f| (f.kind, f.start, f.end)).collect();
+/// assert_eq!(places, [(Kind::Email, 9, 24), (Kind::Phone, 29, 44)]);
 /// ```
 pub fn scan(text: &[u8], out: &mut Vec<Finding>) {
-    let sketch = Sketch::of(text);
-    if !sketch.other && (!sketch.suspects(text.len()) || is_timestamp(text)) {
-        return;
-    }
-    if sketch.other
-        && let Some(folded) = fold::fold(text)
-    {
-        let first = out.len();
-        let sketch = Sketch::of(folded.text());
-        scan_folded(folded.text(), sketch, out);
-        for finding in out.iter_mut().skip(first) {
-            (finding.start, finding.end) = folded.place(finding.start, finding.end);
-        }
-        return;
-    }
-    scan_folded(text, sketch, out);
+    scan_plain(text, Hint::None, out);
 }
 
 /// True if [`scan`] finds nothing.
@@ -172,36 +294,98 @@ fn is_timestamp(text: &[u8]) -> bool {
     digits <= 9 && zone && time.iter().zip(SHAPE).all(like)
 }
 
-fn scan_folded(text: &[u8], sketch: Sketch, out: &mut Vec<Finding>) {
+/// What form and neighbouring words tell, whatever the field is called.
+fn scan_plain(text: &[u8], hint: Hint, out: &mut Vec<Finding>) {
+    scan_depth(text, hint, 0, out);
+}
+
+/// As [`scan_plain`], for text that was unwrapped `depth` times.
+fn scan_depth(text: &[u8], hint: Hint, depth: usize, out: &mut Vec<Finding>) {
+    let sketch = Sketch::of(text);
+    if !sketch.other && (!sketch.suspects(text.len()) || is_timestamp(text)) {
+        return;
+    }
+    if sketch.other
+        && let Some(folded) = fold::fold(text)
+    {
+        let first = out.len();
+        scan_level(folded.text(), Sketch::of(folded.text()), hint, depth, out);
+        for finding in out.iter_mut().skip(first) {
+            (finding.start, finding.end) = folded.place(finding.start, finding.end);
+        }
+        return;
+    }
+    scan_level(text, sketch, hint, depth, out);
+}
+
+/// The text as it stands, and what its percent signs, entities and long words stand for.
+fn scan_level(text: &[u8], sketch: Sketch, hint: Hint, depth: usize, out: &mut Vec<Finding>) {
     let first = out.len();
-    if sketch.may_hold_email() {
-        email::scan(text, out);
+    scan_forms(text, sketch, hint, out);
+    if sketch.is_marked() && depth < evade::DEPTH_MAX {
+        scan_marked(text, hint, depth, out);
     }
-    if sketch.may_hold_number(text.len()) {
-        number::scan(text, out);
-    }
-    if sketch.may_hold_ipv6() {
-        network::scan_ipv6(text, out);
-    }
-    if sketch.may_hold_jwt(text.len()) {
-        jwt::scan(text, out);
+    if sketch.may_hold_token(text.len()) {
+        for (start, end) in evade::LongWords::of(text) {
+            if !secret::scan_word(text, start, end, out) {
+                evade::scan_word(text, start, end, depth, out);
+            }
+        }
     }
     if out.len() > first + 1 {
         settle(first, out);
     }
 }
 
+/// The text with its percent-encoding undone, and with its entities undone.
+fn scan_marked(text: &[u8], hint: Hint, depth: usize, out: &mut Vec<Finding>) {
+    let mut decoded = Decoded::default();
+    let mut look = |decoded: &Decoded| {
+        let first = out.len();
+        scan_depth(decoded.text(), hint, depth + 1, out);
+        for finding in out.iter_mut().skip(first) {
+            (finding.start, finding.end) = decoded.place(finding.start, finding.end);
+        }
+    };
+    if decoded.read_percent(text) {
+        look(&decoded);
+    }
+    if decoded.read_html(text) {
+        look(&decoded);
+    }
+}
+
+/// One look for each family of forms that the sketch leaves possible.
+fn scan_forms(text: &[u8], sketch: Sketch, hint: Hint, out: &mut Vec<Finding>) {
+    if sketch.may_hold_email() {
+        email::scan(text, out);
+    }
+    if sketch.may_hold_number(text.len()) {
+        number::scan(text, hint, out);
+    }
+    if sketch.may_hold_ipv6() {
+        network::scan_ipv6(text, out);
+    }
+    if sketch.may_hold_mac(text.len()) {
+        device::scan_mac(text, out);
+    }
+    if sketch.may_hold_jwt(text.len()) {
+        jwt::scan(text, out);
+    }
+}
+
 /// Sorts the findings from `first` on and joins those that overlap: the strongest kind over all
 /// their bytes, so that nothing that any of them covers is left bare.
-fn settle(first: usize, out: &mut Vec<Finding>) {
+pub(crate) fn settle(first: usize, out: &mut Vec<Finding>) {
     let mut own = out.split_off(first);
-    own.sort_unstable_by_key(|finding| (finding.start, finding.kind));
+    own.sort_unstable_by_key(|finding| (finding.start, finding.kind, std::cmp::Reverse(finding.end)));
     for finding in own {
         let known = out.len();
         match out.last_mut() {
             Some(last) if known > first && finding.start < last.end => {
-                last.end = last.end.max(finding.end);
-                last.kind = last.kind.min(finding.kind);
+                let end = last.end.max(finding.end);
+                let strongest = if finding.kind < last.kind { finding } else { *last };
+                *last = Finding { start: last.start, end, ..strongest };
             }
             _ => out.push(finding),
         }

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::{Finding, Kind};
+use crate::{Finding, Rule};
 
 /// Longest spelling of an IPv6 address: six groups and a dotted IPv4 tail.
 const IPV6_LEN_MAX: usize = 45;
@@ -23,7 +23,7 @@ pub(crate) fn scan_ipv6(text: &[u8], out: &mut Vec<Finding>) {
         let known = if glued { None } else { address_end(text, start, end) };
         // A label may stand before the address (`id:2001:db8::1`): the next colon tries again.
         if let Some(end) = known {
-            out.push(Finding { kind: Kind::Ipv6, start, end });
+            out.push(Finding::sure(Rule::IPV6, start, end));
             floor = end;
         } else if !worth_another_try(text, colon, end) {
             floor = end;

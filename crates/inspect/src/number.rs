@@ -5,16 +5,21 @@
 //! sequence is looked at as a card, an address or a telephone number.
 
 mod card;
+mod named;
 mod phone;
+mod plan;
 mod sequence;
 
 use std::net::Ipv4Addr;
 
 use crate::iban::iban_end;
 use crate::network::belongs_to_device_v4;
-use crate::{Finding, Kind};
+use crate::key::Hint;
+use crate::{Country, Finding, Kind, Rule};
 
 pub use card::{card_valid, luhn_valid};
+pub(crate) use card::keyed as keyed_cards;
+pub(crate) use phone::keyed as keyed_phones;
 use sequence::Sequence;
 
 /// Looks at a bare number, as JSON spells it: a card, or nothing. Telephone numbers are not told
@@ -32,7 +37,7 @@ pub fn scan_number(spelled: &[u8]) -> Option<Kind> {
     (spelled.len() >= 13 && card_valid(spelled)).then_some(Kind::Card)
 }
 
-pub(crate) fn scan(text: &[u8], out: &mut Vec<Finding>) {
+pub(crate) fn scan(text: &[u8], hint: Hint, out: &mut Vec<Finding>) {
     let mut sequence = Sequence::new();
     let mut at = 0;
     while let Some(start) = next_digit(text, at) {
@@ -40,9 +45,9 @@ pub(crate) fn scan(text: &[u8], out: &mut Vec<Finding>) {
         at = if last == b'%' && phone::has_encoded_plus(text, start + 2) {
             start + 2
         } else if last.is_ascii_alphabetic() {
-            letters_then_digits(text, start, &mut sequence, out)
+            letters_then_digits(text, start, hint, &mut sequence, out)
         } else {
-            digits(text, start, &mut sequence, out)
+            digits(text, start, hint, &mut sequence, out)
         };
     }
 }
@@ -59,20 +64,28 @@ fn before(text: &[u8], at: usize) -> u8 {
 }
 
 /// Digits that follow a letter: an IBAN, or a word to be passed over. Returns where to go on.
-fn letters_then_digits(text: &[u8], start: usize, sequence: &mut Sequence, out: &mut Vec<Finding>) -> usize {
+fn letters_then_digits(
+    text: &[u8],
+    start: usize,
+    hint: Hint,
+    sequence: &mut Sequence,
+    out: &mut Vec<Finding>,
+) -> usize {
     let country = start.saturating_sub(2);
     if before(text, start - 1).is_ascii_alphabetic()
         && !before(text, country).is_ascii_alphanumeric()
         && text.get(start + 1).is_some_and(u8::is_ascii_digit)
         && let Some(end) = iban_end(text, country)
     {
-        out.push(Finding { kind: Kind::Iban, start: country, end });
+        let letters = text.get(country..).and_then(<[u8]>::first_chunk::<2>).map(|two| two.map(|b| b.to_ascii_uppercase()));
+        let country_of = letters.and_then(Country::new);
+        out.push(Finding { country: country_of, ..Finding::sure(Rule::IBAN, country, end) });
         return end;
     }
     if phone::has_encoded_plus(text, start) {
-        return digits(text, start, sequence, out);
+        return digits(text, start, hint, sequence, out);
     }
-    word(text, start, out)
+    named::lettered(text, start, hint, out).unwrap_or_else(|| word(text, start, out))
 }
 
 /// Passes over the rest of a word; a card may still stand in it, between letters.
@@ -92,7 +105,7 @@ fn word(text: &[u8], start: usize, out: &mut Vec<Finding>) -> usize {
 }
 
 /// Digits that begin a word. Returns where to go on.
-fn digits(text: &[u8], start: usize, sequence: &mut Sequence, out: &mut Vec<Finding>) -> usize {
+fn digits(text: &[u8], start: usize, hint: Hint, sequence: &mut Sequence, out: &mut Vec<Finding>) -> usize {
     sequence.read(text, start);
     if sequence.groups().len() >= 4 {
         push_ipv4(text, sequence, out);
@@ -100,6 +113,9 @@ fn digits(text: &[u8], start: usize, sequence: &mut Sequence, out: &mut Vec<Find
     if sequence.digits() >= 8 {
         phone::push(text, sequence, out);
         card::push_all(text, sequence, out);
+    }
+    if sequence.digits() >= 6 {
+        named::numbered(text, sequence, hint, out);
     }
     let end = sequence.end();
     if text.get(end).is_some_and(u8::is_ascii_alphabetic) { word(text, end, out) } else { end }
@@ -117,7 +133,7 @@ fn push_ipv4(text: &[u8], sequence: &Sequence, out: &mut Vec<Finding>) {
             && !version
             && !is_release(text, first.start)
         {
-            out.push(Finding { kind: Kind::Ipv4, start: first.start, end: last.end });
+            out.push(Finding::sure(Rule::IPV4, first.start, last.end));
         }
     }
 }

@@ -271,7 +271,6 @@ const CLEAN: &[&str] = &[
     "std::vec::Vec",
     "a::b",
     "dead::beef",
-    "aa:bb:cc:dd:ee:ff",
     "07:08:09",
     "12:34:56:78",
     "1.3.6.1.4.1.311.21.20",
@@ -339,18 +338,21 @@ fn a_time_is_passed_over_only_if_nothing_follows_it() {
 
 #[test]
 fn codes_and_names_are_stable() {
-    let known = Kind::ALL.map(|kind| (kind.code(), name_of(kind.code()).unwrap()));
+    let known: Vec<(u8, &str)> = Kind::ALL.iter().map(|kind| (kind.code(), kind.name())).collect();
+    assert!(known.is_sorted_by(|a, b| a.0 < b.0) && known.iter().all(|(code, name)| name_of(*code) == Some(*name)));
     assert_eq!(
-        known,
-        [
-            (1, "e-mail address"),
-            (2, "IPv4 address"),
-            (3, "IPv6 address"),
-            (4, "IBAN"),
-            (5, "telephone number"),
-            (6, "payment card"),
-            (7, "JSON web token"),
-        ]
+        known.get(..7),
+        Some(
+            &[
+                (1, "e-mail address"),
+                (2, "IPv4 address"),
+                (3, "IPv6 address"),
+                (4, "IBAN"),
+                (5, "telephone number"),
+                (6, "payment card"),
+                (7, "JSON web token"),
+            ][..]
+        )
     );
     assert_eq!(name_of(99), None);
 }
@@ -402,7 +404,7 @@ proptest! {
         if !sketch.other && !sketch.suspects(text.len()) {
             let mut found = Vec::new();
             email::scan(text.as_bytes(), &mut found);
-            number::scan(text.as_bytes(), &mut found);
+            number::scan(text.as_bytes(), Hint::None, &mut found);
             network::scan_ipv6(text.as_bytes(), &mut found);
             jwt::scan(text.as_bytes(), &mut found);
             prop_assert!(found.is_empty(), "{:?}", found);
@@ -415,7 +417,7 @@ proptest! {
     ) {
         prop_assert!(is_timestamp(text.as_bytes()));
         let mut found = Vec::new();
-        scan_folded(text.as_bytes(), Sketch::of(text.as_bytes()), &mut found);
+        scan_level(text.as_bytes(), Sketch::of(text.as_bytes()), Hint::None, 0, &mut found);
         prop_assert!(found.is_empty(), "{:?}", found);
     }
 

@@ -2,7 +2,7 @@
 
 use super::before;
 use super::sequence::{Group, Sequence, uniform};
-use crate::{Finding, Kind};
+use crate::{Confidence, Finding, Rule};
 
 const LEN_MIN: usize = 13;
 const LEN_MAX: usize = 19;
@@ -100,7 +100,7 @@ pub(super) fn push(text: &[u8], start: usize, end: usize, grouped: bool, out: &m
     }
     let found = digits.get(..len).is_some_and(|digits| is_card(digits, grouped));
     if found {
-        out.push(Finding { kind: Kind::Card, start, end });
+        out.push(Finding::sure(Rule::CARD, start, end));
     }
     found
 }
@@ -149,4 +149,25 @@ fn is_fraction(text: &[u8], group: Group) -> bool {
     let Some(whole) = group.start.checked_sub(1).and_then(|at| text.get(..at)) else { return false };
     let digits = whole.iter().rev().take(LEN_MIN).take_while(|b| b.is_ascii_digit()).count();
     matches!(before(text, group.start), b'.' | b',') && (1..LEN_MIN).contains(&digits)
+}
+
+/// Twelve to nineteen digits in a field for cards: any issuer's, with a right check digit or in a declared field.
+pub(crate) fn keyed(text: &[u8], declared: bool, out: &mut Vec<Finding>) {
+    let mut digits = [0; LEN_MAX];
+    let mut len = 0;
+    for b in text {
+        match (b, digits.get_mut(len)) {
+            (b'0'..=b'9', Some(place)) => {
+                *place = *b;
+                len += 1;
+            }
+            (b' ' | b'-' | b'.', _) => {}
+            _ => return,
+        }
+    }
+    let number = digits.get(..len).unwrap_or_default();
+    if len >= 12 && (declared || luhn_valid(number)) && number.iter().any(|b| *b != b'0') {
+        let confidence = if luhn_valid(number) { Confidence::Medium } else { Confidence::Low };
+        out.push(Finding::new(Rule::CARD, 0, text.len(), confidence));
+    }
 }

@@ -4,9 +4,9 @@
 //! `00` in its place, and a national number that begins with one 0 and has separators. A bare
 //! run of digits is not taken for a telephone number.
 
-use super::before;
 use super::sequence::{Group, Sequence, uniform};
-use crate::{Finding, Kind};
+use super::{before, plan};
+use crate::{Confidence, Finding, Rule};
 
 /// Most groups of a national number.
 const GROUPS_MAX: usize = 6;
@@ -16,8 +16,10 @@ pub(super) fn push(text: &[u8], sequence: &Sequence, out: &mut Vec<Finding>) {
     let Some(first) = groups.first() else { return };
     if let Some(start) = plus_start(text, first.start)
         && let Some(end) = international_end(text, groups)
+        && plan::fits(text.get(first.start..end).unwrap_or_default())
     {
-        out.push(Finding { kind: Kind::Phone, start, end });
+        let country = plan::country(text.get(first.start..end).unwrap_or_default());
+        out.push(Finding { country, ..Finding::sure(Rule::PHONE, start, end) });
         return;
     }
     let mut floor = 0;
@@ -31,7 +33,12 @@ pub(super) fn push(text: &[u8], sequence: &Sequence, out: &mut Vec<Finding>) {
         };
         let closes = text.get(group.start..end).is_some_and(|number| number.contains(&b')'));
         let start = group.start - usize::from(closes && before(text, group.start) == b'(');
-        out.push(Finding { kind: Kind::Phone, start, end });
+        let rule = if text.get(group.start..).is_some_and(|number| number.starts_with(b"00")) {
+            Rule::PHONE
+        } else {
+            Rule::PHONE_NATIONAL
+        };
+        out.push(Finding::new(rule, start, end, Confidence::Medium));
         floor = end;
     }
 }
@@ -133,5 +140,34 @@ fn may_start(text: &[u8], group: Group, index: usize) -> bool {
         b'.' | b',' | b':' => !earlier.is_ascii_digit(),
         b'-' | b'/' | b'#' | b'_' => !earlier.is_ascii_alphanumeric(),
         _ => true,
+    }
+}
+
+/// Fewest and most digits of a number in a field for numbers: short ones are those of services.
+const KEYED_MIN: usize = 6;
+const KEYED_MAX: usize = 17;
+
+/// Runs of digits and what people write between them, in a field for telephone numbers.
+pub(crate) fn keyed(text: &[u8], out: &mut Vec<Finding>) {
+    let is_part = |b: &u8| b.is_ascii_digit() || matches!(b, b' ' | b'-' | b'.' | b'/' | b'(' | b')' | b'+');
+    let mut at = 0;
+    while let Some(offset) = text.get(at..).and_then(|rest| rest.iter().position(is_part)) {
+        let start = at + offset;
+        let run = text.get(start..).unwrap_or_default();
+        let len = run.iter().take_while(|b| is_part(b)).count();
+        at = start + len;
+        let run = run.get(..len).unwrap_or_default();
+        let lead = run.iter().take_while(|b| !b.is_ascii_digit() && !matches!(b, b'+' | b'(')).count();
+        let tail = run.iter().rev().take_while(|b| !b.is_ascii_digit()).count();
+        let (start, end) = (start + lead, (at - tail).max(start + lead));
+        let number = text.get(start..end).unwrap_or_default();
+        let digits = number.iter().filter(|b| b.is_ascii_digit()).count();
+        let glued = before(text, start).is_ascii_alphanumeric() || text.get(end).is_some_and(u8::is_ascii_alphabetic);
+        if (KEYED_MIN..=KEYED_MAX).contains(&digits) && !glued {
+            let international = number.strip_prefix(b"+").or_else(|| number.strip_prefix(b"00"));
+            let country = international.and_then(plan::country);
+            let rule = if international.is_some() { Rule::PHONE } else { Rule::PHONE_NATIONAL };
+            out.push(Finding { country, ..Finding::new(rule, start, end, Confidence::Medium) });
+        }
     }
 }

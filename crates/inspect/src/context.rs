@@ -1,0 +1,149 @@
+//! What is known of a value beside its text.
+
+use crate::key::{self, Hint};
+use crate::{Confidence, Country, Finding, Kind, Rule, card_valid, ids, keyed, scan_plain, settle};
+
+/// What is known of a value: what its field is declared to hold, what the field is called, and what stands before
+/// it.
+///
+/// ```
+/// use inspect::{Context, Kind, scan_in};
+///
+/// let mut found = Vec::new();
+/// scan_in(Context::of_key(b"bsn"), b"123456782", &mut found);
+/// assert_eq!((found[0].kind, found[0].rule.id()), (Kind::NationalId, "nl.bsn"));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Context<'a> {
+    declared: Option<(Kind, Option<Country>)>,
+    key: &'a [u8],
+    before: &'a [u8],
+}
+
+impl<'a> Context<'a> {
+    /// Nothing is known.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self { declared: None, key: b"", before: b"" }
+    }
+
+    /// The schema declares that the field holds this kind: a wrong check digit clears nothing then, and what has
+    /// no form of that kind is reported whole.
+    #[must_use]
+    pub const fn declared(kind: Kind) -> Self {
+        Self { declared: Some((kind, None)), key: b"", before: b"" }
+    }
+
+    /// The field is called so.
+    #[must_use]
+    pub const fn of_key(key: &'a [u8]) -> Self {
+        Self { declared: None, key, before: b"" }
+    }
+
+    /// The declared identifiers are of this country.
+    #[must_use]
+    pub const fn from_country(mut self, country: Country) -> Self {
+        if let Some((kind, _)) = self.declared {
+            self.declared = Some((kind, Some(country)));
+        }
+        self
+    }
+
+    /// These words stand before the value.
+    #[must_use]
+    pub const fn after(mut self, before: &'a [u8]) -> Self {
+        self.before = before;
+        self
+    }
+
+    /// What to expect, and whether it is declared.
+    fn hint(self) -> (Hint, bool) {
+        if let Some((kind, country)) = self.declared {
+            return (hint_of(kind, country), true);
+        }
+        let hint = key::hint(self.key);
+        if hint.is_telling() || self.before.is_empty() {
+            return (hint, false);
+        }
+        (key::near(self.before), false)
+    }
+}
+
+/// What a field of this kind is expected to hold.
+fn hint_of(kind: Kind, country: Option<Country>) -> Hint {
+    let of_country = |kind: Kind| {
+        let rule = Rule::all().find(|rule| rule.kind() == kind && rule.country().is_some() && rule.country() == country);
+        rule.map_or(Hint::Id(ids::Wanted::Kind(kind)), Hint::of)
+    };
+    match kind {
+        Kind::NationalId | Kind::TaxId | Kind::SocialId => of_country(kind),
+        Kind::Email => Hint::Email,
+        Kind::Phone => Hint::Phone,
+        Kind::Ipv4 | Kind::Ipv6 => Hint::Ip,
+        Kind::Mac => Hint::Mac,
+        Kind::Imei => Hint::Imei,
+        Kind::Imsi => Hint::Imsi,
+        Kind::Iccid => Hint::Iccid,
+        Kind::AdvertisingId => Hint::AdvertisingId,
+        Kind::DeviceId => Hint::AndroidId,
+        Kind::Card => Hint::Card,
+        Kind::Iban => Hint::Iban,
+        Kind::Secret | Kind::Jwt => Hint::Secret,
+        Kind::Coordinates => Hint::Coordinates,
+        Kind::BirthDate => Hint::BirthDate,
+        Kind::Postcode => Hint::Postcode,
+        Kind::Name => Hint::PersonName,
+        Kind::Address => Hint::Street,
+        Kind::Document => Hint::Document,
+        Kind::Custom => Hint::None,
+    }
+}
+
+/// Appends what it finds in `text`, of which `context` is known, in order and without overlap.
+pub fn scan_in(context: Context<'_>, text: &[u8], out: &mut Vec<Finding>) {
+    let (hint, declared) = context.hint();
+    let first = out.len();
+    scan_hinted(hint, declared, text, out);
+    // What is declared and has no form of its own is reported as it stands.
+    if let Some((kind, country)) = context.declared
+        && out.len() == first
+        && let Some((start, end)) = keyed::trimmed(text)
+    {
+        let country = country.or_else(|| Rule::DECLARED.country());
+        out.push(Finding { kind, start, end, country, confidence: Confidence::Low, rule: Rule::DECLARED });
+    }
+}
+
+/// What a value holds: by what is said of it, and by form.
+pub(crate) fn scan_hinted(hint: Hint, declared: bool, text: &[u8], out: &mut Vec<Finding>) {
+    let first = out.len();
+    if hint.is_telling() {
+        keyed::scan(hint, declared, text, out);
+    }
+    scan_plain(text, hint, out);
+    if out.len() > first + 1 {
+        settle(first, out);
+    }
+}
+
+/// What a bare number is, as JSON spells it.
+#[inline]
+pub(crate) fn number_hinted(hint: Hint, number: &[u8]) -> Option<Finding> {
+    if hint.is_telling() {
+        return told_number(hint, number);
+    }
+    if number.len() < 13 || number.len() > 19 {
+        return None;
+    }
+    if card_valid(number) {
+        return Some(Finding::sure(Rule::CARD, 0, number.len()));
+    }
+    ids::alone_bare(number).map(|rule| Finding::sure(rule, 0, number.len()))
+}
+
+#[cold]
+fn told_number(hint: Hint, number: &[u8]) -> Option<Finding> {
+    let mut found = Vec::new();
+    keyed::scan(hint, false, number, &mut found);
+    found.first().copied()
+}

@@ -1,0 +1,138 @@
+//! Whole documents: JSON and NDJSON, CSV, and text. Findings carry offsets into the bytes as they came.
+
+mod csv;
+mod json;
+mod marks;
+mod text;
+
+use std::cell::RefCell;
+
+use crate::context::scan_hinted;
+use crate::decoded::Decoded;
+use crate::key::{Hint, Keys, Known};
+use crate::quick;
+use crate::Finding;
+
+/// Scans documents and remembers the names of fields between them.
+///
+/// ```
+/// use inspect::{Kind, Scanner};
+///
+/// let mut scanner = Scanner::new();
+/// let mut found = Vec::new();
+/// scanner.json(br#"{"pesel":"44051401359","count":12}"#, &mut found);
+/// assert_eq!(found[0].kind, Kind::NationalId);
+/// assert_eq!((found[0].start, found[0].end), (10, 21));
+/// ```
+pub struct Scanner {
+    keys: Keys,
+    scratch: Decoded,
+}
+
+impl Default for Scanner {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for Scanner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Scanner")
+    }
+}
+
+impl Scanner {
+    /// A scanner that has seen no names yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { keys: Keys::new(), scratch: Decoded::default() }
+    }
+
+    /// Appends what it finds in JSON or NDJSON. What is no JSON is read as text.
+    pub fn json(&mut self, bytes: &[u8], out: &mut Vec<Finding>) {
+        json::scan(self, bytes, out);
+    }
+
+    /// Appends what it finds in CSV; commas, semicolons, tabs or bars part the cells.
+    pub fn csv(&mut self, bytes: &[u8], out: &mut Vec<Finding>) {
+        csv::scan(self, bytes, out);
+    }
+
+    /// Appends what it finds in text, or in bytes that may be anything.
+    pub fn text(&mut self, bytes: &[u8], out: &mut Vec<Finding>) {
+        text::scan(bytes, out);
+    }
+
+    /// Looks at one value, as it stands at `start..end` of the document.
+    #[inline]
+    fn value(&mut self, bytes: &[u8], start: usize, end: usize, hint: Hint, out: &mut Vec<Finding>) {
+        if !hint.is_telling() && quick::is_quiet(bytes, start, end) {
+            return;
+        }
+        let first = out.len();
+        scan_hinted(hint, false, bytes.get(start..end).unwrap_or_default(), out);
+        for finding in out.iter_mut().skip(first) {
+            finding.start += start;
+            finding.end += start;
+        }
+    }
+
+    /// Looks at a value whose spelling has to be undone first; `scratch` holds what it stands for.
+    fn decoded_value(&mut self, start: usize, hint: Hint, out: &mut Vec<Finding>) {
+        let first = out.len();
+        scan_hinted(hint, false, self.scratch.text(), out);
+        for finding in out.iter_mut().skip(first) {
+            let (from, to) = self.scratch.place(finding.start, finding.end);
+            (finding.start, finding.end) = (start + from, start + to);
+        }
+    }
+
+    fn known(&mut self, name: &[u8]) -> Known {
+        self.keys.of(name, crate::is_clean)
+    }
+}
+
+thread_local! {
+    /// Names of fields are the same from one call to the next: what they say is worked out once a thread.
+    static SCANNER: RefCell<Scanner> = RefCell::new(Scanner::new());
+}
+
+fn with_scanner(scan: impl FnOnce(&mut Scanner)) {
+    SCANNER.with(|scanner| match scanner.try_borrow_mut() {
+        Ok(mut scanner) => scan(&mut scanner),
+        Err(_) => scan(&mut Scanner::new()),
+    });
+}
+
+/// Appends what it finds in JSON or NDJSON, in order and without overlap, as offsets into `bytes`.
+///
+/// ```
+/// let mut found = Vec::new();
+/// inspect::scan_json(br#"{"mail":"ann@example.org"}"#, &mut found);
+/// assert_eq!((found[0].start, found[0].end), (9, 24));
+/// ```
+pub fn scan_json(bytes: &[u8], out: &mut Vec<Finding>) {
+    with_scanner(|scanner| scanner.json(bytes, out));
+}
+
+/// Appends what it finds in CSV, in order and without overlap, as offsets into `bytes`.
+///
+/// ```
+/// let mut found = Vec::new();
+/// inspect::scan_csv(b"name,bsn\nx,123456782\n", &mut found);
+/// assert_eq!((found[0].start, found[0].end), (11, 20));
+/// ```
+pub fn scan_csv(bytes: &[u8], out: &mut Vec<Finding>) {
+    with_scanner(|scanner| scanner.csv(bytes, out));
+}
+
+/// Appends what it finds in text or any bytes, in order and without overlap, as offsets into `bytes`.
+///
+/// ```
+/// let mut found = Vec::new();
+/// inspect::scan_text(b"my BSN is 123456782", &mut found);
+/// assert_eq!((found[0].start, found[0].end), (10, 19));
+/// ```
+pub fn scan_text(bytes: &[u8], out: &mut Vec<Finding>) {
+    with_scanner(|scanner| scanner.text(bytes, out));
+}

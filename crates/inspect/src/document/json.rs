@@ -1,0 +1,220 @@
+//! JSON and NDJSON by their quotation marks: a string before a colon is a name, any other a value.
+//!
+//! Nothing is refused here: what stands between strings and is no JSON is read as text, and a line's end closes
+//! a string that was left open, so that one broken record hides no other.
+
+use super::Scanner;
+use super::marks::Marks;
+use crate::context::{number_hinted, scan_hinted};
+use crate::Finding;
+use crate::key::Hint;
+
+/// Deepest nesting in which outer names are remembered.
+const DEPTH_MAX: usize = 64;
+
+struct Walk<'a> {
+    scanner: &'a mut Scanner,
+    bytes: &'a [u8],
+    out: &'a mut Vec<Finding>,
+    /// What the name before this value says.
+    hint: Hint,
+    /// What the names of the objects around it say.
+    outer: [Hint; DEPTH_MAX],
+    depth: usize,
+    /// What the last short value says of the next: `{"type":"pesel","value":…}`.
+    told: Hint,
+}
+
+pub(super) fn scan(scanner: &mut Scanner, bytes: &[u8], out: &mut Vec<Finding>) {
+    let mut walk = Walk {
+        scanner,
+        bytes,
+        out,
+        hint: Hint::None,
+        outer: [Hint::None; DEPTH_MAX],
+        depth: 0,
+        told: Hint::None,
+    };
+    let mut marks = Marks::new(bytes, *b"\"\\\n");
+    let mut from = 0;
+    while let Some(open) = marks.next() {
+        if bytes.get(open) != Some(&b'"') {
+            continue;
+        }
+        walk.gap(from, open);
+        let (close, escaped) = close(&mut marks, bytes);
+        from = walk.string(open + 1, close, escaped);
+        // A string that a line's end has closed leaves that end to what comes after it.
+        if from > close + 1 {
+            marks.skip_to(from);
+        }
+    }
+    walk.gap(from, bytes.len());
+}
+
+/// Where the string ends whose opening mark was read last, and whether anything in it is escaped.
+#[inline]
+fn close(marks: &mut Marks<'_>, bytes: &[u8]) -> (usize, bool) {
+    let mut escaped = false;
+    while let Some(at) = marks.next() {
+        if bytes.get(at) != Some(&b'\\') {
+            return (at, escaped);
+        }
+        escaped = true;
+        marks.skip_to(at + 2);
+    }
+    (bytes.len(), escaped)
+}
+
+impl Walk<'_> {
+    /// Looks at the string `start..end`; returns where to go on.
+    #[inline]
+    fn string(&mut self, start: usize, end: usize, escaped: bool) -> usize {
+        let after = end + usize::from(self.bytes.get(end) == Some(&b'"'));
+        let colon = match self.bytes.get(after) {
+            Some(b':') => Some(after + 1),
+            Some(b' ' | b'\t' | b'\r' | b'\n') => self.colon_after_space(after),
+            _ => None,
+        };
+        if let Some(next) = colon {
+            self.name(start, end);
+            return next;
+        }
+        let hint = if self.hint == Hint::Generic { self.around() } else { self.hint };
+        if escaped {
+            self.scanner.scratch.read_json(self.bytes.get(start..end).unwrap_or_default());
+            self.scanner.decoded_value(start, hint, self.out);
+        } else {
+            self.scanner.value(self.bytes, start, end, hint, self.out);
+        }
+        if matches!(self.hint, Hint::Harmless | Hint::None | Hint::AnyName | Hint::Generic) {
+            self.tell(start, end);
+        }
+        after
+    }
+
+    fn colon_after_space(&self, after: usize) -> Option<usize> {
+        let rest = self.bytes.get(after..).unwrap_or_default();
+        let space = rest.iter().take_while(|b| b.is_ascii_whitespace()).count();
+        (rest.get(space) == Some(&b':')).then_some(after + space + 1)
+    }
+
+    #[inline]
+    fn name(&mut self, start: usize, end: usize) {
+        let name = self.bytes.get(start..end).unwrap_or_default();
+        let known = self.scanner.known(name);
+        self.hint = known.hint;
+        if !known.clean {
+            let first = self.out.len();
+            scan_hinted(Hint::None, false, name, self.out);
+            shift(self.out, first, start);
+        }
+    }
+
+    /// For a name such as `value`: what the value before it or the object's own name says.
+    fn around(&self) -> Hint {
+        if self.told.is_telling() {
+            return self.told;
+        }
+        self.depth.checked_sub(1).and_then(|depth| self.outer.get(depth)).copied().unwrap_or_default()
+    }
+
+    /// A short word may name the value that follows: `"type":"pesel"`.
+    fn tell(&mut self, start: usize, end: usize) {
+        self.told = Hint::None;
+        if (2..=24).contains(&(end - start)) && self.hint != Hint::Generic {
+            let word = self.bytes.get(start..end).unwrap_or_default();
+            if !word.iter().any(u8::is_ascii_digit) {
+                self.told = self.scanner.known(word).hint;
+            }
+        }
+    }
+
+    /// Looks at what stands between two strings: numbers, brackets, and what is no JSON.
+    #[inline]
+    fn gap(&mut self, from: usize, to: usize) {
+        match self.bytes.get(from..to) {
+            Some([] | [b',' | b':']) | None => {}
+            Some(_) => self.long_gap(from, to),
+        }
+    }
+
+    fn long_gap(&mut self, from: usize, to: usize) {
+        let mut at = from;
+        while at < to {
+            let Some(b) = self.bytes.get(at).copied() else { return };
+            at += match b {
+                b'0'..=b'9' | b'-' => self.number(at, to),
+                b'{' | b'[' => {
+                    self.enter(b == b'{');
+                    1
+                }
+                b'}' | b']' => {
+                    self.leave();
+                    1
+                }
+                b' ' | b'\t' | b'\r' | b'\n' | b',' | b':' => 1,
+                b't' | b'f' | b'n' => match self.literal(at, to) {
+                    Some(len) => len,
+                    None => return self.foreign(at, to),
+                },
+                _ => return self.foreign(at, to),
+            };
+        }
+    }
+
+    #[inline]
+    fn number(&mut self, at: usize, to: usize) -> usize {
+        let rest = self.bytes.get(at..to).unwrap_or_default();
+        let is_part = |b: &&u8| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+' | b'e' | b'E');
+        let len = rest.iter().take_while(is_part).count();
+        let number = rest.get(..len).unwrap_or_default();
+        let hint = if self.hint == Hint::Generic { self.around() } else { self.hint };
+        if let Some(mut finding) = number_hinted(hint, number) {
+            finding.start += at;
+            finding.end += at;
+            self.out.push(finding);
+        }
+        len.max(1)
+    }
+
+    fn literal(&self, at: usize, to: usize) -> Option<usize> {
+        let rest = self.bytes.get(at..to).unwrap_or_default();
+        let literal = [&b"true"[..], b"false", b"null"].into_iter().find(|word| rest.starts_with(word))?;
+        let goes_on = rest.get(literal.len()).is_some_and(u8::is_ascii_alphanumeric);
+        (!goes_on).then_some(literal.len())
+    }
+
+    /// What is no JSON is read as text, up to the next line.
+    #[cold]
+    fn foreign(&mut self, at: usize, to: usize) {
+        let first = self.out.len();
+        super::text::scan(self.bytes.get(at..to).unwrap_or_default(), self.out);
+        shift(self.out, first, at);
+    }
+
+    #[inline]
+    fn enter(&mut self, object: bool) {
+        if let Some(place) = self.outer.get_mut(self.depth) {
+            *place = self.hint;
+        }
+        self.depth = (self.depth + 1).min(DEPTH_MAX);
+        if object {
+            (self.hint, self.told) = (Hint::None, Hint::None);
+        }
+    }
+
+    #[inline]
+    fn leave(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+        self.hint = self.outer.get(self.depth).copied().unwrap_or_default();
+        self.told = Hint::None;
+    }
+}
+
+fn shift(out: &mut [Finding], first: usize, by: usize) {
+    for finding in out.iter_mut().skip(first) {
+        finding.start += by;
+        finding.end += by;
+    }
+}
