@@ -27,7 +27,7 @@ PHONES = {
     "RO": ("40", "0", ("72[1-9] XXX XXX", "74[0-9] XXX XXX", "21 [2-6]XX XXXX")), "SE": ("46", "0", ("70-XXX XX XX", "73-XXX XX XX", "8-5[0-9]X XXX XX")),
     "SK": ("421", "0", ("90[5-8] XXX XXX", "948 XXX XXX", "2/5[0-9]XX XXXX")), "SI": ("386", "0", ("41 [2-7]XX XXX", "31 [2-7]XX XXX", "1 [2-5]XX XX XX")),
     "ES": ("34", "", ("6[0-9]X XXX XXX", "91[0-9] XXX XXX")), "CH": ("41", "0", ("79 [2-8]XX XX XX", "78 [6-9]XX XX XX", "44 [2-8]XX XX XX")),
-    "GB": ("44", "0", ("7[4-9]11 XXXXXX", "77[0-9]X XXXXXX", "20 7[0-9]XX XXXX", "161 [2-9]XX XXXX")),
+    "GB": ("44", "0", ("7[458]11 XXXXXX", "77[0-9]X XXXXXX", "20 7[0-9]XX XXXX", "161 [2-9]XX XXXX")),
 }
 COUNTRIES = tuple(PHONES)
 GIVEN = ("Anna Jonas Marta Luca Sofia Pieter Ingrid Mikko Aoife Zoltán Eszter Ana João Beatriz Søren Åsa Björn Jürgen Müjde Chloé François Łukasz Agnieszka "
@@ -40,7 +40,8 @@ STREETS = ("Hauptstraße {}|Rue de la Paix {}|Via Garibaldi {}|Calle Mayor {}|ul
 CITIES = "Wien Brüssel Sofia Zagreb Praha København Tallinn Helsinki Paris Berlin Αθήνα Budapest Dublin Roma Rīga Vilnius Amsterdam Oslo Kraków Lisboa București Stockholm Ljubljana Madrid Bern London".split()
 POSTCODES = {"AT": "1XX0", "BE": "1XX0", "DK": "2XX0", "NO": "0XXX", "CH": "8XXX", "DE": "1XXXX", "FR": "75XXX", "ES": "28XXX", "IT": "00XXX", "FI": "00XX0", "SE": "1XX XX", "PL": "0X-XXX",
              "PT": "1XXX-XXX", "CZ": "1XX 00", "SK": "8XX 0X", "GR": "1XX XX", "NL": "1XXX LL", "GB": "LLX XLL", "IE": "D0X LXX0", "LV": "LV-1XXX", "LT": "LT-0XXXX", "HU": "1XXX", "RO": "0XXXXX", "EE": "1XXXX"}
-MAILERS = "mail.example.org|posta.example.it|firma-beispiel.de|orange.example.fr|uni.example.ac.uk|o2.example.pl|sub.dept.example.eu|example.com|mejl.example.se|correo.example.es|hotmail.example|x1.example.nl".split("|")
+# Reserved names (RFC 2606), mostly under suffixes that a list of public suffixes knows.
+MAILERS = "mail.example.org|posta.example.net|firma.example.com|orange.example.com|uni.ac.example.org|o2-poczta.example.net|sub.dept.example.org|example.com|mejl.example.org|correo.example.net|x1.example.com|hotmail.example".split("|")
 
 
 def shaped(r, shape):
@@ -76,9 +77,9 @@ def email(r):
     given, surname = r.choice(GIVEN), r.choice(SURNAME)
     kind = r.random()
     if kind < 0.05:
-        return "", f"{given.lower()}.{surname.lower().replace('_', '')}@{r.choice(('bücher.example', 'почта.example', 'παράδειγμα.example', 'señal.example.es'))}"
+        return "", f"{given.lower()}.{surname.lower().replace('_', '')}@{r.choice(('bücher.example.org', 'почта.example.com', 'παράδειγμα.example.net', 'señal.example'))}"
     if kind < 0.10:
-        return "", f"{plain(given)}@xn--{digits(r, 4)}bcher-kva.example"
+        return "", f"{plain(given)}@xn--{digits(r, 4)}bcher-kva.example.org"
     local = r.choice(("{g}.{s}", "{g}_{s}{d}", "{g}{d}", "{s}.{g}+news", "{g}-{s}", "{i}{s}", "{g}.{s}{d}", "o'{s}")).format(
         g=plain(given) or "ann", s=plain(surname) or "lee", d=r.randint(1, 99), i=(plain(given) or "a")[0])
     return "", f"{local}@{r.choice(MAILERS)}"
@@ -153,6 +154,8 @@ def android_id(r):
 def iban(r, country=None):
     country = country or r.choice(tuple(IBAN))
     kinds = {"n": "0123456789", "a": "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "c": "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+    if r.random() < 0.9:  # where letters may stand, digits mostly do
+        kinds["c"] = kinds["n"]
     body = "".join("".join(r.choices(kinds[p[0]], k=int(p[1:]))) for p in IBAN[country].split())
     check = 98 - int("".join(str(int(c, 36)) for c in body + country + "00")) % 97
     text = f"{country}{check:02}{body}"

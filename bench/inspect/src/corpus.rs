@@ -24,7 +24,6 @@ pub(crate) struct Label {
     pub(crate) start: usize,
     pub(crate) end: usize,
     pub(crate) kind: String,
-    pub(crate) country: String,
     pub(crate) context: String,
 }
 
@@ -34,7 +33,6 @@ pub(crate) struct Hit {
     pub(crate) start: usize,
     pub(crate) end: usize,
     pub(crate) kind: &'static str,
-    pub(crate) country: &'static str,
 }
 
 pub(crate) struct Corpus {
@@ -65,14 +63,11 @@ impl Corpus {
         let mut labels: Vec<Vec<Label>> = files.iter().map(|_| Vec::new()).collect();
         for line in fs::read_to_string(folder.join("labels.tsv")).expect("labels.tsv").lines() {
             let parts: Vec<&str> = line.split('\t').collect();
-            let [file, start, end, kind, country, context] = parts[..] else {
-                panic!("a label of six parts")
-            };
+            let [file, start, end, kind, _, context] = parts[..] else { panic!("a label of six parts") };
             labels[index[file]].push(Label {
                 start: start.parse().unwrap(),
                 end: end.parse().unwrap(),
                 kind: kind.to_owned(),
-                country: country.to_owned(),
                 context: context.to_owned(),
             });
         }
@@ -83,8 +78,8 @@ impl Corpus {
     }
 
     /// The files whose name begins so.
-    pub(crate) fn named<'a>(&'a self, start: &'a str) -> impl Iterator<Item = (usize, &'a File)> + 'a {
-        self.files.iter().enumerate().filter(move |(_, file)| file.name.starts_with(start))
+    pub(crate) fn named<'a>(&'a self, start: &'a str) -> impl Iterator<Item = &'a File> + 'a {
+        self.files.iter().filter(move |file| file.name.starts_with(start))
     }
 }
 

@@ -245,7 +245,7 @@ impl Hyperscan {
                 from + memchr::memrchr2(b'"', b':', text).map_or(0, |i| i + 1),
                 const { kind_bit("gps") }.trailing_zeros() as u8,
             )),
-            Form::CoordinatePair => one(const { kind_bit("gps") }),
+            Form::CoordinatePair => when(near() & const { kind_bit("gps") } != 0, const { kind_bit("gps") }),
             Form::Keyed(kind) => Some((
                 from + memchr::memrchr2(b'"', b':', &text[..text.len() - 1]).map_or(0, |i| i + 1),
                 kind_bit(kind).trailing_zeros() as u8,
@@ -324,7 +324,7 @@ impl Engine for Hyperscan {
     fn hits(&self, _: &[u8], out: &mut Vec<Hit>) {
         for &(start, end, bit) in &self.found {
             let kind = if bit < 64 { NATIONAL[usize::from(bit)] } else { OTHER[usize::from(bit) - 64] };
-            out.push(Hit { start: start as usize, end: end as usize, kind, country: "" });
+            out.push(Hit { start: start as usize, end: end as usize, kind });
         }
     }
 }

@@ -1,12 +1,13 @@
 //! The scanner of this repository.
 
-use inspect::Finding;
+use inspect::{Finding, Scanner};
 
 use crate::corpus::Format;
 use crate::{Engine, Hit};
 
 #[derive(Default)]
 pub(crate) struct Ours {
+    scanner: Scanner,
     found: Vec<Finding>,
 }
 
@@ -15,44 +16,54 @@ impl Engine for Ours {
         "clover"
     }
 
-    fn scan(&mut self, chunk: &[u8], _: Format) -> usize {
+    fn scan(&mut self, chunk: &[u8], format: Format) -> usize {
         self.found.clear();
-        let mut at = 0;
-        let mut one = Vec::new();
-        for quote in memchr::memchr_iter(b'"', chunk) {
-            let first = self.found.len();
-            inspect::scan(&chunk[at..quote], &mut one);
-            self.found.extend(one.drain(..).map(|mut f| {
-                f.start += at;
-                f.end += at;
-                f
-            }));
-            let _ = first;
-            at = quote + 1;
+        match format {
+            Format::Json => self.scanner.json(chunk, &mut self.found),
+            Format::Csv => self.scanner.csv(chunk, &mut self.found),
         }
         self.found.len()
     }
 
     fn hits(&self, _: &[u8], out: &mut Vec<Hit>) {
-        out.extend(self.found.iter().map(|f| Hit {
-            start: f.start,
-            end: f.end,
-            kind: f.kind.name(),
-            country: "",
-        }));
+        out.extend(self.found.iter().map(|f| Hit { start: f.start, end: f.end, kind: f.rule.id() }));
     }
 }
 
-/// Whether a hit of ours names the label's kind.
-pub(crate) fn names(kind: &str, _country: &str, hit: &Hit) -> bool {
-    match kind {
-        "email" => hit.kind == "e-mail address",
-        "ipv4" => hit.kind == "IPv4 address",
-        "ipv6" => hit.kind == "IPv6 address",
-        "iban" => hit.kind == "IBAN",
-        "phone" => hit.kind == "telephone number",
-        "card" => hit.kind == "payment card",
-        "jwt" => hit.kind == "JSON web token",
-        _ => false,
-    }
+/// Rules that go by another name than the corpus's kind, and the kinds that they may rightly be said of.
+const NAMES: &[(&str, &[&str])] = &[
+    ("phone.e164", &["phone"]),
+    ("phone.national", &["phone"]),
+    ("eui64", &["mac"]),
+    ("advertising-id", &["adid"]),
+    ("android-id", &["androidid"]),
+    ("bearer", &["token", "jwt"]),
+    ("cookie", &["token", "jwt"]),
+    ("secret", &["token", "apikey", "password", "jwt"]),
+    ("secret.prefix", &["apikey", "token"]),
+    ("coordinates", &["gps"]),
+    ("birth-date", &["birth"]),
+    ("at.abgabenkontonummer", &["at.tax"]),
+    ("bg.lnch", &["bg.pnf"]),
+    // One numbering for two states since their parting.
+    ("cz.rodne-cislo", &["cz.rc", "cz.rc9", "sk.rc"]),
+    ("sk.rodne-cislo", &["cz.rc", "cz.rc9", "sk.rc"]),
+    ("ee.isikukood", &["ee.ik"]),
+    ("lt.asmens-kodas", &["lt.ak"]),
+    ("de.steuer-id", &["de.idnr"]),
+    ("hu.adoazonosito", &["hu.tax"]),
+    ("hu.szemelyi-szam", &["hu.personal"]),
+    ("it.codice-fiscale", &["it.cf"]),
+    ("lv.personas-kods", &["lv.pk", "lv.pk32"]),
+    ("mt.id-card", &["mt.id"]),
+    ("pt.cartao-de-cidadao", &["pt.cc"]),
+    ("se.personnummer", &["se.pnr"]),
+    ("si.davcna", &["si.tax"]),
+    ("no.fodselsnummer", &["no.fnr"]),
+    ("is.kennitala", &["is.kt"]),
+];
+
+/// Whether a rule of ours names the label's kind.
+pub(crate) fn names(kind: &str, hit: &Hit) -> bool {
+    NAMES.iter().any(|(rule, kinds)| *rule == hit.kind && kinds.contains(&kind))
 }
