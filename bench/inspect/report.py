@@ -30,6 +30,7 @@ def quality(which):
         reports |= load(name) or {}
     if not reports:
         return
+    declared = reports.pop("declared", {})
     print(f"\n### Quality, set {which.upper()}\n")
     print("| engine | recall without names and addresses | of the right kind | of the kinds that Presidio has | precision | false hits per MB of clean events |")
     print("|---|---:|---:|---:|---:|---:|")
@@ -59,6 +60,8 @@ def quality(which):
         print(f"| {kind} | {counts['keyed']['labels']:,} | {goal(kind) or ''} | " + " | ".join(row) + " |")
     kinds = [k for k in reports[engines[0]]["kinds"] if goal(k)]
     print(f"\n{engines[0]}: {len(kinds) - len(missed)} of {len(kinds)} kinds meet their goal" + (f"; below it: {', '.join(missed)}." if missed else "."))
+    short = [f"{k} {share(v['recall'])} of {v['labels']:,}" for k, v in declared.items() if v["recall"] < 0.999]
+    print(f"\nWhere the schema declares the kind (`scan_in`): {sum(v['labels'] for v in declared.values()):,} values, mistyped ones {share(declared.get('mistyped', {}).get('recall'))}; below 0.999: {', '.join(short) or 'none'}.")
     print("\nFalse hits: " + "; ".join(f"{e}: " + (", ".join(f"{k} {n}" for k, n in sorted(reports[e]["false_hits"].items(), key=lambda x: -x[1])[:12]) or "none") for e in engines if not e.startswith("presidio")) + ".")
 
 

@@ -1,6 +1,6 @@
 //! The scanner of this repository.
 
-use inspect::{Finding, Scanner};
+use inspect::{Context, Finding, Rule, Scanner, scan_in};
 
 use crate::corpus::Format;
 use crate::{Engine, Hit};
@@ -66,4 +66,17 @@ const NAMES: &[(&str, &[&str])] = &[
 /// Whether a rule of ours names the label's kind.
 pub(crate) fn names(kind: &str, hit: &Hit) -> bool {
     NAMES.iter().any(|(rule, kinds)| *rule == hit.kind && kinds.contains(&kind))
+}
+
+/// Whether a value is found whole where the schema declares the field to hold its kind; nothing where no rule has the kind.
+pub(crate) fn declared(kind: &str, text: &[u8]) -> Option<bool> {
+    let rule =
+        Rule::all().find(|r| r.id() == kind || names(kind, &Hit { start: 0, end: 0, kind: r.id() }))?;
+    let context = match rule.country() {
+        Some(country) => Context::declared(rule.kind()).from_country(country),
+        None => Context::declared(rule.kind()),
+    };
+    let mut found = Vec::new();
+    scan_in(context, text, &mut found);
+    Some(found.iter().any(|f| (f.end - f.start) * 5 >= text.len() * 4))
 }

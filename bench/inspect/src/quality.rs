@@ -62,6 +62,7 @@ pub(crate) fn run(corpus: &Corpus, out: &str, options: &[&str]) {
         all.insert((*name).to_owned(), judge(corpus, &hits, &limits, examples).json());
     } else {
         unfit_labels(corpus);
+        all.insert("declared".to_owned(), declared(corpus));
         let mut engines: [Box<dyn Engine>; 2] =
             [Box::<Ours>::default(), Box::new(Hyperscan::new(Work::Validated))];
         for engine in &mut engines {
@@ -89,6 +90,21 @@ fn unfit_labels(corpus: &Corpus) {
     // Short Liechtenstein numbers and those without a date have no form to check.
     unfit.retain(|kind, _| !matches!(*kind, "li.peid"));
     assert!(unfit.is_empty(), "labels that the peer's validators refuse: {unfit:?}");
+}
+
+/// Recall of ours where the schema declares the field, also with a wrong check digit.
+fn declared(corpus: &Corpus) -> Value {
+    let mut counts: BTreeMap<&str, Count> = BTreeMap::new();
+    for (file, labels) in corpus.files.iter().zip(&corpus.labels) {
+        for label in labels.iter().filter(|l| KEYED.contains(&l.context.as_str()) || l.context == "mistyped")
+        {
+            if let Some(found) = crate::ours::declared(&label.kind, &file.bytes[label.start..label.end]) {
+                let kind = if label.context == "mistyped" { "mistyped" } else { &label.kind };
+                counts.entry(kind).or_default().add(found, found);
+            }
+        }
+    }
+    Value::Object(counts.into_iter().map(|(kind, count)| (kind.to_owned(), count.json())).collect())
 }
 
 fn hits_of(corpus: &Corpus, engine: &mut dyn Engine) -> Vec<Vec<Hit>> {
