@@ -145,5 +145,10 @@ pub(crate) fn number_hinted(hint: Hint, number: &[u8]) -> Option<Finding> {
 fn told_number(hint: Hint, number: &[u8]) -> Option<Finding> {
     let mut found = Vec::new();
     keyed::scan(hint, false, number, &mut found);
-    found.first().copied()
+    match hint {
+        Hint::Id(ids::Wanted::Rule(rule)) if found.is_empty() && ids::without_zero(rule, number) => {
+            Some(Finding::new(rule, 0, number.len(), Confidence::Medium))
+        }
+        _ => found.first().copied(),
+    }
 }

@@ -141,6 +141,22 @@ pub(crate) fn is_separator(b: u8) -> bool {
     matches!(b, b' ' | b'-' | b'.' | b'/' | b'+')
 }
 
+/// True if `text` is an identifier by `rule`, with the right check digits where there are any. Separators are passed
+/// over.
+///
+/// ```
+/// use inspect::{Rule, identifier_valid};
+///
+/// let pesel = Rule::named("pl.pesel").ok_or("no such rule")?;
+/// assert!(identifier_valid(pesel, b"44051401359") && !identifier_valid(pesel, b"44051401358"));
+/// # Ok::<(), &str>(())
+/// ```
+#[must_use]
+pub fn identifier_valid(rule: Rule, text: &[u8]) -> bool {
+    let signed = text.len() == 11 && rule == Rule::FI_HETU && verdict(rule, text) == Verdict::Valid;
+    signed || Compact::of(text).is_some_and(|compact| verdict(rule, compact.bytes()) == Verdict::Valid)
+}
+
 /// Asks one rule.
 pub(crate) fn verdict(rule: Rule, compact: &[u8]) -> Verdict {
     let known = IDS.iter().find(|id| id.rule == rule);
@@ -172,28 +188,21 @@ pub(crate) fn best(compact: &[u8], wanted: Wanted, least: Verdict) -> Option<(Ru
     found.or_else(|| prefixed(compact, least))
 }
 
-/// A number may have lost its leading zeros, and a French one its key.
+/// A French number may have lost its key.
 fn verdict_of_any_spelling(rule: Rule, compact: &[u8]) -> Verdict {
-    let verdict = verdict(rule, compact);
-    if verdict != Verdict::No {
-        return verdict;
+    let letters = compact.iter().filter(|b| !b.is_ascii_digit()).count();
+    if rule == Rule::FR_NIR && compact.len() == 13 && letters < 2 && matches!(compact.first(), Some(b'1'..=b'8')) {
+        return Verdict::Unchecked;
     }
-    if rule == Rule::FR_NIR && compact.len() == 13 {
-        let fits = matches!(compact.first(), Some(b'1'..=b'8')) && compact.iter().filter(|b| !b.is_ascii_digit()).count() < 2;
-        return if fits { Verdict::Unchecked } else { Verdict::No };
-    }
+    verdict(rule, compact)
+}
+
+/// A number that lost the zero before it, as numbers in JSON do.
+pub(crate) fn without_zero(rule: Rule, digits: &[u8]) -> bool {
     let mut padded = [b'0'; LEN_MAX];
-    for zeros in 1..=2 {
-        let len = zeros + compact.len();
-        let Some(place) = padded.get_mut(zeros..len) else { break };
-        place.copy_from_slice(compact);
-        let digits = compact.iter().all(u8::is_ascii_digit);
-        let verdict = padded.get(..len).map_or(Verdict::No, |padded| self::verdict(rule, padded));
-        if digits && verdict >= Verdict::Unchecked {
-            return verdict;
-        }
-    }
-    Verdict::No
+    let Some(place) = padded.get_mut(1..=digits.len()) else { return false };
+    place.copy_from_slice(digits);
+    padded.get(..=digits.len()).is_some_and(|padded| verdict(rule, padded) >= Verdict::Unchecked)
 }
 
 /// An identifier behind its country's letters, as in a VAT number.

@@ -191,7 +191,7 @@ mod tests {
             ("ЕГН", Hint::of(Rule::BG_EGN)),
             ("Fødselsnummer", Hint::of(Rule::NO_FNR)),
             ("national_id", Hint::Id(Wanted::Kind(Kind::NationalId))),
-            ("order_id", Hint::None),
+            ("widget_id", Hint::None),
             ("value", Hint::Generic),
             ("email_hash", Hint::Harmless),
             ("", Hint::None),

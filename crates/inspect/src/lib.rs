@@ -37,6 +37,7 @@ mod tests;
 pub use context::{Context, scan_in};
 pub use document::{Scanner, scan_csv, scan_json, scan_text};
 pub use iban::iban_valid;
+pub use ids::identifier_valid;
 pub use number::{card_valid, luhn_valid, scan_number};
 pub use rule::{Country, Needs, Rule};
 

@@ -81,6 +81,12 @@ impl Rule {
         ENTRIES.iter().map(|entry| Self(entry.code))
     }
 
+    /// The rule with this name.
+    #[must_use]
+    pub fn named(id: &str) -> Option<Self> {
+        ENTRIES.iter().find(|entry| entry.id == id).map(|entry| Self(entry.code))
+    }
+
     /// The number of the rule.
     #[must_use]
     pub const fn code(self) -> u16 {

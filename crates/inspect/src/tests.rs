@@ -4,6 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod documents;
+mod evasions;
+mod golden;
+
 /// Checks that exactly `expected` is found, as kinds and the bytes they cover.
 fn check(text: &str, expected: &[(Kind, &str)]) {
     let mut found = Vec::new();

@@ -7,7 +7,7 @@ use super::Scanner;
 use super::marks::Marks;
 use crate::context::{number_hinted, scan_hinted};
 use crate::Finding;
-use crate::key::Hint;
+use crate::key::{self, Hint};
 
 /// Deepest nesting in which outer names are remembered.
 const DEPTH_MAX: usize = 64;
@@ -77,7 +77,7 @@ impl Walk<'_> {
             _ => None,
         };
         if let Some(next) = colon {
-            self.name(start, end);
+            self.name(start, end, escaped);
             return next;
         }
         let hint = if self.hint == Hint::Generic { self.around() } else { self.hint };
@@ -100,7 +100,12 @@ impl Walk<'_> {
     }
 
     #[inline]
-    fn name(&mut self, start: usize, end: usize) {
+    fn name(&mut self, start: usize, end: usize, escaped: bool) {
+        if escaped {
+            self.scanner.scratch.read_json(self.bytes.get(start..end).unwrap_or_default());
+            self.hint = key::hint(self.scanner.scratch.text());
+            return self.scanner.decoded_value(start, Hint::None, self.out);
+        }
         let name = self.bytes.get(start..end).unwrap_or_default();
         let known = self.scanner.known(name);
         self.hint = known.hint;
@@ -113,10 +118,10 @@ impl Walk<'_> {
 
     /// For a name such as `value`: what the value before it or the object's own name says.
     fn around(&self) -> Hint {
-        if self.told.is_telling() {
-            return self.told;
-        }
-        self.depth.checked_sub(1).and_then(|depth| self.outer.get(depth)).copied().unwrap_or_default()
+        let outer = self.depth.checked_sub(1).and_then(|depth| self.outer.get(depth)).copied().unwrap_or_default();
+        // `home` and `contact` say which of several values it is, and not of what kind.
+        let vague = |hint: Hint| !hint.is_telling() || matches!(hint, Hint::AnyAddress | Hint::AnyName);
+        if vague(outer) && !vague(self.told) { self.told } else { outer }
     }
 
     /// A short word may name the value that follows: `"type":"pesel"`.

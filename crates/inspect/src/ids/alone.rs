@@ -38,6 +38,8 @@ static PRINTED: &[(&[u8], &[u8], Rule)] = &[
     (&[6, 5], b"-", Rule::NO_FNR),
     (&[6, 5], b"-", Rule::LV_PK),
     (&[6, 4], b"/", Rule::CZ_RC),
+    (&[6, 4], b"-", Rule::FI_HETU),
+    (&[6, 4], b"+", Rule::FI_HETU),
     (&[6, 4], b"-", Rule::DK_CPR),
     (&[6, 4], b"-", Rule::SE_PNR),
     (&[6, 4], b"+", Rule::SE_PNR),

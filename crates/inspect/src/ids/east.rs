@@ -56,8 +56,8 @@ pub(super) fn rodne_cislo(text: &[u8]) -> Verdict {
         return if part(&d, 6, 9) == 0 { Verdict::No } else { Verdict::Unchecked };
     }
     let head = number(d.get(..9).unwrap_or_default());
-    // Until 1985 a rest of ten was written as zero.
-    Verdict::by(head % 11 % 10 == u64::from(last(&d)) && (head % 11 < 10 || year <= 1985))
+    // A rest of ten was written as zero, by rule until 1985.
+    Verdict::by(head % 11 % 10 == u64::from(last(&d)))
 }
 
 pub(super) fn hu_tax(text: &[u8]) -> Verdict {

@@ -34,7 +34,10 @@ pub(super) fn be_nrn(text: &[u8]) -> Verdict {
     }
     let head = number(d.get(..9).unwrap_or_default());
     let check = u64::from(part(&d, 9, 11));
-    Verdict::by(97 - head % 97 == check || 97 - (2_000_000_000 + head) % 97 == check)
+    let born_before_2000 = 97 - head % 97 == check;
+    // Years from 40 on are not yet of this century.
+    let born_since = part(&d, 0, 2) < 40 && 97 - (2_000_000_000 + head) % 97 == check;
+    Verdict::by(born_before_2000 || born_since)
 }
 
 /// Department 2A and 2B are Corsica's; months from 20 on stand for ones that are not known.

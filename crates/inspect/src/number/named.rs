@@ -119,8 +119,8 @@ fn letter_tail(text: &[u8], end: usize) -> Option<usize> {
     for _ in 0..3 {
         let sign = usize::from(at > end || !text.get(at).is_some_and(u8::is_ascii_alphanumeric));
         let run = text.get(at + sign..).unwrap_or_default();
-        let len = run.iter().take(8).take_while(|b| b.is_ascii_digit() || b.is_ascii_uppercase()).count();
-        if len == 0 || len > 6 || text.get(at + sign + len).is_some_and(u8::is_ascii_alphanumeric) {
+        let len = run.iter().take(12).take_while(|b| b.is_ascii_digit() || b.is_ascii_uppercase()).count();
+        if len == 0 || len > 10 || text.get(at + sign + len).is_some_and(u8::is_ascii_alphanumeric) {
             break;
         }
         at += sign + len;

@@ -1,0 +1,133 @@
+//! JSON, CSV and text with known contents.
+
+use super::*;
+
+type Scan = fn(&[u8], &mut Vec<Finding>);
+
+/// What is found, as rules and the bytes they cover.
+fn found(scan: Scan, document: &str) -> Vec<(&'static str, &str)> {
+    let mut out = Vec::new();
+    scan(document.as_bytes(), &mut out);
+    out.iter().map(|f| (f.rule.id(), &document[f.start..f.end])).collect()
+}
+
+#[test]
+fn keys_tell_what_values_are() {
+    for (document, expected) in [
+        (r#"{"pesel":"44051401359"}"#, vec![("pl.pesel", "44051401359")]),
+        (r#"{"pesel":44051401359,"n":44051401359}"#, vec![("pl.pesel", "44051401359")]),
+        (r#"{"ref":"44051401359","count":123456782}"#, vec![]),
+        (r#"{ "bsn" : 123456782 , "x" : [1, 2] }"#, vec![("nl.bsn", "123456782")]),
+        (r#"{"phones":["612 345 678","22123456"]}"#, vec![("phone.national", "612 345 678"), ("phone.national", "22123456")]),
+        (r#"{"phone":{"type":"home","value":"612345678"},"value":"612345678"}"#, vec![("phone.national", "612345678")]),
+        (r#"{"type":"pesel","value":"44051401359"}"#, vec![("pl.pesel", "44051401359")]),
+        (r#"{"lat":52.52001,"lon":13.40512}"#, vec![("coordinates", "52.52001"), ("coordinates", "13.40512")]),
+        (r#"{"geo":{"coordinates":[13.40512,52.52001]}}"#, vec![("coordinates", "13.40512"), ("coordinates", "52.52001")]),
+        (r#"{"dob":"1985-05-12","created":"1985-05-12"}"#, vec![("birth-date", "1985-05-12")]),
+        (r#"{"imei":"490154203237518","imsi":"262012345678901"}"#, vec![("imei", "490154203237518"), ("imsi", "262012345678901")]),
+        (r#"{"iccid":"8991101200003204514"}"#, vec![("iccid", "8991101200003204514")]),
+        (r#"{"idfa":"6D92078A-8246-4BA4-AE5B-76104861E7DC"}"#, vec![("advertising-id", "6D92078A-8246-4BA4-AE5B-76104861E7DC")]),
+        (r#"{"event_id":"6D92078A-8246-4BA4-AE5B-76104861E7DC"}"#, vec![]),
+        (r#"{"api_key":"q8Zr71mWv0Xc93LpT5"}"#, vec![("secret", "q8Zr71mWv0Xc93LpT5")]),
+        (r#"{"password":"hunter2!"}"#, vec![("secret", "hunter2!")]),
+        (r#"{"cookie":"theme=dark; sid=a8f3k2l9d0s7"}"#, vec![("cookie", "a8f3k2l9d0s7")]),
+        (r#"{"firstName":"Xyla","product":{"name":"Widget"}}"#, vec![("name", "Xyla")]),
+        (r#"{"street":"Musterstraße 5","zip":"10115"}"#, vec![("address", "Musterstraße 5"), ("postcode", "10115")]),
+        (r#"{"passport_number":"C01X00T47"}"#, vec![("document", "C01X00T47")]),
+        (r#"{"mac":"001A2B3C4D5E"}"#, vec![("mac", "001A2B3C4D5E")]),
+        (r#"{"cpr":101901234}"#, vec![("dk.cpr", "101901234")]),
+        (r#"{"ann@example.org":1}"#, vec![("email", "ann@example.org")]),
+    ] {
+        assert_eq!(found(scan_json, document), expected, "{document}");
+    }
+}
+
+#[test]
+fn forms_are_found_whatever_the_key() {
+    for (document, expected) in [
+        (r#"{"a":"ann@example.org"}"#, ("email", "ann@example.org")),
+        (r#"{"a":4111111111111111}"#, ("card", "4111111111111111")),
+        (r#"{"a":"00:1A:2B:3C:4D:5E"}"#, ("mac", "00:1A:2B:3C:4D:5E")),
+        (r#"{"a":"0011.22aa.bbcc"}"#, ("mac", "0011.22aa.bbcc")),
+        (r#"{"a":"131052-308T"}"#, ("fi.hetu", "131052-308T")),
+        (r#"{"a":"RSSMRA85T10A562S"}"#, ("it.codice-fiscale", "RSSMRA85T10A562S")),
+        (r#"{"a":"12345678Z"}"#, ("es.dni", "12345678Z")),
+        (r#"{"a":"85.07.30-033.28"}"#, ("be.nrn", "85.07.30-033.28")),
+        (r#"{"a":"756.9217.0769.85"}"#, ("ch.ahv", "756.9217.0769.85")),
+        (r#"{"a":"811218-9876"}"#, ("se.personnummer", "811218-9876")),
+        (r#"{"a":"AB 12 34 56 C"}"#, ("gb.nino", "AB 12 34 56 C")),
+        (r#"{"a":"AKIAIOSFODNN7EXAMPLE"}"#, ("secret.prefix", "AKIAIOSFODNN7EXAMPLE")),
+        (r#"{"a":"Bearer q8Zr71mWv0Xc93LpT5.aa"}"#, ("bearer", "q8Zr71mWv0Xc93LpT5.aa")),
+        (r#"{"a":"BSN: 123456782"}"#, ("nl.bsn", "123456782")),
+        (r#"{"a":"mobile 612 345 678 please"}"#, ("phone.national", "612 345 678")),
+    ] {
+        assert_eq!(found(scan_json, document), [expected], "{document}");
+    }
+}
+
+#[test]
+fn broken_json_hides_nothing() {
+    for document in [
+        "{\"a\":\"open\n{\"mail\":\"ann@example.org\"}\n",
+        "{\"a\": ann@example.org}",
+        "ann@example.org",
+        "\"ann@example.org",
+        "{\"a\":\"\\\"ann@example.org\\\"\"}",
+        "{\"mail\" \n : \n \"ann@example.org\"}",
+        "}}]]{{\"x\":[[[\"ann@example.org\"",
+        "{\"a\":\"ann\\u0040example.org\"}",
+        "{\"ann\\u0040example.org\":1}",
+        "nullann@example.org",
+        "{\"a\":1ann@example.org}",
+    ] {
+        assert_eq!(found(scan_json, document).len(), 1, "{document:?}");
+    }
+    let escaped = r#"{"a":"x\nann\u0040example.org\t"}"#;
+    assert_eq!(found(scan_json, escaped), [("email", r"ann\u0040example.org")]);
+    for depth in [63, 64, 65, 10_000] {
+        let deep = format!("{}{{\"bsn\":\"123456782\"}}", "[{\"a\":".repeat(depth));
+        assert_eq!(found(scan_json, &deep), [("nl.bsn", "123456782")], "depth {depth}");
+    }
+}
+
+#[test]
+fn columns_tell_what_cells_are() {
+    for (document, expected) in [
+        ("id,bsn\n1,123456782\n2,\"123456782\"\n", vec![("nl.bsn", "123456782"), ("nl.bsn", "123456782")]),
+        ("a;phone;b\n1;612 345 678;2\n", vec![("phone.national", "612 345 678")]),
+        ("a\tmail\n1\tann@example.org\n", vec![("email", "ann@example.org")]),
+        ("first name,note\nXyla,\"said \"\"hi\"\", mail ann@example.org\"\n", vec![("name", "Xyla"), ("email", "ann@example.org")]),
+        ("a,b\n\"multi\nline\",ann@example.org\n", vec![("email", "ann@example.org")]),
+        ("\"a\"ann@example.org,b\n", vec![("email", "ann@example.org")]),
+        ("ann@example.org", vec![("email", "ann@example.org")]),
+        ("a,b\n\"open ann@example.org", vec![("email", "ann@example.org")]),
+        ("a,b\r\n1,ann@example.org\r\n", vec![("email", "ann@example.org")]),
+        ("", vec![]),
+    ] {
+        assert_eq!(found(scan_csv, document), expected, "{document:?}");
+    }
+    assert_eq!(found(scan_csv, "a\n\"x \"\"y\"\" ann@example.org\"\n"), [("email", "ann@example.org")]);
+}
+
+#[test]
+fn text_is_read_in_pieces_and_nothing_falls_between_them() {
+    for before in (32_500..32_800).step_by(7) {
+        for filler in ["x ", "é ", "7,"] {
+            let text = format!("{}ann@example.org{}", filler.repeat(before / filler.len()), " tail ".repeat(9_000));
+            let found: Vec<_> = found(scan_text, &text).into_iter().map(|(_, t)| t).collect();
+            assert_eq!(found, ["ann@example.org"], "after {before} of {filler:?}");
+        }
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_hide_nothing() {
+    let mut bytes = vec![0, 0xFF, 0xFE, b'"', 0x80];
+    bytes.extend_from_slice(b" ann@example.org \x00\x00 4111111111111111 \xC3");
+    for scan in [scan_text as Scan, scan_json, scan_csv] {
+        let mut out = Vec::new();
+        scan(&bytes, &mut out);
+        let kinds: Vec<Kind> = out.iter().map(|f| f.kind).collect();
+        assert_eq!(kinds, [Kind::Email, Kind::Card]);
+    }
+}
