@@ -35,70 +35,70 @@ NOISE = (
 
 def a_profile(r):
     user = some(r, "a", ["name", "email", "phone", r.choice(NATIONAL), r.choice(("birth", "postcode", "address"))])
-    return {"event": "profile_update", "user_id": 7 * 10**18 + r.getrandbits(58), "profile": user} | fields(r, NOISE, 5)
+    return {"event": "profile_update", "user_id": 7 * 10**18 + r.getrandbits(58), "profile": user} | fields(r, NOISE, 9)
 
 
 def a_kyc(r):
     kind = r.choice(NATIONAL)
     document = {"type": r.choice(KEYS["a"][kind]), "number": draw(r, kind, "sibling"), "checked": True}
-    return {"event": "kyc", "document": document, "applicant": some(r, "a", ["name", "birth", r.choice(NATIONAL)])} | fields(r, NOISE, 5)
+    return {"event": "kyc", "document": document, "applicant": some(r, "a", ["name", "birth", r.choice(NATIONAL)])} | fields(r, NOISE, 9)
 
 
 def a_nested(r):
     kind, second = r.choice(NATIONAL), r.choice(NATIONAL)
     return {"event": "verify", r.choice(KEYS["a"][kind]): {"value": draw(r, kind, "nested"), "verified": r.random() < 0.5},
-            "owner": {"contact": some(r, "a", ["email", "phone"]), "ids": some(r, "a", [second])}} | fields(r, NOISE, 5)
+            "owner": {"contact": some(r, "a", ["email", "phone"]), "ids": some(r, "a", [second])}} | fields(r, NOISE, 9)
 
 
 def a_payment(r):
     money = some(r, "a", [r.choice(("iban", "card")), r.choice(("bic", "iban")), r.choice(NATIONAL)])
-    return {"event": "payment", "amount": r.randrange(10**5) / 100, "currency": "EUR", "method": money} | fields(r, NOISE, 6)
+    return {"event": "payment", "amount": r.randrange(10**5) / 100, "currency": "EUR", "method": money} | fields(r, NOISE, 10)
 
 
 def a_login(r):
     device = some(r, "a", r.sample(DEVICE, 2))
-    return {"event": "login", "device": device} | some(r, "a", [ip(r), "token"]) | place(r, LATITUDE, LONGITUDE) | fields(r, NOISE, 6)
+    return {"event": "login", "device": device} | some(r, "a", [ip(r), "token"]) | place(r, LATITUDE, LONGITUDE) | fields(r, NOISE, 10)
 
 
 def a_batch(r):
     kind = r.choice(NATIONAL)
     return {"event": "import", r.choice(KEYS["a"][kind]) + r.choice(("", "s", "_list")): [draw(r, kind, "array") for _ in range(r.randint(2, 4))],
-            "recipients": [draw(r, "email", "array") for _ in range(2)]} | fields(r, NOISE, 6)
+            "recipients": [draw(r, "email", "array") for _ in range(2)]} | fields(r, NOISE, 10)
 
 
 def a_ticket(r):
     parts = []
     for kind in (r.choice(NATIONAL), r.choice(("email", "phone", "iban", "card", "birth") + NATIONAL)):
         parts += sentence(r, "a", SENTENCES, kind) + [" "]
-    return {"event": "ticket", "subject": r.choice(WORD), "body": Text(*parts)} | fields(r, NOISE, 5)
+    return {"event": "ticket", "subject": r.choice(WORD), "body": Text(*parts)} | fields(r, NOISE, 9)
 
 
 def a_flat(r):
     kind = r.choice(NATIONAL)
-    return {"event": "audit", **{f"user.{k}": v for k, v in some(r, "a", ["email", "phone", ip(r)]).items()}, **{f"kyc.{k}": v for k, v in some(r, "a", [kind]).items()}} | generic(r, r.choice(("national_id", "tax_id", "personal_id")), "country") | fields(r, NOISE, 5)
+    return {"event": "audit", **{f"user.{k}": v for k, v in some(r, "a", ["email", "phone", ip(r)]).items()}, **{f"kyc.{k}": v for k, v in some(r, "a", [kind]).items()}} | generic(r, r.choice(("national_id", "tax_id", "personal_id")), "country") | fields(r, NOISE, 9)
 
 
 def a_advert(r):
-    return {"event": "ad_view", "campaign": r.randrange(10**8)} | some(r, "a", ["adid", ip(r), r.choice(DEVICE[:3]), "gps", "postcode"]) | fields(r, NOISE, 6)
+    return {"event": "ad_view", "campaign": r.randrange(10**8)} | some(r, "a", ["adid", ip(r), r.choice(DEVICE[:3]), "gps", "postcode"]) | fields(r, NOISE, 10)
 
 
 def a_inner(r):
-    return {"event": "webhook", "payload": Inner(some(r, "a", [r.choice(NATIONAL), "email", "phone"], "jsonstring") | fields(r, NOISE, 3))} | fields(r, NOISE, 4)
+    return {"event": "webhook", "payload": Inner(some(r, "a", [r.choice(NATIONAL), "email", "phone"], "jsonstring") | fields(r, NOISE, 4))} | fields(r, NOISE, 8)
 
 
 def a_secrets(r):
     headers = {"Authorization": Text("Bearer ", draw(r, r.choice(("jwt", "token")), "header")), "Cookie": Text("theme=dark; session_id=", draw(r, "token", "header"), "; v=3"), "User-Agent": "okhttp/4.12.0"}
-    return {"event": "debug", "headers": headers, "config": some(r, "a", ["apikey", "password", "jwt"])} | fields(r, NOISE, 4)
+    return {"event": "debug", "headers": headers, "config": some(r, "a", ["apikey", "password", "jwt"])} | fields(r, NOISE, 8)
 
 
 def a_url(r):
     email = draw(r, "email", "url")
     email.text = email.text.replace("@", "%40").replace("+", "%2B")
-    return {"event": "page", "link": Text("https://www.example/reset?mail=", email, "&phone=", draw(r, "phone", "url"), "&lang=de"), "note": Text("ip=", draw(r, ip(r), "logfmt"), " path=/x status=200")} | fields(r, NOISE, 6)
+    return {"event": "page", "link": Text("https://www.example/reset?mail=", email, "&phone=", draw(r, "phone", "url"), "&lang=de"), "note": Text("ip=", draw(r, ip(r), "logfmt"), " path=/x status=200")} | fields(r, NOISE, 10)
 
 
 def a_bare(r):
-    return {"event": "form", "value": draw(r, r.choice(SELF_EVIDENT), "bare"), "q": draw(r, r.choice(SELF_EVIDENT), "bare"), "limits": {draw(r, r.choice(("email", "iban", "phone")), "askey"): r.randrange(9)}} | fields(r, NOISE, 6)
+    return {"event": "form", "value": draw(r, r.choice(SELF_EVIDENT), "bare"), "q": draw(r, r.choice(SELF_EVIDENT), "bare"), "limits": {draw(r, r.choice(("email", "iban", "phone")), "askey"): r.randrange(9)}} | fields(r, NOISE, 10)
 
 
 def a_evasion(r):
@@ -109,7 +109,7 @@ def a_evasion(r):
     key2, split = keyed(r, "a", half, "evasion:split")
     cut = len(split.text) // 2
     parts = {f"{key2}_{i}": Label(half, split.country, text, "evasion:split") for i, text in ((1, split.text[:cut]), (2, split.text[cut:]))}
-    return {"event": "import", key: evade(r, label)} | parts | fields(r, NOISE, 6)
+    return {"event": "import", key: evade(r, label)} | parts | fields(r, NOISE, 10)
 
 
 SHAPES = ((a_profile, 5), (a_kyc, 3), (a_nested, 3), (a_payment, 4), (a_login, 4), (a_batch, 3), (a_ticket, 4), (a_flat, 3), (a_advert, 3), (a_inner, 1), (a_secrets, 2), (a_url, 1), (a_bare, 2), (a_evasion, 1))

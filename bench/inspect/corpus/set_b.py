@@ -32,73 +32,73 @@ NOISE = (
 
 def b_cdc(r):
     kinds = [r.choice(NATIONAL), "email", r.choice(("phone", "iban", "birth")), "name"]
-    return {"op": "u", "source": {"db": "crm", "lsn": r.randrange(10**11)}, "before": some(r, "b", kinds), "after": some(r, "b", kinds), "ts_us": 1780000000000000 + r.randrange(10**12)} | fields(r, NOISE, 4)
+    return {"op": "u", "source": {"db": "crm", "lsn": r.randrange(10**11)}, "before": some(r, "b", kinds), "after": some(r, "b", kinds), "ts_us": 1780000000000000 + r.randrange(10**12)} | fields(r, NOISE, 8)
 
 
 def b_attributes(r):
     rows = [dict(zip(("name", "value"), keyed(r, "b", kind, "sibling"))) for kind in (r.choice(NATIONAL), r.choice(NATIONAL), "email", "phone")]
-    return {"type": "form.submitted", "attributes": rows} | fields(r, NOISE, 5)
+    return {"type": "form.submitted", "attributes": rows} | fields(r, NOISE, 9)
 
 
 def b_graph(r):
-    nodes = [{"node": some(r, "b", ["name", "email", r.choice(NATIONAL)]) | fields(r, NOISE, 2)} for _ in range(2)]
-    return {"data": {"viewer": {"people": {"edges": nodes, "totalCount": r.randrange(10**5)}}}} | fields(r, NOISE, 3)
+    nodes = [{"node": some(r, "b", ["name", "email", r.choice(NATIONAL)]) | fields(r, NOISE, 3)} for _ in range(2)]
+    return {"data": {"viewer": {"people": {"edges": nodes, "totalCount": r.randrange(10**5)}}}} | fields(r, NOISE, 4)
 
 
 def b_prefixed(r):
     prefix = r.choice(("customer_", "applicant.", "x-", "holder:"))
-    return {"type": "case.opened", **{prefix + k: v for k, v in some(r, "b", ["phone", "iban", r.choice(NATIONAL), r.choice(NATIONAL)]).items()}} | generic(r, r.choice(("identityNumber", "tin", "gov_id")), "nationality") | fields(r, NOISE, 5)
+    return {"type": "case.opened", **{prefix + k: v for k, v in some(r, "b", ["phone", "iban", r.choice(NATIONAL), r.choice(NATIONAL)]).items()}} | generic(r, r.choice(("identityNumber", "tin", "gov_id")), "nationality") | fields(r, NOISE, 9)
 
 
 def b_chat(r):
     said = []
     for kind in (r.choice(NATIONAL), r.choice(("email", "phone", "iban", "card", "birth") + NATIONAL), r.choice(NATIONAL)):
         said.append({"from": r.choice(("agent", "customer")), "at": f"{when(r):%H:%M}", "text": Text(*sentence(r, "b", SENTENCES, kind))})
-    return {"type": "chat.closed", "transcript": said} | fields(r, NOISE, 4)
+    return {"type": "chat.closed", "transcript": said} | fields(r, NOISE, 8)
 
 
 def b_logfmt(r):
     kind = r.choice(NATIONAL)
     label = draw(r, kind, "logfmt")
-    return {"level": "INFO", "msg": Text(f"user saved {r.choice(KEYS['b'][kind])}=", label, " addr=", draw(r, ip(r), "logfmt"), f" took={r.randrange(999)}ms uid={r.randrange(10**9)}")} | some(r, "b", ["token"]) | fields(r, NOISE, 6)
+    return {"level": "INFO", "msg": Text(f"user saved {r.choice(KEYS['b'][kind])}=", label, " addr=", draw(r, ip(r), "logfmt"), f" took={r.randrange(999)}ms uid={r.randrange(10**9)}")} | some(r, "b", ["token"]) | fields(r, NOISE, 10)
 
 
 def b_device(r):
     device = {"hardware": some(r, "b", r.sample(DEVICE, 3)), "locale": "pl-PL"}
-    return {"type": "app.opened", "client": [device]} | some(r, "b", [ip(r), "gps"]) | place(r, LATITUDE, LONGITUDE) | fields(r, NOISE, 5)
+    return {"type": "app.opened", "client": [device]} | some(r, "b", [ip(r), "gps"]) | place(r, LATITUDE, LONGITUDE) | fields(r, NOISE, 9)
 
 
 def b_parent(r):
     kind, second = r.choice(NATIONAL), r.choice(NATIONAL)
-    return {"type": "check", "subject": {r.choice(KEYS["b"][kind]): {"raw": draw(r, kind, "nested"), "source": "ocr"}, r.choice(KEYS["b"][second]): [{"current": draw(r, second, "nested")}]}} | some(r, "b", ["birth", "postcode", "address"]) | fields(r, NOISE, 5)
+    return {"type": "check", "subject": {r.choice(KEYS["b"][kind]): {"raw": draw(r, kind, "nested"), "source": "ocr"}, r.choice(KEYS["b"][second]): [{"current": draw(r, second, "nested")}]}} | some(r, "b", ["birth", "postcode", "address"]) | fields(r, NOISE, 9)
 
 
 def b_list(r):
     kind = r.choice(NATIONAL)
-    return {"type": "bulk", r.choice(KEYS["b"][kind]): [draw(r, kind, "array", r.random() < 0.3) for _ in range(r.randint(3, 5))], "mails": [draw(r, "email", "array")]} | some(r, "b", ["card", "bic"]) | fields(r, NOISE, 5)
+    return {"type": "bulk", r.choice(KEYS["b"][kind]): [draw(r, kind, "array", r.random() < 0.3) for _ in range(r.randint(3, 5))], "mails": [draw(r, "email", "array")]} | some(r, "b", ["card", "bic"]) | fields(r, NOISE, 9)
 
 
 def b_columns(r):
     kinds = [r.choice(NATIONAL), "email", r.choice(NATIONAL)]
-    return {"type": "table", "columns": [r.choice(KEYS["b"][k]) for k in kinds] + ["n"], "rows": [[draw(r, k, "columns") for k in kinds] + [r.randrange(10**8)] for _ in range(2)]} | fields(r, NOISE, 4)
+    return {"type": "table", "columns": [r.choice(KEYS["b"][k]) for k in kinds] + ["n"], "rows": [[draw(r, k, "columns") for k in kinds] + [r.randrange(10**8)] for _ in range(2)]} | fields(r, NOISE, 8)
 
 
 def b_inner(r):
-    return {"type": "message", "Records": [{"body": Inner({"user": some(r, "b", [r.choice(NATIONAL), "email", "iban"], "jsonstring")} | fields(r, NOISE, 2))}]} | fields(r, NOISE, 4)
+    return {"type": "message", "Records": [{"body": Inner({"user": some(r, "b", [r.choice(NATIONAL), "email", "iban"], "jsonstring")} | fields(r, NOISE, 3))}]} | fields(r, NOISE, 8)
 
 
 def b_secrets(r):
-    return {"type": "proxy", "env": [Text("AUTH=", draw(r, "apikey", "header")), Text("authorization: bearer ", draw(r, r.choice(("jwt", "token")), "header"))], "settings": some(r, "b", ["apikey", "password", "jwt", "token"])} | fields(r, NOISE, 4)
+    return {"type": "proxy", "env": [Text("AUTH=", draw(r, "apikey", "header")), Text("authorization: bearer ", draw(r, r.choice(("jwt", "token")), "header"))], "settings": some(r, "b", ["apikey", "password", "jwt", "token"])} | fields(r, NOISE, 8)
 
 
 def b_bare(r):
-    return {"type": "search", "term": draw(r, r.choice(SELF_EVIDENT), "bare"), "tags": ["x", draw(r, r.choice(SELF_EVIDENT), "bare")], "byUser": {draw(r, r.choice(("email", "iban", "phone")), "askey"): {"hits": r.randrange(99)}}} | fields(r, NOISE, 6)
+    return {"type": "search", "term": draw(r, r.choice(SELF_EVIDENT), "bare"), "tags": ["x", draw(r, r.choice(SELF_EVIDENT), "bare")], "byUser": {draw(r, r.choice(("email", "iban", "phone")), "askey"): {"hits": r.randrange(99)}}} | fields(r, NOISE, 10)
 
 
 def b_evasion(r):
     kind = r.choice(("email", "iban", "card", "phone") + NATIONAL)
     label = draw(r, kind, "evasion")
-    return {"type": "upload", "meta": {r.choice(KEYS["b"][kind]): evade(r, label)}} | fields(r, NOISE, 8)
+    return {"type": "upload", "meta": {r.choice(KEYS["b"][kind]): evade(r, label)}} | fields(r, NOISE, 12)
 
 
 SHAPES = ((b_cdc, 5), (b_attributes, 3), (b_graph, 4), (b_prefixed, 4), (b_chat, 4), (b_logfmt, 2), (b_device, 4), (b_parent, 3), (b_list, 3), (b_columns, 1), (b_inner, 1), (b_secrets, 2), (b_bare, 2), (b_evasion, 1))

@@ -1,6 +1,6 @@
 //! The scanner beside peers: the same chunks, what each finds, and what it costs.
 //!
-//! `inspect-bench quality FOLDER OUT [--hits FILE NAME] [--examples N]` and `inspect-bench speed FOLDER OUT ROUNDS`.
+//! `inspect-bench quality FOLDER OUT [--hits FILE NAME] [--examples N]` and `inspect-bench speed FOLDER OUT ROUNDS [ENGINE]`.
 
 mod check;
 mod corpus;
@@ -29,12 +29,12 @@ fn main() {
         ["quality", folder, out, ref options @ ..] => {
             quality::run(&Corpus::read(Path::new(folder)), out, options)
         }
-        ["speed", folder, out, rounds] => {
-            speed::run(&Corpus::read(Path::new(folder)), out, rounds.parse().unwrap())
+        ["speed", folder, out, rounds, ref only @ ..] => {
+            speed::run(&Corpus::read(Path::new(folder)), out, rounds.parse().unwrap(), only)
         }
         _ => {
             eprintln!(
-                "inspect-bench quality FOLDER OUT [--hits FILE NAME] [--examples N] | speed FOLDER OUT ROUNDS"
+                "inspect-bench quality FOLDER OUT [--hits FILE NAME] [--examples N] | speed FOLDER OUT ROUNDS [ENGINE]"
             );
             std::process::exit(64);
         }
