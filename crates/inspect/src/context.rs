@@ -119,6 +119,13 @@ pub(crate) fn scan_hinted(hint: Hint, declared: bool, text: &[u8], out: &mut Vec
     let first = out.len();
     if hint.is_telling() {
         keyed::scan(hint, declared, text, out);
+        // One finding over all of it: nothing is left to find.
+        if let Some(only) = out.get(first)
+            && only.start == 0
+            && only.end == text.len()
+        {
+            return;
+        }
     }
     scan_plain(text, hint, out);
     if out.len() > first + 1 {

@@ -175,6 +175,9 @@ pub(crate) fn keyed_uuid(rule: Rule, text: &[u8], out: &mut Vec<Finding>) {
     if is_hex(text, 32) && text.iter().any(|b| *b != b'0') {
         return push_whole(rule, text, Confidence::Medium, out);
     }
+    if is_uuid(text) {
+        return push_whole(rule, text, Confidence::Medium, out);
+    }
     for (start, window) in text.windows(36).enumerate().take(256) {
         if is_uuid(window) {
             out.push(Finding::new(rule, start, start + 36, Confidence::Medium));

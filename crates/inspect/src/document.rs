@@ -9,7 +9,7 @@ use std::cell::RefCell;
 
 use crate::context::scan_hinted;
 use crate::decoded::Decoded;
-use crate::key::{Hint, Keys, Known};
+use crate::key::{CleanValues, Hint, Keys, Known};
 use crate::quick;
 use crate::Finding;
 
@@ -26,6 +26,7 @@ use crate::Finding;
 /// ```
 pub struct Scanner {
     keys: Keys,
+    clean: CleanValues,
     scratch: Decoded,
 }
 
@@ -45,7 +46,7 @@ impl Scanner {
     /// A scanner that has seen no names yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { keys: Keys::new(), scratch: Decoded::default() }
+        Self { keys: Keys::new(), clean: CleanValues::new(), scratch: Decoded::default() }
     }
 
     /// Appends what it finds in JSON or NDJSON. What is no JSON is read as text.
@@ -69,11 +70,23 @@ impl Scanner {
         if !hint.is_telling() && quick::is_quiet(bytes, start, end) {
             return;
         }
+        self.suspect_value(bytes.get(start..end).unwrap_or_default(), start, hint, out);
+    }
+
+    fn suspect_value(&mut self, value: &[u8], start: usize, hint: Hint, out: &mut Vec<Finding>) {
+        // What held nothing under no hint holds nothing under one that makes less of it.
+        let told = hint.is_telling();
+        if !told && self.clean.knows(value) {
+            return;
+        }
         let first = out.len();
-        scan_hinted(hint, false, bytes.get(start..end).unwrap_or_default(), out);
+        scan_hinted(hint, false, value, out);
         for finding in out.iter_mut().skip(first) {
             finding.start += start;
             finding.end += start;
+        }
+        if !told && hint != Hint::Harmless && out.len() == first {
+            self.clean.learn(value);
         }
     }
 
@@ -87,8 +100,8 @@ impl Scanner {
         }
     }
 
-    fn known(&mut self, name: &[u8]) -> Known {
-        self.keys.of(name, crate::is_clean)
+    fn known(&mut self, bytes: &[u8], start: usize, end: usize) -> Known {
+        self.keys.of(bytes, start, end, crate::is_clean)
     }
 }
 

@@ -21,14 +21,100 @@ const UNPACKED_MAX: u64 = 262_144;
 const HEAD: usize = 12;
 
 /// True if the word could be readable text in base64 or hexadecimal digits.
+#[inline]
 pub(crate) fn is_suspect(word: &[u8]) -> bool {
-    let head = word.get(..HEAD.div_ceil(3) * 4).unwrap_or(word);
-    is_worth(&base64(head)) || word.len() >= 2 * WORD_MIN && is_worth(&hex(word.get(..HEAD * 2).unwrap_or(word)))
+    is_worth_base64(word) || word.len() >= 2 * WORD_MIN && is_worth_hex(word)
 }
 
-fn is_worth(head: &Head) -> bool {
-    let bytes = head.bytes.get(..head.len).unwrap_or_default();
-    bytes.len() >= 8 && (bytes.starts_with(&[0x1F, 0x8B, 8]) || is_readable(bytes))
+/// The values of letters in base64 with either alphabet (RFC 4648 4 and 5), and of hexadecimal digits; 255 for none.
+static BASE64: [u8; 256] = {
+    let mut table = [NONE; 256];
+    let mut b = 0;
+    while b < 256 {
+        #[expect(clippy::indexing_slicing, reason = "built at compile time, index is below 256")]
+        {
+            table[b] = match b as u8 {
+                b @ b'A'..=b'Z' => b - b'A',
+                b @ b'a'..=b'z' => b - b'a' + 26,
+                b @ b'0'..=b'9' => b - b'0' + 52,
+                b'-' | b'+' => 62,
+                b'_' | b'/' => 63,
+                _ => NONE,
+            };
+        }
+        b += 1;
+    }
+    table
+};
+
+static HEX: [u8; 256] = {
+    let mut table = [NONE; 256];
+    let mut b = 0;
+    while b < 256 {
+        #[expect(clippy::indexing_slicing, reason = "built at compile time, index is below 256")]
+        {
+            table[b] = match b as u8 {
+                b @ b'0'..=b'9' => b - b'0',
+                b @ b'a'..=b'f' => b - b'a' + 10,
+                b @ b'A'..=b'F' => b - b'A' + 10,
+                _ => NONE,
+            };
+        }
+        b += 1;
+    }
+    table
+};
+
+const NONE: u8 = 255;
+
+#[inline]
+fn value(table: &[u8; 256], b: u8) -> u8 {
+    table.get(usize::from(b)).copied().unwrap_or(NONE)
+}
+
+/// The first bytes of the word as base64: readable, or gzip.
+#[inline]
+fn is_worth_base64(word: &[u8]) -> bool {
+    let Some(head) = word.first_chunk::<16>() else { return false };
+    // How gzip's mark begins in base64.
+    if head.starts_with(b"H4sI") {
+        return true;
+    }
+    let mut bytes = [0; HEAD];
+    let (fours, _) = head.as_chunks::<4>();
+    for (three, four) in bytes.chunks_exact_mut(3).zip(fours) {
+        let [a, b, c, d] = four.map(|b| value(&BASE64, b));
+        if (a | b | c | d) > 63 {
+            return false;
+        }
+        let bits = u32::from(a) << 18 | u32::from(b) << 12 | u32::from(c) << 6 | u32::from(d);
+        let [_, x, y, z] = bits.to_be_bytes();
+        // One control sign tells that this is no text.
+        if x < 9 || y < 9 || z < 9 {
+            return false;
+        }
+        three.copy_from_slice(&[x, y, z]);
+    }
+    is_worth(&bytes)
+}
+
+#[inline]
+fn is_worth_hex(word: &[u8]) -> bool {
+    let Some(head) = word.first_chunk::<{ HEAD * 2 }>() else { return false };
+    let mut bytes = [0; HEAD];
+    let (pairs, _) = head.as_chunks::<2>();
+    for (byte, pair) in bytes.iter_mut().zip(pairs) {
+        let [high, low] = pair.map(|b| value(&HEX, b));
+        if (high | low) > 15 {
+            return false;
+        }
+        *byte = high << 4 | low;
+    }
+    is_worth(&bytes)
+}
+
+fn is_worth(head: &[u8; HEAD]) -> bool {
+    head.starts_with(&[0x1F, 0x8B, 8]) || is_readable(head)
 }
 
 /// UTF-8 without control signs; the last character may be cut.
@@ -41,34 +127,10 @@ fn is_readable(bytes: &[u8]) -> bool {
         }
 }
 
-struct Head {
-    bytes: [u8; HEAD + 4],
-    len: usize,
-}
-
-impl Head {
-    fn read(bytes: impl Iterator<Item = u8>) -> Self {
-        let mut head = Self { bytes: [0; HEAD + 4], len: 0 };
-        for (place, b) in head.bytes.iter_mut().zip(bytes) {
-            *place = b;
-            head.len += 1;
-        }
-        head
-    }
-}
-
-fn base64(word: &[u8]) -> Head {
-    Head::read(base64_bytes(word))
-}
-
-fn hex(word: &[u8]) -> Head {
-    Head::read(hex_bytes(word))
-}
-
-/// base64 with either alphabet (RFC 4648 4 and 5) up to its padding; bits that fill no byte are left out.
+/// base64 up to its padding; bits that fill no byte are left out.
 fn base64_bytes(word: &[u8]) -> impl Iterator<Item = u8> {
     let (mut bits, mut count) = (0_u32, 0);
-    word.iter().map_while(|b| six(*b)).filter_map(move |six| {
+    word.iter().map(|b| value(&BASE64, *b)).take_while(|six| *six != NONE).filter_map(move |six| {
         bits = bits << 6 | u32::from(six);
         count += 6;
         if count < 8 {
@@ -79,23 +141,10 @@ fn base64_bytes(word: &[u8]) -> impl Iterator<Item = u8> {
     })
 }
 
-fn six(b: u8) -> Option<u8> {
-    match b {
-        b'A'..=b'Z' => Some(b - b'A'),
-        b'a'..=b'z' => Some(b - b'a' + 26),
-        b'0'..=b'9' => Some(b - b'0' + 52),
-        b'-' | b'+' => Some(62),
-        b'_' | b'/' => Some(63),
-        _ => None,
-    }
-}
-
 fn hex_bytes(word: &[u8]) -> impl Iterator<Item = u8> {
     let (pairs, _) = word.as_chunks::<2>();
-    pairs.iter().map_while(|[high, low]| {
-        let digit = |b: u8| char::from(b).to_digit(16);
-        Some((digit(*high)? << 4 | digit(*low)?) as u8)
-    })
+    let values = pairs.iter().map(|pair| pair.map(|b| value(&HEX, b)));
+    values.take_while(|[high, low]| high | low != NONE).map(|[high, low]| high << 4 | low)
 }
 
 /// Looks into the word at `start..end` of `text`; what is found there covers the word.
@@ -105,9 +154,9 @@ pub(crate) fn scan_word(text: &[u8], start: usize, end: usize, depth: usize, out
         return;
     }
     let bare = word.strip_prefix(b"0x").unwrap_or(word);
-    let unpacked = if bare.len() >= 2 * WORD_MIN - 2 && is_worth(&hex(bare)) && bare.iter().all(u8::is_ascii_hexdigit) {
+    let unpacked = if bare.len() >= 2 * WORD_MIN - 2 && is_worth_hex(bare) && bare.iter().all(u8::is_ascii_hexdigit) {
         hex_bytes(bare).collect()
-    } else if is_worth(&base64(word)) {
+    } else if is_worth_base64(word) {
         base64_bytes(word).collect()
     } else {
         return;

@@ -10,7 +10,7 @@ mod words;
 use crate::Rule;
 use crate::ids::Wanted;
 
-pub(crate) use memory::{Keys, Known};
+pub(crate) use memory::{CleanValues, Keys, Known};
 
 /// What is to be expected of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -74,66 +74,105 @@ const WORDS_MAX: usize = 8;
 /// Most words of one entry of the table.
 const ENTRY_WORDS: usize = 4;
 
+/// Letters of a name that are kept.
+const LETTERS_MAX: usize = 128;
+
 /// A name in small plain letters, with the ends of its words.
 struct Words {
-    letters: Vec<u8>,
-    ends: Vec<usize>,
+    letters: [u8; LETTERS_MAX],
+    len: usize,
+    ends: [u8; LETTERS_MAX],
+    count: usize,
 }
 
 impl Words {
     fn of(name: &[u8]) -> Self {
-        let mut words = Self { letters: Vec::with_capacity(name.len()), ends: Vec::with_capacity(WORDS_MAX) };
-        let mut last = ' ';
-        for c in String::from_utf8_lossy(name).chars() {
-            let starts = !c.is_alphanumeric() || c.is_uppercase() && last.is_lowercase();
-            if starts {
+        let mut words = Self { letters: [0; LETTERS_MAX], len: 0, ends: [0; LETTERS_MAX], count: 0 };
+        let mut small = false;
+        let mut rest = name;
+        while let Some(first) = rest.first() {
+            let (c, len) = if first.is_ascii() { (char::from(*first), 1) } else { character(rest) };
+            rest = rest.get(len..).unwrap_or_default();
+            let letter = c.is_alphanumeric();
+            if !letter || small && c.is_uppercase() {
                 words.close();
             }
-            if c.is_alphanumeric() {
-                words.push(c);
+            if c.is_ascii() {
+                if letter {
+                    words.push(&[c.to_ascii_lowercase() as u8]);
+                }
+            } else if letter {
+                words.push_folded(c);
             }
-            last = c;
+            small = c.is_lowercase();
         }
         words.close();
         words
     }
 
     fn close(&mut self) {
-        if self.ends.last().copied().unwrap_or(0) < self.letters.len() {
-            self.ends.push(self.letters.len());
+        if usize::from(self.end(self.count)) < self.len
+            && let Some(end) = self.ends.get_mut(self.count)
+        {
+            *end = self.len as u8;
+            self.count += 1;
         }
     }
 
-    fn push(&mut self, c: char) {
+    /// Where the letters of the first `count` words end.
+    fn end(&self, count: usize) -> u8 {
+        count.checked_sub(1).and_then(|word| self.ends.get(word)).copied().unwrap_or(0)
+    }
+
+    /// What is too long is left out: its words are none of the table's.
+    fn push(&mut self, letters: &[u8]) {
+        if let Some(place) = self.letters.get_mut(self.len..self.len + letters.len()) {
+            place.copy_from_slice(letters);
+            self.len += letters.len();
+        }
+    }
+
+    fn push_folded(&mut self, c: char) {
         for c in c.to_lowercase() {
             match words::plain(c) {
-                Some(plain) => self.letters.extend_from_slice(plain.as_bytes()),
-                None => self.letters.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+                Some(plain) => self.push(plain.as_bytes()),
+                None => self.push(c.encode_utf8(&mut [0; 4]).as_bytes()),
             }
         }
     }
 
-    fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// The letters of the words from `from` up to `to`.
-    fn run(&self, from: usize, to: usize) -> &[u8] {
-        let at = |word: usize| word.checked_sub(1).map_or(Some(0), |word| self.ends.get(word).copied());
-        at(from).zip(at(to)).and_then(|(start, end)| self.letters.get(start..end)).unwrap_or_default()
-    }
-
     /// What the longest known run of words that ends with word `to` says, and where the run begins.
     fn known(&self, to: usize) -> Option<(Hint, usize)> {
-        let froms = to.saturating_sub(ENTRY_WORDS)..to;
-        froms.into_iter().find_map(|from| words::look_up(self.run(from, to)).map(|hint| (hint, from)))
+        let mut hash = words::SEED;
+        let mut end = usize::from(self.end(to));
+        let whole = end;
+        let mut found = None;
+        for from in (to.saturating_sub(ENTRY_WORDS)..to).rev() {
+            let start = usize::from(self.end(from));
+            hash = words::extend(hash, self.letters.get(start..end).unwrap_or_default());
+            end = start;
+            if let Some(hint) = words::look_up(hash, self.letters.get(start..whole).unwrap_or_default()) {
+                found = Some((hint, from));
+            }
+        }
+        found
     }
+}
+
+/// The character at the start of `rest`, and its length; a byte that begins none is a sign of its own.
+fn character(rest: &[u8]) -> (char, usize) {
+    let near = rest.get(..4.min(rest.len())).unwrap_or_default();
+    let valid = match std::str::from_utf8(near) {
+        Ok(text) => text,
+        Err(error) => near.get(..error.valid_up_to()).and_then(|near| std::str::from_utf8(near).ok()).unwrap_or_default(),
+    };
+    valid.chars().next().map_or((' ', 1), |c| (c, c.len_utf8()))
 }
 
 /// What the name of a field says.
 pub(crate) fn hint(name: &[u8]) -> Hint {
     let words = Words::of(name.get(name.len().saturating_sub(NAME_MAX)..).unwrap_or_default());
-    let mut to = words.len();
+    let mut to = words.count;
     let mut generic = to > 0;
     let least = to.saturating_sub(WORDS_MAX);
     while to > least {
@@ -160,8 +199,8 @@ pub(crate) fn near(text: &[u8]) -> Hint {
     let text = text.get(text.len().saturating_sub(NEAR_MAX)..).unwrap_or_default();
     // A sentence or line that has ended says nothing of what comes after it.
     let line = text.rsplit(|b| matches!(b, b'\n' | b';' | b'{' | b'}')).next().unwrap_or_default();
-    let words = Words::of(line);
-    let mut to = words.len();
+    let words = Words::of(last_words(line));
+    let mut to = words.count;
     let least = to.saturating_sub(NEAR_WORDS);
     while to > least {
         match words.known(to) {
@@ -172,6 +211,23 @@ pub(crate) fn near(text: &[u8]) -> Hint {
         }
     }
     Hint::None
+}
+
+/// The end of a line that holds its last words, and perhaps more.
+fn last_words(line: &[u8]) -> &[u8] {
+    let mut words = 0;
+    let mut inside = false;
+    for (place, b) in line.iter().enumerate().rev() {
+        let letter = b.is_ascii_alphanumeric() || *b >= 0x80;
+        if inside && !letter {
+            words += 1;
+            if words > NEAR_WORDS {
+                return line.get(place..).unwrap_or_default();
+            }
+        }
+        inside = letter;
+    }
+    line
 }
 
 #[cfg(test)]

@@ -378,17 +378,24 @@ fn scan_forms(text: &[u8], sketch: Sketch, hint: Hint, out: &mut Vec<Finding>) {
 /// Sorts the findings from `first` on and joins those that overlap: the strongest kind over all
 /// their bytes, so that nothing that any of them covers is left bare.
 pub(crate) fn settle(first: usize, out: &mut Vec<Finding>) {
-    let mut own = out.split_off(first);
+    let own = out.get_mut(first..).unwrap_or_default();
+    if own.is_sorted_by(|a, b| a.end <= b.start) {
+        return;
+    }
     own.sort_unstable_by_key(|finding| (finding.start, finding.kind, std::cmp::Reverse(finding.end)));
-    for finding in own {
-        let known = out.len();
-        match out.last_mut() {
-            Some(last) if known > first && finding.start < last.end => {
-                let end = last.end.max(finding.end);
-                let strongest = if finding.kind < last.kind { finding } else { *last };
-                *last = Finding { start: last.start, end, ..strongest };
+    let mut kept = 0;
+    for at in 1..own.len() {
+        let (Some(finding), Some(last)) = (own.get(at).copied(), own.get_mut(kept)) else { break };
+        if finding.start < last.end {
+            let end = last.end.max(finding.end);
+            let strongest = if finding.kind < last.kind { finding } else { *last };
+            *last = Finding { start: last.start, end, ..strongest };
+        } else {
+            kept += 1;
+            if let Some(place) = own.get_mut(kept) {
+                *place = finding;
             }
-            _ => out.push(finding),
         }
     }
+    out.truncate(first + kept + 1);
 }

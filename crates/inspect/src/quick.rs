@@ -1,7 +1,7 @@
 //! The first look at a value: most hold nothing, and their classes of bytes show it.
 
 use crate::lanes::{Classes, WIDTH, has_run};
-use crate::{evade, is_timestamp, secret};
+use crate::{card_valid, evade, ids, is_timestamp, secret};
 
 /// Shortest word that may be a key, a token or something encoded.
 pub(crate) const WORD_MIN: usize = 16;
@@ -49,7 +49,7 @@ fn is_quiet_numbered(text: &[u8], classes: Classes) -> bool {
     let digits = classes.digits.count_ones();
     let colons = classes.colons.count_ones();
     if classes.digits == all {
-        return len <= 10 || matches!(len, 12 | 20..);
+        return len <= 10 || matches!(len, 12 | 20..) || !card_valid(text) && ids::alone_bare(text).is_none();
     }
     if colons >= 2 {
         return len >= 19 && is_timestamp(text);

@@ -22,6 +22,16 @@ pub(crate) fn is_suspect(word: &[u8]) -> bool {
 }
 
 fn prefix_len(word: &[u8]) -> Option<usize> {
+    // The first two letters turn away nearly all.
+    let head = word.first_chunk::<2>()?;
+    let known_head = matches!(
+        head,
+        b"AK" | b"AS" | b"AI" | b"gh" | b"gi" | b"gl" | b"xo" | b"xa" | b"sk" | b"rk" | b"pk" | b"wh" | b"np" | b"py" | b"do"
+            | b"hv" | b"sh" | b"li" | b"nt" | b"EA" | b"ya" | b"da" | b"SK" | b"ke"
+    );
+    if !known_head {
+        return None;
+    }
     let known = PREFIXES.iter().find(|(prefix, rest)| word.len() >= prefix.len() + rest && word.starts_with(prefix));
     let (prefix, least) = known?;
     let rest = word.get(prefix.len()..)?;

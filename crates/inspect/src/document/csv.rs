@@ -24,7 +24,7 @@ pub(super) fn scan(scanner: &mut Scanner, bytes: &[u8], out: &mut Vec<Finding>) 
         if header {
             hint = Hint::None;
             if hints.len() < COLUMNS_MAX {
-                hints.push(scanner.known(text).hint);
+                hints.push(scanner.known(bytes, cell.start, cell.end).hint);
             }
         }
         if cell.doubled {

@@ -106,10 +106,10 @@ impl Walk<'_> {
             self.hint = key::hint(self.scanner.scratch.text());
             return self.scanner.decoded_value(start, Hint::None, self.out);
         }
-        let name = self.bytes.get(start..end).unwrap_or_default();
-        let known = self.scanner.known(name);
+        let known = self.scanner.known(self.bytes, start, end);
         self.hint = known.hint;
         if !known.clean {
+            let name = self.bytes.get(start..end).unwrap_or_default();
             let first = self.out.len();
             scan_hinted(Hint::None, false, name, self.out);
             shift(self.out, first, start);
@@ -130,7 +130,7 @@ impl Walk<'_> {
         if (2..=24).contains(&(end - start)) && self.hint != Hint::Generic {
             let word = self.bytes.get(start..end).unwrap_or_default();
             if !word.iter().any(u8::is_ascii_digit) {
-                self.told = self.scanner.known(word).hint;
+                self.told = self.scanner.known(self.bytes, start, end).hint;
             }
         }
     }

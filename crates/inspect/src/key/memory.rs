@@ -1,8 +1,8 @@
-//! Names that were seen before: records repeat their keys.
+//! What was seen before: records repeat their keys, and many of their values.
 
 use super::{Hint, hint};
 
-/// Slots, a power of two.
+/// Slots for names, a power of two.
 const SLOTS: usize = 1_024;
 
 /// Longest name that is remembered, in bytes.
@@ -16,8 +16,11 @@ struct Slot {
     len: u8,
     clean: bool,
     hint: Hint,
-    name: [u8; NAME_MAX],
+    name: Name,
 }
+
+/// A name of at most [`NAME_MAX`] bytes, as two numbers with zeros behind it.
+type Name = [u128; 2];
 
 /// What is known of a name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,48 +37,108 @@ pub(crate) struct Keys {
 
 impl Keys {
     pub(crate) fn new() -> Self {
-        let free = Slot { len: 0, clean: true, hint: Hint::None, name: [0; NAME_MAX] };
+        let free = Slot { len: 0, clean: true, hint: Hint::None, name: [0; 2] };
         Self { slots: vec![free; SLOTS] }
     }
 
-    /// What the name says; `is_clean` is asked once for each name that is remembered.
+    /// What the name `start..end` of `bytes` says; `is_clean` is asked once for each name that is remembered.
     #[inline]
-    pub(crate) fn of(&mut self, name: &[u8], is_clean: impl Fn(&[u8]) -> bool) -> Known {
-        if name.is_empty() {
+    pub(crate) fn of(&mut self, bytes: &[u8], start: usize, end: usize, is_clean: fn(&[u8]) -> bool) -> Known {
+        let len = end.saturating_sub(start);
+        if len == 0 {
             return Known { hint: Hint::None, clean: true };
         }
-        let first = slot_of(name);
+        if len > NAME_MAX {
+            return work_out(bytes.get(start..end).unwrap_or_default(), is_clean);
+        }
+        let name = padded(bytes, start, len);
+        let first = slot_of(&name, len);
         for slot in (first..first + TRIES).map(|slot| slot % SLOTS) {
             let Some(slot) = self.slots.get_mut(slot) else { break };
-            if usize::from(slot.len) == name.len() && slot.name.get(..name.len()) == Some(name) {
+            if usize::from(slot.len) == len && slot.name == name {
                 return Known { hint: slot.hint, clean: slot.clean };
             }
             if slot.len == 0 {
-                return learn(slot, name, is_clean(name));
+                let known = work_out(bytes.get(start..end).unwrap_or_default(), is_clean);
+                *slot = Slot { len: len as u8, clean: known.clean, hint: known.hint, name };
+                return known;
             }
         }
-        Known { hint: hint(name), clean: is_clean(name) }
+        work_out(bytes.get(start..end).unwrap_or_default(), is_clean)
     }
 }
 
 #[cold]
-fn learn(slot: &mut Slot, name: &[u8], clean: bool) -> Known {
-    let known = Known { hint: hint(name), clean };
-    if let Some(place) = slot.name.get_mut(..name.len()) {
-        place.copy_from_slice(name);
-        (slot.len, slot.hint, slot.clean) = (name.len() as u8, known.hint, clean);
-    }
-    known
+fn work_out(name: &[u8], is_clean: fn(&[u8]) -> bool) -> Known {
+    Known { hint: hint(name), clean: is_clean(name) }
 }
 
-/// Length, both ends and the middle: names differ in these.
+/// Reads the name, without a loop where the document goes on behind it.
 #[inline]
-fn slot_of(name: &[u8]) -> usize {
-    let word = |at: usize| {
-        let four: Option<&[u8; 4]> = name.get(at..).and_then(<[u8]>::first_chunk);
-        four.map_or_else(|| name.get(at..).unwrap_or_default().iter().fold(0, |sum, b| sum << 8 | u32::from(*b)), |four| u32::from_le_bytes(*four))
+fn padded(bytes: &[u8], start: usize, len: usize) -> Name {
+    let mut short = [0; NAME_MAX];
+    let window = match bytes.get(start..).and_then(<[u8]>::first_chunk::<NAME_MAX>) {
+        Some(window) => window,
+        None => {
+            for (place, b) in short.iter_mut().zip(bytes.get(start..start + len).unwrap_or_default()) {
+                *place = *b;
+            }
+            &short
+        }
     };
-    let (head, tail, middle) = (word(0), word(name.len().saturating_sub(4)), word(name.len() / 2));
-    let mixed = (u64::from(head) | u64::from(tail) << 32) ^ (u64::from(middle) << 13) ^ name.len() as u64;
-    (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize % SLOTS
+    let (halves, _) = window.as_chunks::<16>();
+    let half = |place: usize| halves.get(place).map_or(0, |half| u128::from_le_bytes(*half));
+    let mask = |len: usize| if len == 0 { 0 } else { u128::MAX >> (128 - 8 * len.min(16)) };
+    [half(0) & mask(len), half(1) & mask(len.saturating_sub(16))]
+}
+
+#[inline]
+fn slot_of(name: &Name, len: usize) -> usize {
+    let [low, high] = *name;
+    let mixed = (low as u64) ^ ((low >> 64) as u64).rotate_left(23) ^ (high as u64).rotate_left(41) ^ (high >> 64) as u64;
+    ((mixed ^ len as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize % SLOTS
+}
+
+/// Slots for values.
+const VALUES: usize = 256;
+
+/// Shortest and longest value that is remembered: shorter ones cost little, longer ones repeat less.
+const VALUE_MIN: usize = 24;
+const VALUE_MAX: usize = 224;
+
+/// Values that hold nothing, such as the names of browsers.
+pub(crate) struct CleanValues {
+    slots: Vec<(u8, [u8; VALUE_MAX])>,
+}
+
+impl CleanValues {
+    pub(crate) fn new() -> Self {
+        Self { slots: vec![(0, [0; VALUE_MAX]); VALUES] }
+    }
+
+    fn place(value: &[u8]) -> Option<usize> {
+        if !(VALUE_MIN..=VALUE_MAX).contains(&value.len()) {
+            return None;
+        }
+        let eight = |at: usize| value.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u64::from_le_bytes(*word));
+        let mixed = eight(0) ^ eight(value.len() - 8).rotate_left(21) ^ eight(value.len() / 2).rotate_left(42);
+        let mixed = (mixed ^ value.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Some((mixed >> 40) as usize % VALUES)
+    }
+
+    /// True if this very value was looked at before and held nothing.
+    #[inline]
+    pub(crate) fn knows(&self, value: &[u8]) -> bool {
+        let slot = Self::place(value).and_then(|place| self.slots.get(place));
+        slot.is_some_and(|(len, known)| known.get(..usize::from(*len)) == Some(value))
+    }
+
+    pub(crate) fn learn(&mut self, value: &[u8]) {
+        if let Some((len, known)) = Self::place(value).and_then(|place| self.slots.get_mut(place))
+            && let Some(place) = known.get_mut(..value.len())
+        {
+            place.copy_from_slice(value);
+            *len = value.len() as u8;
+        }
+    }
 }

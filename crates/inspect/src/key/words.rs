@@ -8,16 +8,23 @@ use crate::{Kind, Rule};
 /// Size of the table of places, a power of two, at least twice the number of entries.
 const SLOTS: usize = 4_096;
 
-const fn hash(word: &[u8]) -> usize {
-    // FNV-1a.
-    let (mut hash, mut at) = (0xcbf2_9ce4_8422_2325_u64, 0);
-    while at < word.len() {
+/// What FNV-1a begins with.
+pub(super) const SEED: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// FNV-1a from the last letter to the first, so that a run of words can be made longer at its front.
+pub(super) const fn extend(mut hash: u64, word: &[u8]) -> u64 {
+    let mut at = word.len();
+    while at > 0 {
+        at -= 1;
         #[expect(clippy::indexing_slicing, reason = "bounded by the loop, also at compile time")]
         {
             hash = (hash ^ word[at] as u64).wrapping_mul(0x0100_0000_01b3);
         }
-        at += 1;
     }
+    hash
+}
+
+const fn slot_of(hash: u64) -> usize {
     (hash ^ hash >> 29) as usize % SLOTS
 }
 
@@ -28,7 +35,7 @@ static PLACES: [u16; SLOTS] = {
     while at < ENTRIES.len() {
         #[expect(clippy::indexing_slicing, reason = "built at compile time, slots are below their number")]
         {
-            let mut slot = hash(ENTRIES[at].0.as_bytes());
+            let mut slot = slot_of(extend(SEED, ENTRIES[at].0.as_bytes()));
             while places[slot] != 0 {
                 slot = (slot + 1) % SLOTS;
             }
@@ -40,8 +47,9 @@ static PLACES: [u16; SLOTS] = {
 };
 
 /// What a run of words says, written together in small plain letters.
-pub(super) fn look_up(run: &[u8]) -> Option<Hint> {
-    let mut slot = hash(run);
+/// `hash` is that of the run.
+pub(super) fn look_up(hash: u64, run: &[u8]) -> Option<Hint> {
+    let mut slot = slot_of(hash);
     loop {
         let place = PLACES.get(slot).copied()?.checked_sub(1)?;
         let (word, hint) = ENTRIES.get(usize::from(place))?;

@@ -174,7 +174,7 @@ fn told(text: &[u8], sequence: &Sequence, out: &mut Vec<Finding>) {
     let longest = groups.iter().map(|group| group.len()).max().unwrap_or(0);
     // Versions are many, and few.
     let version = groups.len() >= 3 && groups.windows(2).all(|pair| matches!(pair, [l, r] if l.joined_by(text, r, b".")));
-    if sequence.digits() < 7 || longest < 2 || version && longest < 4 {
+    if sequence.digits() < 7 || longest < 2 || version && longest < 5 {
         return;
     }
     let hint = near(text, first.start);

@@ -28,9 +28,18 @@ pub(crate) fn country(number: &[u8]) -> Option<Country> {
 /// Whether a number that begins with its country code has a length of that country's. Countries outside the table
 /// take any.
 pub(crate) fn fits(number: &[u8]) -> bool {
-    let len = number.iter().filter(|b| b.is_ascii_digit()).count();
-    let head = |count: usize| number.iter().filter(|b| b.is_ascii_digit()).take(count).fold(0, |head, b| head * 10 + u16::from(b - b'0'));
-    let plan = PLANS.iter().find(|(code, ..)| *code == head(2) || *code == head(3));
+    let (mut len, mut two, mut three) = (0, 0, 0);
+    for digit in number.iter().filter(|b| b.is_ascii_digit()).map(|b| u16::from(b - b'0')) {
+        if len < 3 {
+            three = three * 10 + digit;
+        }
+        if len < 2 {
+            two = three;
+        }
+        len += 1;
+    }
+    let find = |code| PLANS.binary_search_by_key(&code, |(code, ..)| *code).ok().and_then(|at| PLANS.get(at));
+    let plan = find(two).or_else(|| find(three));
     plan.is_none_or(|(code, _, least, most)| {
         let code_len = if *code < 100 { 2 } else { 3 };
         // A zero in brackets, or an extension of up to four digits, may stand in it.
