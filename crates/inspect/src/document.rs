@@ -3,15 +3,20 @@
 mod csv;
 mod json;
 mod marks;
+mod split;
+mod stream;
 mod text;
 
+pub use stream::TextStream;
+
+
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use crate::context::scan_hinted;
 use crate::decoded::Decoded;
 use crate::key::{CleanValues, Hint, Keys, Known};
-use crate::quick;
-use crate::Finding;
+use crate::{Finding, OperatorRules, quick, settle};
 
 /// Scans documents and remembers the names of fields between them.
 ///
@@ -28,6 +33,7 @@ pub struct Scanner {
     keys: Keys,
     clean: CleanValues,
     scratch: Decoded,
+    operators: Option<Arc<OperatorRules>>,
 }
 
 impl Default for Scanner {
@@ -46,7 +52,14 @@ impl Scanner {
     /// A scanner that has seen no names yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { keys: Keys::new(), clean: CleanValues::new(), scratch: Decoded::default() }
+        Self { keys: Keys::new(), clean: CleanValues::new(), scratch: Decoded::default(), operators: None }
+    }
+
+    /// Looks for the operator's kinds, too, in every value and text.
+    #[must_use]
+    pub fn with_operators(mut self, rules: Arc<OperatorRules>) -> Self {
+        self.operators = Some(rules).filter(|rules| !rules.is_empty());
+        self
     }
 
     /// Appends what it finds in JSON or NDJSON. What is no JSON is read as text.
@@ -61,12 +74,31 @@ impl Scanner {
 
     /// Appends what it finds in text, or in bytes that may be anything.
     pub fn text(&mut self, bytes: &[u8], out: &mut Vec<Finding>) {
+        let first = out.len();
         text::scan(bytes, out);
+        self.operators(bytes, 0, first, out);
+    }
+
+    /// Adds what the operator's rules find in `value`, which stands at `start`, to what was found since `first`.
+    fn operators(&self, value: &[u8], start: usize, first: usize, out: &mut Vec<Finding>) {
+        let Some(rules) = &self.operators else { return };
+        let own = out.len();
+        rules.scan(value, out);
+        for finding in out.iter_mut().skip(own) {
+            finding.start += start;
+            finding.end += start;
+        }
+        if out.len() > own {
+            settle(first, out);
+        }
     }
 
     /// Looks at one value, as it stands at `start..end` of the document.
     #[inline]
     fn value(&mut self, bytes: &[u8], start: usize, end: usize, hint: Hint, out: &mut Vec<Finding>) {
+        if self.operators.is_some() {
+            return self.value_with_operators(bytes.get(start..end).unwrap_or_default(), start, hint, out);
+        }
         if !hint.is_telling() && quick::is_quiet(bytes, start, end) {
             return;
         }
@@ -90,10 +122,18 @@ impl Scanner {
         }
     }
 
+    #[cold]
+    fn value_with_operators(&mut self, value: &[u8], start: usize, hint: Hint, out: &mut Vec<Finding>) {
+        let first = out.len();
+        self.suspect_value(value, start, hint, out);
+        self.operators(value, start, first, out);
+    }
+
     /// Looks at a value whose spelling has to be undone first; `scratch` holds what it stands for.
     fn decoded_value(&mut self, start: usize, hint: Hint, out: &mut Vec<Finding>) {
         let first = out.len();
         scan_hinted(hint, false, self.scratch.text(), out);
+        self.operators(self.scratch.text(), 0, first, out);
         for finding in out.iter_mut().skip(first) {
             let (from, to) = self.scratch.place(finding.start, finding.end);
             (finding.start, finding.end) = (start + from, start + to);

@@ -3,7 +3,7 @@
 use crate::ids::{self, Compact, Verdict, Wanted};
 use crate::key::Hint;
 use crate::number;
-use crate::{Confidence, Finding, Rule, device, people, place, secret};
+use crate::{Confidence, Finding, Rule, device, email, network, people, place, secret};
 
 /// Adds what `hint` makes of `text`. Under a declaration a wrong check digit clears nothing.
 pub(crate) fn scan(hint: Hint, declared: bool, text: &[u8], out: &mut Vec<Finding>) {
@@ -11,7 +11,9 @@ pub(crate) fn scan(hint: Hint, declared: bool, text: &[u8], out: &mut Vec<Findin
     let first = out.len();
     let value = text.get(start..end).unwrap_or_default();
     match hint {
-        Hint::None | Hint::Generic | Hint::Harmless | Hint::Email | Hint::Ip => {}
+        Hint::None | Hint::Generic | Hint::Harmless => {}
+        Hint::Email => email::scan(value, out),
+        Hint::Ip => network::keyed(value, out),
         Hint::Id(wanted) => identifiers(wanted, declared, value, out),
         Hint::Phone => number::keyed_phones(value, out),
         Hint::Mac => device::keyed_mac(value, out),
@@ -58,8 +60,13 @@ const TEXT_MAX: usize = 4_096;
 /// The text as a whole if it is an identifier, or else each run of its words that is one.
 fn identifiers(wanted: Wanted, declared: bool, text: &[u8], out: &mut Vec<Finding>) {
     let least = if declared { Verdict::Wrong } else { Verdict::Unchecked };
-    if let Some((rule, verdict)) = Compact::of(text).and_then(|compact| ids::best(compact.bytes(), wanted, least)) {
+    let whole = Compact::of(text);
+    if let Some((rule, verdict)) = whole.as_ref().and_then(|compact| ids::best(compact.bytes(), wanted, least)) {
         out.push(judged(rule, verdict, 0, text.len()));
+        return;
+    }
+    // One word has no parts to look at.
+    if whole.is_some_and(|whole| whole.bytes().len() == text.len()) {
         return;
     }
     let text = text.get(..TEXT_MAX.min(text.len())).unwrap_or_default();

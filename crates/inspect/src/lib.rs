@@ -25,6 +25,7 @@ mod keyed;
 mod lanes;
 mod network;
 mod number;
+mod operator;
 mod people;
 mod place;
 mod quick;
@@ -35,10 +36,11 @@ mod sketch;
 mod tests;
 
 pub use context::{Context, scan_in};
-pub use document::{Scanner, scan_csv, scan_json, scan_text};
+pub use document::{Scanner, TextStream, scan_csv, scan_json, scan_text};
 pub use iban::iban_valid;
 pub use ids::identifier_valid;
 pub use number::{card_valid, luhn_valid, scan_number};
+pub use operator::{OperatorError, OperatorRules};
 pub use rule::{Country, Needs, Rule};
 
 use decoded::Decoded;

@@ -1,6 +1,6 @@
 //! IP addresses.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::{Finding, Rule};
 
@@ -59,6 +59,17 @@ fn address_end(text: &[u8], start: usize, end: usize) -> Option<usize> {
     }
     let address: Ipv6Addr = run.parse().ok()?;
     belongs_to_device_v6(&address).then_some(start + run.len())
+}
+
+/// A field for addresses that holds one and nothing else.
+pub(crate) fn keyed(text: &[u8], out: &mut Vec<Finding>) {
+    let address = std::str::from_utf8(text).ok().and_then(|text| text.parse::<IpAddr>().ok());
+    let rule = match address {
+        Some(IpAddr::V4(address)) if belongs_to_device_v4(&address) => Rule::IPV4,
+        Some(IpAddr::V6(address)) if belongs_to_device_v6(&address) => Rule::IPV6,
+        _ => return,
+    };
+    out.push(Finding::sure(rule, 0, text.len()));
 }
 
 fn belongs_to_device_v6(address: &Ipv6Addr) -> bool {

@@ -21,16 +21,11 @@ pub(crate) fn is_quiet(bytes: &[u8], start: usize, end: usize) -> bool {
     } else {
         of_short(bytes.get(start..end).unwrap_or_default())
     };
-    if classes.special != 0 {
-        return false;
+    // Words of a few letters are most of what there is.
+    if classes.special | classes.digits == 0 && len < WORD_MIN {
+        return classes.colons.count_ones() < 2;
     }
-    let words = classes.letters | classes.digits | classes.joints;
-    let digits = classes.digits.count_ones();
-    let colons = classes.colons.count_ones();
-    if digits < 4 {
-        return colons < 2 && !(len >= WORD_MIN && has_run(words, WORD_MIN as u32));
-    }
-    is_quiet_numbered(bytes.get(start..end).unwrap_or_default(), classes)
+    is_quiet_short(bytes.get(start..end).unwrap_or_default(), classes)
 }
 
 fn of_short(text: &[u8]) -> Classes {
@@ -41,38 +36,111 @@ fn of_short(text: &[u8]) -> Classes {
     Classes::of(&window, text.len())
 }
 
-/// A value of at most [`WIDTH`] plain ASCII bytes with four digits or more.
-fn is_quiet_numbered(text: &[u8], classes: Classes) -> bool {
+/// Fewest digits, with whatever may stand between them, that are a number of somebody's.
+const DIGITS_MIN: u32 = 6;
+
+/// A value of at most [`WIDTH`] bytes.
+fn is_quiet_short(text: &[u8], classes: Classes) -> bool {
+    if classes.special != 0 && !is_plain(text, classes.special) {
+        return false;
+    }
     let len = text.len();
     let all = u64::MAX >> (WIDTH - len.clamp(1, WIDTH));
-    let words = classes.letters | classes.digits | classes.joints;
-    let digits = classes.digits.count_ones();
-    let colons = classes.colons.count_ones();
     if classes.digits == all {
-        return len <= 10 || matches!(len, 12 | 20..) || !card_valid(text) && ids::alone_bare(text).is_none();
+        let short = len <= 10 || matches!(len, 12 | 20..);
+        return short || !card_valid(text) && ids::alone_bare(text).is_none();
     }
-    if colons >= 2 {
+    if classes.colons.count_ones() >= 2 {
         return len >= 19 && is_timestamp(text);
     }
-    if len >= WORD_MIN && has_run(words, WORD_MIN as u32) {
-        return words == all && is_quiet_word(text, classes);
+    if len == 36 && classes.joints == UUID_DASHES && classes.letters | classes.digits | UUID_DASHES == all {
+        return !has_run(classes.digits, 11);
     }
-    digits < 6 && !(classes.dots.count_ones() >= 3) && len < 15
+    if len == 10 && is_date(text, classes) {
+        return true;
+    }
+    // A word before a number may name it.
+    if classes.digits.count_ones() >= 4 && classes.letters.count_ones() >= 2 && (classes.colons != 0 || text.contains(&b' ')) {
+        return false;
+    }
+    let words = classes.letters | classes.digits | classes.joints;
+    let long = len >= WORD_MIN && has_run(words, WORD_MIN as u32);
+    are_quiet_numbers(classes, all) && !may_be_address(classes, len) && (!long || are_quiet_words(text, classes))
 }
 
 /// Where the dashes of a UUID stand.
 const UUID_DASHES: u64 = 1 << 8 | 1 << 13 | 1 << 18 | 1 << 23;
 
-/// One word of at least [`WORD_MIN`] letters, digits and joints.
-fn is_quiet_word(text: &[u8], classes: Classes) -> bool {
-    if text.len() == 36 && classes.joints == UUID_DASHES {
-        return !has_run(classes.digits, 11);
+/// True if the special bytes are ampersands that begin no entity.
+fn is_plain(text: &[u8], mut special: u64) -> bool {
+    while special != 0 {
+        let at = special.trailing_zeros() as usize;
+        let rest = text.get(at..).unwrap_or_default();
+        let entity = rest.iter().take(12).any(|b| *b == b';');
+        if rest.first() != Some(&b'&') || entity {
+            return false;
+        }
+        special &= special - 1;
     }
-    if classes.joints != 0 || text.len() < 17 || has_run(classes.digits, 11) {
+    true
+}
+
+/// `2026-05-06`: no number is printed so that begins with this or the last century.
+fn is_date(text: &[u8], classes: Classes) -> bool {
+    classes.joints == 1 << 4 | 1 << 7
+        && classes.digits == 0b11_0110_1111
+        && matches!(text, [b'1', b'9', ..] | [b'2', b'0', ..])
+        && text.get(4) == Some(&b'-')
+}
+
+/// True if between any two letters there are fewer digits than a number of somebody's has.
+fn are_quiet_numbers(classes: Classes, all: u64) -> bool {
+    if classes.digits.count_ones() < DIGITS_MIN {
+        return true;
+    }
+    let mut rest = all & !classes.letters;
+    while rest != 0 {
+        let start = rest.trailing_zeros();
+        let run = (rest >> start).trailing_ones();
+        let mask = if run == 64 { u64::MAX } else { ((1 << run) - 1) << start };
+        if (classes.digits & mask).count_ones() >= DIGITS_MIN {
+            return false;
+        }
+        rest &= !mask;
+    }
+    true
+}
+
+/// True for what may hold an IP address, a MAC address or an IBAN whose digits are few.
+fn may_be_address(classes: Classes, len: usize) -> bool {
+    let (digits, letters) = (classes.digits, classes.letters);
+    let iban = letters & letters >> 1 & digits >> 2 & digits >> 3;
+    let ip = classes.dots.count_ones() >= 3 && digits.count_ones() >= 4;
+    let mac = len >= 14 && (classes.joints.count_ones() >= 5 || classes.dots & classes.dots >> 5 != 0);
+    ip || mac && may_be_mac(classes) || iban != 0 && len >= 15 && digits.count_ones() >= 5
+}
+
+/// Two signs three bytes apart five times, or twice five bytes apart.
+fn may_be_mac(classes: Classes) -> bool {
+    let joints = classes.joints;
+    let bytes = joints & joints >> 3 & joints >> 6 & joints >> 9 & joints >> 12;
+    bytes != 0 || classes.dots & classes.dots >> 5 != 0
+}
+
+/// True if no long word of the text is a key, an identifier, or has text inside.
+fn are_quiet_words(text: &[u8], classes: Classes) -> bool {
+    // Tokens have two dots.
+    if classes.dots.count_ones() >= 2 || has_run(classes.digits, 11) {
         return false;
     }
-    let like_iban = classes.letters & 3 == 3 && classes.digits >> 2 & 3 == 3;
-    !like_iban && !evade::is_suspect(text) && !secret::is_suspect(text)
+    evade::LongWords::of(text).all(|(start, end)| {
+        let word = text.get(start..end).unwrap_or_default();
+        // A word that follows another may be named by it, and one with an equals sign names itself.
+        let named = start > 0 && text.get(start - 1) == Some(&b' ') || word.contains(&b'=');
+        let first_letter = word.first().is_some_and(u8::is_ascii_alphabetic);
+        let identifier = word.len() == WORD_MIN && first_letter && classes.digits != 0;
+        !named && !identifier && !word.starts_with(b"-----") && !evade::is_suspect(word) && !secret::is_suspect(word)
+    })
 }
 
 /// Prose without anything that marks an identifier.

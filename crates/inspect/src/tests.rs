@@ -7,6 +7,7 @@ use super::*;
 mod documents;
 mod evasions;
 mod golden;
+mod properties;
 
 /// Checks that exactly `expected` is found, as kinds and the bytes they cover.
 fn check(text: &str, expected: &[(Kind, &str)]) {

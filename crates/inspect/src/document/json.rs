@@ -5,12 +5,16 @@
 
 use super::Scanner;
 use super::marks::Marks;
+use super::split::Fragments;
 use crate::context::{number_hinted, scan_hinted};
 use crate::Finding;
 use crate::key::{self, Hint};
 
 /// Deepest nesting in which outer names are remembered.
 const DEPTH_MAX: usize = 64;
+
+/// Longest value that may name the next.
+const TOLD_MAX: usize = 24;
 
 struct Walk<'a> {
     scanner: &'a mut Scanner,
@@ -21,8 +25,13 @@ struct Walk<'a> {
     /// What the names of the objects around it say.
     outer: [Hint; DEPTH_MAX],
     depth: usize,
-    /// What the last short value says of the next: `{"type":"pesel","value":…}`.
-    told: Hint,
+    /// Where the last value stands if it is short: it may name the next, `{"type":"pesel","value":…}`.
+    told: (usize, usize),
+    /// Values that may be parts of one: elements of an array, and fields whose names end with a number.
+    parts: Fragments,
+    /// Where the last name stands, and whether a value has followed it.
+    name: (usize, usize),
+    element: bool,
 }
 
 pub(super) fn scan(scanner: &mut Scanner, bytes: &[u8], out: &mut Vec<Finding>) {
@@ -33,7 +42,10 @@ pub(super) fn scan(scanner: &mut Scanner, bytes: &[u8], out: &mut Vec<Finding>) 
         hint: Hint::None,
         outer: [Hint::None; DEPTH_MAX],
         depth: 0,
-        told: Hint::None,
+        told: (0, 0),
+        parts: Fragments::default(),
+        name: (0, 0),
+        element: false,
     };
     let mut marks = Marks::new(bytes, *b"\"\\\n");
     let mut from = 0;
@@ -87,9 +99,13 @@ impl Walk<'_> {
         } else {
             self.scanner.value(self.bytes, start, end, hint, self.out);
         }
-        if matches!(self.hint, Hint::Harmless | Hint::None | Hint::AnyName | Hint::Generic) {
-            self.tell(start, end);
+        if self.hint != Hint::Generic {
+            self.told = (start, end);
         }
+        if !escaped {
+            self.part(start, end);
+        }
+        self.element = true;
         after
     }
 
@@ -101,6 +117,11 @@ impl Walk<'_> {
 
     #[inline]
     fn name(&mut self, start: usize, end: usize, escaped: bool) {
+        if !self.is_numbered(start, end) {
+            self.parts.clear();
+        }
+        self.name = (start, end);
+        self.element = false;
         if escaped {
             self.scanner.scratch.read_json(self.bytes.get(start..end).unwrap_or_default());
             self.hint = key::hint(self.scanner.scratch.text());
@@ -116,23 +137,39 @@ impl Walk<'_> {
         }
     }
 
-    /// For a name such as `value`: what the value before it or the object's own name says.
-    fn around(&self) -> Hint {
+    /// True if the name is the last one but for the figure at its end.
+    #[inline]
+    fn is_numbered(&self, start: usize, end: usize) -> bool {
+        let figure = |end: usize| end > 0 && self.bytes.get(end - 1).is_some_and(u8::is_ascii_digit);
+        let stem = |start: usize, end: usize| self.bytes.get(start..end.saturating_sub(1));
+        figure(end) && figure(self.name.1) && stem(start, end) == stem(self.name.0, self.name.1)
+    }
+
+    /// A value that may go on with the one before it.
+    #[inline]
+    fn part(&mut self, start: usize, end: usize) {
+        let figure = self.name.1 > 0 && self.bytes.get(self.name.1 - 1).is_some_and(u8::is_ascii_digit);
+        if self.element || figure || self.bytes.get(start.saturating_sub(2)) == Some(&b'[') {
+            self.parts.push(self.bytes, start, end, self.out);
+        }
+    }
+
+    /// For a name such as `value`: what the object's own name or the value before it says.
+    #[cold]
+    fn around(&mut self) -> Hint {
         let outer = self.depth.checked_sub(1).and_then(|depth| self.outer.get(depth)).copied().unwrap_or_default();
         // `home` and `contact` say which of several values it is, and not of what kind.
         let vague = |hint: Hint| !hint.is_telling() || matches!(hint, Hint::AnyAddress | Hint::AnyName);
-        if vague(outer) && !vague(self.told) { self.told } else { outer }
-    }
-
-    /// A short word may name the value that follows: `"type":"pesel"`.
-    fn tell(&mut self, start: usize, end: usize) {
-        self.told = Hint::None;
-        if (2..=24).contains(&(end - start)) && self.hint != Hint::Generic {
-            let word = self.bytes.get(start..end).unwrap_or_default();
-            if !word.iter().any(u8::is_ascii_digit) {
-                self.told = self.scanner.known(self.bytes, start, end).hint;
-            }
+        if !vague(outer) {
+            return outer;
         }
+        let (start, end) = self.told;
+        let word = self.bytes.get(start..end).unwrap_or_default();
+        if !(2..=TOLD_MAX).contains(&word.len()) || word.iter().any(u8::is_ascii_digit) {
+            return outer;
+        }
+        let told = self.scanner.known(self.bytes, start, end).hint;
+        if vague(told) { outer } else { told }
     }
 
     /// Looks at what stands between two strings: numbers, brackets, and what is no JSON.
@@ -205,7 +242,8 @@ impl Walk<'_> {
         }
         self.depth = (self.depth + 1).min(DEPTH_MAX);
         if object {
-            (self.hint, self.told) = (Hint::None, Hint::None);
+            (self.hint, self.told) = (Hint::None, (0, 0));
+            self.parts.clear();
         }
     }
 
@@ -213,7 +251,8 @@ impl Walk<'_> {
     fn leave(&mut self) {
         self.depth = self.depth.saturating_sub(1);
         self.hint = self.outer.get(self.depth).copied().unwrap_or_default();
-        self.told = Hint::None;
+        self.told = (0, 0);
+        self.parts.clear();
     }
 }
 

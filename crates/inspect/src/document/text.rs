@@ -7,7 +7,7 @@ use crate::settle;
 
 /// Bytes of one piece, and how many of them the next piece sees again.
 const PIECE: usize = 32_768;
-const OVERLAP: usize = 512;
+pub(super) const OVERLAP: usize = 512;
 
 /// How far back a line's end is looked for.
 const LINE_MAX: usize = 8_192;
@@ -46,7 +46,7 @@ fn piece(bytes: &[u8], from: usize) -> (usize, usize) {
 }
 
 /// The start of the character at `at`, where the bytes are UTF-8.
-fn char_start(bytes: &[u8], at: usize) -> usize {
+pub(super) fn char_start(bytes: &[u8], at: usize) -> usize {
     let back = bytes.get(at.saturating_sub(3)..=at).unwrap_or_default();
     let tail = back.iter().rev().take_while(|b| (0x80..0xC0).contains(*b)).count();
     if tail < back.len() { at - tail } else { at }

@@ -17,6 +17,12 @@ fn ties(b: Option<&u8>) -> bool {
     b.is_some_and(|b| is_word(*b) || matches!(b, b'-' | b'/' | b'+'))
 }
 
+/// True behind a decimal sign.
+fn is_fraction(text: &[u8], at: usize) -> bool {
+    let sign = matches!(before(text, at), Some(b'.' | b','));
+    sign && at.checked_sub(2).and_then(|at| text.get(at)).is_some_and(u8::is_ascii_digit)
+}
+
 fn before(text: &[u8], at: usize) -> Option<&u8> {
     at.checked_sub(1).and_then(|at| text.get(at))
 }
@@ -27,7 +33,7 @@ fn before(text: &[u8], at: usize) -> Option<&u8> {
 pub(super) fn lettered(text: &[u8], start: usize, hint: Hint, out: &mut Vec<Finding>) -> Option<usize> {
     let head = text.get(start.saturating_sub(8)..start).unwrap_or_default();
     let letters = head.iter().rev().take_while(|b| b.is_ascii_alphabetic()).count();
-    if letters != 1 && letters != 2 && letters != 6 {
+    if !(1..=6).contains(&letters) {
         return None;
     }
     let first = start - letters;
@@ -37,19 +43,30 @@ pub(super) fn lettered(text: &[u8], start: usize, hint: Hint, out: &mut Vec<Find
     if letters == 1 && len == 7 && text.get(end) == Some(&b'-') {
         end += 2;
     }
-    if ties(before(text, first)) || ties(text.get(end)) {
+    if !(7..=17).contains(&(letters + len)) || ties(before(text, first)) || ties(text.get(end)) {
         return None;
     }
     let word = text.get(first..end)?;
-    if let Some(rule) = alone_word(word) {
+    if matches!(letters, 1 | 2 | 6)
+        && let Some(rule) = alone_word(word)
+    {
         out.push(Finding::sure(rule, first, end));
         return Some(end);
     }
-    if len < 6 || hint == Hint::Harmless {
+    if hint == Hint::Harmless {
         return None;
     }
-    let Hint::Id(wanted) = near(text, first) else { return None };
-    let finding = keyed::identifier_at(wanted, text, first)?;
+    let finding = match near(text, first) {
+        Hint::Id(wanted) => keyed::identifier_at(wanted, text, first)?,
+        Hint::Document => {
+            let known = out.len();
+            keyed::scan(Hint::Document, false, word, out);
+            let finding = out.get(known).copied()?;
+            out.truncate(known);
+            Finding { start: first, end, ..finding }
+        }
+        _ => return None,
+    };
     out.push(finding);
     Some(finding.end)
 }
@@ -58,7 +75,10 @@ pub(super) fn lettered(text: &[u8], start: usize, hint: Hint, out: &mut Vec<Find
 pub(super) fn numbered(text: &[u8], sequence: &Sequence, hint: Hint, out: &mut Vec<Finding>) {
     let groups = sequence.groups();
     for group in groups {
-        if matches!(group.len(), 11 | 13 | 15) && !ties(before(text, group.start)) && !ties(text.get(group.end)) {
+        if matches!(group.len(), 11 | 13 | 15) && !ties(before(text, group.start))
+            && !is_fraction(text, group.start)
+            && !ties(text.get(group.end))
+        {
             let rule = text.get(group.start..group.end).and_then(alone_bare);
             out.extend(rule.map(|rule| Finding::sure(rule, group.start, group.end)));
         }
@@ -141,7 +161,7 @@ fn with_letters(text: &[u8], groups: &[Group], tail: usize, out: &mut Vec<Findin
                 matches!(three, [a, b, b' '] if a.is_ascii_uppercase() && b.is_ascii_uppercase())
             }) && !ties(before(text, *at))
         });
-        let starts = [lettered, Some(group.start).filter(|at| !ties(before(text, *at)))];
+        let starts = [lettered, Some(group.start).filter(|at| !ties(before(text, *at)) && !is_fraction(text, *at))];
         for start in starts.into_iter().flatten() {
             let mut end = tail;
             while end > last {

@@ -15,6 +15,11 @@ fn rows() -> impl Iterator<Item = (Rule, &'static str, &'static str)> {
     })
 }
 
+/// Valid identifiers with their rules.
+pub(super) fn valid() -> impl Iterator<Item = (Rule, &'static str)> {
+    rows().filter(|(_, what, _)| *what == "valid").map(|(rule, _, value)| (rule, value))
+}
+
 fn found_in(context: Context<'_>, value: &str) -> Vec<Finding> {
     let mut found = Vec::new();
     scan_in(context, value.as_bytes(), &mut found);
