@@ -2,6 +2,7 @@
 //!
 //! `inspect-bench quality FOLDER OUT [--hits FILE NAME] [--examples N]` and `inspect-bench speed FOLDER OUT ROUNDS [ENGINE]`.
 
+mod bound;
 mod check;
 mod corpus;
 mod hyperscan;
