@@ -2,4 +2,5 @@
 
 pub mod border;
 pub mod both;
+pub mod inspection;
 pub mod writer;

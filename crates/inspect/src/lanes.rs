@@ -60,6 +60,16 @@ pub(crate) fn has_run(mut mask: u64, len: u32) -> bool {
     mask & mask >> (len - have) != 0
 }
 
+/// Where the digits of a block stand, and the bytes that need another look: `@`, `%`, `&`, `:`, and what is no ASCII.
+#[inline]
+pub(crate) fn digits_and_signs(block: &[u8; WIDTH]) -> (u64, u64) {
+    let (lanes, _) = block.as_chunks::<LANE>();
+    lanes.iter().rev().fold((0, 0), |(digits, signs), lane| {
+        let (more_digits, more_signs) = lane::digits_and_signs(lane);
+        (digits << LANE | u64::from(more_digits), signs << LANE | u64::from(more_signs))
+    })
+}
+
 /// Where `a`, `b` and `c` stand in a block.
 #[inline]
 pub(crate) fn any_of(block: &[u8; WIDTH], a: u8, b: u8, c: u8) -> u64 {
@@ -76,7 +86,7 @@ struct Part {
     special: u16,
 }
 
-/// The only `unsafe` of this crate: two calls of functions that need SSE2.
+/// The only `unsafe` of this crate: three calls of functions that need SSE2.
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "SSE2 is a part of x86-64 itself; the compiler asks for a word on it nevertheless")]
 mod lane {
@@ -97,6 +107,21 @@ mod lane {
     pub(super) fn any_of(lane: &[u8; LANE], a: u8, b: u8, c: u8) -> u16 {
         // SAFETY: every x86-64 processor has SSE2.
         unsafe { any_of_sse2(lane, a, b, c) }
+    }
+
+    #[inline]
+    pub(super) fn digits_and_signs(lane: &[u8; LANE]) -> (u16, u16) {
+        // SAFETY: every x86-64 processor has SSE2.
+        unsafe { digits_and_signs_sse2(lane) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    fn digits_and_signs_sse2(lane: &[u8; LANE]) -> (u16, u16) {
+        let bytes = load(lane);
+        let percent_or_ampersand = within(bytes, b'%', 2);
+        let signs = _mm_or_si128(_mm_or_si128(is(bytes, b'@'), is(bytes, b':')), percent_or_ampersand);
+        (bits(within(bytes, b'0', 10)), bits(_mm_or_si128(signs, bytes)))
     }
 
     #[inline]
@@ -154,7 +179,7 @@ mod lane {
 
 #[cfg(not(target_arch = "x86_64"))]
 mod lane {
-    pub(super) use super::plain::{any_of, classes};
+    pub(super) use super::plain::{any_of, classes, digits_and_signs};
 }
 
 #[cfg(any(test, not(target_arch = "x86_64")))]
@@ -176,6 +201,10 @@ mod plain {
         }
     }
 
+    pub(super) fn digits_and_signs(lane: &[u8; LANE]) -> (u16, u16) {
+        (bits(lane, |b| b.is_ascii_digit()), bits(lane, |b| matches!(b, b'@' | b'%' | b'&' | b':' | 0x80..)))
+    }
+
     pub(super) fn any_of(lane: &[u8; LANE], a: u8, b: u8, c: u8) -> u16 {
         bits(lane, |byte| byte == a || byte == b || byte == c)
     }
@@ -195,6 +224,7 @@ mod tests {
                 (slow.digits, slow.letters, slow.dots, slow.colons, slow.joints, slow.special),
                 "from {first}"
             );
+            assert_eq!(lane::digits_and_signs(&lane), plain::digits_and_signs(&lane));
             assert_eq!(lane::any_of(&lane, b'"', b'\\', b'\n'), plain::any_of(&lane, b'"', b'\\', b'\n'));
         }
     }

@@ -21,10 +21,6 @@ pub(crate) fn is_quiet(bytes: &[u8], start: usize, end: usize) -> bool {
     } else {
         of_short(bytes.get(start..end).unwrap_or_default())
     };
-    // Words of a few letters are most of what there is.
-    if classes.special | classes.digits == 0 && len < WORD_MIN {
-        return classes.colons.count_ones() < 2;
-    }
     is_quiet_short(bytes.get(start..end).unwrap_or_default(), classes)
 }
 
@@ -35,6 +31,10 @@ fn of_short(text: &[u8]) -> Classes {
     }
     Classes::of(&window, text.len())
 }
+
+/// Digits and lengths below which only colons and [`Classes::special`] signs could tell anything.
+pub(crate) const FEW_DIGITS: u32 = 4;
+pub(crate) const FEW_BYTES: usize = 14;
 
 /// Fewest digits, with whatever may stand between them, that are a number of somebody's.
 const DIGITS_MIN: u32 = 6;
@@ -64,6 +64,10 @@ fn is_quiet_short(text: &[u8], classes: Classes) -> bool {
         return false;
     }
     let words = classes.letters | classes.digits | classes.joints;
+    // Within one long word digits are a card or nothing, and `are_quiet_words` looks at how many follow each other.
+    if len > WORD_MIN && classes.letters | classes.digits == all {
+        return !may_be_address(classes, len) && are_quiet_words(text, classes);
+    }
     let long = len >= WORD_MIN && has_run(words, WORD_MIN as u32);
     are_quiet_numbers(classes, all) && !may_be_address(classes, len) && (!long || are_quiet_words(text, classes))
 }
@@ -114,7 +118,9 @@ fn are_quiet_numbers(classes: Classes, all: u64) -> bool {
 /// True for what may hold an IP address, a MAC address or an IBAN whose digits are few.
 fn may_be_address(classes: Classes, len: usize) -> bool {
     let (digits, letters) = (classes.digits, classes.letters);
-    let iban = letters & letters >> 1 & digits >> 2 & digits >> 3;
+    let words = letters | digits;
+    let starts = words & !(words << 1);
+    let iban = starts & letters & letters >> 1 & digits >> 2 & digits >> 3;
     let ip = classes.dots.count_ones() >= 3 && digits.count_ones() >= 4;
     let mac = len >= 14 && (classes.joints.count_ones() >= 5 || classes.dots & classes.dots >> 5 != 0);
     ip || mac && may_be_mac(classes) || iban != 0 && len >= 15 && digits.count_ones() >= 5

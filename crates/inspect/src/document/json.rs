@@ -29,12 +29,16 @@ struct Walk<'a> {
     told: (usize, usize),
     /// Values that may be parts of one: elements of an array, and fields whose names end with a number.
     parts: Fragments,
-    /// Where the last name stands, and whether a value has followed it.
+    /// Where the last name stands, whether it ends with a figure, and whether what comes is an element of an array.
     name: (usize, usize),
+    figure: bool,
     element: bool,
+    /// Whether the operator's rules ask for every value.
+    operators: bool,
 }
 
 pub(super) fn scan(scanner: &mut Scanner, bytes: &[u8], out: &mut Vec<Finding>) {
+    let operators = scanner.operators.is_some();
     let mut walk = Walk {
         scanner,
         bytes,
@@ -45,7 +49,9 @@ pub(super) fn scan(scanner: &mut Scanner, bytes: &[u8], out: &mut Vec<Finding>) 
         told: (0, 0),
         parts: Fragments::default(),
         name: (0, 0),
+        figure: false,
         element: false,
+        operators,
     };
     let mut marks = Marks::new(bytes, *b"\"\\\n");
     let mut from = 0;
@@ -55,7 +61,8 @@ pub(super) fn scan(scanner: &mut Scanner, bytes: &[u8], out: &mut Vec<Finding>) 
         }
         walk.gap(from, open);
         let (close, escaped) = close(&mut marks, bytes);
-        from = walk.string(open + 1, close, escaped);
+        let plain = !escaped && marks.is_plain(open + 1, close);
+        from = walk.string(open + 1, close, escaped, plain);
         // A string that a line's end has closed leaves that end to what comes after it.
         if from > close + 1 {
             marks.skip_to(from);
@@ -79,9 +86,9 @@ fn close(marks: &mut Marks<'_>, bytes: &[u8]) -> (usize, bool) {
 }
 
 impl Walk<'_> {
-    /// Looks at the string `start..end`; returns where to go on.
+    /// Looks at the string `start..end`, in which nothing can be found by form if it is `plain`; returns where to go on.
     #[inline]
-    fn string(&mut self, start: usize, end: usize, escaped: bool) -> usize {
+    fn string(&mut self, start: usize, end: usize, escaped: bool, plain: bool) -> usize {
         let after = end + usize::from(self.bytes.get(end) == Some(&b'"'));
         let colon = match self.bytes.get(after) {
             Some(b':') => Some(after + 1),
@@ -96,14 +103,14 @@ impl Walk<'_> {
         if escaped {
             self.scanner.scratch.read_json(self.bytes.get(start..end).unwrap_or_default());
             self.scanner.decoded_value(start, hint, self.out);
-        } else {
+        } else if !plain || hint.is_telling() || self.operators {
             self.scanner.value(self.bytes, start, end, hint, self.out);
         }
         if self.hint != Hint::Generic {
             self.told = (start, end);
         }
-        if !escaped {
-            self.part(start, end);
+        if !escaped && (self.element || self.figure) {
+            self.parts.push(self.bytes, start, end, self.out);
         }
         self.element = true;
         after
@@ -117,11 +124,11 @@ impl Walk<'_> {
 
     #[inline]
     fn name(&mut self, start: usize, end: usize, escaped: bool) {
-        if !self.is_numbered(start, end) {
+        let figure = end > start && self.bytes.get(end - 1).is_some_and(u8::is_ascii_digit);
+        if !(figure && self.figure && self.is_numbered(start, end)) {
             self.parts.clear();
         }
-        self.name = (start, end);
-        self.element = false;
+        (self.name, self.figure, self.element) = ((start, end), figure, false);
         if escaped {
             self.scanner.scratch.read_json(self.bytes.get(start..end).unwrap_or_default());
             self.hint = key::hint(self.scanner.scratch.text());
@@ -138,20 +145,9 @@ impl Walk<'_> {
     }
 
     /// True if the name is the last one but for the figure at its end.
-    #[inline]
     fn is_numbered(&self, start: usize, end: usize) -> bool {
-        let figure = |end: usize| end > 0 && self.bytes.get(end - 1).is_some_and(u8::is_ascii_digit);
         let stem = |start: usize, end: usize| self.bytes.get(start..end.saturating_sub(1));
-        figure(end) && figure(self.name.1) && stem(start, end) == stem(self.name.0, self.name.1)
-    }
-
-    /// A value that may go on with the one before it.
-    #[inline]
-    fn part(&mut self, start: usize, end: usize) {
-        let figure = self.name.1 > 0 && self.bytes.get(self.name.1 - 1).is_some_and(u8::is_ascii_digit);
-        if self.element || figure || self.bytes.get(start.saturating_sub(2)) == Some(&b'[') {
-            self.parts.push(self.bytes, start, end, self.out);
-        }
+        stem(start, end) == stem(self.name.0, self.name.1)
     }
 
     /// For a name such as `value`: what the object's own name or the value before it says.
@@ -208,8 +204,9 @@ impl Walk<'_> {
     #[inline]
     fn number(&mut self, at: usize, to: usize) -> usize {
         let rest = self.bytes.get(at..to).unwrap_or_default();
+        let digits = 1 + rest.iter().skip(1).take_while(|b| b.is_ascii_digit()).count();
         let is_part = |b: &&u8| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+' | b'e' | b'E');
-        let len = rest.iter().take_while(is_part).count();
+        let len = digits + rest.iter().skip(digits).take_while(is_part).count();
         let number = rest.get(..len).unwrap_or_default();
         let hint = if self.hint == Hint::Generic { self.around() } else { self.hint };
         if let Some(mut finding) = number_hinted(hint, number) {
@@ -217,7 +214,7 @@ impl Walk<'_> {
             finding.end += at;
             self.out.push(finding);
         }
-        len.max(1)
+        len
     }
 
     fn literal(&self, at: usize, to: usize) -> Option<usize> {
@@ -241,6 +238,7 @@ impl Walk<'_> {
             *place = self.hint;
         }
         self.depth = (self.depth + 1).min(DEPTH_MAX);
+        self.element = !object;
         if object {
             (self.hint, self.told) = (Hint::None, (0, 0));
             self.parts.clear();

@@ -1,6 +1,7 @@
 //! The places of three bytes in a document, in order.
 
-use crate::lanes::{WIDTH, any_of};
+use crate::lanes::{WIDTH, any_of, digits_and_signs};
+use crate::quick::{FEW_BYTES, FEW_DIGITS};
 
 /// Walks the places of quotation marks, backslashes and line ends.
 pub(super) struct Marks<'a> {
@@ -10,11 +11,26 @@ pub(super) struct Marks<'a> {
     next: usize,
     mask: u64,
     of: [u8; 3],
+    /// Of the same block.
+    digits: u64,
+    signs: u64,
 }
 
 impl<'a> Marks<'a> {
     pub(super) fn new(bytes: &'a [u8], of: [u8; 3]) -> Self {
-        Self { bytes, base: 0, next: 0, mask: 0, of }
+        Self { bytes, base: 0, next: 0, mask: 0, of, digits: 0, signs: 0 }
+    }
+
+    /// True if `start..end`, which ends at the last mark, is short, lies in one block with it, and has few digits and
+    /// no sign of anything: most values are told so.
+    #[inline]
+    pub(super) fn is_plain(&self, start: usize, end: usize) -> bool {
+        let len = end.saturating_sub(start);
+        if start < self.base || len >= FEW_BYTES || end >= self.next {
+            return false;
+        }
+        let bits = ((1_u64 << len) - 1) << (start - self.base);
+        self.signs & bits == 0 && (self.digits & bits).count_ones() < FEW_DIGITS
     }
 
     /// Passes over what stands before `at`.
@@ -39,6 +55,7 @@ impl Iterator for Marks<'_> {
             let [a, b, c] = self.of;
             if let Some(block) = rest.first_chunk::<WIDTH>() {
                 self.mask = any_of(block, a, b, c);
+                (self.digits, self.signs) = digits_and_signs(block);
                 self.next += WIDTH;
             } else {
                 let mut block = [0; WIDTH];
@@ -47,6 +64,7 @@ impl Iterator for Marks<'_> {
                 }
                 let valid = u64::MAX >> (WIDTH - rest.len());
                 self.mask = any_of(&block, a, b, c) & valid;
+                (self.digits, self.signs) = digits_and_signs(&block);
                 self.next += rest.len();
             }
         }

@@ -33,12 +33,15 @@ pub(crate) struct Known {
 /// A memory of fixed size; what finds no room is worked out anew each time.
 pub(crate) struct Keys {
     slots: Vec<Slot>,
+    /// For each slot the one whose name came next, and the last one asked: records repeat the order, too.
+    next: Vec<u16>,
+    last: usize,
 }
 
 impl Keys {
     pub(crate) fn new() -> Self {
         let free = Slot { len: 0, clean: true, hint: Hint::None, name: [0; 2] };
-        Self { slots: vec![free; SLOTS] }
+        Self { slots: vec![free; SLOTS], next: vec![0; SLOTS], last: 0 }
     }
 
     /// What the name `start..end` of `bytes` says; `is_clean` is asked once for each name that is remembered.
@@ -52,10 +55,27 @@ impl Keys {
             return work_out(bytes.get(start..end).unwrap_or_default(), is_clean);
         }
         let name = padded(bytes, start, len);
+        let guess = self.next.get(self.last).map_or(0, |slot| usize::from(*slot));
+        if let Some(slot) = self.slots.get(guess)
+            && usize::from(slot.len) == len
+            && slot.name == name
+        {
+            self.last = guess;
+            return Known { hint: slot.hint, clean: slot.clean };
+        }
+        self.search(bytes, start, name, len, is_clean)
+    }
+
+    fn search(&mut self, bytes: &[u8], start: usize, name: Name, len: usize, is_clean: fn(&[u8]) -> bool) -> Known {
+        let end = start + len;
         let first = slot_of(&name, len);
-        for slot in (first..first + TRIES).map(|slot| slot % SLOTS) {
-            let Some(slot) = self.slots.get_mut(slot) else { break };
+        for place in (first..first + TRIES).map(|slot| slot % SLOTS) {
+            let Some(slot) = self.slots.get_mut(place) else { break };
             if usize::from(slot.len) == len && slot.name == name {
+                if let Some(next) = self.next.get_mut(self.last) {
+                    *next = place as u16;
+                }
+                self.last = place;
                 return Known { hint: slot.hint, clean: slot.clean };
             }
             if slot.len == 0 {

@@ -160,3 +160,26 @@ fn every_rule_about_a_country_has_values_of_each_sort() {
     let countries: std::collections::BTreeSet<_> = Rule::all().filter_map(Rule::country).collect();
     assert_eq!(countries.len(), 32);
 }
+
+#[test]
+fn the_page_of_rules_is_the_table() {
+    let page = include_str!("../../../../docs/inspection.md");
+    let rows: Vec<&str> = page.lines().skip_while(|line| !line.starts_with("| code | rule |")).skip(2).collect();
+    let rows = rows.into_iter().take_while(|line| line.starts_with('|'));
+    let expected: Vec<String> = Rule::all()
+        .map(|rule| {
+            let needs = match rule.needs() {
+                Needs::Nothing => "nothing",
+                Needs::Spelling => "its printed spelling, or context",
+                Needs::Context => "context",
+            };
+            let country = rule.country().map(|country| country.to_string()).unwrap_or_default();
+            let (code, kind) = (rule.code(), rule.kind().name());
+            format!("| {code} | `{rule}` | {kind} | {country} | {needs} | {} |", rule.reference())
+        })
+        .collect();
+    assert_eq!(rows.collect::<Vec<_>>(), expected);
+    for kind in Kind::ALL {
+        assert!(page.contains(&format!("| {} | {} |", kind.code(), kind.name())), "{kind:?}");
+    }
+}
