@@ -80,6 +80,12 @@ fn is_worth_base64(word: &[u8]) -> bool {
     if head.starts_with(b"H4sI") {
         return true;
     }
+    // Text begins with no byte that only goes on with a character.
+    let [first, second, ..] = *head;
+    let lead = value(&BASE64, first) << 2 | value(&BASE64, second) >> 4;
+    if matches!(lead, 0x80..0xC2 | ..9) {
+        return false;
+    }
     let mut bytes = [0; HEAD];
     let (fours, _) = head.as_chunks::<4>();
     for (three, four) in bytes.chunks_exact_mut(3).zip(fours) {
@@ -101,6 +107,10 @@ fn is_worth_base64(word: &[u8]) -> bool {
 #[inline]
 fn is_worth_hex(word: &[u8]) -> bool {
     let Some(head) = word.first_chunk::<{ HEAD * 2 }>() else { return false };
+    let [first, second, ..] = *head;
+    if matches!(value(&HEX, first) << 4 | value(&HEX, second), 0x80..0xC2 | ..9) {
+        return false;
+    }
     let mut bytes = [0; HEAD];
     let (pairs, _) = head.as_chunks::<2>();
     for (byte, pair) in bytes.iter_mut().zip(pairs) {

@@ -12,16 +12,27 @@ const LEN_MAX: usize = 512;
 /// True if nothing can be found in `start..end` by form alone.
 #[inline]
 pub(crate) fn is_quiet(bytes: &[u8], start: usize, end: usize) -> bool {
-    let len = end.saturating_sub(start);
+    let text = bytes.get(start..end).unwrap_or_default();
+    let len = text.len();
     if len > WIDTH {
-        return is_quiet_long(bytes.get(start..end).unwrap_or_default());
+        return is_quiet_long(text);
+    }
+    // Ids and times are common, and told by a few bytes.
+    if len >= 19 {
+        match (text.get(4), text.get(8), text.get(13)) {
+            (Some(b'-'), _, Some(b':')) if is_timestamp(text) => return true,
+            (_, Some(b'-'), Some(b'-')) if is_uuid(text) => return true,
+            _ => {}
+        }
+    } else if len <= 10 && text.iter().all(u8::is_ascii_digit) {
+        return true;
     }
     let classes = if let Some(window) = bytes.get(start..).and_then(<[u8]>::first_chunk::<WIDTH>) {
         Classes::of(window, len)
     } else {
-        of_short(bytes.get(start..end).unwrap_or_default())
+        of_short(text)
     };
-    is_quiet_short(bytes.get(start..end).unwrap_or_default(), classes)
+    is_quiet_short(text, classes)
 }
 
 fn of_short(text: &[u8]) -> Classes {
@@ -53,9 +64,6 @@ fn is_quiet_short(text: &[u8], classes: Classes) -> bool {
     if classes.colons.count_ones() >= 2 {
         return len >= 19 && is_timestamp(text);
     }
-    if len == 36 && classes.joints == UUID_DASHES && classes.letters | classes.digits | UUID_DASHES == all {
-        return !has_run(classes.digits, 11);
-    }
     if len == 10 && is_date(text, classes) {
         return true;
     }
@@ -72,8 +80,14 @@ fn is_quiet_short(text: &[u8], classes: Classes) -> bool {
     are_quiet_numbers(classes, all) && !may_be_address(classes, len) && (!long || are_quiet_words(text, classes))
 }
 
-/// Where the dashes of a UUID stand.
-const UUID_DASHES: u64 = 1 << 8 | 1 << 13 | 1 << 18 | 1 << 23;
+/// A UUID whose last part is more than digits: nothing else has its form.
+fn is_uuid(text: &[u8]) -> bool {
+    let Ok(text) = <&[u8; 36]>::try_from(text) else { return false };
+    let dashed = text[8] == b'-' && text[13] == b'-' && text[18] == b'-' && text[23] == b'-';
+    let hex = text.iter().map(|b| u8::from(b.is_ascii_hexdigit())).sum::<u8>();
+    let tail = text.get(24..).unwrap_or_default();
+    dashed && hex == 32 && tail.iter().map(|b| u8::from(b.is_ascii_digit())).sum::<u8>() < 11
+}
 
 /// True if the special bytes are ampersands that begin no entity.
 fn is_plain(text: &[u8], mut special: u64) -> bool {
@@ -139,14 +153,22 @@ fn are_quiet_words(text: &[u8], classes: Classes) -> bool {
     if classes.dots.count_ones() >= 2 || has_run(classes.digits, 11) {
         return false;
     }
+    let words = classes.letters | classes.digits | classes.joints;
+    if words.trailing_ones() as usize == text.len() {
+        return is_quiet_word(text, 0, text, classes);
+    }
     evade::LongWords::of(text).all(|(start, end)| {
-        let word = text.get(start..end).unwrap_or_default();
-        // A word that follows another may be named by it, and one with an equals sign names itself.
-        let named = start > 0 && text.get(start - 1) == Some(&b' ') || word.contains(&b'=');
-        let first_letter = word.first().is_some_and(u8::is_ascii_alphabetic);
-        let identifier = word.len() == WORD_MIN && first_letter && classes.digits != 0;
-        !named && !identifier && !word.starts_with(b"-----") && !evade::is_suspect(word) && !secret::is_suspect(word)
+        is_quiet_word(text, start, text.get(start..end).unwrap_or_default(), classes)
     })
+}
+
+/// `word` stands at `start` of the text.
+fn is_quiet_word(text: &[u8], start: usize, word: &[u8], classes: Classes) -> bool {
+    // A word that follows another may be named by it, and one with an equals sign names itself.
+    let named = start > 0 && text.get(start - 1) == Some(&b' ') || classes.joints != 0 && word.contains(&b'=');
+    let first_letter = word.first().is_some_and(u8::is_ascii_alphabetic);
+    let identifier = word.len() == WORD_MIN && first_letter && classes.digits != 0;
+    !named && !identifier && !word.starts_with(b"-----") && !evade::is_suspect(word) && !secret::is_suspect(word)
 }
 
 /// Prose without anything that marks an identifier.

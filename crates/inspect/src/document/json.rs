@@ -61,8 +61,7 @@ pub(super) fn scan(scanner: &mut Scanner, bytes: &[u8], out: &mut Vec<Finding>) 
         }
         walk.gap(from, open);
         let (close, escaped) = close(&mut marks, bytes);
-        let plain = !escaped && marks.is_plain(open + 1, close);
-        from = walk.string(open + 1, close, escaped, plain);
+        from = walk.string(open + 1, close, escaped, &marks);
         // A string that a line's end has closed leaves that end to what comes after it.
         if from > close + 1 {
             marks.skip_to(from);
@@ -86,9 +85,9 @@ fn close(marks: &mut Marks<'_>, bytes: &[u8]) -> (usize, bool) {
 }
 
 impl Walk<'_> {
-    /// Looks at the string `start..end`, in which nothing can be found by form if it is `plain`; returns where to go on.
+    /// Looks at the string `start..end`, of which `marks` has read the end; returns where to go on.
     #[inline]
-    fn string(&mut self, start: usize, end: usize, escaped: bool, plain: bool) -> usize {
+    fn string(&mut self, start: usize, end: usize, escaped: bool, marks: &Marks<'_>) -> usize {
         let after = end + usize::from(self.bytes.get(end) == Some(&b'"'));
         let colon = match self.bytes.get(after) {
             Some(b':') => Some(after + 1),
@@ -103,7 +102,7 @@ impl Walk<'_> {
         if escaped {
             self.scanner.scratch.read_json(self.bytes.get(start..end).unwrap_or_default());
             self.scanner.decoded_value(start, hint, self.out);
-        } else if !plain || hint.is_telling() || self.operators {
+        } else if hint.is_telling() || !marks.is_plain(start, end) || self.operators {
             self.scanner.value(self.bytes, start, end, hint, self.out);
         }
         if self.hint != Hint::Generic {
@@ -169,7 +168,7 @@ impl Walk<'_> {
     }
 
     /// Looks at what stands between two strings: numbers, brackets, and what is no JSON.
-    #[inline]
+    #[inline(always)]
     fn gap(&mut self, from: usize, to: usize) {
         match self.bytes.get(from..to) {
             Some([] | [b',' | b':']) | None => {}
@@ -177,6 +176,7 @@ impl Walk<'_> {
         }
     }
 
+    #[inline(never)]
     fn long_gap(&mut self, from: usize, to: usize) {
         let mut at = from;
         while at < to {

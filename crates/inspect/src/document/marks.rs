@@ -47,16 +47,31 @@ impl<'a> Marks<'a> {
 impl Iterator for Marks<'_> {
     type Item = usize;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<usize> {
+        if self.mask == 0 && !self.refill() {
+            return None;
+        }
+        let at = self.base + self.mask.trailing_zeros() as usize;
+        self.mask &= self.mask - 1;
+        Some(at)
+    }
+}
+
+impl Marks<'_> {
+    /// Goes on to the next block that has a mark; false if there is none.
+    #[inline(never)]
+    fn refill(&mut self) -> bool {
+        let [a, b, c] = self.of;
         while self.mask == 0 {
-            let rest = self.bytes.get(self.next..).filter(|rest| !rest.is_empty())?;
+            let rest = self.bytes.get(self.next..).unwrap_or_default();
             self.base = self.next;
-            let [a, b, c] = self.of;
             if let Some(block) = rest.first_chunk::<WIDTH>() {
                 self.mask = any_of(block, a, b, c);
                 (self.digits, self.signs) = digits_and_signs(block);
                 self.next += WIDTH;
+            } else if rest.is_empty() {
+                return false;
             } else {
                 let mut block = [0; WIDTH];
                 for (place, b) in block.iter_mut().zip(rest) {
@@ -68,9 +83,7 @@ impl Iterator for Marks<'_> {
                 self.next += rest.len();
             }
         }
-        let at = self.base + self.mask.trailing_zeros() as usize;
-        self.mask &= self.mask - 1;
-        Some(at)
+        true
     }
 }
 

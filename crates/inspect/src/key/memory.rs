@@ -19,8 +19,8 @@ struct Slot {
     name: Name,
 }
 
-/// A name of at most [`NAME_MAX`] bytes, as two numbers with zeros behind it.
-type Name = [u128; 2];
+/// A name of at most [`NAME_MAX`] bytes, as numbers, with zeros behind it.
+type Name = [u64; 4];
 
 /// What is known of a name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,7 +40,7 @@ pub(crate) struct Keys {
 
 impl Keys {
     pub(crate) fn new() -> Self {
-        let free = Slot { len: 0, clean: true, hint: Hint::None, name: [0; 2] };
+        let free = Slot { len: 0, clean: true, hint: Hint::None, name: [0; 4] };
         Self { slots: vec![free; SLOTS], next: vec![0; SLOTS], last: 0 }
     }
 
@@ -66,6 +66,7 @@ impl Keys {
         self.search(bytes, start, name, len, is_clean)
     }
 
+    #[inline(never)]
     fn search(&mut self, bytes: &[u8], start: usize, name: Name, len: usize, is_clean: fn(&[u8]) -> bool) -> Known {
         let end = start + len;
         let first = slot_of(&name, len);
@@ -93,6 +94,23 @@ fn work_out(name: &[u8], is_clean: fn(&[u8]) -> bool) -> Known {
     Known { hint: hint(name), clean: is_clean(name) }
 }
 
+/// For each length ones where the name is.
+static MASKS: [Name; NAME_MAX + 1] = {
+    let mut masks = [[0; 4]; NAME_MAX + 1];
+    let mut bit = 0;
+    while bit < (NAME_MAX + 1) * NAME_MAX {
+        let (len, place) = (bit / NAME_MAX, bit % NAME_MAX);
+        if place < len {
+            #[expect(clippy::indexing_slicing, reason = "built at compile time, places are below their number")]
+            {
+                masks[len][place / 8] |= 0xFF << (place % 8 * 8);
+            }
+        }
+        bit += 1;
+    }
+    masks
+};
+
 /// Reads the name, without a loop where the document goes on behind it.
 #[inline]
 fn padded(bytes: &[u8], start: usize, len: usize) -> Name {
@@ -106,17 +124,19 @@ fn padded(bytes: &[u8], start: usize, len: usize) -> Name {
             &short
         }
     };
-    let (halves, _) = window.as_chunks::<16>();
-    let half = |place: usize| halves.get(place).map_or(0, |half| u128::from_le_bytes(*half));
-    let mask = |len: usize| if len == 0 { 0 } else { u128::MAX >> (128 - 8 * len.min(16)) };
-    [half(0) & mask(len), half(1) & mask(len.saturating_sub(16))]
+    let mut name = MASKS.get(len).copied().unwrap_or_default();
+    let (words, _) = window.as_chunks::<8>();
+    for (place, word) in name.iter_mut().zip(words) {
+        *place &= u64::from_le_bytes(*word);
+    }
+    name
 }
 
 #[inline]
 fn slot_of(name: &Name, len: usize) -> usize {
-    let [low, high] = *name;
-    let mixed = (low as u64) ^ ((low >> 64) as u64).rotate_left(23) ^ (high as u64).rotate_left(41) ^ (high >> 64) as u64;
-    ((mixed ^ len as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize % SLOTS
+    let [a, b, c, d] = *name;
+    let mixed = a ^ b.rotate_left(23) ^ c.rotate_left(41) ^ d.rotate_left(11) ^ len as u64;
+    (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize % SLOTS
 }
 
 /// Slots for values.
