@@ -53,7 +53,9 @@ fn stream(data: &[u8]) {
 
 /// An expression, a line's end, and a text.
 fn operator(data: &[u8]) {
-    let Some((pattern, text)) = std::str::from_utf8(data).ok().and_then(|data| data.split_once('\n')) else { return };
+    let Some((pattern, text)) = std::str::from_utf8(data).ok().and_then(|data| data.split_once('\n')) else {
+        return;
+    };
     let mut rules = OperatorRules::new();
     if rules.add("own", pattern, "luhn").is_ok() {
         let mut found = Vec::new();

@@ -151,7 +151,20 @@ fn csv(bencher: Bencher<'_, '_>) {
 }
 
 fn prose(draw: &mut Draw, out: &mut String) {
-    let words = ["lorem", "ipsum", "dolor", "sit", "amet,", "consectetur", "adipiscing", "elit.", "sed", "do", "eiusmod", "2026"];
+    let words = [
+        "lorem",
+        "ipsum",
+        "dolor",
+        "sit",
+        "amet,",
+        "consectetur",
+        "adipiscing",
+        "elit.",
+        "sed",
+        "do",
+        "eiusmod",
+        "2026",
+    ];
     for _ in 0..12 {
         out.push_str(draw.of(&words));
         out.push(' ');

@@ -72,7 +72,8 @@ impl<'a> Context<'a> {
 /// What a field of this kind is expected to hold.
 fn hint_of(kind: Kind, country: Option<Country>) -> Hint {
     let of_country = |kind: Kind| {
-        let rule = Rule::all().find(|rule| rule.kind() == kind && rule.country().is_some() && rule.country() == country);
+        let rule = Rule::all()
+            .find(|rule| rule.kind() == kind && rule.country().is_some() && rule.country() == country);
         rule.map_or(Hint::Id(ids::Wanted::Kind(kind)), Hint::of)
     };
     match kind {

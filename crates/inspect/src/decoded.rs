@@ -127,7 +127,12 @@ impl Decoded {
         })
     }
 
-    fn read_marked(&mut self, spelled: &[u8], mark: u8, read: impl Fn(&[u8]) -> Option<(Plain, usize)>) -> bool {
+    fn read_marked(
+        &mut self,
+        spelled: &[u8],
+        mark: u8,
+        read: impl Fn(&[u8]) -> Option<(Plain, usize)>,
+    ) -> bool {
         self.clear();
         let (mut from, mut any) = (0, false);
         for at in memchr::memchr_iter(mark, spelled) {
@@ -155,7 +160,8 @@ enum Plain {
 /// The character of a reference, of those by name only what occurs in identifiers.
 fn entity(name: &[u8]) -> Option<char> {
     let number = |digits: &[u8], radix| {
-        let number = std::str::from_utf8(digits).ok().and_then(|digits| u32::from_str_radix(digits, radix).ok());
+        let number =
+            std::str::from_utf8(digits).ok().and_then(|digits| u32::from_str_radix(digits, radix).ok());
         number.and_then(char::from_u32)
     };
     match name {
@@ -194,7 +200,11 @@ mod tests {
         assert_eq!(decoded.place(3, 7), (9, 21));
         decoded.read_json(br"\ud83d\u12\u");
         assert_eq!(decoded.text(), "\u{FFFD}u12u".as_bytes());
-        assert!(decoded.read_percent(b"a%40b%2") && decoded.text() == b"a@b%2" && !decoded.read_percent(b"50% off"));
+        assert!(
+            decoded.read_percent(b"a%40b%2")
+                && decoded.text() == b"a@b%2"
+                && !decoded.read_percent(b"50% off")
+        );
         assert!(decoded.read_html(b"a&#64;b&#x2e;c&amp;d&x;") && decoded.text() == b"a@b.c&d&x;");
         decoded.read_csv(b"a\"\"b");
         assert_eq!((decoded.text(), decoded.place(1, 2)), (&b"a\"b"[..], (1, 3)));

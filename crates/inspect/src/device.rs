@@ -50,8 +50,11 @@ fn dotted_mac(text: &[u8], joint: usize) -> Option<(Rule, usize, usize)> {
     let goes_on = text.get(start + 14).is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'.');
     // Without a letter it could be a number in groups.
     let lettered = spelled.iter().any(u8::is_ascii_alphabetic);
-    (fits && lettered && !goes_on && !is_glued(text, start, b'.') && names_device(spelled))
-        .then_some((Rule::MAC, start, start + 14))
+    (fits && lettered && !goes_on && !is_glued(text, start, b'.') && names_device(spelled)).then_some((
+        Rule::MAC,
+        start,
+        start + 14,
+    ))
 }
 
 fn is_glued(text: &[u8], start: usize, sign: u8) -> bool {
@@ -103,7 +106,9 @@ pub(crate) fn keyed_mac(text: &[u8], out: &mut Vec<Finding>) {
 
 /// Fifteen digits with a check digit, fourteen without, or sixteen with a version in its place.
 pub(crate) fn keyed_imei(text: &[u8], declared: bool, out: &mut Vec<Finding>) {
-    let Some((digits, len)) = digits_of::<16>(text) else { return each_word(text, |word, out| keyed_imei(word, false, out), out) };
+    let Some((digits, len)) = digits_of::<16>(text) else {
+        return each_word(text, |word, out| keyed_imei(word, false, out), out);
+    };
     let number = digits.get(..len).unwrap_or_default();
     let fits = match len {
         15 => declared || luhn_valid(number),
@@ -127,7 +132,9 @@ pub(crate) fn keyed_imsi(text: &[u8], out: &mut Vec<Finding>) {
 /// 89 and up to eighteen more digits; the check digit may be left out.
 pub(crate) fn keyed_iccid(text: &[u8], declared: bool, out: &mut Vec<Finding>) {
     let bare = text.strip_suffix(b"F").or_else(|| text.strip_suffix(b"f")).unwrap_or(text);
-    let Some((digits, len)) = digits_of::<20>(bare) else { return each_word(text, |word, out| keyed_iccid(word, false, out), out) };
+    let Some((digits, len)) = digits_of::<20>(bare) else {
+        return each_word(text, |word, out| keyed_iccid(word, false, out), out);
+    };
     let number = digits.get(..len).unwrap_or_default();
     let fits = match len {
         19 | 20 => declared || luhn_valid(number),

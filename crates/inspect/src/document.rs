@@ -9,7 +9,6 @@ mod text;
 
 pub use stream::TextStream;
 
-
 use std::cell::RefCell;
 use std::sync::Arc;
 
@@ -117,7 +116,7 @@ impl Scanner {
             finding.start += start;
             finding.end += start;
         }
-        if !told && hint != Hint::Harmless && out.len() == first {
+        if !told && !matches!(hint, Hint::Harmless | Hint::Version) && out.len() == first {
             self.clean.learn(value);
         }
     }

@@ -164,13 +164,14 @@ pub(crate) fn scan_word(text: &[u8], start: usize, end: usize, depth: usize, out
         return;
     }
     let bare = word.strip_prefix(b"0x").unwrap_or(word);
-    let unpacked = if bare.len() >= 2 * WORD_MIN - 2 && is_worth_hex(bare) && bare.iter().all(u8::is_ascii_hexdigit) {
-        hex_bytes(bare).collect()
-    } else if is_worth_base64(word) {
-        base64_bytes(word).collect()
-    } else {
-        return;
-    };
+    let unpacked =
+        if bare.len() >= 2 * WORD_MIN - 2 && is_worth_hex(bare) && bare.iter().all(u8::is_ascii_hexdigit) {
+            hex_bytes(bare).collect()
+        } else if is_worth_base64(word) {
+            base64_bytes(word).collect()
+        } else {
+            return;
+        };
     let unpacked = gunzip(unpacked);
     let mut inner = Vec::new();
     crate::scan_depth(&unpacked, Hint::None, depth + 1, &mut inner);
@@ -249,7 +250,11 @@ mod tests {
 
     #[test]
     fn hashes_and_ids_are_not_worth_a_look() {
-        for word in ["3f2504e04f8911d39a0c0305e82c3301", "da39a3ee5e6b4b0d3255bfef95601890afd80709", "dozjgNryP4J3jVmNHl0w5N"] {
+        for word in [
+            "3f2504e04f8911d39a0c0305e82c3301",
+            "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+            "dozjgNryP4J3jVmNHl0w5N",
+        ] {
             assert!(!is_suspect(word.as_bytes()), "{word}");
         }
         assert!(is_suspect(b"YW5uQGV4YW1wbGUub3Jn") && is_suspect(b"616e6e406578616d706c652e6f7267616e6e"));

@@ -191,7 +191,11 @@ pub(crate) fn best(compact: &[u8], wanted: Wanted, least: Verdict) -> Option<(Ru
 /// A French number may have lost its key.
 fn verdict_of_any_spelling(rule: Rule, compact: &[u8]) -> Verdict {
     let letters = compact.iter().filter(|b| !b.is_ascii_digit()).count();
-    if rule == Rule::FR_NIR && compact.len() == 13 && letters < 2 && matches!(compact.first(), Some(b'1'..=b'8')) {
+    if rule == Rule::FR_NIR
+        && compact.len() == 13
+        && letters < 2
+        && matches!(compact.first(), Some(b'1'..=b'8'))
+    {
         return Verdict::Unchecked;
     }
     verdict(rule, compact)
@@ -210,6 +214,7 @@ fn prefixed(compact: &[u8], least: Verdict) -> Option<(Rule, Verdict)> {
     let (head, rest) = compact.split_first_chunk::<2>()?;
     let head = if head == b"EL" { *b"GR" } else { *head };
     let country = crate::Country::new(head)?;
-    let of_country = IDS.iter().filter(|id| id.rule.country() == Some(country) && id.lens >> rest.len().min(31) & 1 == 1);
+    let of_country =
+        IDS.iter().filter(|id| id.rule.country() == Some(country) && id.lens >> rest.len().min(31) & 1 == 1);
     of_country.map(|id| (id.rule, (id.check)(rest))).find(|(_, verdict)| *verdict >= least)
 }

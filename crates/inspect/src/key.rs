@@ -20,7 +20,9 @@ pub(crate) enum Hint {
     None,
     /// A name such as `value`: what is around it counts.
     Generic,
-    /// A time, a count, a hash, a version: nothing that a context rule may take for an identifier.
+    /// A version: four numbers with dots are no address here.
+    Version,
+    /// A time, a count, a hash: nothing that a context rule may take for an identifier.
     Harmless,
     Id(Wanted),
     Email,
@@ -56,7 +58,7 @@ impl Hint {
     /// True if a value under this hint is looked at for more than its form.
     #[inline]
     pub(crate) fn is_telling(self) -> bool {
-        !matches!(self, Self::None | Self::Generic | Self::Harmless)
+        !matches!(self, Self::None | Self::Generic | Self::Harmless | Self::Version)
     }
 
     /// The identifier that this rule is about.
@@ -164,7 +166,10 @@ fn character(rest: &[u8]) -> (char, usize) {
     let near = rest.get(..4.min(rest.len())).unwrap_or_default();
     let valid = match std::str::from_utf8(near) {
         Ok(text) => text,
-        Err(error) => near.get(..error.valid_up_to()).and_then(|near| std::str::from_utf8(near).ok()).unwrap_or_default(),
+        Err(error) => near
+            .get(..error.valid_up_to())
+            .and_then(|near| std::str::from_utf8(near).ok())
+            .unwrap_or_default(),
     };
     valid.chars().next().map_or((' ', 1), |c| (c, c.len_utf8()))
 }
@@ -205,7 +210,7 @@ pub(crate) fn near(text: &[u8]) -> Hint {
     while to > least {
         match words.known(to) {
             Some((hint, _)) if hint.is_telling() => return hint,
-            Some((Hint::Harmless, _)) => return Hint::Harmless,
+            Some((hint @ (Hint::Harmless | Hint::Version), _)) => return hint,
             Some((_, from)) => to = from,
             None => to -= 1,
         }
@@ -237,7 +242,14 @@ mod tests {
 
     #[test]
     fn a_name_is_told_however_it_is_written() {
-        for name in ["birthDate", "birth_date", "user-birth-date", "BIRTHDATE", "User birth date", "customerDateOfBirth"] {
+        for name in [
+            "birthDate",
+            "birth_date",
+            "user-birth-date",
+            "BIRTHDATE",
+            "User birth date",
+            "customerDateOfBirth",
+        ] {
             assert_eq!(hint(name.as_bytes()), Hint::BirthDate, "{name}");
         }
         for (name, expected) in [

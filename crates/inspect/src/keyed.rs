@@ -11,7 +11,7 @@ pub(crate) fn scan(hint: Hint, declared: bool, text: &[u8], out: &mut Vec<Findin
     let first = out.len();
     let value = text.get(start..end).unwrap_or_default();
     match hint {
-        Hint::None | Hint::Generic | Hint::Harmless => {}
+        Hint::None | Hint::Generic | Hint::Harmless | Hint::Version => {}
         Hint::Email => email::scan(value, out),
         Hint::Ip => network::keyed(value, out),
         Hint::Id(wanted) => identifiers(wanted, declared, value, out),
@@ -61,7 +61,9 @@ const TEXT_MAX: usize = 4_096;
 fn identifiers(wanted: Wanted, declared: bool, text: &[u8], out: &mut Vec<Finding>) {
     let least = if declared { Verdict::Wrong } else { Verdict::Unchecked };
     let whole = Compact::of(text);
-    if let Some((rule, verdict)) = whole.as_ref().and_then(|compact| ids::best(compact.bytes(), wanted, least)) {
+    if let Some((rule, verdict)) =
+        whole.as_ref().and_then(|compact| ids::best(compact.bytes(), wanted, least))
+    {
         out.push(judged(rule, verdict, 0, text.len()));
         return;
     }
@@ -70,9 +72,9 @@ fn identifiers(wanted: Wanted, declared: bool, text: &[u8], out: &mut Vec<Findin
         return;
     }
     let text = text.get(..TEXT_MAX.min(text.len())).unwrap_or_default();
-    let mut words = Words { text, at: 0 };
+    let words = Words { text, at: 0 };
     let mut floor = 0;
-    while let Some((start, end)) = words.next() {
+    for (start, end) in words {
         let long = text.get(start..end).unwrap_or_default().iter().any(u8::is_ascii_digit);
         if start < floor || !long {
             continue;
@@ -151,9 +153,10 @@ fn document(text: &[u8], out: &mut Vec<Finding>) {
     let count = |is: fn(&u8) -> bool| text.iter().filter(|b| is(b)).count();
     let (letters, digits) = (count(u8::is_ascii_alphabetic), count(u8::is_ascii_digit));
     let plain = text.iter().all(|b| b.is_ascii_alphanumeric() || ids::is_separator(*b));
-    if plain && digits >= 3 && (6..=20).contains(&(letters + digits)) {
-        let rule = Compact::of(text).and_then(|compact| ids::best(compact.bytes(), Wanted::Rule(Rule::DE_PERSO), Verdict::Valid));
-        let rule = rule.map_or(Rule::DOCUMENT, |(rule, _)| rule);
+    let perso = Compact::of(text)
+        .is_some_and(|compact| ids::verdict(Rule::DE_PERSO, compact.bytes()) == Verdict::Valid);
+    if perso || plain && digits >= 3 && (6..=20).contains(&(letters + digits)) {
+        let rule = if perso { Rule::DE_PERSO } else { Rule::DOCUMENT };
         out.push(Finding::new(rule, 0, text.len(), Confidence::Medium));
     }
 }

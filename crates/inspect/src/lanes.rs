@@ -88,11 +88,14 @@ struct Part {
 
 /// The only `unsafe` of this crate: three calls of functions that need SSE2.
 #[cfg(target_arch = "x86_64")]
-#[expect(unsafe_code, reason = "SSE2 is a part of x86-64 itself; the compiler asks for a word on it nevertheless")]
+#[expect(
+    unsafe_code,
+    reason = "SSE2 is a part of x86-64 itself; the compiler asks for a word on it nevertheless"
+)]
 mod lane {
     use std::arch::x86_64::{
-        __m128i, _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,
-        _mm_sub_epi8,
+        __m128i, _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x,
+        _mm_set1_epi8, _mm_sub_epi8,
     };
 
     use super::{LANE, Part};

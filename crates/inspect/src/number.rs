@@ -13,12 +13,12 @@ mod sequence;
 use std::net::Ipv4Addr;
 
 use crate::iban::iban_end;
-use crate::network::belongs_to_device_v4;
 use crate::key::Hint;
+use crate::network::belongs_to_device_v4;
 use crate::{Country, Finding, Kind, Rule};
 
-pub use card::{card_valid, luhn_valid};
 pub(crate) use card::keyed as keyed_cards;
+pub use card::{card_valid, luhn_valid};
 pub(crate) use phone::keyed as keyed_phones;
 use sequence::Sequence;
 
@@ -77,7 +77,10 @@ fn letters_then_digits(
         && text.get(start + 1).is_some_and(u8::is_ascii_digit)
         && let Some(end) = iban_end(text, country)
     {
-        let letters = text.get(country..).and_then(<[u8]>::first_chunk::<2>).map(|two| two.map(|b| b.to_ascii_uppercase()));
+        let letters = text
+            .get(country..)
+            .and_then(<[u8]>::first_chunk::<2>)
+            .map(|two| two.map(|b| b.to_ascii_uppercase()));
         let country_of = letters.and_then(Country::new);
         out.push(Finding { country: country_of, ..Finding::sure(Rule::IBAN, country, end) });
         return end;
@@ -107,7 +110,7 @@ fn word(text: &[u8], start: usize, out: &mut Vec<Finding>) -> usize {
 /// Digits that begin a word. Returns where to go on.
 fn digits(text: &[u8], start: usize, hint: Hint, sequence: &mut Sequence, out: &mut Vec<Finding>) -> usize {
     sequence.read(text, start);
-    if sequence.groups().len() >= 4 {
+    if sequence.groups().len() >= 4 && hint != Hint::Version {
         push_ipv4(text, sequence, out);
     }
     if sequence.digits() >= 8 {

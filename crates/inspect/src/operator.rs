@@ -157,9 +157,13 @@ impl OperatorRules {
     /// Appends what the rules find in `text`, rule by rule.
     pub fn scan(&self, text: &[u8], out: &mut Vec<Finding>) {
         for (place, rule) in self.rules.iter().enumerate() {
-            let matches = rule.pattern.find_iter(text).filter(|found| !found.is_empty() && rule.check.takes(found.as_bytes()));
+            let matches = rule
+                .pattern
+                .find_iter(text)
+                .filter(|found| !found.is_empty() && rule.check.takes(found.as_bytes()));
             for found in matches.take(FINDINGS_MAX) {
-                let confidence = if rule.check == Check::None { Confidence::Medium } else { Confidence::High };
+                let confidence =
+                    if rule.check == Check::None { Confidence::Medium } else { Confidence::High };
                 out.push(Finding::new(Rule::operator(place as u16), found.start(), found.end(), confidence));
             }
         }
@@ -179,18 +183,28 @@ mod tests {
         let found = |text: &str| {
             let mut out = Vec::new();
             rules.scan(text.as_bytes(), &mut out);
-            out.iter().map(|f| (rules.name(f).unwrap().to_owned(), text[f.start..f.end].to_owned(), f.kind.code())).collect::<Vec<_>>()
+            out.iter()
+                .map(|f| (rules.name(f).unwrap().to_owned(), text[f.start..f.end].to_owned(), f.kind.code()))
+                .collect::<Vec<_>>()
         };
         assert_eq!(found("M123456789"), [("membership".to_owned(), "M123456789".to_owned(), 23)]);
-        assert_eq!(found("7992 7398 713 and 7992 7398 714"), [("loyalty".to_owned(), "7992 7398 713".to_owned(), 23)]);
+        assert_eq!(
+            found("7992 7398 713 and 7992 7398 714"),
+            [("loyalty".to_owned(), "7992 7398 713".to_owned(), 23)]
+        );
         assert_eq!(found("123456782 123456783"), [("staff-bsn".to_owned(), "123456782".to_owned(), 23)]);
     }
 
     #[test]
     fn rules_that_would_cost_too_much_are_refused() {
         let mut rules = OperatorRules::new();
-        let refused = |rules: &mut OperatorRules, name: &str, pattern: &str, check: &str| rules.add(name, pattern, check).unwrap_err().to_string();
-        assert_eq!(refused(&mut rules, "", "a", ""), "a rule's name has 1 to 64 small letters, digits, dots and dashes");
+        let refused = |rules: &mut OperatorRules, name: &str, pattern: &str, check: &str| {
+            rules.add(name, pattern, check).unwrap_err().to_string()
+        };
+        assert_eq!(
+            refused(&mut rules, "", "a", ""),
+            "a rule's name has 1 to 64 small letters, digits, dots and dashes"
+        );
         assert_eq!(refused(&mut rules, "a", "(", ""), "the expression of rule `a` is refused");
         assert_eq!(refused(&mut rules, "a", &"a".repeat(2_000), ""), "the expression of rule `a` is refused");
         assert_eq!(refused(&mut rules, "a", r"(\w{100}){100}", ""), "the expression of rule `a` is refused");

@@ -14,14 +14,34 @@ const ADDRESS_MAX: usize = 240;
 
 /// What stands in fields for names and is none.
 const NO_NAMES: &[&str] = &[
-    "admin", "anonymous", "default", "guest", "n/a", "na", "nil", "no", "none", "null", "redacted", "root", "system",
-    "test", "true", "false", "undefined", "unknown", "user", "yes",
+    "admin",
+    "anonymous",
+    "default",
+    "guest",
+    "n/a",
+    "na",
+    "nil",
+    "no",
+    "none",
+    "null",
+    "redacted",
+    "root",
+    "system",
+    "test",
+    "true",
+    "false",
+    "undefined",
+    "unknown",
+    "user",
+    "yes",
 ];
 
 /// The words of a text that can be a name: letters, and what joins them.
 fn name_words(text: &[u8]) -> Option<Vec<&str>> {
     let text = std::str::from_utf8(text).ok().filter(|text| text.len() <= NAME_MAX)?;
-    let plain = |c: char| c.is_alphabetic() || matches!(c, ' ' | '\'' | '’' | '-' | '.' | ',' | '\u{300}'..='\u{36F}');
+    let plain = |c: char| {
+        c.is_alphabetic() || matches!(c, ' ' | '\'' | '’' | '-' | '.' | ',' | '\u{300}'..='\u{36F}')
+    };
     if !text.chars().all(plain) {
         return None;
     }
@@ -55,7 +75,7 @@ pub(crate) fn any_name(text: &[u8], out: &mut Vec<Finding>) {
     let given = is_listed(lists::GIVEN, first);
     let swapped = is_listed(lists::GIVEN, last) && is_listed(lists::FAMILY, first);
     let family = words.len() >= 2 && is_listed(lists::FAMILY, last) && words.len() <= 3;
-    if (given || swapped || family) && words.iter().all(|word| capital(&word) || word.len() <= 3) {
+    if (given || swapped || family) && words.iter().all(|word| capital(word) || word.len() <= 3) {
         out.push(Finding::new(Rule::NAME, 0, text.len(), Confidence::Medium));
     }
 }
@@ -67,7 +87,9 @@ fn names_street(text: &str) -> bool {
         // Short ones count only alone: `tie` ends many words.
         word == *street || street.len() >= 4 && word.ends_with(street) && word.len() > street.len()
     };
-    let known = |word: &str| lists::STREETS.iter().any(|street| ends(word, street) || word.trim_end_matches('.') == *street);
+    let known = |word: &str| {
+        lists::STREETS.iter().any(|street| ends(word, street) || word.trim_end_matches('.') == *street)
+    };
     text.split([' ', ',', ';', '\n']).any(known)
 }
 
@@ -82,7 +104,9 @@ pub(crate) fn any_address(text: &[u8], out: &mut Vec<Finding>) {
 }
 
 fn address(text: &[u8], enough: impl Fn(bool, bool) -> bool, out: &mut Vec<Finding>) {
-    let Some(spelled) = std::str::from_utf8(text).ok().filter(|text| text.len() <= ADDRESS_MAX) else { return };
+    let Some(spelled) = std::str::from_utf8(text).ok().filter(|text| text.len() <= ADDRESS_MAX) else {
+        return;
+    };
     let letters = spelled.chars().filter(|c| c.is_alphabetic()).count();
     let url = spelled.contains("://") || spelled.contains('@');
     let numbered = spelled.bytes().any(|b| b.is_ascii_digit());
@@ -110,14 +134,26 @@ mod tests {
 
     #[test]
     fn names_are_told_from_other_words() {
-        assert!(finds(keyed_name, "Xyla Quorn") && finds(keyed_name, "O’Neil-Berg, Ánna") && !finds(keyed_name, "unknown"));
+        assert!(
+            finds(keyed_name, "Xyla Quorn")
+                && finds(keyed_name, "O’Neil-Berg, Ánna")
+                && !finds(keyed_name, "unknown")
+        );
         assert!(finds(any_name, "Anna Berg") && finds(any_name, "Maria") && !finds(any_name, "Home screen"));
-        assert!(!finds(any_name, "checkout v2") && !finds(any_name, "Widget Max") && !finds(any_name, "anna_table"));
+        assert!(
+            !finds(any_name, "checkout v2")
+                && !finds(any_name, "Widget Max")
+                && !finds(any_name, "anna_table")
+        );
     }
 
     #[test]
     fn addresses_are_told_from_other_words() {
         assert!(finds(keyed_address, "Musterstraße 5") && finds(any_address, "12 rue de la Paix"));
-        assert!(finds(any_address, "ul. Długa 7/3") && !finds(any_address, "https://e.org/via 3") && !finds(any_address, "line 7"));
+        assert!(
+            finds(any_address, "ul. Długa 7/3")
+                && !finds(any_address, "https://e.org/via 3")
+                && !finds(any_address, "line 7")
+        );
     }
 }

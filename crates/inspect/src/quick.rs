@@ -68,7 +68,10 @@ fn is_quiet_short(text: &[u8], classes: Classes) -> bool {
         return true;
     }
     // A word before a number may name it.
-    if classes.digits.count_ones() >= 4 && classes.letters.count_ones() >= 2 && (classes.colons != 0 || text.contains(&b' ')) {
+    if classes.digits.count_ones() >= 4
+        && classes.letters.count_ones() >= 2
+        && (classes.colons != 0 || text.contains(&b' '))
+    {
         return false;
     }
     let words = classes.letters | classes.digits | classes.joints;
@@ -77,7 +80,9 @@ fn is_quiet_short(text: &[u8], classes: Classes) -> bool {
         return !may_be_address(classes, len) && are_quiet_words(text, classes);
     }
     let long = len >= WORD_MIN && has_run(words, WORD_MIN as u32);
-    are_quiet_numbers(classes, all) && !may_be_address(classes, len) && (!long || are_quiet_words(text, classes))
+    are_quiet_numbers(classes, all)
+        && !may_be_address(classes, len)
+        && (!long || are_quiet_words(text, classes))
 }
 
 /// A UUID whose last part is more than digits: nothing else has its form.
@@ -157,18 +162,22 @@ fn are_quiet_words(text: &[u8], classes: Classes) -> bool {
     if words.trailing_ones() as usize == text.len() {
         return is_quiet_word(text, 0, text, classes);
     }
-    evade::LongWords::of(text).all(|(start, end)| {
-        is_quiet_word(text, start, text.get(start..end).unwrap_or_default(), classes)
-    })
+    evade::LongWords::of(text)
+        .all(|(start, end)| is_quiet_word(text, start, text.get(start..end).unwrap_or_default(), classes))
 }
 
 /// `word` stands at `start` of the text.
 fn is_quiet_word(text: &[u8], start: usize, word: &[u8], classes: Classes) -> bool {
     // A word that follows another may be named by it, and one with an equals sign names itself.
-    let named = start > 0 && text.get(start - 1) == Some(&b' ') || classes.joints != 0 && word.contains(&b'=');
+    let named =
+        start > 0 && text.get(start - 1) == Some(&b' ') || classes.joints != 0 && word.contains(&b'=');
     let first_letter = word.first().is_some_and(u8::is_ascii_alphabetic);
     let identifier = word.len() == WORD_MIN && first_letter && classes.digits != 0;
-    !named && !identifier && !word.starts_with(b"-----") && !evade::is_suspect(word) && !secret::is_suspect(word)
+    !named
+        && !identifier
+        && !word.starts_with(b"-----")
+        && !evade::is_suspect(word)
+        && !secret::is_suspect(word)
 }
 
 /// Prose without anything that marks an identifier.

@@ -173,7 +173,10 @@ static PLACES: [u16; CODES] = {
     let mut places = [u16::MAX; CODES];
     let mut at = 0;
     while at < ENTRIES.len() {
-        #[expect(clippy::indexing_slicing, reason = "built at compile time: a code too large does not compile")]
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "built at compile time: a code too large does not compile"
+        )]
         {
             places[ENTRIES[at].code as usize] = at as u16;
         }
@@ -220,7 +223,7 @@ rules! {
     CY_TIC = 46 "cy.tic" TaxId "CY" Context "EC TIN specification, Cyprus";
     CZ_RC = 47 "cz.rodne-cislo" NationalId "CZ" Spelling "EC TIN specification, Czech Republic; act 133/2000 Sb. 13";
     SK_RC = 48 "sk.rodne-cislo" NationalId "SK" Spelling "EC TIN specification, Slovakia; act 301/1995 Z. z.";
-    DK_CPR = 49 "dk.cpr" NationalId "DK" Spelling "EC TIN specification, Denmark; CPR-kontoret, Personnummeret i CPR";
+    DK_CPR = 49 "dk.cpr" NationalId "DK" Context "EC TIN specification, Denmark; CPR-kontoret, Personnummeret i CPR";
     EE_ISIKUKOOD = 50 "ee.isikukood" NationalId "EE" Context "EC TIN specification, Estonia; EVS 585";
     LT_ASMENS_KODAS = 51 "lt.asmens-kodas" NationalId "LT" Context "EC TIN specification, Lithuania";
     FI_HETU = 52 "fi.hetu" NationalId "FI" Nothing "EC TIN specification, Finland; Digital and Population Data Services Agency";
@@ -246,7 +249,7 @@ rules! {
     PT_CC = 72 "pt.cartao-de-cidadao" NationalId "PT" Nothing "AMA/IRN, validation of the cartao de cidadao's document number";
     RO_CNP = 73 "ro.cnp" NationalId "RO" Context "EC TIN specification, Romania; act on registration of persons, annex";
     SE_PNR = 74 "se.personnummer" NationalId "SE" Spelling "EC TIN specification, Sweden; Skatteverket SKV 704, SKV 707";
-    SI_EMSO = 75 "si.emso" NationalId "SI" Nothing "central population register act; stdnum's documentation";
+    SI_EMSO = 75 "si.emso" NationalId "SI" Context "central population register act; stdnum's documentation";
     SI_TAX = 76 "si.davcna" TaxId "SI" Context "EC TIN specification, Slovenia; FURS";
     ES_DNI = 77 "es.dni" NationalId "ES" Nothing "EC TIN specification, Spain; Ministerio del Interior";
     ES_NIE = 78 "es.nie" NationalId "ES" Nothing "EC TIN specification, Spain; Ministerio del Interior";
@@ -274,7 +277,10 @@ mod tests {
         for rule in Rule::all() {
             assert!(!rule.reference().is_empty(), "{rule}");
             let national = rule.id().split_once('.').filter(|(head, _)| head.len() == 2);
-            assert_eq!(rule.country().map(|c| c.to_string().to_lowercase()).as_deref(), national.map(|(head, _)| head));
+            assert_eq!(
+                rule.country().map(|c| c.to_string().to_lowercase()).as_deref(),
+                national.map(|(head, _)| head)
+            );
         }
     }
 }

@@ -26,19 +26,46 @@ fn prefix_len(word: &[u8]) -> Option<usize> {
     let head = word.first_chunk::<2>()?;
     let known_head = matches!(
         head,
-        b"AK" | b"AS" | b"AI" | b"gh" | b"gi" | b"gl" | b"xo" | b"xa" | b"sk" | b"rk" | b"pk" | b"wh" | b"np" | b"py" | b"do"
-            | b"hv" | b"sh" | b"li" | b"nt" | b"EA" | b"ya" | b"da" | b"SK" | b"ke"
+        b"AK"
+            | b"AS"
+            | b"AI"
+            | b"gh"
+            | b"gi"
+            | b"gl"
+            | b"xo"
+            | b"xa"
+            | b"sk"
+            | b"rk"
+            | b"pk"
+            | b"wh"
+            | b"np"
+            | b"py"
+            | b"do"
+            | b"hv"
+            | b"sh"
+            | b"li"
+            | b"nt"
+            | b"EA"
+            | b"ya"
+            | b"da"
+            | b"SK"
+            | b"ke"
     );
     if !known_head {
         return None;
     }
-    let known = PREFIXES.iter().find(|(prefix, rest)| word.len() >= prefix.len() + rest && word.starts_with(prefix));
+    let known =
+        PREFIXES.iter().find(|(prefix, rest)| word.len() >= prefix.len() + rest && word.starts_with(prefix));
     let (prefix, least) = known?;
     let rest = word.get(prefix.len()..)?;
     // The two short ones are those of 32 hexadecimal digits and nothing else.
     let fits = match *prefix {
-        b"SK" | b"dapi" | b"key-" => rest.len() == *least && rest.iter().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f')),
-        b"AKIA" | b"ASIA" => rest.len() == *least && rest.iter().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase()),
+        b"SK" | b"dapi" | b"key-" => {
+            rest.len() == *least && rest.iter().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'))
+        }
+        b"AKIA" | b"ASIA" => {
+            rest.len() == *least && rest.iter().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase())
+        }
         _ => entropy(rest) >= 3.0,
     };
     fits.then_some(prefix.len())
@@ -64,12 +91,14 @@ pub(crate) fn scan_word(text: &[u8], start: usize, end: usize, out: &mut Vec<Fin
     let assigned = word.iter().position(|b| *b == b'=').filter(|at| *at > 2 && at + 8 < word.len());
     let (name, value) = match assigned {
         Some(at) => (word.get(..at), start + at + 1),
-        None => (before.last().filter(|b| matches!(b, b'=' | b':' | b'"' | b' ' | b'\'')).map(|_| before), start),
+        None => {
+            (before.last().filter(|b| matches!(b, b'=' | b':' | b'"' | b' ' | b'\'')).map(|_| before), start)
+        }
     };
     let value_word = text.get(value..end).unwrap_or_default();
-    let named = name.filter(|_| is_random(value_word)).is_some_and(|name| match key::near(name) {
-        Hint::Secret | Hint::Password => true,
-        Hint::Session => !is_uuid_like(value_word),
+    let named = name.filter(|_| is_mixed(value_word)).is_some_and(|name| match key::near(name) {
+        Hint::Secret | Hint::Password => is_random(value_word),
+        Hint::Session => !is_uuid_like(value_word) && is_random(value_word),
         _ => false,
     });
     if named {
@@ -81,7 +110,8 @@ pub(crate) fn scan_word(text: &[u8], start: usize, end: usize, out: &mut Vec<Fin
 /// Dots may part a token.
 fn token_end(text: &[u8], end: usize) -> usize {
     let rest = text.get(end..).unwrap_or_default();
-    let is_token = |b: &&u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'+' | b'/' | b'=' | b'.' | b'~');
+    let is_token =
+        |b: &&u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'+' | b'/' | b'=' | b'.' | b'~');
     let more = rest.iter().take_while(is_token).count();
     let more = rest.get(..more).unwrap_or_default();
     end + more.len() - more.iter().rev().take_while(|b| **b == b'.').count()
@@ -116,15 +146,25 @@ pub(crate) fn entropy(word: &[u8]) -> f64 {
         }
     }
     let len = word.len().max(1) as f64;
-    counts.iter().filter(|count| **count > 0).map(|count| f64::from(*count) / len).map(|share| -share * share.log2()).sum()
+    counts
+        .iter()
+        .filter(|count| **count > 0)
+        .map(|count| f64::from(*count) / len)
+        .map(|share| -share * share.log2())
+        .sum()
+}
+
+/// Sixteen letters and digits at least, of more than one class.
+fn is_mixed(word: &[u8]) -> bool {
+    let any = |is: fn(&u8) -> bool| word.iter().any(is);
+    word.len() >= 16
+        && (any(u8::is_ascii_digit) && any(u8::is_ascii_alphabetic)
+            || any(u8::is_ascii_lowercase) && any(u8::is_ascii_uppercase) && word.len() >= 20)
 }
 
 /// Letters and digits without an order: what people write has less entropy, or no digits.
 fn is_random(word: &[u8]) -> bool {
-    let any = |is: fn(&u8) -> bool| word.iter().any(is);
-    let mixed = any(u8::is_ascii_digit) && any(u8::is_ascii_alphabetic)
-        || any(u8::is_ascii_lowercase) && any(u8::is_ascii_uppercase) && word.len() >= 20;
-    word.len() >= 16 && mixed && entropy(word) >= 3.0
+    is_mixed(word) && entropy(word) >= 3.0
 }
 
 fn is_uuid_like(word: &[u8]) -> bool {
@@ -133,7 +173,10 @@ fn is_uuid_like(word: &[u8]) -> bool {
 
 /// The value of a field that is named for tokens.
 pub(crate) fn keyed(text: &[u8], out: &mut Vec<Finding>) {
-    let bare = text.iter().position(|b| *b == b' ').filter(|at| follows_scheme(text.get(..=*at).unwrap_or_default()));
+    let bare = text
+        .iter()
+        .position(|b| *b == b' ')
+        .filter(|at| follows_scheme(text.get(..=*at).unwrap_or_default()));
     let start = bare.map_or(0, |at| at + 1);
     let word = text.get(start..).unwrap_or_default();
     let plain = word.iter().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'<' | b'>'));
@@ -151,7 +194,8 @@ pub(crate) fn session(text: &[u8], out: &mut Vec<Finding>) {
 
 /// What stands in a password field, whatever it looks like, but for words that stand for none.
 pub(crate) fn password(text: &[u8], out: &mut Vec<Finding>) {
-    const NONE: &[&[u8]] = &[b"null", b"none", b"true", b"false", b"undefined", b"redacted", b"required", b"changed"];
+    const NONE: &[&[u8]] =
+        &[b"null", b"none", b"true", b"false", b"undefined", b"redacted", b"required", b"changed"];
     let masked = text.iter().all(|b| matches!(b, b'*' | b'x' | b'X' | b'.' | b'-'));
     if text.len() >= 3 && !masked && !NONE.iter().any(|word| text.eq_ignore_ascii_case(word)) {
         out.push(Finding::new(Rule::SECRET, 0, text.len(), Confidence::Medium));
@@ -164,7 +208,9 @@ pub(crate) fn cookies(text: &[u8], out: &mut Vec<Finding>) {
     for pair in text.split(|b| *b == b';') {
         if let Some(sign) = pair.iter().position(|b| *b == b'=') {
             let value = pair.get(sign + 1..).unwrap_or_default();
-            if value.len() >= 8 && (is_random(value) || value.iter().any(u8::is_ascii_digit) && entropy(value) >= 2.5) {
+            if value.len() >= 8
+                && (is_random(value) || value.iter().any(u8::is_ascii_digit) && entropy(value) >= 2.5)
+            {
                 out.push(Finding::new(Rule::COOKIE, at + sign + 1, at + pair.len(), Confidence::Medium));
             }
         }

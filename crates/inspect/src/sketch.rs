@@ -51,7 +51,13 @@ impl Sketch {
         let (mut digits, mut dots, mut colons) = ([0_u8; BLOCK], [0_u8; BLOCK], [0_u8; BLOCK]);
         let (mut at, mut other, mut dashes) = ([0_u8; BLOCK], [0_u8; BLOCK], [0_u8; BLOCK]);
         for block in blocks {
-            let lanes = digits.iter_mut().zip(&mut dots).zip(&mut colons).zip(&mut at).zip(&mut other).zip(&mut dashes);
+            let lanes = digits
+                .iter_mut()
+                .zip(&mut dots)
+                .zip(&mut colons)
+                .zip(&mut at)
+                .zip(&mut other)
+                .zip(&mut dashes);
             for ((((((digits, dots), colons), at), other), dashes), b) in lanes.zip(block) {
                 *digits += u8::from(b.wrapping_sub(b'0') < 10);
                 *dots += u8::from(*b == b'.');

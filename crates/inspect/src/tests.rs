@@ -344,7 +344,10 @@ fn a_time_is_passed_over_only_if_nothing_follows_it() {
 #[test]
 fn codes_and_names_are_stable() {
     let known: Vec<(u8, &str)> = Kind::ALL.iter().map(|kind| (kind.code(), kind.name())).collect();
-    assert!(known.is_sorted_by(|a, b| a.0 < b.0) && known.iter().all(|(code, name)| name_of(*code) == Some(*name)));
+    assert!(
+        known.is_sorted_by(|a, b| a.0 < b.0)
+            && known.iter().all(|(code, name)| name_of(*code) == Some(*name))
+    );
     assert_eq!(
         known.get(..7),
         Some(

@@ -6,8 +6,8 @@
 use super::Scanner;
 use super::marks::Marks;
 use super::split::Fragments;
-use crate::context::{number_hinted, scan_hinted};
 use crate::Finding;
+use crate::context::{number_hinted, scan_hinted};
 use crate::key::{self, Hint};
 
 /// Deepest nesting in which outer names are remembered.
@@ -152,7 +152,8 @@ impl Walk<'_> {
     /// For a name such as `value`: what the object's own name or the value before it says.
     #[cold]
     fn around(&mut self) -> Hint {
-        let outer = self.depth.checked_sub(1).and_then(|depth| self.outer.get(depth)).copied().unwrap_or_default();
+        let outer =
+            self.depth.checked_sub(1).and_then(|depth| self.outer.get(depth)).copied().unwrap_or_default();
         // `home` and `contact` say which of several values it is, and not of what kind.
         let vague = |hint: Hint| !hint.is_telling() || matches!(hint, Hint::AnyAddress | Hint::AnyName);
         if !vague(outer) {

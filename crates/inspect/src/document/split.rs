@@ -48,7 +48,10 @@ impl Fragments {
         scan(&self.joined, &mut found);
         let whole = found.into_iter().find(|finding| self.is_cut(finding));
         let floor = out.last().map_or(0, |finding| finding.end);
-        let Some(whole) = whole.filter(|_| self.parts.first().is_some_and(|(start, _)| floor <= *start)) else { return };
+        let Some(whole) = whole.filter(|_| self.parts.first().is_some_and(|(start, _)| floor <= *start))
+        else {
+            return;
+        };
         for (place, (start, from)) in self.parts.iter().enumerate() {
             let to = self.parts.get(place + 1).map_or(self.joined.len(), |(_, next)| *next);
             let (first, last) = (whole.start.max(*from), whole.end.min(to));

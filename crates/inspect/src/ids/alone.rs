@@ -8,7 +8,7 @@ use crate::Rule;
 fn bare_rules(len: usize) -> &'static [Rule] {
     match len {
         11 => &[Rule::BE_NRN, Rule::NO_FNR],
-        13 => &[Rule::CH_AHV, Rule::LU_MATRICULE, Rule::SI_EMSO],
+        13 => &[Rule::CH_AHV, Rule::LU_MATRICULE],
         15 => &[Rule::FR_NIR],
         _ => &[],
     }
@@ -16,10 +16,11 @@ fn bare_rules(len: usize) -> &'static [Rule] {
 
 /// What digits that stand together are.
 pub(crate) fn alone_bare(digits: &[u8]) -> Option<Rule> {
-    bare_rules(digits.len()).iter().copied().find(|rule| match *rule {
-        // Only Slovenia's regions, only numbers of people who can be alive.
-        Rule::SI_EMSO => digits.get(7) == Some(&b'5') && verdict(Rule::SI_EMSO, digits) == Verdict::Valid,
-        rule => verdict(rule, digits) == Verdict::Valid,
+    // Months beyond twelve are D-numbers' kin and BIS numbers: with them chance would hit four times as often.
+    let month = |from: usize| digits.get(from..from + 2).is_some_and(|two| two <= &b"12"[..]);
+    bare_rules(digits.len()).iter().copied().find(|rule| {
+        let likely = !matches!(*rule, Rule::BE_NRN | Rule::NO_FNR) || month(2);
+        likely && verdict(*rule, digits) == Verdict::Valid
     })
 }
 
@@ -40,8 +41,6 @@ static PRINTED: &[(&[u8], &[u8], Rule)] = &[
     (&[6, 4], b"/", Rule::CZ_RC),
     (&[6, 4], b"-", Rule::FI_HETU),
     (&[6, 4], b"+", Rule::FI_HETU),
-    (&[6, 4], b"-", Rule::DK_CPR),
-    (&[6, 4], b"-", Rule::SE_PNR),
     (&[6, 4], b"+", Rule::SE_PNR),
     (&[6, 4], b"-", Rule::IS_KENNITALA),
     (&[8, 4], b"-", Rule::SE_PNR),
@@ -50,7 +49,8 @@ static PRINTED: &[(&[u8], &[u8], Rule)] = &[
 
 /// What groups of digits with these separators are. `lens` are the groups' lengths, `gaps` the separators.
 pub(crate) fn alone_sequence(lens: &[u8], gaps: &[u8], spelled: &[u8]) -> Option<Rule> {
-    let mut printed = PRINTED.iter().filter(|(shape, between, _)| *shape == lens && *between == gaps).peekable();
+    let mut printed =
+        PRINTED.iter().filter(|(shape, between, _)| *shape == lens && *between == gaps).peekable();
     printed.peek()?;
     let compact = Compact::of(spelled)?;
     printed.map(|(_, _, rule)| *rule).find(|rule| {
@@ -79,7 +79,8 @@ pub(crate) fn alone_word(word: &[u8]) -> Option<Rule> {
         return None;
     }
     let hetu = word.len() == 11 && rules.contains(&Rule::FI_HETU);
-    let compact = if hetu && word.get(6).is_some_and(|b| b.is_ascii_alphabetic() || matches!(b, b'-' | b'+')) {
+    let compact = if hetu && word.get(6).is_some_and(|b| b.is_ascii_alphabetic() || matches!(b, b'-' | b'+'))
+    {
         let mut signed = [0; 11];
         signed.copy_from_slice(word);
         if verdict(Rule::FI_HETU, &signed) == Verdict::Valid {
@@ -103,4 +104,3 @@ pub(crate) fn alone_word(word: &[u8]) -> Option<Rule> {
     };
     rules.iter().find(fits).copied()
 }
-

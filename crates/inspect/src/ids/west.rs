@@ -55,7 +55,11 @@ pub(super) fn fr_nir(text: &[u8]) -> Verdict {
     let Some(d) = digits::<15>(&plain) else { return Verdict::No };
     let month = part(&d, 3, 5);
     let known = matches!(month, 1..=12 | 20 | 30..=42 | 50..=99);
-    if !matches!(part(&d, 0, 1), 1 | 2 | 3 | 4 | 7 | 8) || !known || part(&d, 5, 7) == 0 || part(&d, 10, 13) == 0 {
+    if !matches!(part(&d, 0, 1), 1 | 2 | 3 | 4 | 7 | 8)
+        || !known
+        || part(&d, 5, 7) == 0
+        || part(&d, 10, 13) == 0
+    {
         return Verdict::No;
     }
     let head = number(d.get(..13).unwrap_or_default());
@@ -129,7 +133,9 @@ pub(super) fn de_perso(text: &[u8]) -> Verdict {
 /// Seven digits, a check letter, and since 2013 a second letter that counts nine times.
 pub(super) fn ie_ppsn(text: &[u8]) -> Verdict {
     const LETTERS: &[u8; 23] = b"WABCDEFGHIJKLMNOPQRSTUV";
-    let (Some(head), Some(check)) = (text.get(..7).and_then(digits::<7>), text.get(7)) else { return Verdict::No };
+    let (Some(head), Some(check)) = (text.get(..7).and_then(digits::<7>), text.get(7)) else {
+        return Verdict::No;
+    };
     let second = match text.get(8..) {
         Some([]) => 0,
         Some([letter @ b'A'..=b'I']) => u32::from(letter - b'A') + 1,

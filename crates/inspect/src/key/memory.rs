@@ -46,7 +46,13 @@ impl Keys {
 
     /// What the name `start..end` of `bytes` says; `is_clean` is asked once for each name that is remembered.
     #[inline]
-    pub(crate) fn of(&mut self, bytes: &[u8], start: usize, end: usize, is_clean: fn(&[u8]) -> bool) -> Known {
+    pub(crate) fn of(
+        &mut self,
+        bytes: &[u8],
+        start: usize,
+        end: usize,
+        is_clean: fn(&[u8]) -> bool,
+    ) -> Known {
         let len = end.saturating_sub(start);
         if len == 0 {
             return Known { hint: Hint::None, clean: true };
@@ -67,7 +73,14 @@ impl Keys {
     }
 
     #[inline(never)]
-    fn search(&mut self, bytes: &[u8], start: usize, name: Name, len: usize, is_clean: fn(&[u8]) -> bool) -> Known {
+    fn search(
+        &mut self,
+        bytes: &[u8],
+        start: usize,
+        name: Name,
+        len: usize,
+        is_clean: fn(&[u8]) -> bool,
+    ) -> Known {
         let end = start + len;
         let first = slot_of(&name, len);
         for place in (first..first + TRIES).map(|slot| slot % SLOTS) {
@@ -101,7 +114,10 @@ static MASKS: [Name; NAME_MAX + 1] = {
     while bit < (NAME_MAX + 1) * NAME_MAX {
         let (len, place) = (bit / NAME_MAX, bit % NAME_MAX);
         if place < len {
-            #[expect(clippy::indexing_slicing, reason = "built at compile time, places are below their number")]
+            #[expect(
+                clippy::indexing_slicing,
+                reason = "built at compile time, places are below their number"
+            )]
             {
                 masks[len][place / 8] |= 0xFF << (place % 8 * 8);
             }
@@ -160,8 +176,11 @@ impl CleanValues {
         if !(VALUE_MIN..=VALUE_MAX).contains(&value.len()) {
             return None;
         }
-        let eight = |at: usize| value.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u64::from_le_bytes(*word));
-        let mixed = eight(0) ^ eight(value.len() - 8).rotate_left(21) ^ eight(value.len() / 2).rotate_left(42);
+        let eight = |at: usize| {
+            value.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u64::from_le_bytes(*word))
+        };
+        let mixed =
+            eight(0) ^ eight(value.len() - 8).rotate_left(21) ^ eight(value.len() / 2).rotate_left(42);
         let mixed = (mixed ^ value.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         Some((mixed >> 40) as usize % VALUES)
     }

@@ -102,6 +102,7 @@ const SOCIAL: Hint = Hint::Id(Wanted::Kind(Kind::SocialId));
 
 #[rustfmt::skip]
 static ENTRIES: &[(&str, Hint)] = &[
+    ("ver", Hint::Version), ("firmware", Hint::Version), ("release", Hint::Version), ("fw", Hint::Version),
     ("aadress", Hint::Street), ("aaid", Hint::AdvertisingId), ("abgabenkonto", Hint::of(Rule::AT_TIN)),
     ("abgabenkontonummer", Hint::of(Rule::AT_TIN)), ("accesskey", Hint::Secret), ("accesskeyid", Hint::Secret),
     ("accesstoken", Hint::Secret), ("account", Hint::Iban), ("accountholder", Hint::PersonName),
@@ -134,7 +135,7 @@ static ENTRIES: &[(&str, Hint)] = &[
     ("birthname", Hint::PersonName), ("birthyear", Hint::BirthDate), ("bis", Hint::of(Rule::BE_NRN)),
     ("bisnummer", Hint::of(Rule::BE_NRN)), ("bluetoothmac", Hint::Mac), ("born", Hint::BirthDate),
     ("breitengrad", Hint::Latitude), ("broj", Hint::Generic), ("bsn", Hint::of(Rule::NL_BSN)),
-    ("bsnnummer", Hint::of(Rule::NL_BSN)), ("bssid", Hint::Mac), ("build", Hint::Harmless),
+    ("bsnnummer", Hint::of(Rule::NL_BSN)), ("bssid", Hint::Mac), ("build", Hint::Version),
     ("burgerservicenummer", Hint::of(Rule::NL_BSN)), ("bytes", Hint::Harmless), ("call", Hint::Phone),
     ("calle", Hint::Street), ("callee", Hint::Phone), ("caller", Hint::Phone), ("callerid", Hint::Phone),
     ("cap", Hint::Postcode), ("card", Hint::Card), ("carddata", Hint::Card), ("cardholder", Hint::PersonName),
@@ -384,7 +385,7 @@ static ENTRIES: &[(&str, Hint)] = &[
     ("uuid", Hint::Harmless), ("uzvards", Hint::PersonName), ("val", Hint::Generic), ("value", Hint::Generic),
     ("vardas", Hint::PersonName), ("vards", Hint::PersonName), ("vat", TAX), ("vatid", TAX), ("vatnumber", TAX),
     ("vei", Hint::Street), ("vej", Hint::Street), ("vendorid", Hint::AdvertisingId),
-    ("verified", Hint::Harmless), ("versicherungsnummer", Hint::of(Rule::DE_RVNR)), ("version", Hint::Harmless),
+    ("verified", Hint::Harmless), ("versicherungsnummer", Hint::of(Rule::DE_RVNR)), ("version", Hint::Version),
     ("vezeteknev", Hint::PersonName), ("via", Hint::Street), ("voornaam", Hint::PersonName),
     ("vorname", Hint::PersonName), ("wachtwoord", Hint::Password), ("webhooksecret", Hint::Secret),
     ("wgs84", Hint::Coordinates), ("whatsapp", Hint::Phone), ("who", Hint::AnyName), ("wifimac", Hint::Mac),

@@ -61,7 +61,7 @@ fn has_issuer(digits: &[u8], grouped: bool) -> bool {
     let len = digits.len();
     let long = if grouped { LEN_MAX } else { LEN_MAX - 1 };
     match six / 100_000 {
-        4 => matches!(len, 13 | 16 | 19),
+        4 => matches!(len, 13 | 16) || grouped && len == 19,
         5 => {
             (51..=55).contains(&two) && len == 16
                 || matches!(four, 5018 | 5019 | 5020 | 5038 | 5893) && (LEN_MIN..=long).contains(&len)

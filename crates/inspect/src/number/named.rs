@@ -53,7 +53,7 @@ pub(super) fn lettered(text: &[u8], start: usize, hint: Hint, out: &mut Vec<Find
         out.push(Finding::sure(rule, first, end));
         return Some(end);
     }
-    if hint == Hint::Harmless {
+    if matches!(hint, Hint::Harmless | Hint::Version) {
         return None;
     }
     let finding = match near(text, first) {
@@ -75,7 +75,8 @@ pub(super) fn lettered(text: &[u8], start: usize, hint: Hint, out: &mut Vec<Find
 pub(super) fn numbered(text: &[u8], sequence: &Sequence, hint: Hint, out: &mut Vec<Finding>) {
     let groups = sequence.groups();
     for group in groups {
-        if matches!(group.len(), 11 | 13 | 15) && !ties(before(text, group.start))
+        if matches!(group.len(), 11 | 13 | 15)
+            && !ties(before(text, group.start))
             && !is_fraction(text, group.start)
             && !ties(text.get(group.end))
         {
@@ -90,7 +91,7 @@ pub(super) fn numbered(text: &[u8], sequence: &Sequence, hint: Hint, out: &mut V
     if let Some(tail) = letter_tail(text, end) {
         with_letters(text, groups, tail, out);
     }
-    if hint != Hint::Harmless {
+    if !matches!(hint, Hint::Harmless | Hint::Version) {
         told(text, sequence, out);
     }
 }
@@ -114,10 +115,14 @@ fn printed(text: &[u8], groups: &[Group], out: &mut Vec<Finding>) {
             }
             *len = group.len().min(255) as u8;
             end = group.end;
-            if count == 0 || ties(text.get(end)) || text.get(end) == Some(&b'.') && text.get(end + 1).is_some_and(u8::is_ascii_digit) {
+            if count == 0
+                || ties(text.get(end))
+                || text.get(end) == Some(&b'.') && text.get(end + 1).is_some_and(u8::is_ascii_digit)
+            {
                 continue;
             }
-            let (lens, gaps) = (lens.get(..=count).unwrap_or_default(), gaps.get(1..=count).unwrap_or_default());
+            let (lens, gaps) =
+                (lens.get(..=count).unwrap_or_default(), gaps.get(1..=count).unwrap_or_default());
             let spelled = text.get(first.start..end).unwrap_or_default();
             if let Some(rule) = alone_sequence(lens, gaps, spelled) {
                 out.push(Finding::sure(rule, first.start, end));
@@ -157,11 +162,12 @@ fn with_letters(text: &[u8], groups: &[Group], tail: usize, out: &mut Vec<Findin
     for group in groups.iter().rev().take(4).rev() {
         // Two letters stand before a NINO.
         let lettered = group.start.checked_sub(3).filter(|at| {
-            text.get(*at..group.start).is_some_and(|three| {
-                matches!(three, [a, b, b' '] if a.is_ascii_uppercase() && b.is_ascii_uppercase())
-            }) && !ties(before(text, *at))
+            text.get(*at..group.start).is_some_and(
+                |three| matches!(three, [a, b, b' '] if a.is_ascii_uppercase() && b.is_ascii_uppercase()),
+            ) && !ties(before(text, *at))
         });
-        let starts = [lettered, Some(group.start).filter(|at| !ties(before(text, *at)) && !is_fraction(text, *at))];
+        let starts =
+            [lettered, Some(group.start).filter(|at| !ties(before(text, *at)) && !is_fraction(text, *at))];
         for start in starts.into_iter().flatten() {
             let mut end = tail;
             while end > last {
@@ -173,7 +179,10 @@ fn with_letters(text: &[u8], groups: &[Group], tail: usize, out: &mut Vec<Findin
                     out.push(Finding::sure(rule, start, end));
                     return;
                 }
-                end = text.get(last..end).and_then(|rest| rest.iter().rposition(|b| !is_word(*b))).map_or(last, |at| last + at);
+                end = text
+                    .get(last..end)
+                    .and_then(|rest| rest.iter().rposition(|b| !is_word(*b)))
+                    .map_or(last, |at| last + at);
             }
         }
     }
@@ -193,7 +202,8 @@ fn told(text: &[u8], sequence: &Sequence, out: &mut Vec<Finding>) {
     let Some(first) = groups.first() else { return };
     let longest = groups.iter().map(|group| group.len()).max().unwrap_or(0);
     // Versions are many, and few.
-    let version = groups.len() >= 3 && groups.windows(2).all(|pair| matches!(pair, [l, r] if l.joined_by(text, r, b".")));
+    let version = groups.len() >= 3
+        && groups.windows(2).all(|pair| matches!(pair, [l, r] if l.joined_by(text, r, b".")));
     if sequence.digits() < 7 || longest < 2 || version && longest < 5 {
         return;
     }
@@ -214,7 +224,12 @@ fn told(text: &[u8], sequence: &Sequence, out: &mut Vec<Finding>) {
             keyed::scan(hint, false, span, out);
         }
         Hint::Coordinates | Hint::Latitude | Hint::Longitude => {
-            keyed::scan(Hint::Coordinates, false, text.get(start..(start + 48).min(text.len())).unwrap_or_default(), out);
+            keyed::scan(
+                Hint::Coordinates,
+                false,
+                text.get(start..(start + 48).min(text.len())).unwrap_or_default(),
+                out,
+            );
         }
         _ => {}
     }

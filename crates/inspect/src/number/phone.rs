@@ -79,6 +79,10 @@ fn prefixed_end(text: &[u8], groups: &[Group]) -> Option<usize> {
         return None;
     }
     let end = longest(groups, 10, 17)?;
+    // Hexadecimal digits go on with letters.
+    if text.get(end).is_some_and(u8::is_ascii_alphanumeric) {
+        return None;
+    }
     let bare = end == first.end;
     (!bare || is_plausible(code, first.len() - 2)).then_some(end)
 }
@@ -162,7 +166,8 @@ pub(crate) fn keyed(text: &[u8], out: &mut Vec<Finding>) {
         let (start, end) = (start + lead, (at - tail).max(start + lead));
         let number = text.get(start..end).unwrap_or_default();
         let digits = number.iter().filter(|b| b.is_ascii_digit()).count();
-        let glued = before(text, start).is_ascii_alphanumeric() || text.get(end).is_some_and(u8::is_ascii_alphabetic);
+        let glued =
+            before(text, start).is_ascii_alphanumeric() || text.get(end).is_some_and(u8::is_ascii_alphabetic);
         if (KEYED_MIN..=KEYED_MAX).contains(&digits) && !glued {
             let international = number.strip_prefix(b"+").or_else(|| number.strip_prefix(b"00"));
             let country = international.and_then(plan::country);

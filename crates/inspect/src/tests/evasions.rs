@@ -34,7 +34,9 @@ pub(super) fn disguises(text: &str) -> Vec<(&'static str, String)> {
     let percent = text.bytes().map(|b| format!("%{b:02X}")).collect::<String>();
     let entities = text.chars().map(|c| format!("&#{};", c as u32)).collect::<String>();
     let hex_entities = text.chars().map(|c| format!("&#x{:x};", c as u32)).collect::<String>();
-    let wide = text.chars().map(|c| if ('!'..='~').contains(&c) { char::from_u32(c as u32 + 0xFEE0).unwrap() } else { c });
+    let wide = text
+        .chars()
+        .map(|c| if ('!'..='~').contains(&c) { char::from_u32(c as u32 + 0xFEE0).unwrap() } else { c });
     let zero = text.chars().flat_map(|c| [c, '\u{200B}']).collect::<String>();
     let arabic = text.chars().map(|c| c.to_digit(10).map_or(c, |d| char::from_u32(0x660 + d).unwrap()));
     let sentence = format!("the value is {text} as said");
@@ -47,7 +49,10 @@ pub(super) fn disguises(text: &str) -> Vec<(&'static str, String)> {
         ("zero width", zero),
         ("Arabic digits", arabic.collect()),
         ("base64", base64(sentence.as_bytes())),
-        ("base64 for URLs", base64(sentence.as_bytes()).replace('+', "-").replace('/', "_").trim_end_matches('=').to_owned()),
+        (
+            "base64 for URLs",
+            base64(sentence.as_bytes()).replace('+', "-").replace('/', "_").trim_end_matches('=').to_owned(),
+        ),
         ("base64 twice", base64(base64(sentence.as_bytes()).as_bytes())),
         ("hex", hex(sentence.as_bytes())),
         ("gzip in base64", base64(&gzip(sentence.as_bytes()))),
@@ -57,7 +62,9 @@ pub(super) fn disguises(text: &str) -> Vec<(&'static str, String)> {
 
 #[test]
 fn encodings_are_seen_through() {
-    for value in ["ann.berg@example.org", "4111111111111111", "DE89370400440532013000", "+4722123456", "131052-308T"] {
+    for value in
+        ["ann.berg@example.org", "4111111111111111", "DE89370400440532013000", "+4722123456", "131052-308T"]
+    {
         for (name, text) in disguises(value) {
             for text in [text.clone(), format!("x {text} y")] {
                 let mut out = Vec::new();
@@ -92,6 +99,7 @@ fn wrapping_is_undone_to_a_bounded_depth_and_size() {
     assert!(is_clean(text.as_bytes()), "twelve wrappings are beyond reach, and say so here");
     let bomb = base64(&gzip(&vec![b' '; 50_000_000]));
     assert!(is_clean(bomb.as_bytes()));
-    let broken = base64(&gzip("the value is ann.berg@example.org, and more follows here".repeat(9).as_bytes()));
+    let broken =
+        base64(&gzip("the value is ann.berg@example.org, and more follows here".repeat(9).as_bytes()));
     let _ = is_clean(&broken.as_bytes()[..broken.len() / 2]);
 }

@@ -95,7 +95,8 @@ fn valid_identifiers_are_found_whole_under_their_names_and_in_declared_fields() 
         let found = found_in(Context::of_key(key_of(rule).as_bytes()), value);
         // Neighbours share their scheme: a Czech number is a Slovak one.
         let shared = ["cz.rodne-cislo", "sk.rodne-cislo"];
-        let alike = found[0].rule == rule || shared.contains(&found[0].rule.id()) && shared.contains(&rule.id());
+        let alike =
+            found[0].rule == rule || shared.contains(&found[0].rule.id()) && shared.contains(&rule.id());
         assert!(alike, "{rule} {value}: {}", found[0].rule);
         assert!(found[0].confidence >= Confidence::Medium);
     }
@@ -142,7 +143,10 @@ fn digits_alone_are_found_only_where_dates_or_several_checks_make_chance_rare() 
         let may = must || card_valid(value.as_bytes());
         assert!(may || !bare || !found, "{rule} {value} is only digits and needs context");
     }
-    assert_eq!(alone.len(), Rule::all().filter(|rule| rule.country().is_some() && rule.id() != "li.peid").count());
+    assert_eq!(
+        alone.len(),
+        Rule::all().filter(|rule| rule.country().is_some() && rule.id() != "li.peid").count()
+    );
 }
 
 #[test]
@@ -164,7 +168,8 @@ fn every_rule_about_a_country_has_values_of_each_sort() {
 #[test]
 fn the_page_of_rules_is_the_table() {
     let page = include_str!("../../../../docs/inspection.md");
-    let rows: Vec<&str> = page.lines().skip_while(|line| !line.starts_with("| code | rule |")).skip(2).collect();
+    let rows: Vec<&str> =
+        page.lines().skip_while(|line| !line.starts_with("| code | rule |")).skip(2).collect();
     let rows = rows.into_iter().take_while(|line| line.starts_with('|'));
     let expected: Vec<String> = Rule::all()
         .map(|rule| {

@@ -119,7 +119,9 @@ fn masked_documents_hold_nothing_any_more() {
             continue;
         }
         let key = key_of(rule);
-        let json = format!("{{\"{key}\":\"{value}\",\"x\":\"{key}: {value}.\",\"y\":[\"ann@example.org\",\"+4722123456\"]}}\n");
+        let json = format!(
+            "{{\"{key}\":\"{value}\",\"x\":\"{key}: {value}.\",\"y\":[\"ann@example.org\",\"+4722123456\"]}}\n"
+        );
         let csv = format!("id;{key};x\n1;{value};ann@example.org\n");
         let text = format!("{key}: {value}, ann@example.org\n");
         for (scan, document) in [(scan_json as Scan, &json), (scan_csv, &csv), (scan_text, &text)] {
@@ -158,7 +160,11 @@ fn values_that_were_cut_are_put_together() {
         let kinds: Vec<Kind> = found.iter().map(|f| f.kind).collect();
         assert_eq!(kinds, vec![kind; parts], "{document}");
     }
-    for document in [r#"["411111","1111111111"]"#, r#"{"a":"4111","b":"1111","c":"1111","d":"1111"}"#, r#"["red","green","2026"]"#] {
+    for document in [
+        r#"["411111","1111111111"]"#,
+        r#"{"a":"4111","b":"1111","c":"1111","d":"1111"}"#,
+        r#"["red","green","2026"]"#,
+    ] {
         let mut found = Vec::new();
         scan_json(document.as_bytes(), &mut found);
         assert!(found.is_empty(), "{document}: {found:?}");
