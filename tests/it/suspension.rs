@@ -115,7 +115,10 @@ async fn orders_that_are_old_unsigned_or_about_the_region_suspend_nobody() {
     let inside = clover_raw(&layout, &["suspend", "FR"]).unwrap();
     assert!(!inside.status.success(), "inside the region");
     suspend(&stage.world, "SG").await;
-    let first = std::fs::read_to_string(layout.suspensions().join("SG.note")).unwrap();
+    // It holds before it is kept for the next start.
+    let kept = layout.suspensions().join("SG.note");
+    until("the order is kept", || kept.exists()).await;
+    let first = std::fs::read_to_string(kept).unwrap();
     lift(&stage.world, "SG").await;
     // The same order laid down again, and one that was changed.
     let (again, changed) = (layout.orders().join("1-again.note"), layout.orders().join("2-changed.note"));
