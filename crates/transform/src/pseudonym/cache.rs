@@ -201,8 +201,9 @@ impl std::fmt::Debug for TokenCache {
     }
 }
 
-/// Multiplied and folded, sixteen bytes at a time. The seed is secret, and a lookup compares the
-/// value itself, so a collision costs a probe and never a wrong token.
+/// Multiplied and folded, sixteen bytes at a time; the last sixteen overlap with those before, so
+/// that no loop depends on the length. The seed is secret, and a lookup compares the value itself,
+/// so a collision costs a probe and never a wrong token.
 #[inline]
 fn hash(seed: u64, value: &[u8]) -> u64 {
     const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -211,17 +212,19 @@ fn hash(seed: u64, value: &[u8]) -> u64 {
         (wide as u64) ^ ((wide >> 64) as u64)
     };
     let mut state = seed ^ (value.len() as u64).wrapping_mul(MIX);
-    let (pairs, rest) = value.as_chunks::<16>();
-    for pair in pairs {
-        let wide = u128::from_le_bytes(*pair);
-        state = fold(state ^ (wide as u64), MIX ^ ((wide >> 64) as u64));
+    let (first, last) = match (value.first_chunk::<8>(), value.last_chunk::<8>()) {
+        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+        _ => (value.iter().fold(0, |word, b| word << 8 | u64::from(*b)), 0),
+    };
+    if value.len() > 16 {
+        for pair in value.as_chunks::<16>().0 {
+            let wide = u128::from_le_bytes(*pair);
+            state = fold(state ^ (wide as u64), MIX ^ ((wide >> 64) as u64));
+        }
+        let ahead = value.last_chunk::<16>().and_then(|last| last.first_chunk::<8>()).copied();
+        state ^= u64::from_le_bytes(ahead.unwrap_or_default()).rotate_left(32);
     }
-    let mut last = [0; 16];
-    for (to, from) in last.iter_mut().zip(rest) {
-        *to = *from;
-    }
-    let wide = u128::from_le_bytes(last);
-    fold(state ^ (wide as u64) ^ MIX, seed.rotate_left(32) ^ MIX ^ ((wide >> 64) as u64))
+    fold(state ^ first ^ MIX, seed.rotate_left(32) ^ MIX ^ last)
 }
 
 #[cfg(test)]
