@@ -17,6 +17,12 @@ use crate::decoded::Decoded;
 use crate::key::{CleanValues, Hint, Keys, Known};
 use crate::{Finding, OperatorRules, quick, settle};
 
+pub(crate) use text::scan as scan_pieces;
+
+/// Longest value whose spelling is undone as a whole, in bytes, and how much of a piece the next one sees again.
+const SPELLED_MAX: usize = 65_536;
+const OVERLAP: usize = 512;
+
 /// Scans documents and remembers the names of fields between them.
 ///
 /// ```
@@ -128,7 +134,32 @@ impl Scanner {
         self.operators(value, start, first, out);
     }
 
-    /// Looks at a value whose spelling has to be undone first; `scratch` holds what it stands for.
+    /// Looks at the value at `start..end`, whose spelling `read` undoes; a long one piece by piece.
+    fn spelled_value(
+        &mut self,
+        bytes: &[u8],
+        (start, end): (usize, usize),
+        hint: Hint,
+        read: fn(&mut Decoded, &[u8]),
+        out: &mut Vec<Finding>,
+    ) {
+        let first = out.len();
+        let mut from = start;
+        loop {
+            let to = if end - from > SPELLED_MAX { between_escapes(bytes, from + SPELLED_MAX) } else { end };
+            read(&mut self.scratch, bytes.get(from..to).unwrap_or_default());
+            self.decoded_value(from, hint, out);
+            if to >= end {
+                break;
+            }
+            from = between_escapes(bytes, to - OVERLAP);
+        }
+        if end - start > SPELLED_MAX {
+            settle(first, out);
+        }
+    }
+
+    /// Looks at a value whose spelling has been undone; `scratch` holds what it stands for.
     fn decoded_value(&mut self, start: usize, hint: Hint, out: &mut Vec<Finding>) {
         let first = out.len();
         scan_hinted(hint, false, self.scratch.text(), out);
@@ -142,6 +173,15 @@ impl Scanner {
     fn known(&mut self, bytes: &[u8], start: usize, end: usize) -> Known {
         self.keys.of(bytes, start, end, crate::is_clean)
     }
+}
+
+/// A place at `at` or a little before that no escape reaches across.
+fn between_escapes(bytes: &[u8], at: usize) -> usize {
+    const LONGEST: usize = 12;
+    let near = bytes.get(at.saturating_sub(OVERLAP / 2)..at).unwrap_or_default();
+    let marked = |window: &[u8]| window.iter().any(|b| matches!(b, b'\\' | b'"'));
+    let back = near.windows(LONGEST).rev().position(|window| !marked(window)).unwrap_or(0);
+    text::char_start(bytes, at - back)
 }
 
 thread_local! {

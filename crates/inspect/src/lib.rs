@@ -299,8 +299,15 @@ fn is_timestamp(text: &[u8]) -> bool {
 
 /// What form and neighbouring words tell, whatever the field is called.
 fn scan_plain(text: &[u8], hint: Hint, out: &mut Vec<Finding>) {
+    if text.len() > LONG {
+        // Piece by piece, so that memory stays bounded.
+        return document::scan_pieces(text, out);
+    }
     scan_depth(text, hint, 0, out);
 }
+
+/// Longest text that is looked at as a whole, in bytes.
+const LONG: usize = 65_536;
 
 /// As [`scan_plain`], for text that was unwrapped `depth` times.
 fn scan_depth(text: &[u8], hint: Hint, depth: usize, out: &mut Vec<Finding>) {

@@ -124,10 +124,17 @@ fn follows_scheme(before: &[u8]) -> bool {
     [&b"bearer"[..], b"basic"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
 }
 
+/// Longest block of PEM that is covered whole, in bytes.
+const PEM_MAX: usize = 32_768;
+
 /// A block of PEM from its first line to its last, or to the end of the text.
 fn private_key(text: &[u8], at: usize, out: &mut Vec<Finding>) -> bool {
-    let head = text.get(..at).unwrap_or_default();
-    let Some(start) = memchr::memmem::rfind(head, b"-----BEGIN") else { return false };
+    let from = at.saturating_sub(PEM_MAX);
+    let head = text.get(from..at).unwrap_or_default();
+    let Some(start) = memchr::memmem::rfind(head, b"-----BEGIN").map(|start| from + start) else {
+        return false;
+    };
+    let text = text.get(..text.len().min(at + PEM_MAX)).unwrap_or_default();
     let rest = text.get(at..).unwrap_or_default();
     let end = memchr::memmem::find(rest, b"-----END").map(|end| at + end).map_or(text.len(), |end| {
         let line = text.get(end + 8..).unwrap_or_default();

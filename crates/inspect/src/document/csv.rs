@@ -4,6 +4,7 @@
 use super::Scanner;
 use super::marks::Marks;
 use crate::Finding;
+use crate::decoded::Decoded;
 use crate::key::Hint;
 
 /// Columns whose names are remembered.
@@ -19,7 +20,6 @@ pub(super) fn scan(scanner: &mut Scanner, bytes: &[u8], out: &mut Vec<Finding>) 
     let mut column = 0;
     let mut header = is_header(bytes);
     while let Some(cell) = rows.next_cell() {
-        let text = bytes.get(cell.start..cell.end).unwrap_or_default();
         let mut hint = hints.get(column).copied().unwrap_or_default();
         if header {
             hint = Hint::None;
@@ -28,8 +28,7 @@ pub(super) fn scan(scanner: &mut Scanner, bytes: &[u8], out: &mut Vec<Finding>) 
             }
         }
         if cell.doubled {
-            scanner.scratch.read_csv(text);
-            scanner.decoded_value(cell.start, hint, out);
+            scanner.spelled_value(bytes, (cell.start, cell.end), hint, Decoded::read_csv, out);
         } else {
             scanner.value(bytes, cell.start, cell.end, hint, out);
         }

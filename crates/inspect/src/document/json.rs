@@ -8,6 +8,7 @@ use super::marks::Marks;
 use super::split::Fragments;
 use crate::Finding;
 use crate::context::{number_hinted, scan_hinted};
+use crate::decoded::Decoded;
 use crate::key::{self, Hint};
 
 /// Deepest nesting in which outer names are remembered.
@@ -100,8 +101,7 @@ impl Walk<'_> {
         }
         let hint = if self.hint == Hint::Generic { self.around() } else { self.hint };
         if escaped {
-            self.scanner.scratch.read_json(self.bytes.get(start..end).unwrap_or_default());
-            self.scanner.decoded_value(start, hint, self.out);
+            self.scanner.spelled_value(self.bytes, (start, end), hint, Decoded::read_json, self.out);
         } else if hint.is_telling() || !marks.is_plain(start, end) || self.operators {
             self.scanner.value(self.bytes, start, end, hint, self.out);
         }
@@ -129,9 +129,9 @@ impl Walk<'_> {
         }
         (self.name, self.figure, self.element) = ((start, end), figure, false);
         if escaped {
-            self.scanner.scratch.read_json(self.bytes.get(start..end).unwrap_or_default());
+            self.scanner.spelled_value(self.bytes, (start, end), Hint::None, Decoded::read_json, self.out);
             self.hint = key::hint(self.scanner.scratch.text());
-            return self.scanner.decoded_value(start, Hint::None, self.out);
+            return;
         }
         let known = self.scanner.known(self.bytes, start, end);
         self.hint = known.hint;

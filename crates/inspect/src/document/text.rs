@@ -12,7 +12,7 @@ pub(super) const OVERLAP: usize = 512;
 /// How far back a line's end is looked for.
 const LINE_MAX: usize = 8_192;
 
-pub(super) fn scan(bytes: &[u8], out: &mut Vec<Finding>) {
+pub(crate) fn scan(bytes: &[u8], out: &mut Vec<Finding>) {
     let first = out.len();
     let mut from = 0;
     let mut overlapped = false;

@@ -158,3 +158,50 @@ fn bytes_that_are_no_text_hide_nothing() {
         assert_eq!(kinds, [Kind::Email, Kind::Card]);
     }
 }
+
+#[test]
+fn values_of_megabytes_are_read_in_pieces_and_hide_nothing() {
+    for filler in ["x ", "\\n", "\\u00e9 ", "\\\\\\\"", "é"] {
+        for count in [30_000, 60_001, 400_003] {
+            let json =
+                format!("{{\"a\":\"{} ann@example.org {}\"}}", filler.repeat(count), filler.repeat(300));
+            assert_eq!(found(scan_json, &json).len(), 1, "{filler:?} {count} times");
+        }
+    }
+    let csv = format!("a\n\"{} ann@example.org\"\n", "\"\"x ".repeat(100_000));
+    assert_eq!(found(scan_csv, &csv).len(), 1);
+}
+
+#[test]
+fn long_hostile_documents_cost_little() {
+    let parts = [
+        "\"",
+        "\\",
+        "\"\\",
+        "{\"a\":",
+        "[\"1\",",
+        "\"\":",
+        "\"a\"\n:",
+        "\"\"\"",
+        ",\"",
+        "-----BEGIN PRIVATE KEY-----aaaaaaaaaaaaaaaa",
+        "key: 1234567 ",
+        "{\"k1\":\"4111\",",
+        "%25",
+        "&#64;",
+        "H4sIAAAAAAAAA",
+        "YWFhYWFhYWFhYWFhYWFh",
+        "aa:bb:",
+        "aa-bb-",
+        "1.1.1.",
+        "1-1/1 ",
+    ];
+    for part in parts {
+        let text = part.repeat(300_000 / part.len());
+        for scan in [scan_text as Scan, scan_json, scan_csv] {
+            let mut out = Vec::new();
+            scan(text.as_bytes(), &mut out);
+            assert!(out.len() <= text.len() && out.is_sorted_by(|a, b| a.end <= b.start), "{part:?}");
+        }
+    }
+}
