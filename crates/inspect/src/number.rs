@@ -97,7 +97,9 @@ fn word(text: &[u8], start: usize, out: &mut Vec<Finding>) -> usize {
     loop {
         let b = text.get(at).copied().unwrap_or(b' ');
         if !b.is_ascii_digit() {
-            let _ = card::push(text, run, at, false, out);
+            if card::push(text, run, at, false, out) && card::is_in_hash(text, run) {
+                out.pop();
+            }
             run = at + 1;
         }
         if !b.is_ascii_alphanumeric() {

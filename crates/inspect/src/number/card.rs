@@ -75,7 +75,7 @@ fn has_issuer(digits: &[u8], grouped: bool) -> bool {
         },
         2 => ((2221..=2720).contains(&four) || (2200..=2204).contains(&four)) && len == 16,
         6 => {
-            two == 62 && (16..=LEN_MAX).contains(&len)
+            two == 62 && (len == 16 || grouped && len > 16)
                 || (four == 6011 || two == 65 || (644..=649).contains(&three))
                     && (len == 16 || grouped && len > 16)
                 || matches!(four, 6304 | 6759 | 6761 | 6762 | 6763) && (LEN_MIN..=long).contains(&len)
@@ -105,13 +105,27 @@ pub(super) fn push(text: &[u8], start: usize, end: usize, grouped: bool, out: &m
     found
 }
 
+/// True if the digits at `at` stand in a hash: a word of 32, 40 or 64 hexadecimal digits. Chance makes cards there.
+pub(super) fn is_in_hash(text: &[u8], at: usize) -> bool {
+    let before = text.get(..at).unwrap_or_default().iter().rev().take(64);
+    let after = text.get(at..).unwrap_or_default().iter().take(65);
+    let head = before.take_while(|b| b.is_ascii_alphanumeric()).count();
+    let word = after.take_while(|b| b.is_ascii_alphanumeric()).count() + head;
+    let hex =
+        text.get(at - head..at - head + word).is_some_and(|word| word.iter().all(u8::is_ascii_hexdigit));
+    hex && matches!(word, 32 | 40 | 64)
+}
+
 /// Adds the cards among the groups: a group on its own, all groups that one separator joins, and
 /// neighbours that have the shape of a printed card.
 pub(super) fn push_all(text: &[u8], sequence: &Sequence, out: &mut Vec<Finding>) {
     let groups = sequence.groups();
     for group in groups {
         if group.len() >= LEN_MIN && !is_fraction(text, *group) {
-            let _ = push(text, group.start, group.end, false, out);
+            let found = push(text, group.start, group.end, false, out);
+            if found && is_in_hash(text, group.start) {
+                out.pop();
+            }
         }
     }
     if sequence.digits() < LEN_MIN {
