@@ -51,7 +51,10 @@ fn what_is_found_in_files_is_told_by_line_and_byte_and_never_shown() {
     let report: Value = serde_json::from_str(&report).unwrap();
     assert_eq!((code, &report["version"]), (Some(1), &Value::from("2.1.0")));
     let result = &report["runs"][0]["results"][0];
-    assert_eq!((&result["ruleId"], &result["locations"][0]["physicalLocation"]["region"]["startLine"]), (&Value::from("nl.bsn"), &Value::from(2)));
+    assert_eq!(
+        (&result["ruleId"], &result["locations"][0]["physicalLocation"]["region"]["startLine"]),
+        (&Value::from("nl.bsn"), &Value::from(2))
+    );
     let missing = folder.path().join("missing").display().to_string();
     let (code, _, said) = run(folder.path(), &["inspect", &missing]);
     assert!(code == Some(1) && said.contains("CLV-"), "{said}");
@@ -62,7 +65,11 @@ fn a_release_whose_pseudonyms_can_be_undone_counts_as_plain() {
     let folder = TempDir::with_prefix("clover-it-").unwrap();
     let rows = |salt: u32, link: &str| {
         let row = |n: u32| {
-            format!("{{\"who\":\"t1.1.{:026}\",\"country\":\"IE\",\"link\":\"{}\"}}\n", n * salt, link.replace('#', &n.to_string()))
+            format!(
+                "{{\"who\":\"t1.1.{:026}\",\"country\":\"IE\",\"link\":\"{}\"}}\n",
+                n * salt,
+                link.replace('#', &n.to_string())
+            )
         };
         (0..40).map(row).collect::<String>()
     };
@@ -74,7 +81,10 @@ fn a_release_whose_pseudonyms_can_be_undone_counts_as_plain() {
     };
     let (code, told) = ask(&bad, &[]);
     assert_eq!((code, &told["verdict"]), (Some(1), &Value::from("plain")), "{told}");
-    assert!(told["findings"].as_array().unwrap().contains(&Value::from("risk-token-beside-content")), "{told}");
+    assert!(
+        told["findings"].as_array().unwrap().contains(&Value::from("risk-token-beside-content")),
+        "{told}"
+    );
     let good = written(folder.path(), "good.ndjson", &rows(7, "t1.1.masked"));
     let (code, told) = ask(&good, &[]);
     assert_eq!((code, &told["verdict"]), (Some(0), &Value::from("holds")), "{told}");

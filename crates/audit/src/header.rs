@@ -375,7 +375,9 @@ mod tests {
             })
         };
         assert_eq!(inside(|_| ()), Ok(Subjects::None));
-        for crossed in [|h: &mut Vec<u8>| h[87] = 1, |h: &mut Vec<u8>| h[84] = b'U', |h: &mut Vec<u8>| h[156] = 3] {
+        for crossed in
+            [|h: &mut Vec<u8>| h[87] = 1, |h: &mut Vec<u8>| h[84] = b'U', |h: &mut Vec<u8>| h[156] = 3]
+        {
             assert_eq!(inside(crossed).unwrap_err().field, "subjects, treatments or places");
         }
     }

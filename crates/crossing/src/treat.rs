@@ -122,7 +122,8 @@ impl<'a> Treater<'a> {
         self.found.clear();
         if let Scalar::Number(digits) = value {
             let found = plan.known.number(digits).filter(|f| !expected(plan.kind, f.kind));
-            if found.is_none() && inspect::scan_number(digits).is_none_or(|found| expected(plan.kind, found)) {
+            if found.is_none() && inspect::scan_number(digits).is_none_or(|found| expected(plan.kind, found))
+            {
                 return Verdict::Keep;
             }
             self.findings = self.findings.saturating_add(1);

@@ -171,9 +171,18 @@ pub(crate) fn scan_hinted(hint: Hint, declared: bool, text: &[u8], out: &mut Vec
         }
     }
     scan_plain(text, hint, out);
+    if hint == Hint::Harmless && is_article(text) {
+        out.truncate(first);
+    }
     if out.len() > first + 1 {
         settle(first, out);
     }
+}
+
+/// A number of an article (GTIN-13, GS1), as fields for harmless numbers hold: its check digit lets cards and AHV numbers
+/// through by chance.
+fn is_article(text: &[u8]) -> bool {
+    text.len() == 13 && text.iter().all(u8::is_ascii_digit)
 }
 
 /// What a bare number is, as JSON spells it.
@@ -182,7 +191,7 @@ pub(crate) fn number_hinted(hint: Hint, number: &[u8]) -> Option<Finding> {
     if hint.is_telling() {
         return told_number(hint, number);
     }
-    if number.len() < 13 || number.len() > 19 {
+    if number.len() < 13 || number.len() > 19 || hint == Hint::Harmless && is_article(number) {
         return None;
     }
     if card_valid(number) {

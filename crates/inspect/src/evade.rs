@@ -158,7 +158,13 @@ fn hex_bytes(word: &[u8]) -> impl Iterator<Item = u8> {
 }
 
 /// Looks into the word at `start..end` of `text`; what is found there covers the word.
-pub(crate) fn scan_word(text: &[u8], start: usize, end: usize, depth: usize, out: &mut Vec<Finding>) {
+pub(crate) fn scan_word(
+    text: &[u8],
+    (start, end): (usize, usize),
+    hint: Hint,
+    depth: usize,
+    out: &mut Vec<Finding>,
+) {
     let word = text.get(start..end.min(start + WORD_MAX)).unwrap_or_default();
     if depth >= DEPTH_MAX {
         return;
@@ -174,6 +180,7 @@ pub(crate) fn scan_word(text: &[u8], start: usize, end: usize, depth: usize, out
         };
     let unpacked = gunzip(unpacked);
     let mut inner = Vec::new();
+    crate::told(&unpacked, hint, &mut inner);
     crate::scan_depth(&unpacked, Hint::None, depth + 1, &mut inner);
     if let Some(found) = inner.iter().min_by_key(|finding| finding.kind) {
         out.push(Finding { start, end, ..*found });

@@ -76,6 +76,9 @@ const WORDS_MAX: usize = 8;
 /// Most words of one entry of the table.
 const ENTRY_WORDS: usize = 4;
 
+/// A word of more letters than this may be a plural.
+const PLURAL_MIN: usize = 3;
+
 /// Letters of a name that are kept.
 const LETTERS_MAX: usize = 128;
 
@@ -143,10 +146,19 @@ impl Words {
         }
     }
 
-    /// What the longest known run of words that ends with word `to` says, and where the run begins.
+    /// What the longest known run of words that ends with word `to` says, and where the run begins. A list is called by
+    /// the plural of what is in it.
     fn known(&self, to: usize) -> Option<(Hint, usize)> {
+        let end = usize::from(self.end(to));
+        self.known_up_to(to, end).or_else(|| {
+            let long = end > usize::from(self.end(to.saturating_sub(1))) + PLURAL_MIN;
+            let shorter = end.checked_sub(1).filter(|last| long && self.letters.get(*last) == Some(&b's'));
+            self.known_up_to(to, shorter?)
+        })
+    }
+
+    fn known_up_to(&self, to: usize, mut end: usize) -> Option<(Hint, usize)> {
         let mut hash = words::SEED;
-        let mut end = usize::from(self.end(to));
         let whole = end;
         let mut found = None;
         for from in (to.saturating_sub(ENTRY_WORDS)..to).rev() {

@@ -319,6 +319,7 @@ fn scan_depth(text: &[u8], hint: Hint, depth: usize, out: &mut Vec<Finding>) {
         && let Some(folded) = fold::fold(text)
     {
         let first = out.len();
+        told(folded.text(), hint, out);
         scan_level(folded.text(), Sketch::of(folded.text()), hint, depth, out);
         for finding in out.iter_mut().skip(first) {
             (finding.start, finding.end) = folded.place(finding.start, finding.end);
@@ -326,6 +327,13 @@ fn scan_depth(text: &[u8], hint: Hint, depth: usize, out: &mut Vec<Finding>) {
         return;
     }
     scan_level(text, sketch, hint, depth, out);
+}
+
+/// What the field's name makes of a text whose disguise was undone.
+pub(crate) fn told(text: &[u8], hint: Hint, out: &mut Vec<Finding>) {
+    if hint.is_telling() {
+        keyed::scan(hint, false, text, out);
+    }
 }
 
 /// The text as it stands, and what its percent signs, entities and long words stand for.
@@ -338,7 +346,7 @@ fn scan_level(text: &[u8], sketch: Sketch, hint: Hint, depth: usize, out: &mut V
     if sketch.may_hold_token(text.len()) {
         for (start, end) in evade::LongWords::of(text) {
             if !secret::scan_word(text, start, end, out) {
-                evade::scan_word(text, start, end, depth, out);
+                evade::scan_word(text, (start, end), hint, depth, out);
             }
         }
     }
@@ -352,6 +360,7 @@ fn scan_marked(text: &[u8], hint: Hint, depth: usize, out: &mut Vec<Finding>) {
     let mut decoded = Decoded::default();
     let mut look = |decoded: &Decoded| {
         let first = out.len();
+        told(decoded.text(), hint, out);
         scan_depth(decoded.text(), hint, depth + 1, out);
         for finding in out.iter_mut().skip(first) {
             (finding.start, finding.end) = decoded.place(finding.start, finding.end);

@@ -121,7 +121,17 @@ fn date_end(text: &[u8], start: usize) -> Option<usize> {
         || small(first) && month(second) && (year(third) || short_year)
         || month(first) && small(second) && year(third);
     let end = if year(first) { at + third.len() } else { end.min(at + third.len()) };
-    fits.then_some(start + end)
+    fits.then_some(start + end + time_len(rest.get(end..).unwrap_or_default()))
+}
+
+/// The length of a time behind a day (RFC 3339), which is a part of how the day is written.
+fn time_len(rest: &[u8]) -> usize {
+    let [b'T' | b't' | b' ', h, i, b':', m, n, ..] = rest else { return 0 };
+    if ![h, i, m, n].into_iter().all(u8::is_ascii_digit) {
+        return 0;
+    }
+    let more = |b: &&u8| b.is_ascii_digit() || matches!(b, b':' | b'.' | b'Z' | b'z' | b'+' | b'-');
+    6 + rest.iter().skip(6).take_while(more).count()
 }
 
 /// `19850512` or `12051985`.
@@ -190,7 +200,7 @@ mod tests {
         ] {
             assert_eq!(found(keyed_birth_date, date), [date]);
         }
-        assert_eq!(found(keyed_birth_date, "born 1985-05-12T00:00:00Z"), ["1985-05-12"]);
+        assert_eq!(found(keyed_birth_date, "born 1985-05-12T00:00:00Z"), ["1985-05-12T00:00:00Z"]);
         for other in ["", "85", "hello", "1985", "99.99.1985", "12345678"] {
             assert!(found(keyed_birth_date, other).is_empty(), "{other}");
         }

@@ -5,9 +5,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use ::inspect::{Confidence, Finding, Rule, Scanner};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use ::inspect::{Confidence, Finding, Rule, Scanner};
 use serde_json::{Value, json};
 
 use super::data::bar;
@@ -206,7 +206,9 @@ mod tests {
 
     #[test]
     fn the_form_is_told_by_the_name() {
-        for (name, form) in [("a.json", Form::Json), ("a.JSONL", Form::Json), ("b.csv", Form::Csv), ("c", Form::Text)] {
+        for (name, form) in
+            [("a.json", Form::Json), ("a.JSONL", Form::Json), ("b.csv", Form::Csv), ("c", Form::Text)]
+        {
             assert_eq!(Form::of(Path::new(name)), form);
         }
     }

@@ -102,7 +102,11 @@ impl Risk {
 }
 
 fn facts(facts: &[(risk::Fact, u64)]) -> Value {
-    facts.iter().map(|(fact, n)| (fact.number().to_string(), Value::from(*n))).collect::<serde_json::Map<_, _>>().into()
+    facts
+        .iter()
+        .map(|(fact, n)| (fact.number().to_string(), Value::from(*n)))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 /// Reads the rows of a release, the named columns in this order. A row without one of them has an empty value there.
@@ -124,13 +128,21 @@ fn rows(path: &Path, names: &[&str], push: impl FnMut(&[&str]) -> Result<(), Ris
     // What is written is of no use here.
     let mut out = Vec::new();
     let read = match begins {
-        Some(b'[') => json::rewrite(&bytes, Form::Json, &bindings, &limits, &mut walk, &mut out).map(drop).map_err(Into::into),
-        Some(b'{') => json::rewrite(&bytes, Form::Ndjson, &bindings, &limits, &mut walk, &mut out).map(drop).map_err(Into::into),
-        _ => csv::rewrite(&bytes, &bindings, &limits, &mut walk, &mut out).map(drop).map_err(anyhow::Error::from),
+        Some(b'[') => json::rewrite(&bytes, Form::Json, &bindings, &limits, &mut walk, &mut out)
+            .map(drop)
+            .map_err(Into::into),
+        Some(b'{') => json::rewrite(&bytes, Form::Ndjson, &bindings, &limits, &mut walk, &mut out)
+            .map(drop)
+            .map_err(Into::into),
+        _ => csv::rewrite(&bytes, &bindings, &limits, &mut walk, &mut out)
+            .map(drop)
+            .map_err(anyhow::Error::from),
     };
     match walk.wrong {
         Some(wrong) => Err(wrong.into()),
-        None => read.with_context(|| format!("`{}` cannot be read as JSON, lines of JSON or CSV", path.display())),
+        None => {
+            read.with_context(|| format!("`{}` cannot be read as JSON, lines of JSON or CSV", path.display()))
+        }
     }
 }
 

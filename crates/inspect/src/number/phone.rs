@@ -78,7 +78,8 @@ fn prefixed_end(text: &[u8], groups: &[Group]) -> Option<usize> {
     if !code.first().is_some_and(|b| matches!(b, b'1'..=b'9')) {
         return None;
     }
-    let end = longest(groups, 10, 17)?;
+    // With its country's code no number is shorter, and numbers of invoices are.
+    let end = longest(groups, 12, 17)?;
     // Hexadecimal digits go on with letters.
     if text.get(end).is_some_and(u8::is_ascii_alphanumeric) {
         return None;

@@ -205,3 +205,20 @@ fn long_hostile_documents_cost_little() {
         }
     }
 }
+
+#[test]
+fn lists_days_with_a_time_and_disguises_are_told_by_the_name_of_their_field() {
+    let rules = |text: &str| found(scan_json, text).into_iter().map(|(rule, _)| rule).collect::<Vec<_>>();
+    let nothing: [&str; 0] = [];
+    assert_eq!(rules(r#"{"bsns":["123456782","111222333"]}"#), ["nl.bsn", "nl.bsn"]);
+    let day = "1956-06-10T00:00:00Z";
+    assert_eq!(found(scan_json, &format!(r#"{{"geburtsdatum":"{day}"}}"#)), [("birth-date", day)]);
+    assert_eq!(rules(&format!(r#"{{"created":"{day}"}}"#)), nothing);
+    for disguised in ["\u{ff11}\u{ff12}3456782", "12345\u{200b}6782", "%31%32%33456782", "&#49;23456782"] {
+        assert_eq!(rules(&format!(r#"{{"bsn":"{disguised}"}}"#)), ["nl.bsn"], "{disguised}");
+    }
+    // Numbers of articles and invoices are nobody's.
+    let articles = r#"{"ean":"4742940988234","gtin":7567290920164,"invoice_number":"00987560-40"}"#;
+    assert_eq!(rules(articles), nothing);
+    assert_eq!(rules(r#"{"note":"0033 1 99 00 00 01"}"#), ["phone.e164"]);
+}
