@@ -66,6 +66,8 @@ struct Behind {
     decided: bool,
     /// What a suspension or a demand says, or what is wrong with it.
     said: Option<Result<Said, String>>,
+    /// When the minute began that it sums up.
+    summed_from: Option<u64>,
 }
 
 impl Look for Looker<'_> {
@@ -97,7 +99,10 @@ impl Looker<'_> {
         }
         if header.kind == Kind::Inside {
             let problems = match Within::decode(bytes) {
-                Ok(within) => within.check(header, rulebook.as_deref()),
+                Ok(within) => {
+                    seen.summed_from = Some(within.from);
+                    within.check(header, rulebook.as_deref())
+                }
                 Err(error) => vec![(Rule::Facts, format!("its facts are refused: {error}"))],
             };
             seen.problems.extend(problems);
@@ -257,7 +262,7 @@ impl<'s> Follower<'s> {
         &mut self,
         index: u64,
         header: &Header,
-        bad: Option<(String, String)>,
+        (bad, summed_from): (Option<(String, String)>, Option<u64>),
         report: &mut Report,
     ) {
         let digest = &header.rulebook;
@@ -278,7 +283,10 @@ impl<'s> Follower<'s> {
                 self.activated.insert(*digest);
                 self.activations.push((index, header.time, *digest));
             }
-        } else if self.active != Some(*digest) && !header.kind.continues() && !self.summed_up(header) {
+        } else if self.active != Some(*digest)
+            && !header.kind.continues()
+            && !self.summed_up(header, summed_from)
+        {
             let known = self.activated.contains(digest);
             let text =
                 if known { "its rulebook was replaced before" } else { "its rulebook was never activated" };
@@ -293,13 +301,15 @@ impl<'s> Follower<'s> {
 
 impl Follower<'_> {
     /// Whether it sums up a minute that began under a rulebook which was replaced meanwhile.
-    fn summed_up(&self, header: &Header) -> bool {
+    fn summed_up(&self, header: &Header, from: Option<u64>) -> bool {
         let replaced = self.activations.iter().rev().take_while(|(_, _, digest)| *digest != header.rulebook);
         let known = self.activated.contains(&header.rulebook);
         let replaced = replaced.last().map(|(_, time, _)| *time);
         header.kind == Kind::Inside
             && known
-            && replaced.is_some_and(|time| header.time.saturating_sub(time) <= SUMMED_UP_SECONDS_MAX)
+            && replaced.zip(from).is_some_and(|(time, from)| {
+                from <= time && header.time.saturating_sub(time) <= SUMMED_UP_SECONDS_MAX
+            })
     }
 }
 
@@ -310,7 +320,7 @@ impl Follow<Seen> for Follower<'_> {
         let seen = seen.behind;
         report.decisions += u64::from(seen.decided);
         self.check_place(index, &header, report)?;
-        self.check_rulebook(index, &header, seen.rulebook, report);
+        self.check_rulebook(index, &header, (seen.rulebook, seen.summed_from), report);
         for (rule, text) in seen.problems {
             report.entry(rule, index, text);
         }

@@ -16,7 +16,7 @@ const PERIOD_SECONDS_MAX: u64 = 60;
 #[derive(Debug, PartialEq)]
 pub(crate) struct Within<'a> {
     pub(crate) name: &'a str,
-    from: u64,
+    pub(crate) from: u64,
     until: u64,
     /// Requests, read, written, removed, searches, people.
     counts: [u64; 6],

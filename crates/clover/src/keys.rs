@@ -164,7 +164,8 @@ pub fn go_on(layout: &Layout, records: &Records, keys: &KeyService) -> Result<()
         return Ok(());
     }
     tracing::info!(people = records.count(), "a rotation of the region's key did not end: going on with it");
-    let done = rewrap::run(records, keys, Older::Retire, |_| {})?;
+    // Nobody is on the way in here yet; whether others share the store is what counts.
+    let done = rewrap::run(records, keys, Older::IfSettled, |_| {})?;
     put_down(&done);
     Ok(())
 }
@@ -195,7 +196,7 @@ pub fn shown(
 }
 
 /// Takes up a rewrap that is asked for while the enclave serves, until it is told to stop. Older versions are destroyed once
-/// nobody is on the way into the store; where others share it, by the next start that has it to itself.
+/// nobody is on the way into the store; where others share it, by `clover keys rewrap` while all are stopped.
 async fn follow(enclave: Arc<Enclave>, folder: PathBuf, shown: Rewrapping, mut stop: watch::Receiver<bool>) {
     loop {
         tokio::select! {
@@ -220,7 +221,7 @@ fn round(enclave: &Enclave, shown: &Mutex<Option<Rewrap>>) {
         Ok(versions) => versions.last().map_or(0, |version| version.number()),
         Err(e) => return tell(Rewrap { why: Some(e.to_string()), ..told }),
     };
-    if told.done && told.version == newest && !enclave.records().is_settled() {
+    if told.done && told.version == newest && (told.broken > 0 || !enclave.records().is_settled()) {
         return tell(Rewrap { why: None, ..told });
     }
     let begun = Rewrap { version: newest, ..Rewrap::default() };

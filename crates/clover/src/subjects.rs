@@ -4,6 +4,7 @@
 //! `control/orders`), since one process has the ledger; otherwise the command does it itself.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -25,6 +26,8 @@ use crate::site::orders;
 pub const ENDING: &str = "subject";
 /// Longest reference of a hold.
 const REFERENCE_MAX: usize = 64;
+/// How long an erasure waits for the store of media.
+const MEDIA_PATIENCE: Duration = Duration::from_secs(2);
 /// For how long a running enclave is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -117,10 +120,7 @@ pub fn act(enclave: &Enclave, subject: &SubjectId, what: &Act) -> Result<Option<
             records.erase(&person, &keys, &named, &receipt)?;
             enclave.forget(subject);
             enclave.keys().forget(person.internal());
-            // Noise already, since the key is gone: what cannot be removed now costs space and tells nobody anything.
-            if let Err(e) = enclave.media().clear(person.internal()) {
-                tracing::warn!(error = %e, "media of an erased person were not all removed");
-            }
+            clear_media(enclave, *person.internal());
             Ok(Some(receipt.index()))
         }
         Act::Move { to, from, evidence } => {
@@ -149,6 +149,22 @@ pub fn act(enclave: &Enclave, subject: &SubjectId, what: &Act) -> Result<Option<
             records.lift(&person, &keys, reference)?;
             Ok(None)
         }
+    }
+}
+
+/// Removes what an erased person's key had sealed in the store of media: noise already, which costs space and tells nobody
+/// anything. The store is waited for no longer than a moment, since orders wait behind this.
+fn clear_media(enclave: &Enclave, internal: [u8; 16]) {
+    let media = Arc::clone(enclave.media());
+    let (ended, wait) = std::sync::mpsc::sync_channel(1);
+    let clearing = std::thread::Builder::new().name("media".to_owned()).spawn(move || {
+        if let Err(e) = media.clear(&internal) {
+            tracing::warn!(error = %e, "media of an erased person were not all removed");
+        }
+        let _ = ended.send(());
+    });
+    if clearing.is_ok() {
+        let _ = wait.recv_timeout(MEDIA_PATIENCE);
     }
 }
 

@@ -579,6 +579,8 @@ impl Enclave {
         let (now, _) = now();
         let people: Vec<PersonSeal> =
             arrived.iter().map(|a| PersonSeal { tag: a.tags().at(now), key: a.detail().clone() }).collect();
+        // INVARIANT: no activation is recorded between the look at the rulebook and the queue.
+        let passing = self.in_force.passing();
         let live = self.live();
         let rulebook = live.road.rulebook();
         let entry = Import {
@@ -595,7 +597,9 @@ impl Enclave {
         };
         let submission = self.sealing(now, |s| entry.seal(s))?;
         let digest = submission.entry();
-        let receipt = self.log.submit_and_wait(submission)?;
+        let queued = self.log.submit(submission)?;
+        drop(passing);
+        let receipt = queued.blocking_recv().unwrap_or(Err(BorderClosed::Stopped))?;
         self.records.admit(arrived, &digest, &receipt)?;
         Ok(receipt.index())
     }
@@ -619,7 +623,7 @@ impl Enclave {
     /// # Errors
     /// When it cannot be written: it is kept for the next time.
     pub fn sum_up(&self, all: bool) -> Result<(), BoxError> {
-        let mut sums = self.inside.take(now().0, all);
+        let (mut sums, _in_hand) = self.inside.take(now().0, all);
         while let Some(sum) = sums.pop() {
             let written = self.flow_id().map_err(BoxError::from).and_then(|flow| {
                 let entry = sum.entry(flow, now().0)?;

@@ -52,6 +52,17 @@ pub(crate) struct Sums {
     open: Mutex<HashMap<Use, Sum>>,
     /// Ended, and not known to be durable.
     ended: Mutex<Vec<Within>>,
+    /// Since when the oldest is that is on its way to the ledger.
+    in_hand: Mutex<Option<UnixSeconds>>,
+}
+
+/// Sums are on their way: until this is dropped they count as not written.
+pub(crate) struct InHand<'a>(&'a Sums);
+
+impl Drop for InHand<'_> {
+    fn drop(&mut self) {
+        *self.0.in_hand() = None;
+    }
 }
 
 impl Sums {
@@ -63,10 +74,16 @@ impl Sums {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn in_hand(&self) -> MutexGuard<'_, Option<UnixSeconds>> {
+        self.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether anything is so late that nothing more may be done.
     pub(crate) fn late(&self, now: UnixSeconds) -> bool {
         let late = |from: UnixSeconds| now.0.saturating_sub(from.0) > PERIOD_MAX + LATE_MAX;
-        self.open().values().any(|s| late(s.from)) || self.ended().iter().any(|w| late(w.summary.from))
+        self.open().values().any(|s| late(s.from))
+            || self.ended().iter().any(|w| late(w.summary.from))
+            || self.in_hand().is_some_and(late)
     }
 
     /// Adds what a request did. Where the minute is over, the sum ends and another begins.
@@ -101,7 +118,7 @@ impl Sums {
     }
 
     /// Takes the sums whose minute is over, or all. What is not written after all comes [`Self::back`].
-    pub(crate) fn take(&self, now: UnixSeconds, all: bool) -> Vec<Within> {
+    pub(crate) fn take(&self, now: UnixSeconds, all: bool) -> (Vec<Within>, InHand<'_>) {
         let mut open = self.open();
         let over: Vec<Use> = open
             .iter()
@@ -110,7 +127,8 @@ impl Sums {
             .collect();
         let mut taken = std::mem::take(&mut *self.ended());
         taken.extend(over.into_iter().filter_map(|by| Some(open.remove(&by)?.within(by))));
-        taken
+        *self.in_hand() = taken.iter().map(|w| w.summary.from).min();
+        (taken, InHand(self))
     }
 
     /// Keeps sums that were not written, for the next time.
@@ -154,9 +172,9 @@ mod tests {
             sums.add(by("a"), UnixSeconds(1_000 + second), done(u8::try_from(second % 3).unwrap()));
         }
         sums.add(by("b"), UnixSeconds(1_089), done(9));
-        let taken = sums.take(UnixSeconds(1_090), false);
+        let (taken, _) = sums.take(UnixSeconds(1_090), false);
         assert_eq!(taken.len(), 1, "the second minute of `a` and that of `b` go on");
-        let all: Vec<Within> = taken.into_iter().chain(sums.take(UnixSeconds(1_090), true)).collect();
+        let all: Vec<Within> = taken.into_iter().chain(sums.take(UnixSeconds(1_090), true).0).collect();
         let total = |name: &str| -> u64 {
             all.iter().filter(|w| w.summary.name.as_str() == name).map(|w| w.summary.counts.requests).sum()
         };
@@ -167,7 +185,7 @@ mod tests {
             assert_eq!(w.bytes, 10 * w.summary.counts.requests);
             assert!(w.summary.counts.people <= 3);
         }
-        assert!(sums.take(UnixSeconds(5_000), true).is_empty());
+        assert!(sums.take(UnixSeconds(5_000), true).0.is_empty());
     }
 
     #[test]
@@ -176,10 +194,12 @@ mod tests {
         sums.add(by("a"), UnixSeconds(1_000), done(1));
         assert!(!sums.late(UnixSeconds(1_000 + PERIOD_MAX + LATE_MAX)));
         assert!(sums.late(UnixSeconds(1_001 + PERIOD_MAX + LATE_MAX)));
-        let taken = sums.take(UnixSeconds(1_100), false);
+        let (taken, in_hand) = sums.take(UnixSeconds(1_100), false);
+        assert!(sums.late(UnixSeconds(1_100)), "what is on its way is not written");
         sums.back(taken);
+        drop(in_hand);
         assert!(sums.late(UnixSeconds(1_100)), "what came back is as old as it was");
-        assert_eq!(sums.take(UnixSeconds(1_100), false).len(), 1);
+        assert_eq!(sums.take(UnixSeconds(1_100), false).0.len(), 1);
         assert!(!sums.late(UnixSeconds(1_100)));
     }
 }

@@ -206,6 +206,7 @@ impl Catalogue {
             catalogue.add_list(&list, &mut problems);
         }
         catalogue.check_routes(&mut problems);
+        catalogue.check_retention(&mut problems);
         problems.or(catalogue)
     }
 
@@ -269,6 +270,21 @@ impl Catalogue {
                 }
                 Some(_) => problems.add(&place, format!("`{field}` is listed twice"), "remove one"),
                 None => problems.add(&place, format!("`{field}` is not declared"), "declare it in a dataset"),
+            }
+        }
+    }
+
+    /// Records are kept under the name of their collection: what keeps them for so long must be the only one of it.
+    fn check_retention(&self, problems: &mut Problems) {
+        let all = || self.datasets.iter().flat_map(|d| &d.collections);
+        for c in all().filter(|c| c.keep_days.is_some()) {
+            if all().filter(|other| other.name == c.name).count() > 1 {
+                let place = format!("catalogue.toml: collection `{}`", c.name);
+                problems.add(
+                    place,
+                    "`keep_days`, and another dataset has a collection of this name",
+                    "rename one",
+                );
             }
         }
     }

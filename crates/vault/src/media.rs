@@ -170,7 +170,7 @@ fn folder(internal: &[u8; 16]) -> String {
 }
 
 impl Media {
-    /// Keeps a part of a medium that is not whole yet, durably. The same part may come again.
+    /// Keeps a part of a medium that is not whole yet, durably. The same bytes may come again, others may not.
     ///
     /// # Errors
     /// [`MediaError::Whole`]; [`MediaError::Form`]; what store and keys say.
@@ -182,7 +182,17 @@ impl Media {
             return Err(MediaError::Whole);
         }
         let sealed = keys::seal(&of.keys.records, &of.aad(id, part), bytes)?;
-        self.write(of.place(id, part), sealed)
+        // INVARIANT: no part is written over, so that what was whole never changes, whoever comes late.
+        if self.create(of.place(id, part), sealed)? || self.opened(of, id, part)? == bytes {
+            return Ok(());
+        }
+        Err(MediaError::Whole)
+    }
+
+    fn opened(&self, of: Of<'_>, id: MediumId, part: u32) -> Result<Vec<u8>, MediaError> {
+        let sealed =
+            self.read(of.place(id, part), PART_MAX.saturating_add(64))?.ok_or(MediaError::Missing)?;
+        Ok(keys::unseal(&of.keys.records, &of.aad(id, part), &sealed)?)
     }
 
     /// Says that a medium is whole: from here on it is there, and never changes.
@@ -246,21 +256,21 @@ impl Media {
         if part >= medium.parts {
             return Err(MediaError::Missing);
         }
-        let sealed =
-            self.read(of.place(id, part), PART_MAX.saturating_add(64))?.ok_or(MediaError::Missing)?;
-        Ok(keys::unseal(&of.keys.records, &of.aad(id, part), &sealed)?)
+        self.opened(of, id, part)
     }
 
-    /// Removes a medium: what says that it is there first, then its parts.
+    /// Removes a medium, whole or not: what says that it is there first, then its parts.
     ///
     /// # Errors
     /// [`MediaError::Missing`]; while a legal hold is on the person it stays; what stores say.
     pub fn remove(&self, of: Of<'_>, id: MediumId, now: UnixSeconds) -> Result<(), MediaError> {
-        let medium = self.find(of, id)?.ok_or(MediaError::Missing)?;
+        let was_whole = self.find(of, id)?.is_some();
         let record = name(id)?;
         let write = Write { collection: COLLECTION, id: &record, expect: Precondition::Any, json: None };
+        // Also what is not whole stays while a hold is on the person.
         of.records.change(of.person, of.keys, now, &[write])?;
-        (0..medium.parts).try_for_each(|part| self.delete(of.place(id, part)))
+        let parts = self.delete_below(Place::from(format!("{}/{id}", folder(of.person.internal()))))?;
+        if was_whole || parts > 0 { Ok(()) } else { Err(MediaError::Missing) }
     }
 
     /// Removes all objects of a person whose key is destroyed: they are noise already.

@@ -79,6 +79,14 @@ pub enum RecordError {
     Placeless,
 }
 
+impl RecordError {
+    /// Whether nobody knows if it was done.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        matches!(self, Self::Store(e) if matches!(e.as_ref(), EngineError::Unknown(_)))
+    }
+}
+
 impl From<EngineError> for RecordError {
     fn from(error: EngineError) -> Self {
         Self::Store(Arc::new(error))

@@ -7,7 +7,6 @@ use anyhow::{Result, bail};
 use clap::Subcommand;
 use console::api::Rewrap;
 use serde_json::{Value, json};
-use vault::Records;
 use vault::keys::rewrap::{self, Older, Rewrapped};
 use vault::keys::sealed::Cost;
 use vault::keys::{SecretFile, Version};
@@ -17,7 +16,7 @@ use super::output::Output;
 use crate::config::{Config, Service};
 use crate::error::CommandError;
 use crate::layout::Layout;
-use crate::{assemble, control, keys};
+use crate::{assemble, control, keys, logs};
 
 /// How often a running enclave is asked how far it is.
 const ASK: Duration = Duration::from_millis(250);
@@ -80,8 +79,9 @@ impl Keys {
 fn status(layout: &Layout, config: &Config, output: &Output) -> Result<()> {
     let service = keys::service(layout, config)?;
     let versions: Vec<u32> = service.versions()?.into_iter().map(Version::number).collect();
-    // A running enclave has the store to itself.
-    let counts = Records::open(&layout.vault()).ok().map(|records| rewrap::counts(&records)).transpose()?;
+    // A running enclave has the store to itself, or is the one to ask.
+    let open = logs::unused(layout).ok().and_then(|()| logs::records(layout, config).ok());
+    let counts = open.map(|records| rewrap::counts(&records)).transpose()?;
     let remark = keys::remark(layout, config);
     let list = versions.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
     let mut text = format!("service    {}", service.service());
@@ -112,8 +112,8 @@ fn status(layout: &Layout, config: &Config, output: &Output) -> Result<()> {
 
 fn rewrap(layout: &Layout, config: &Config, output: &Output) -> Result<()> {
     let programme = assemble::rulebook(layout)?.rulebook.programme.name;
-    let records = match Records::open(&layout.vault()) {
-        Err(e) => return while_it_serves(layout, config, output).unwrap_or(Err(e.into())),
+    let records = match logs::unused(layout).and_then(|()| logs::records(layout, config)) {
+        Err(e) => return while_it_serves(layout, config, output).unwrap_or(Err(e)),
         Ok(records) => records,
     };
     let keys = keys::open(layout, config, &programme)?;

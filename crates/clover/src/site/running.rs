@@ -76,8 +76,8 @@ impl Running {
     /// After the last round: the day's map as it is now, so that a person's history can be made while nothing runs, and
     /// the witnesses once more.
     pub async fn end(self, site: &Arc<Site>, enclave: &Arc<Enclave>) {
-        summed_up(enclave, true).await;
         let _ = self.sums.await;
+        summed_up(enclave, true).await;
         let _ = self.retention.await;
         let _ = self.rounds.await;
         let _ = self.maps.await;

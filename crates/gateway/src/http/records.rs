@@ -21,7 +21,7 @@ use vault::records::{Precondition, RecordError, RecordId};
 use self::body::{Admission, Batch, OwnedWrite, Search};
 use super::answer::{self, Answer, RECEIPT};
 use super::route::{Context, SUBJECT, own_name};
-use crate::enclave::NotAdmitted;
+use crate::enclave::{self, NotAdmitted};
 use crate::inside::{Done, Use};
 
 /// Where the ways begin.
@@ -114,6 +114,10 @@ impl Context<'_> {
             Err(Refusal::Told(undone)) => return told(&undone),
         };
         let enclave = Arc::clone(&self.gateway.enclave);
+        // Nobody has asked for long which rulebook is in force.
+        if !enclave.control().is_fresh() {
+            return self.refuse_early(&name, Reason::Rulebook).await;
+        }
         // INVARIANT: nobody works with records while nobody can say so on the ledger.
         if let Some(closed) = enclave.inside_closed(self.now) {
             return answer::broken(&closed);
@@ -121,7 +125,8 @@ impl Context<'_> {
         let (place, now) = (self.place(), self.now);
         let done = tokio::task::spawn_blocking(move || {
             let (found, done) = work::work(&enclave, &wanted, place, now);
-            enclave.inside().add(wanted.by, now, Done { classes: wanted.classes, ..done });
+            // When it was done, however long it took.
+            enclave.inside().add(wanted.by, enclave::now().0, Done { classes: wanted.classes, ..done });
             found
         });
         match done.await {

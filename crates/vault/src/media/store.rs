@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Place;
-use object_store::{BackoffConfig, Error, ObjectStore, ObjectStoreExt, PutPayload, RetryConfig};
+use object_store::{BackoffConfig, Error, ObjectStore, ObjectStoreExt, PutMode, PutPayload, RetryConfig};
 use rustls::ClientConfig;
 use tokio::runtime::{Builder, Runtime};
 
@@ -110,9 +110,16 @@ impl Media {
         }
     }
 
-    pub(super) fn write(&self, place: Place, bytes: Vec<u8>) -> Result<(), MediaError> {
+    /// Writes an object where none is; says whether there was none.
+    pub(super) fn create(&self, place: Place, bytes: Vec<u8>) -> Result<bool, MediaError> {
         let store = Arc::clone(&self.store);
-        self.wait(async move { store.put(&place, PutPayload::from(bytes)).await.map(|_| ()) })
+        self.wait(async move {
+            match store.put_opts(&place, PutPayload::from(bytes), PutMode::Create.into()).await {
+                Ok(_) => Ok(true),
+                Err(Error::AlreadyExists { .. }) => Ok(false),
+                Err(e) => Err(e),
+            }
+        })
     }
 
     pub(super) fn length(&self, place: Place) -> Result<Option<u64>, MediaError> {
@@ -131,11 +138,6 @@ impl Media {
             Ok(Some(Ok(object.bytes().await?.to_vec())))
         })?;
         read.transpose()
-    }
-
-    pub(super) fn delete(&self, place: Place) -> Result<(), MediaError> {
-        let store = Arc::clone(&self.store);
-        self.wait(async move { there(store.delete(&place).await).map(|_| ()) })
     }
 
     pub(super) fn delete_below(&self, folder: Place) -> Result<u64, MediaError> {

@@ -80,8 +80,9 @@ impl Records {
     pub fn arrival<'a>(&'a self, keys: &KeyService, now: UnixSeconds) -> Result<Arrival<'a>, RecordError> {
         let mut internal = [0; 16];
         keys::random(&mut internal)?;
-        let (key, wrapped) = keys.new_person(&internal)?;
+        // Claimed first: a rotation that sees nobody on the way began before this key is wrapped, by its version.
         let claim = Claim::new(&self.arriving, &internal).ok_or(KeyError::Random)?;
+        let (key, wrapped) = keys.new_person(&internal)?;
         let mark = [&self.owner[..], &now.0.to_be_bytes()].concat();
         self.engine.load(vec![(At::one(Table::Pending, &internal), mark)])?;
         let (waiting, counts) = (Vec::new(), BTreeMap::new());

@@ -6,6 +6,8 @@ use super::engine::{self, At, Edit, Expect, Table, To};
 use super::{Person, RecordError, Records, row};
 use crate::keys::KeyService;
 
+/// Records that are removed together: a database has only so much time for a transaction.
+const TOGETHER: usize = 64;
 /// How much is read of one person at once, in bytes.
 const PAGE_BYTES: usize = 1 << 20;
 
@@ -44,7 +46,14 @@ impl Records {
         }
         for person in self.people() {
             let person = person?;
-            let old = self.old(&person, now, keep)?;
+            // A damaged cell, like a damaged key, is one person's.
+            let old = match self.old(&person, now, keep) {
+                Err(RecordError::Form) => {
+                    expired.unreadable += 1;
+                    continue;
+                }
+                other => other?,
+            };
             if old.is_empty() {
                 continue;
             }
@@ -106,10 +115,15 @@ impl Records {
                 Edit { at, expect: Expect::Version(version), to: To::Put(Vec::new()) },
             ]
         };
-        let mut removed = 0;
-        for done in self.committer.changes(old.into_iter().map(change).collect())? {
-            removed += u64::from(done?);
+        let (mut removed, mut old) = (0, old.into_iter());
+        loop {
+            let some: Vec<_> = old.by_ref().take(TOGETHER).map(&change).collect();
+            if some.is_empty() {
+                return Ok(removed);
+            }
+            for done in self.committer.changes(some)? {
+                removed += u64::from(done?);
+            }
         }
-        Ok(removed)
     }
 }

@@ -115,7 +115,8 @@ impl Database {
             return Ok(AtOnce::Done);
         };
         // A connection that broke may have broken behind the commit.
-        if error.as_db_error().is_none() || ended.is_err() {
+        // Without a beginning each statement stood for itself.
+        if n == 0 || error.as_db_error().is_none() || ended.is_err() {
             return Err(unknown(PostgresError::Server(error)));
         }
         lent.keep();

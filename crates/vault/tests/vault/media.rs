@@ -87,8 +87,10 @@ fn what_holds_wherever_they_lie(scene: &Scene) {
     // What is not whole is not there, and what says that it is whole must be right.
     let half = MediumId::fresh().unwrap();
     scene.of(1, |of| {
-        scene.media.put(of, half, 0, b"once").unwrap();
         scene.media.put(of, half, 0, b"twice").unwrap();
+        scene.media.put(of, half, 0, b"twice").unwrap();
+        let other = scene.media.put(of, half, 0, b"other");
+        assert!(matches!(other, Err(MediaError::Whole)), "no part is written over: {other:?}");
         assert!(matches!(scene.media.part(of, half, 0), Err(MediaError::Missing)));
         for (bytes, count) in [(5, 2), (4, 1), (0, 1), (5, 0), (5, PARTS_MAX + 1)] {
             let wrong = Medium { kind: "image/png".to_owned(), bytes, parts: count };
@@ -121,6 +123,13 @@ fn what_holds_wherever_they_lie(scene: &Scene) {
         scene.media.remove(of, half, NOW).unwrap();
         assert!(matches!(scene.media.remove(of, half, NOW), Err(MediaError::Missing)));
         assert_eq!(scene.media.list(of, None).unwrap().len(), 1);
+        let begun = MediumId::fresh().unwrap();
+        scene.media.put(of, begun, 7, b"half").unwrap();
+        scene.media.remove(of, begun, NOW).unwrap();
+        assert!(
+            matches!(scene.media.remove(of, begun, NOW), Err(MediaError::Missing)),
+            "also what never was whole"
+        );
     });
     // Who is erased leaves noise, and nothing once it was cleared; others keep theirs.
     let other = scene.bring(2, &[b"hers"]);

@@ -12,6 +12,8 @@ use vault::records::{HomeEvidence, Precondition, RecordId};
 
 /// The member that holds the label of a map in an import file.
 const LABEL: &str = "_with";
+/// Most records that are written together.
+const WRITES_MAX: usize = 256;
 /// Longest value by which people are found, in bytes.
 const VALUE_MAX: usize = 320;
 
@@ -38,7 +40,8 @@ struct RawWrite {
     /// Absent: whatever is there.
     #[serde(default)]
     expect: Option<Expected>,
-    /// `null` removes.
+    /// `null` removes; what is not there is an error.
+    #[serde(deserialize_with = "Option::deserialize")]
     record: Option<serde_json::Map<String, Value>>,
 }
 
@@ -55,6 +58,9 @@ impl Batch {
     pub(super) fn read(body: &[u8]) -> Result<Vec<OwnedWrite>, String> {
         strict(body)?;
         let batch: Self = serde_json::from_slice(body).map_err(|_| FORM.to_owned())?;
+        if batch.writes.len() > WRITES_MAX {
+            return Err(format!("at most {WRITES_MAX} records are written together"));
+        }
         let write = |(n, raw): (usize, RawWrite)| {
             let at = |what: &str| format!("write {n}: {what}");
             let collection = Name::parse(&raw.collection).map_err(|_| at("no such collection"))?;
@@ -64,10 +70,24 @@ impl Batch {
                 Some(Expected::New) => Precondition::New,
                 Some(Expected::Version(version)) => Precondition::Version(version),
             };
-            let json = raw.record.map(|r| Value::Object(r).to_string().into_bytes());
+            let json = raw.record.map(Value::Object);
+            if json.as_ref().is_some_and(is_inexact) {
+                return Err(at("a number with a fraction, or beyond 64 bits: write this record alone"));
+            }
+            let json = json.map(|r| r.to_string().into_bytes());
             Ok(OwnedWrite { collection, id, expect, json })
         };
         batch.writes.into_iter().enumerate().map(write).collect()
+    }
+}
+
+/// Whether a number would be spelled otherwise than it came.
+fn is_inexact(value: &Value) -> bool {
+    match value {
+        Value::Number(n) => !n.is_u64() && !n.is_i64(),
+        Value::Array(all) => all.iter().any(is_inexact),
+        Value::Object(all) => all.values().any(is_inexact),
+        _ => false,
     }
 }
 

@@ -120,10 +120,14 @@ fn change(
     if writes.iter().any(twice) {
         return Err(Undone::Body("a record stands twice in what is written together".to_owned()));
     }
-    let versions = enclave.records().change(person, keys, now, &borrowed)?;
     let removed = writes.iter().filter(|w| w.json.is_none()).count() as u64;
-    done.removed = removed;
-    done.written = (writes.len() as u64).saturating_sub(removed);
+    let written = (writes.len() as u64).saturating_sub(removed);
+    let changed = enclave.records().change(person, keys, now, &borrowed);
+    // What may be done counts.
+    if changed.as_ref().map_or_else(RecordError::is_unknown, |_| true) {
+        (done.removed, done.written) = (removed, written);
+    }
+    let versions = changed?;
     Ok(Found::Json(serde_json::json!({ "versions": versions })))
 }
 
