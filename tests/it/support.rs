@@ -127,6 +127,8 @@ impl Stage {
     pub(crate) fn must_audit_clean(&mut self) {
         if self.world.pid().is_some() {
             self.world.published().unwrap();
+            // An enclave that is stopped in the middle of things leaves its mirror behind.
+            let _ = self.world.witnessed().unwrap();
             self.world.stop().unwrap();
         }
         let log = std::fs::read_to_string(self.world.layout.root().join("serve.log")).unwrap();

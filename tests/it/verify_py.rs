@@ -170,6 +170,7 @@ async fn played() -> Stage {
         ana.post("/v1/read", &SUPPORT, &stage.email_of(n)).await.unwrap();
     }
     stage.world.published().unwrap();
+    assert!(stage.world.witnessed().unwrap(), "the mirror holds what was played");
     stage.world.stop().unwrap();
     stage
 }

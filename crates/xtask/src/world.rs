@@ -15,6 +15,8 @@ use model::SubjectId;
 use crate::client::Client;
 use crate::services::{self, Arrived, People};
 
+/// Longest wait for a signature of the witnesses.
+const WITNESSED: Duration = Duration::from_secs(6);
 /// How long a process may take to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -372,6 +374,25 @@ impl World {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// Waits for a signature of the witnesses that was asked for from now on, so that the mirror holds what is published; but
+    /// no longer than a few seconds, since there may be no witness.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    pub fn witnessed(&self) -> Result<bool> {
+        let began = Instant::now();
+        while began.elapsed() < WITNESSED {
+            let status = self.status()?;
+            let age = status.get("cosigned_seconds_ago").and_then(serde_json::Value::as_u64);
+            // Ages are whole seconds: one that is less than what went by was begun behind it.
+            if age.is_some_and(|age| age < began.elapsed().as_secs()) {
+                return Ok(true);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(false)
     }
 
     /// Runs the auditor on a ledger's folder. Its exit code and report.
