@@ -31,7 +31,7 @@ mod postgres;
 mod row;
 
 pub use arrival::{Arrival, Arrived, Coming};
-pub use change::{Precondition, Write};
+pub use change::{Precondition, WRITES_MAX, Write};
 pub use expire::{Expired, Keep};
 pub use row::{About, Home, HomeEvidence, Record, RecordId};
 

@@ -56,11 +56,7 @@ impl Risk {
         rows(&self.file, &names, |row| measurer.push(row))?;
         let report = measurer.finish();
         let (mut text, mut verdicts) = (report.to_string(), vec![report.verdict()]);
-        let mut told = json!({
-            "verdict": report.verdict().code(),
-            "findings": report.findings().iter().map(|f| f.code()).collect::<Vec<_>>(),
-            "facts": facts(&report.facts()),
-        });
+        let mut told = told(report.verdict(), &report.findings(), &report.facts());
         if let Some(other) = &self.against {
             let mut linkage = Linkage::new(columns.clone(), columns, risk::Limits::default());
             rows(&self.file, &names, |row| linkage.push_first(row))?;
@@ -69,11 +65,7 @@ impl Risk {
             text.push_str(&format!("\n{linked}"));
             verdicts.push(linked.verdict());
             if let Some(told) = told.as_object_mut() {
-                let joined = json!({
-                    "verdict": linked.verdict().code(),
-                    "findings": linked.findings().iter().map(|f| f.code()).collect::<Vec<_>>(),
-                    "facts": facts(&linked.facts()),
-                });
+                let joined = self::told(linked.verdict(), &linked.findings(), &linked.facts());
                 told.insert("against".to_owned(), joined);
             }
         }
@@ -101,12 +93,13 @@ impl Risk {
     }
 }
 
-fn facts(facts: &[(risk::Fact, u64)]) -> Value {
-    facts
-        .iter()
-        .map(|(fact, n)| (fact.number().to_string(), Value::from(*n)))
-        .collect::<serde_json::Map<_, _>>()
-        .into()
+fn told(verdict: risk::Verdict, findings: &[risk::Finding], facts: &[(risk::Fact, u64)]) -> Value {
+    let facts = facts.iter().map(|(fact, n)| (fact.number().to_string(), Value::from(*n)));
+    json!({
+        "verdict": verdict.code(),
+        "findings": findings.iter().map(|f| f.code()).collect::<Vec<_>>(),
+        "facts": facts.collect::<serde_json::Map<_, _>>(),
+    })
 }
 
 /// Reads the rows of a release, the named columns in this order. A row without one of them has an empty value there.

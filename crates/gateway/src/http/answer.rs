@@ -69,7 +69,7 @@ fn words_of(reason: Reason) -> (StatusCode, &'static str) {
     }
 }
 
-fn json(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> Answer {
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();

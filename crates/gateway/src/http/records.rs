@@ -10,9 +10,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue};
-use http::{Method, Response, StatusCode};
-use http_body_util::Full;
+use http::header::{CONTENT_TYPE, ETAG, HeaderValue};
+use http::{Method, StatusCode};
 use model::inside::InsideAct;
 use model::{DataClass, Explain, Name, Reason, SubjectId};
 use vault::media::MediaError;
@@ -106,7 +105,7 @@ impl Context<'_> {
         };
         let rest = path.strip_prefix(PREFIX).unwrap_or_default();
         if (method, rest) == (&Method::GET, "/openapi.json") {
-            return shown(StatusCode::OK, OPENAPI.as_bytes().to_vec());
+            return answer::json(StatusCode::OK, OPENAPI.as_bytes().to_vec());
         }
         let wanted = match self.wanted(method, rest, body) {
             Ok(wanted) => wanted,
@@ -142,7 +141,7 @@ impl Context<'_> {
         let (act, collection) = act_of(method, rest).ok_or(Reason::Unknown)?;
         let road = &self.live.road;
         let inside = road.inside(self.actor, &name, act, collection)?;
-        let of_media = rest == media::PATH || rest.starts_with("/media/");
+        let of_media = media::is_one(rest);
         if of_media && !inside.media {
             return Err(Reason::Evidence.into());
         }
@@ -203,9 +202,7 @@ impl Context<'_> {
                 let after = after.map(|(c, i)| Ok::<_, Refusal>((name(c)?, id(i)?))).transpose()?;
                 Task::Export { collections: collections.clone(), after }
             }
-            (method, rest) if rest == media::PATH || rest.starts_with("/media/") => {
-                Task::Media(media::task(method, rest, after, body)?)
-            }
+            (method, rest) if media::is_one(rest) => Task::Media(media::task(method, rest, after, body)?),
             (&Method::POST, "/find") => Task::Find(Search::read(body).map_err(Undone::Body)?),
             (method, rest) => {
                 let mut parts = rest.strip_prefix("/in/").unwrap_or_default().splitn(2, '/');
@@ -255,9 +252,7 @@ fn act_of<'p>(method: &Method, rest: &'p str) -> Option<(InsideAct, Option<&'p s
         (&Method::PUT, "/person", _) => (InsideAct::Admit, None),
         (&Method::POST, "/find", _) => (InsideAct::Find, None),
         (&Method::POST, "", _) => (InsideAct::Write, None),
-        (method, rest, _) if rest == media::PATH || rest.starts_with("/media/") => {
-            (media::act_of(method, rest)?, None)
-        }
+        (method, rest, _) if media::is_one(rest) => (media::act_of(method, rest)?, None),
         (&Method::GET, _, Some(collection)) => (InsideAct::Read, Some(collection)),
         (&Method::PUT | &Method::DELETE, _, Some(collection)) if single => {
             (InsideAct::Write, Some(collection))
@@ -284,32 +279,23 @@ impl From<Undone> for Refusal {
     }
 }
 
-fn shown(status: StatusCode, body: Vec<u8>) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from(body)));
-    *answer.status_mut() = status;
-    let headers = answer.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
-}
-
 fn answered(found: Found) -> Answer {
     match found {
         Found::Record { version, json } => {
-            let mut answer = shown(StatusCode::OK, json);
+            let mut answer = answer::json(StatusCode::OK, json);
             if let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\"")) {
                 answer.headers_mut().insert(ETAG, tag);
             }
             answer
         }
         Found::Part(bytes) => {
-            let mut answer = shown(StatusCode::OK, bytes);
+            let mut answer = answer::json(StatusCode::OK, bytes);
             answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
             answer
         }
-        Found::Json(value) => shown(StatusCode::OK, value.to_string().into_bytes()),
+        Found::Json(value) => answer::json(StatusCode::OK, value.to_string().into_bytes()),
         Found::Page { body, next } => {
-            let mut answer = shown(StatusCode::OK, body);
+            let mut answer = answer::json(StatusCode::OK, body);
             answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
             if let Some(next) = next.and_then(|next| HeaderValue::from_str(&next).ok()) {
                 answer.headers_mut().insert(NEXT, next);
@@ -318,7 +304,7 @@ fn answered(found: Found) -> Answer {
         }
         Found::Admitted { subject, entry } => {
             let body = serde_json::json!({ "subject": subject.as_str() });
-            let mut answer = shown(StatusCode::CREATED, body.to_string().into_bytes());
+            let mut answer = answer::json(StatusCode::CREATED, body.to_string().into_bytes());
             answer.headers_mut().insert(RECEIPT, HeaderValue::from(entry));
             answer
         }
@@ -367,5 +353,5 @@ fn told_of(error: &RecordError) -> Answer {
 }
 
 fn not_done(status: StatusCode, code: &'static str, why: &str) -> Answer {
-    shown(status, serde_json::json!({ "undone": code, "why": why }).to_string().into_bytes())
+    answer::json(status, serde_json::json!({ "undone": code, "why": why }).to_string().into_bytes())
 }

@@ -8,7 +8,7 @@ use super::{About, Home, Person, RECORD_MAX, RecordError, RecordId, Records};
 use crate::keys::PersonKeys;
 
 /// Most records that are changed together.
-pub(super) const WRITES_MAX: usize = 256;
+pub const WRITES_MAX: usize = 256;
 /// How often a change is tried again when somebody else was quicker and its preconditions may still hold.
 const ATTEMPTS: usize = 8;
 

@@ -8,12 +8,10 @@ use transform::json::{
     Bindings, FieldIndex, Form, Limits, NameVerdict, Scalar, Stop, Verdict, Visitor, rewrite,
 };
 use vault::keys::Lookup;
-use vault::records::{HomeEvidence, Precondition, RecordId};
+use vault::records::{HomeEvidence, Precondition, RecordId, WRITES_MAX};
 
 /// The member that holds the label of a map in an import file.
 const LABEL: &str = "_with";
-/// Most records that are written together.
-const WRITES_MAX: usize = 256;
 /// Longest value by which people are found, in bytes.
 const VALUE_MAX: usize = 320;
 

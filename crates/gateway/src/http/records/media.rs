@@ -12,7 +12,12 @@ use crate::Enclave;
 use crate::inside::Done;
 
 /// Where the ways begin, behind the prefix of all.
-pub(super) const PATH: &str = "/media";
+const PATH: &str = "/media";
+
+/// Whether a path is one of these.
+pub(super) fn is_one(rest: &str) -> bool {
+    rest == PATH || parts(rest).is_some()
+}
 
 /// What is to be done.
 pub(super) enum Task {
