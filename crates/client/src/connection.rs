@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http2::SendRequest;
@@ -30,6 +30,7 @@ struct Inner {
     host: String,
     name: ServerName<'static>,
     used: String,
+    staleness: Option<u32>,
     tls: Arc<ClientConfig>,
     open: Mutex<Option<SendRequest<Full<Bytes>>>>,
 }
@@ -98,7 +99,7 @@ impl Answer {
 
 impl Connection {
     pub(crate) fn new(settings: Settings) -> Result<Self, Error> {
-        let Settings { address, from, host, used, roots, chain, key } = settings;
+        let Settings { address, from, host, used, roots, chain, key, staleness } = settings;
         let mut store = RootCertStore::empty();
         for root in roots {
             store.add(root).map_err(|e| Error::Settings(e.into()))?;
@@ -113,7 +114,7 @@ impl Connection {
         config.alpn_protocols = vec![b"h2".to_vec()];
         let name = ServerName::try_from(host.clone()).map_err(|e| Error::Settings(e.into()))?;
         let (tls, open) = (Arc::new(config), Mutex::new(None));
-        Ok(Self(Arc::new(Inner { address, from, host, name, used, tls, open })))
+        Ok(Self(Arc::new(Inner { address, from, host, name, used, staleness, tls, open })))
     }
 
     /// Asks, on the connection that is open or on a new one.
@@ -127,6 +128,9 @@ impl Connection {
     ) -> Result<Answer, Error> {
         let uri = format!("https://{}{path}", self.0.host);
         let mut request = Request::builder().method(method).uri(uri).header("clover-use", &self.0.used);
+        if let Some(seconds) = self.0.staleness {
+            request = request.header(CACHE_CONTROL, format!("max-stale={seconds}"));
+        }
         if let Some(of) = of {
             request = request.header("clover-subject", of.as_str());
         }

@@ -50,6 +50,7 @@ pub struct Settings {
     roots: Vec<CertificateDer<'static>>,
     chain: Vec<CertificateDer<'static>>,
     key: Option<PrivateKeyDer<'static>>,
+    staleness: Option<u32>,
 }
 
 impl Settings {
@@ -57,7 +58,23 @@ impl Settings {
     #[must_use]
     pub fn new(address: SocketAddr, host: &str, used: &str) -> Self {
         let (host, used) = (host.to_owned(), used.to_owned());
-        Self { address, from: None, host, used, roots: Vec::new(), chain: Vec::new(), key: None }
+        Self {
+            address,
+            from: None,
+            host,
+            used,
+            roots: Vec::new(),
+            chain: Vec::new(),
+            key: None,
+            staleness: None,
+        }
+    }
+
+    /// What is only read may be so many seconds old: a site near by may serve it. Without this, everything is as it stands.
+    #[must_use]
+    pub fn accepting_age(mut self, seconds: u32) -> Self {
+        self.staleness = Some(seconds);
+        self
     }
 
     /// From which of the machine's own addresses: by it the enclave tells the country.
@@ -118,6 +135,8 @@ pub struct Record {
     pub version: u64,
     /// A JSON object.
     pub record: Value,
+    /// How many seconds old this may be, if a site near by served it.
+    pub age: Option<u64>,
 }
 
 impl std::fmt::Debug for Record {
@@ -276,7 +295,8 @@ impl Client {
         let answer = answer.good()?;
         let version = answer.headers.get(http::header::ETAG).and_then(|v| v.to_str().ok());
         let version = version.and_then(|v| v.trim_matches('"').parse().ok()).ok_or(Error::Form)?;
-        Ok(Some(Record { version, record: answer.json()? }))
+        let age = text(&answer.headers, "age").and_then(|seconds| seconds.parse().ok());
+        Ok(Some(Record { version, record: answer.json()?, age }))
     }
 
     /// Writes a record, durably. Returns its version.

@@ -20,7 +20,7 @@ pub use keys::{Keys, Service};
 pub use media::Media;
 pub use notify::{Mail, Notify, Webhook};
 pub use people::{Console, Signin};
-pub use store::{ControlStore, Place};
+pub use store::{ControlStore, Near, Place};
 
 /// A checked configuration.
 #[derive(Debug, Clone)]
@@ -41,6 +41,8 @@ pub struct Config {
     pub control_store: ControlStore,
     /// Where people and their records are kept.
     pub vault: Place,
+    /// Who serves reads of records near by.
+    pub near: Option<Near>,
     /// Where their media lie.
     pub media: Media,
     /// Threads that serve requests.
@@ -183,10 +185,10 @@ impl Config {
         else {
             return Err(p);
         };
-        let (Some((control_store, (vault, media))), Some(journal), Some(keys)) = (stores, journal, keys)
-        else {
+        let (Some(stores), Some(journal), Some(keys)) = (stores, journal, keys) else {
             return Err(p);
         };
+        let (control_store, (vault, near, media)) = stores;
         p.or(Self {
             site,
             gateway,
@@ -196,6 +198,7 @@ impl Config {
             control,
             control_store,
             vault,
+            near,
             media,
             workers: raw.gateway.workers,
             connections_max: raw.gateway.connections_max,

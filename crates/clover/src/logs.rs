@@ -12,6 +12,7 @@ use model::{Digest, FlowId, Name};
 use vault::keys::SecretFile;
 use vault::log::{Hooks, Identity, Journal, Options, Postgres, Segments, TagIndex, Timeouts};
 use vault::media::S3;
+use vault::records::Nearby;
 use vault::{Folder, Log, Media, Records};
 
 use crate::assemble::{origin, signer, verifier};
@@ -128,7 +129,12 @@ pub fn records(layout: &Layout, config: &Config) -> Result<Records> {
     Ok(match &config.vault {
         config::Place::Embedded => Records::open(&layout.vault())?,
         config::Place::Postgres(database) => {
-            Records::open_in(&reached(layout, database)?, &layout.vault(), gateway::enclave::now().0)?
+            let server = reached(layout, database)?;
+            let near = config.near.as_ref().map(|near| Nearby {
+                server: vault::log::Database { address: near.server.clone(), ..server.clone() },
+                staleness: near.staleness,
+            });
+            Records::open_in(&server, near.as_ref(), &layout.vault(), gateway::enclave::now().0)?
         }
     })
 }

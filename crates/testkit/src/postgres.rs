@@ -193,6 +193,29 @@ impl Postgres {
         Ok(Confirming { process, _folder: folder })
     }
 
+    /// Starts a server that follows this one and serves reads, as another site would.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn standby(&self) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("clover-pg-").tempdir_in("/tmp")?;
+        let owner = owner(folder.path())?;
+        let programs = self.programs.clone();
+        let mut standby = Self { folder, programs, owner, server: None, port: self.port };
+        let from = format!("host={} port={} user={NAME}", self.host(), self.port);
+        let mut copy = standby.command("pg_basebackup");
+        copy.args(["--no-sync", "-R", "-c", "fast", "-X", "stream", "-d", &from, "-D"]).arg(standby.data());
+        let copied = copy.output()?;
+        if !copied.status.success() {
+            return Err(Error::other(format!("pg_basebackup: {}", String::from_utf8_lossy(&copied.stderr))));
+        }
+        let own = format!("unix_socket_directories = '{}'\n", standby.folder.path().display());
+        let mut settings = File::options().append(true).open(standby.data().join("postgresql.auto.conf"))?;
+        settings.write_all(own.as_bytes())?;
+        standby.run()?;
+        Ok(standby)
+    }
+
     /// Kills the server and all its processes at once, as a machine that loses power, and starts it again. It
     /// recovers from its write-ahead log.
     ///

@@ -179,7 +179,7 @@ fn postgres(time: Duration) {
     let database = Database { address: server.address(), ..Database::default() };
     Records::create_in(&database).unwrap();
     let mut bench = Bench::new(folder.path());
-    let records = Records::open_in(&database, &folder.path().join("records"), NOW).unwrap();
+    let records = Records::open_in(&database, None, &folder.path().join("records"), NOW).unwrap();
     server
         .sql(
             "create table peer (id bigint primary key, value bytea not null); \

@@ -10,11 +10,13 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use model::{Explain, SubjectId, Tag, UnixSeconds};
 
 use self::committer::Committer;
 use self::engine::{At, Cell, Edit, Engine, EngineError, Expect, Table, To};
+use self::near::Near;
 use crate::disk::Folder;
 use crate::keys::{self, KeyError, KeyService, PersonKeys};
 use crate::log::{Database as Server, TagIndex};
@@ -27,12 +29,17 @@ mod embedded;
 pub mod engine;
 mod erase;
 mod expire;
+mod near;
 mod postgres;
+mod read;
 mod row;
+mod statement;
 
 pub use arrival::{Arrival, Arrived, Coming};
 pub use change::{Precondition, WRITES_MAX, Write};
 pub use expire::{Expired, Keep};
+pub use near::Nearby;
+pub use read::Reader;
 pub use row::{About, Home, HomeEvidence, Record, RecordId};
 
 /// Largest record, in bytes.
@@ -161,6 +168,7 @@ type Arriving = Arc<Mutex<HashSet<Vec<u8>>>>;
 /// People and their records.
 pub struct Records {
     engine: Arc<dyn Engine>,
+    near: Option<Near>,
     committer: Committer,
     tags: Tags,
     arriving: Arriving,
@@ -177,7 +185,7 @@ impl Records {
     /// # Errors
     /// What the store says.
     pub fn open(folder: &Path) -> Result<Self, RecordError> {
-        let store = Self::over(engine::embedded(folder)?, folder, true)?;
+        let store = Self::over(engine::embedded(folder)?, None, folder)?;
         store.sweep(UnixSeconds(0))?;
         Ok(store)
     }
@@ -191,25 +199,34 @@ impl Records {
     }
 
     /// Opens a store in a database, which other processes may have open too. The tag index lies in the folder. What this or,
-    /// more than a day ago, another process left of an interrupted import or erasure is swept.
+    /// more than a day ago, another process left of an interrupted import or erasure is swept. Who accepts an answer of a
+    /// moment ago is served by the server near by, if there is one.
     ///
     /// # Errors
     /// What the server says.
-    pub fn open_in(server: &Server, folder: &Path, now: UnixSeconds) -> Result<Self, RecordError> {
-        let store = Self::over(engine::in_database(server)?, folder, false)?;
+    pub fn open_in(
+        server: &Server,
+        nearby: Option<&Nearby>,
+        folder: &Path,
+        now: UnixSeconds,
+    ) -> Result<Self, RecordError> {
+        let engine = Arc::new(postgres::Database::open(server)?);
+        let near = nearby.map(|nearby| Near::open(nearby, &engine)).transpose()?;
+        let mut store = Self::over(engine, near, folder)?;
+        store.alone = false;
         store.sweep(now)?;
         Ok(store)
     }
 
-    fn over(engine: Arc<dyn Engine>, folder: &Path, alone: bool) -> Result<Self, RecordError> {
+    fn over(engine: Arc<dyn Engine>, near: Option<Near>, folder: &Path) -> Result<Self, RecordError> {
         let tags = Folder::open(&folder.join("tags")).and_then(|disk| Tags::open(Arc::new(disk)));
         let tags = tags.map_err(RecordError::Tags)?;
         let people = usize::try_from(engine.count(Table::Subjects)?).unwrap_or(usize::MAX);
-        let committer = Committer::start(Arc::clone(&engine))?;
+        let committer = Committer::new(Arc::clone(&engine));
         let mut owner = [0; 8];
         keys::random(&mut owner)?;
         let (people, arriving) = (AtomicUsize::new(people), Arriving::default());
-        Ok(Self { engine, committer, tags, arriving, people, owner, alone })
+        Ok(Self { engine, near, committer, tags, arriving, people, owner, alone: true })
     }
 
     /// Replaces people's wrapped keys, each only if it still is the one that was read. Returns how many were, durably.
@@ -230,15 +247,19 @@ impl Records {
         Ok(replaced)
     }
 
-    /// The person of a handle.
+    /// Reads of which everything may be this old that a server near by serves; without an age, or such a server, all is as
+    /// it stands.
+    #[must_use]
+    pub fn within(&self, staleness: Option<Duration>) -> Reader<'_> {
+        Reader::new(&*self.engine, self.near.as_ref().zip(staleness))
+    }
+
+    /// [`Reader::person`], as it stands.
     ///
     /// # Errors
-    /// When the store refuses or a cell is not of this form.
+    /// As there.
     pub fn person(&self, subject: &SubjectId) -> Result<Option<Person>, RecordError> {
-        let places = [Table::Subjects, Table::Keys].map(|t| At::one(t, subject.as_str().as_bytes()));
-        let mut cells = self.engine.get(&places)?.into_iter();
-        let (cell, key) = (cells.next().flatten(), cells.next().flatten());
-        cell.map(|cell| person_of(subject, &cell, key)).transpose()
+        self.within(None).person(subject)
     }
 
     /// Everyone, in the order of their handles. Who comes or goes meanwhile may be missed or not.
@@ -304,10 +325,10 @@ impl Records {
         row::open_about(keys, person.place(person.version), &person.sealed)
     }
 
-    /// One record.
+    /// [`Reader::get`], as it stands.
     ///
     /// # Errors
-    /// When the store refuses or the record does not open.
+    /// As there.
     pub fn get(
         &self,
         person: &Person,
@@ -315,44 +336,22 @@ impl Records {
         collection: &str,
         id: &RecordId,
     ) -> Result<Option<Record>, RecordError> {
-        let key = row::record_key(collection, id);
-        let at = At { table: Table::Records, part: person.internal.to_vec(), key };
-        let cell = self.engine.get(std::slice::from_ref(&at))?.pop().flatten();
-        let opened = cell.map(|c| row::open_record(keys, (&person.internal, &at.key), c.version, &c.value));
-        Ok(opened.transpose()?.flatten())
+        self.within(None).get(person, keys, collection, id)
     }
 
-    /// A person's records of one collection behind `after`, in the order of their ids: at most `max`, and no more after
-    /// they are `bytes` long together.
+    /// [`Reader::list`], as it stands.
     ///
     /// # Errors
-    /// When the store refuses or a record does not open.
+    /// As there.
     pub fn list(
         &self,
         person: &Person,
         keys: &PersonKeys,
-        (collection, after): (&str, Option<&RecordId>),
+        within: (&str, Option<&RecordId>),
         max: usize,
         bytes: usize,
     ) -> Result<Vec<(RecordId, Record)>, RecordError> {
-        let prefix = [collection.as_bytes(), &[0]].concat();
-        let mut behind = after.map_or_else(|| prefix.clone(), |id| row::record_key(collection, id));
-        let (mut all, mut length) = (Vec::new(), 0);
-        while all.len() < max && length <= bytes {
-            let most = max.saturating_sub(all.len()).min(engine::PAGE_MAX);
-            let room = bytes.saturating_sub(length);
-            let page = self.engine.page((Table::Records, &person.internal), &prefix, &behind, most, room)?;
-            let Some((last, _)) = page.last() else { break };
-            behind.clone_from(last);
-            for (key, cell) in page {
-                let opened = row::open_record(keys, (&person.internal, &key), cell.version, &cell.value)?;
-                let Some(record) = opened else { continue };
-                let id = key.get(prefix.len()..).and_then(|id| std::str::from_utf8(id).ok());
-                length += record.json.len();
-                all.push((RecordId::parse(id.ok_or(RecordError::Form)?)?, record));
-            }
-        }
-        Ok(all)
+        self.within(None).list(person, keys, within, max, bytes)
     }
 
     /// The same from the first one on, the JSON objects alone.
@@ -371,14 +370,12 @@ impl Records {
         Ok(all.into_iter().map(|(_, record)| record.json).collect())
     }
 
-    /// The people who have a value, by the tag that [`KeyService::lookup_tag`] makes of it: at most 16.
+    /// [`Reader::lookup`], as it stands.
     ///
     /// # Errors
-    /// When the store refuses.
+    /// As there.
     pub fn lookup(&self, tag: &Tag) -> Result<Vec<SubjectId>, RecordError> {
-        let found = self.engine.page((Table::Lookups, tag.bytes()), &[], &[], 16, usize::MAX)?;
-        let subject = |key: &[u8]| std::str::from_utf8(key).ok().and_then(|s| SubjectId::parse(s).ok());
-        found.iter().map(|(key, _)| subject(key).ok_or(RecordError::Form)).collect()
+        self.within(None).lookup(tag)
     }
 
     /// The entries that name one of these tags, which come newest day first: newest first, at most `max`.

@@ -79,8 +79,16 @@ pub(super) struct RawVault {
     #[serde(default)]
     pub(super) store: RawStore,
     pub(super) postgres: Option<RawPostgres>,
+    pub(super) near: Option<RawNear>,
     #[serde(default)]
     pub(super) media: media::RawMedia,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawNear {
+    pub(super) server: String,
+    pub(super) staleness_ms: u64,
 }
 
 #[derive(serde::Deserialize, Default, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use model::Problems;
 
 use super::media::{self, Media};
-use super::raw::{RawControl, RawPostgres, RawStore, RawVault};
+use super::raw::{RawControl, RawNear, RawPostgres, RawStore, RawVault};
 use super::{Database, database};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -55,9 +55,37 @@ pub(super) fn check(raw: RawControl, p: &mut Problems) -> Option<ControlStore> {
     place.map(|place| ControlStore { place, keep, keep_spent })
 }
 
-/// Where people and their records lie, and where their media.
-pub(super) fn vault(raw: RawVault, p: &mut Problems) -> Option<(Place, Media)> {
-    place(["vault", "vault"], raw.store, raw.postgres, p).zip(media::check(raw.media, p))
+/// A server that serves reads of records, and how old what it answers may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Near {
+    /// The connection string of one server, reached like `vault.postgres`.
+    pub server: String,
+    /// What is declared.
+    pub staleness: Duration,
+}
+
+/// Where people and their records lie, who serves reads of them near by, and where their media lie.
+pub(super) fn vault(raw: RawVault, p: &mut Problems) -> Option<(Place, Option<Near>, Media)> {
+    let near = near(raw.near, raw.store, p);
+    let place = place(["vault", "vault"], raw.store, raw.postgres, p);
+    place.zip(media::check(raw.media, p)).map(|(place, media)| (place, near, media))
+}
+
+fn near(raw: Option<RawNear>, store: RawStore, p: &mut Problems) -> Option<Near> {
+    let raw = raw?;
+    let at = "enclave.toml: vault.near";
+    if store == RawStore::Embedded {
+        p.add(
+            at,
+            "there is no database whose copy could serve",
+            "write store = \"postgres\", or remove the table",
+        );
+    }
+    if !(200..=600_000).contains(&raw.staleness_ms) {
+        let fix = "use 200 to 600000";
+        p.add(format!("{at}.staleness_ms"), "no copy is so close behind, or of use so far behind", fix);
+    }
+    Some(Near { server: raw.server, staleness: Duration::from_millis(raw.staleness_ms) })
 }
 
 fn place(
@@ -117,6 +145,11 @@ mod tests {
             ("keep_spent_days = 40000".to_owned(), "control.keep_spent_days"),
             ("store = \"file\"".to_owned(), "unknown variant"),
             ("[vault]\nstore = \"postgres\"".to_owned(), "vault.store: no database"),
+            (
+                "[vault.near]\nserver = \"host=a\"\nstaleness_ms = 5000".to_owned(),
+                "vault.near: there is no database",
+            ),
+            ("[vault.near]\nserver = \"host=a\"\nstaleness_ms = 9".to_owned(), "vault.near.staleness_ms"),
         ] {
             let said = with(&wrong).unwrap_err();
             assert!(said.contains(why), "{wrong}: {said}");

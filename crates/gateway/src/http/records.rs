@@ -8,9 +8,10 @@ mod work;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, ETAG, HeaderValue};
+use http::header::{AGE, CONTENT_TYPE, ETAG, HeaderValue};
 use http::{Method, StatusCode};
 use model::inside::InsideAct;
 use model::{DataClass, Explain, Name, Reason, SubjectId};
@@ -69,6 +70,8 @@ struct Wanted {
     by: Use,
     dataset: Name,
     classes: BTreeSet<DataClass>,
+    /// How old what is only read may be.
+    staleness: Option<Duration>,
 }
 
 /// Why something asked for by a service that may ask was not done.
@@ -123,14 +126,16 @@ impl Context<'_> {
         }
         let (place, now) = (self.place(), self.now);
         let done = tokio::task::spawn_blocking(move || {
-            let (found, done) = work::work(&enclave, &wanted, place, now);
+            let reader = enclave.records().within(wanted.staleness);
+            let (found, done) = work::work(&enclave, &reader, &wanted, place, now);
+            let age = reader.age();
             // When it was done, however long it took.
             enclave.inside().add(wanted.by, enclave::now().0, Done { classes: wanted.classes, ..done });
-            found
+            (found, age)
         });
         match done.await {
-            Ok(Ok(found)) => answered(found),
-            Ok(Err(undone)) => told(&undone),
+            Ok((Ok(found), age)) => aged(answered(found), age),
+            Ok((Err(undone), age)) => aged(told(&undone), age),
             Err(_) => answer::broken(&vault::BorderClosed::Stopped),
         }
     }
@@ -180,7 +185,8 @@ impl Context<'_> {
             actor: principal.tag,
             place: principal.country,
         };
-        Ok(Wanted { task, subject, by, dataset: inside.dataset.clone(), classes })
+        let staleness = self.staleness()?;
+        Ok(Wanted { task, subject, by, dataset: inside.dataset.clone(), classes, staleness })
     }
 
     fn task(
@@ -226,6 +232,22 @@ impl Context<'_> {
             }
         };
         Ok(task)
+    }
+
+    /// How old what is read may be: the directive `max-stale` of RFC 9111 §5.2.1.2, in seconds, or without a bound of the
+    /// client's own.
+    fn staleness(&self) -> Result<Option<Duration>, Reason> {
+        let directives = self.header("cache-control")?.unwrap_or_default().split(',').map(str::trim);
+        let mut staleness = None;
+        for directive in directives {
+            let (name, value) = directive.split_once('=').unzip();
+            if !name.unwrap_or(directive).eq_ignore_ascii_case("max-stale") {
+                continue;
+            }
+            let most = value.map(|seconds| seconds.parse::<u32>().map_err(|_| Reason::Request));
+            staleness = Some(most.transpose()?.map_or(Duration::MAX, |s| Duration::from_secs(s.into())));
+        }
+        Ok(staleness)
     }
 
     /// The condition of a write, by the headers of RFC 9110 §13.
@@ -277,6 +299,14 @@ impl From<Undone> for Refusal {
     fn from(undone: Undone) -> Self {
         Self::Told(undone)
     }
+}
+
+/// An answer that says how old it may be, in seconds, if a site near by gave it (RFC 9111 §5.1).
+fn aged(mut answer: Answer, age: Option<Duration>) -> Answer {
+    if let Some(age) = age {
+        answer.headers_mut().insert(AGE, HeaderValue::from(age.as_secs().saturating_add(1)));
+    }
+    answer
 }
 
 fn answered(found: Found) -> Answer {

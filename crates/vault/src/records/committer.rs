@@ -1,14 +1,15 @@
 //! Makes the changes of all who wait as one: a durable write costs the same for one change and for many.
+//!
+//! Whoever comes while a writer is free makes what waits, and their own with it, on their own thread; the others are woken
+//! when theirs is made, or when it is their turn to write.
 
-use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
 
 use super::engine::{Change, Engine, EngineError};
 
-/// Changes that wait; whoever comes then waits to be heard.
-const WAITING_MAX: usize = 1024;
-/// Changes that are made together.
+/// Jobs whose changes are made together.
 const BATCH_MAX: usize = 256;
 
 /// Whether the conditions of each change held, or why it failed.
@@ -16,27 +17,26 @@ type Held = Vec<Result<bool, Arc<EngineError>>>;
 
 struct Job {
     changes: Vec<Change>,
-    answer: SyncSender<Held>,
+    held: Mutex<Option<Held>>,
+    waiter: Thread,
 }
 
-/// The threads that make changes: as many as the engine takes.
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Arc<Job>>,
+    /// How many threads are making changes.
+    writing: usize,
+}
+
+/// Makes changes: as many at a time as the engine takes.
 pub(super) struct Committer {
-    jobs: Mutex<Option<SyncSender<Job>>>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    engine: Arc<dyn Engine>,
+    queue: Mutex<Queue>,
 }
 
 impl Committer {
-    pub(super) fn start(engine: Arc<dyn Engine>) -> Result<Self, EngineError> {
-        let (jobs, waiting) = mpsc::sync_channel(WAITING_MAX);
-        let waiting = Arc::new(Mutex::new(waiting));
-        let mut threads = Vec::new();
-        for _ in 0..engine.writers().max(1) {
-            let (engine, waiting) = (Arc::clone(&engine), Arc::clone(&waiting));
-            let thread = std::thread::Builder::new().name("vault-records".to_owned());
-            let thread = thread.spawn(move || work(engine.as_ref(), &waiting));
-            threads.push(thread.map_err(EngineError::Thread)?);
-        }
-        Ok(Self { jobs: Mutex::new(Some(jobs)), threads: Mutex::new(threads) })
+    pub(super) fn new(engine: Arc<dyn Engine>) -> Self {
+        Self { engine, queue: Mutex::default() }
     }
 
     /// Makes a change, durably, when its conditions hold; says whether they did. Blocks.
@@ -46,40 +46,67 @@ impl Committer {
 
     /// Makes several, each on its own terms. Blocks.
     pub(super) fn changes(&self, changes: Vec<Change>) -> Result<Held, Arc<EngineError>> {
-        let (answer, answered) = mpsc::sync_channel(1);
-        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let gone = || Arc::new(EngineError::Ended);
-        jobs.ok_or_else(gone)?.send(Job { changes, answer }).map_err(|_| gone())?;
-        answered.recv().map_err(|_| gone())
+        let job = Arc::new(Job { changes, held: Mutex::default(), waiter: thread::current() });
+        self.queue().waiting.push_back(Arc::clone(&job));
+        loop {
+            if let Some(held) = job.held.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                return Ok(held);
+            }
+            match Batch::begin(self) {
+                Some(batch) => batch.make(),
+                // Woken once more than needed, it looks again.
+                None => thread::park(),
+            }
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Committer {
-    fn drop(&mut self) {
-        drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
-        for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-            // It ends when nothing waits any more; that it panicked was told.
-            let _ = thread.join();
+/// What one thread makes at a time.
+struct Batch<'a> {
+    committer: &'a Committer,
+    jobs: Vec<Arc<Job>>,
+}
+
+impl<'a> Batch<'a> {
+    /// What waits, if something does and a writer is free.
+    fn begin(committer: &'a Committer) -> Option<Self> {
+        let mut queue = committer.queue();
+        if queue.writing >= committer.engine.writers().max(1) || queue.waiting.is_empty() {
+            return None;
+        }
+        queue.writing += 1;
+        let count = queue.waiting.len().min(BATCH_MAX);
+        Some(Self { committer, jobs: queue.waiting.drain(..count).collect() })
+    }
+
+    fn make(mut self) {
+        let changes: Vec<&Change> = self.jobs.iter().flat_map(|job| &job.changes).collect();
+        let mut held = self.committer.engine.apply(&changes).into_iter();
+        for job in std::mem::take(&mut self.jobs) {
+            answer(&job, held.by_ref().take(job.changes.len()).collect());
         }
     }
 }
 
-/// What waits, with the first of it; `None` when nothing comes any more.
-fn taken(waiting: &Mutex<Receiver<Job>>) -> Option<Vec<Job>> {
-    let waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut jobs = vec![waiting.recv().ok()?];
-    jobs.extend(waiting.try_iter().take(BATCH_MAX - 1));
-    Some(jobs)
+fn answer(job: &Job, held: Held) {
+    *job.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
+    job.waiter.unpark();
 }
 
-fn work(engine: &dyn Engine, waiting: &Mutex<Receiver<Job>>) {
-    while let Some(jobs) = taken(waiting) {
-        let changes: Vec<&Change> = jobs.iter().flat_map(|job| &job.changes).collect();
-        let mut held = engine.apply(&changes).into_iter();
-        for job in jobs {
-            let own = held.by_ref().take(job.changes.len()).collect();
-            // Who does not wait any more finds out by reading.
-            let _ = job.answer.send(own);
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        // Only a panic of the engine leaves any: nobody is to wait for ever.
+        for job in &self.jobs {
+            answer(job, job.changes.iter().map(|_| Err(Arc::new(EngineError::Ended))).collect());
+        }
+        let mut queue = self.committer.queue();
+        queue.writing -= 1;
+        if let Some(next) = queue.waiting.front() {
+            next.waiter.unpark();
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use fjall::config::CompressionPolicy;
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
-use super::engine::{At, Cell, Change, Edit, Engine, EngineError, Expect, Page, Table, To};
+use super::engine::{At, Cell, Cells, Change, Edit, Engine, EngineError, Expect, Page, Table, To};
 
 /// The engine. One thread at a time may call [`Engine::apply`].
 pub(super) struct Embedded {
@@ -114,7 +114,7 @@ fn holds(edit: &Edit, found: u64) -> bool {
     }
 }
 
-impl Engine for Embedded {
+impl Cells for Embedded {
     fn get(&self, places: &[At]) -> Result<Vec<Option<Cell>>, EngineError> {
         places.iter().map(|at| self.cell(at)).collect()
     }
@@ -140,7 +140,9 @@ impl Engine for Embedded {
         }
         Ok(page)
     }
+}
 
+impl Engine for Embedded {
     fn parts(&self, table: Table, after: &[u8], most: usize) -> Result<Page, EngineError> {
         let from = [after, &[0]].concat();
         let from = if after.is_empty() { Vec::new() } else { from };

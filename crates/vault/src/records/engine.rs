@@ -169,13 +169,8 @@ pub fn in_database(server: &Database) -> Result<Arc<dyn Engine>, EngineError> {
     Ok(Arc::new(postgres::Database::open(server)?))
 }
 
-/// A store of cells. All calls block.
-pub trait Engine: Send + Sync {
-    /// How many threads may make changes at a time.
-    fn writers(&self) -> usize {
-        1
-    }
-
+/// What is read of cells. All calls block.
+pub trait Cells: Send + Sync {
     /// The cells of these places, in their order. They need not be of one moment.
     ///
     /// # Errors
@@ -195,6 +190,14 @@ pub trait Engine: Send + Sync {
         most: usize,
         bytes: usize,
     ) -> Result<Page, EngineError>;
+}
+
+/// A store of cells. All calls block.
+pub trait Engine: Cells {
+    /// How many threads may make changes at a time.
+    fn writers(&self) -> usize {
+        1
+    }
 
     /// The cells of parts behind `after`, of a table whose parts have one cell each: at most `most`.
     ///

@@ -1,9 +1,9 @@
 //! The record store of several processes, in a PostgreSQL database.
 //!
-//! Each table has the columns part, key, version and value. A batch of changes is one transaction, which is sent as a whole,
-//! from its beginning to its commit, without waiting for an answer; each edit is a statement about one key, so that a
-//! sharded database can route it. A statement whose condition does not hold fails, and all are undone by it; then each
-//! change is made in a transaction of its own, step by step.
+//! Each table has the columns part, key, version and value. A few changes apart from each other are one statement. More are one
+//! transaction, which is sent as a whole, from its beginning to its commit, without waiting for an answer; each edit is a
+//! statement about one key, so that a sharded database can route it. A statement whose condition does not hold fails, and all
+//! are undone by it; then each change is made in a transaction of its own, step by step.
 //! What a careless server confirms is refused, as for the ledger's log.
 
 use std::future::poll_fn;
@@ -13,11 +13,12 @@ use std::task::Poll;
 
 use futures_util::future::try_join_all;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{Severity, SqlState};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, Row, Statement};
 
-use super::engine::{At, Cell, Change, Edit, Engine, EngineError, Expect, Page, Table, To};
+use super::engine::{At, Cell, Cells, Change, Edit, Engine, EngineError, Expect, Page, Table, To};
+use super::statement::{asserted, touching, whole};
 use crate::control::store::{Pool, Schema, StoreError, unknown};
 use crate::log::postgres::address::Address;
 use crate::log::postgres::connection::Connection;
@@ -25,7 +26,10 @@ use crate::log::{Database as Server, PostgresError};
 
 const SCHEMA: Schema = Schema {
     versions: "clover_vault_version",
-    migrations: &[include_str!("../../migrations/0001_records.sql")],
+    migrations: &[
+        include_str!("../../migrations/0001_records.sql"),
+        include_str!("../../migrations/0002_beats.sql"),
+    ],
 };
 /// Tables of ours that would not survive a crash of the server.
 const UNLOGGED: &str = "select relname::text from pg_class \
@@ -41,6 +45,11 @@ const ATTEMPTS: usize = 5;
 
 /// Holds as long as the server asks the same others as when the connection was opened; it fails by a division by zero.
 const SAME_NAMES: &str = "select 1 / (current_setting('synchronous_standby_names') = $1)::int";
+
+const BEAT: &str = "insert into clover_vault_beats values ($1, $2, now()) \
+     on conflict (process) do update set number = excluded.number, at = excluded.at";
+/// A process that is still there beats more often than this.
+const OLD_BEATS: &str = "delete from clover_vault_beats where at < now() - interval '1 day'";
 
 /// What came of a transaction that was sent as a whole.
 enum AtOnce {
@@ -90,8 +99,66 @@ impl Database {
         Ok(Self { pool })
     }
 
+    /// Writes the number of a process's last beat, as durably as any change.
+    pub(super) fn beat(&self, process: &[u8], number: i64) -> Result<(), StoreError> {
+        let lent = self.pool.beginning()?;
+        let connection = lent.get()?;
+        let statement = connection.prepared(BEAT)?;
+        connection.run(connection.client.execute(&statement, &[&process, &number]))?;
+        lent.commit()
+    }
+
+    /// Removes the beats of processes that ended long ago.
+    pub(super) fn forget_beats(&self) -> Result<(), EngineError> {
+        self.in_transaction(|connection| {
+            connection.run(connection.client.batch_execute(OLD_BEATS))?;
+            Ok(())
+        })
+    }
+
+    /// Makes changes by one statement, if they are few and apart.
+    fn by_one(&self, sql: &str, changes: &[&Change]) -> Result<AtOnce, StoreError> {
+        let lent = self.pool.ready()?;
+        let connection = lent.get()?;
+        let statement = connection.prepared(sql)?;
+        let names = connection.good_names();
+        let versions = versions(changes)?;
+        let mut values: Vec<&(dyn ToSql + Sync)> = vec![&names];
+        for (edit, version) in changes.iter().flat_map(|change| change.iter()).zip(&versions) {
+            if !matches!((&edit.to, edit.expect), (To::Kept, Expect::Any)) {
+                values.extend(values_of(edit, version.as_ref()));
+            }
+        }
+        let error = match connection.run(connection.client.execute(&statement, &values)) {
+            Ok(_) => {
+                connection.unwarned().map_err(unknown)?;
+                lent.keep();
+                return Ok(AtOnce::Done);
+            }
+            Err(PostgresError::Server(error)) => error,
+            Err(e) => return Err(unknown(e)),
+        };
+        // INVARIANT: an error of this severity undoes the statement. A worse one ends the connection, perhaps behind the commit.
+        let undone = error.as_db_error().filter(|e| e.parsed_severity() == Some(Severity::Error));
+        let Some(code) = undone.map(|e| e.code().clone()) else {
+            return Err(unknown(PostgresError::Server(error)));
+        };
+        lent.keep();
+        let error = StoreError::Database(PostgresError::Server(error));
+        match code {
+            SqlState::DIVISION_BY_ZERO => Ok(AtOnce::Failed),
+            // Other names, or what a sharded server makes in several steps only: then all is done and told step by step.
+            SqlState::INVALID_TEXT_REPRESENTATION | SqlState::FEATURE_NOT_SUPPORTED => Ok(AtOnce::Again),
+            _ if was_in_the_way(&error) => Ok(AtOnce::Again),
+            _ => Err(error),
+        }
+    }
+
     /// Makes changes in one transaction that is sent as a whole.
     fn at_once(&self, changes: &[&Change]) -> Result<AtOnce, StoreError> {
+        if let Some(sql) = whole(changes) {
+            return self.by_one(&sql, changes);
+        }
         let lent = self.pool.ready()?;
         let connection = lent.get()?;
         let (same, sent) = (connection.prepared(SAME_NAMES)?, sent(connection, changes, asserted)?);
@@ -172,55 +239,17 @@ fn was_in_the_way(error: &StoreError) -> bool {
     matches!(e.code(), Some(&SqlState::T_R_DEADLOCK_DETECTED | &SqlState::T_R_SERIALIZATION_FAILURE))
 }
 
-fn column<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a Row, at: usize) -> Result<T, StoreError> {
+pub(super) fn column<'a, T: tokio_postgres::types::FromSql<'a>>(
+    row: &'a Row,
+    at: usize,
+) -> Result<T, StoreError> {
     Ok(row.try_get(at).map_err(PostgresError::Server)?)
 }
 
-fn cell(row: &Row, at: usize) -> Result<Cell, StoreError> {
+pub(super) fn cell(row: &Row, at: usize) -> Result<Cell, StoreError> {
     let version: i64 = column(row, at)?;
     let version = u64::try_from(version).map_err(|_| StoreError::Forged)?;
     Ok(Cell { version, value: column(row, at + 1)? })
-}
-
-/// A statement that is to touch one row if its condition holds.
-fn statement(edit: &Edit) -> Option<String> {
-    let table = format!("clover_vault_{}", edit.at.table.word());
-    Some(match (&edit.to, edit.expect) {
-        (To::Put(_), Expect::Absent) => {
-            format!("insert into {table} values ($1, $2, 1, $3) on conflict do nothing")
-        }
-        (To::Put(_), Expect::Version(_)) => format!(
-            "update {table} set version = version + 1, value = $3 where part = $1 and key = $2 and version = $4"
-        ),
-        (To::Put(_), Expect::Any) => format!(
-            "insert into {table} as t values ($1, $2, 1, $3) on conflict (part, key) \
-             do update set version = t.version + 1, value = excluded.value"
-        ),
-        (To::Removed, Expect::Version(_)) => {
-            format!("delete from {table} where part = $1 and key = $2 and version = $3")
-        }
-        (To::Removed, Expect::Any) => format!("delete from {table} where part = $1 and key = $2"),
-        (To::Kept, Expect::Version(_)) => {
-            format!("select 1 from {table} where part = $1 and key = $2 and version = $3 for share")
-        }
-        (To::Kept, Expect::Any) => return None,
-        (To::Removed | To::Kept, Expect::Absent) => {
-            format!("select 1 where not exists (select from {table} where part = $1 and key = $2)")
-        }
-    })
-}
-
-/// The same, as one that fails by a division by zero if it touches no row.
-fn asserted(edit: &Edit) -> Option<String> {
-    let sql = statement(edit)?;
-    Some(match (&edit.to, edit.expect) {
-        // Whatever was there may be removed, or nothing.
-        (To::Removed, Expect::Any) => sql,
-        (To::Kept, _) | (To::Removed, Expect::Absent) => {
-            format!("with touched as ({sql}) select 1 / count(*) from touched")
-        }
-        _ => format!("with touched as ({sql} returning 1) select 1 / count(*) from touched"),
-    })
 }
 
 /// An edit that is to be sent, and the place of its change.
@@ -234,15 +263,29 @@ struct Sent<'a> {
 impl Sent<'_> {
     /// Sends it, and says how many rows it touched or gave.
     async fn touch(&self, client: &Client) -> Result<u64, Error> {
-        let mut values: Vec<&(dyn ToSql + Sync)> = vec![&self.edit.at.part, &self.edit.at.key];
-        if let To::Put(value) = &self.edit.to {
-            values.push(value);
-        }
-        if let Some(version) = &self.version {
-            values.push(version);
-        }
-        client.execute(&self.statement, &values).await
+        client.execute(&self.statement, &values_of(self.edit, self.version.as_ref())).await
     }
+}
+
+/// The values of a statement about an edit, in their order.
+fn values_of<'a>(edit: &'a Edit, version: Option<&'a i64>) -> Vec<&'a (dyn ToSql + Sync)> {
+    let mut values: Vec<&(dyn ToSql + Sync)> = vec![&edit.at.part, &edit.at.key];
+    if let To::Put(value) = &edit.to {
+        values.push(value);
+    }
+    if let Some(version) = version {
+        values.push(version);
+    }
+    values
+}
+
+/// The version that each edit expects.
+fn versions(changes: &[&Change]) -> Result<Vec<Option<i64>>, StoreError> {
+    let version = |edit: &Edit| match edit.expect {
+        Expect::Version(version) => i64::try_from(version).map(Some).map_err(|_| StoreError::Forged),
+        Expect::Absent | Expect::Any => Ok(None),
+    };
+    changes.iter().flat_map(|change| change.iter()).map(version).collect()
 }
 
 fn sent<'a>(
@@ -251,13 +294,11 @@ fn sent<'a>(
     statement: impl Fn(&Edit) -> Option<String>,
 ) -> Result<Vec<Sent<'a>>, StoreError> {
     let mut sent = Vec::new();
+    let mut versions = versions(changes)?.into_iter();
     for (number, change) in changes.iter().enumerate() {
         for edit in *change {
+            let version = versions.next().flatten();
             let Some(sql) = statement(edit) else { continue };
-            let version = match edit.expect {
-                Expect::Version(version) => Some(i64::try_from(version).map_err(|_| StoreError::Forged)?),
-                Expect::Absent | Expect::Any => None,
-            };
             sent.push(Sent { number, edit, statement: connection.prepared(&sql)?, version });
         }
     }
@@ -286,7 +327,7 @@ async fn in_order(mut all: Vec<Sending<'_>>) -> Vec<Result<(), Error>> {
 
 /// Makes edits, and says of each change whether all its conditions held.
 fn edits(connection: &Connection, changes: &[&Change]) -> Result<Vec<bool>, StoreError> {
-    let sent = sent(connection, changes, statement)?;
+    let sent = sent(connection, changes, |edit| touching(edit, 1))?;
     let touched = sent.iter().map(async |one| Ok((one, one.touch(&connection.client).await?)));
     let mut held = vec![true; changes.len()];
     for (one, touched) in connection.run(try_join_all(touched))? {
@@ -299,20 +340,52 @@ fn edits(connection: &Connection, changes: &[&Change]) -> Result<Vec<bool>, Stor
     Ok(held)
 }
 
-impl Engine for Database {
-    fn writers(&self) -> usize {
-        WRITERS
-    }
+/// The statement behind a read of one cell.
+fn one(table: Table) -> String {
+    format!("select version, value from clover_vault_{} where part = $1 and key = $2", table.word())
+}
 
+/// The statement behind rows of a part, in the order of their keys.
+fn some(table: Table) -> String {
+    let table = table.word();
+    format!(
+        "select key, version, value from clover_vault_{table} where part = $1 and key > $2 order by key limit $3"
+    )
+}
+
+/// The cells of a part, by `rows` behind a key and at most so many.
+pub(super) fn paged(
+    (prefix, after): (&[u8], &[u8]),
+    most: usize,
+    bytes: usize,
+    mut rows: impl FnMut(&[u8], i64) -> Result<Page, StoreError>,
+) -> Result<Page, StoreError> {
+    // The prefix itself is no key of ours, and what begins with it lies behind it.
+    let (mut behind, mut page, mut length) = (after.max(prefix).to_vec(), Page::new(), 0);
+    loop {
+        let limit = ROWS.min(most.saturating_sub(page.len()));
+        let rows = rows(&behind, i64::try_from(limit).unwrap_or(i64::MAX))?;
+        let ended = rows.len() < limit;
+        for (key, cell) in rows {
+            if !key.starts_with(prefix) || length > bytes {
+                return Ok(page);
+            }
+            length += cell.value.len();
+            behind.clone_from(&key);
+            page.push((key, cell));
+        }
+        if ended || page.len() >= most {
+            return Ok(page);
+        }
+    }
+}
+
+impl Cells for Database {
     fn get(&self, places: &[At]) -> Result<Vec<Option<Cell>>, EngineError> {
         Ok(self.pool.reading(|connection| {
             let mut sent = Vec::with_capacity(places.len());
             for at in places {
-                let sql = format!(
-                    "select version, value from clover_vault_{} where part = $1 and key = $2",
-                    at.table.word()
-                );
-                sent.push((at, connection.prepared(&sql)?));
+                sent.push((at, connection.prepared(&one(at.table))?));
             }
             let rows = sent.iter().map(async |(at, statement)| {
                 connection.client.query_opt(statement, &[&at.part, &at.key]).await
@@ -330,33 +403,20 @@ impl Engine for Database {
         most: usize,
         bytes: usize,
     ) -> Result<Page, EngineError> {
-        let sql = format!(
-            "select key, version, value from clover_vault_{} where part = $1 and key > $2 order by key limit $3",
-            table.word()
-        );
-        // The prefix itself is no key of ours, and what begins with it lies behind it.
-        let (mut behind, mut page, mut length) = (after.max(prefix).to_vec(), Page::new(), 0);
-        loop {
-            let limit = ROWS.min(most.saturating_sub(page.len()));
-            let rows = self.pool.reading(|connection| {
+        let sql = some(table);
+        Ok(paged((prefix, after), most, bytes, |behind, limit| {
+            self.pool.reading(|connection| {
                 let statement = connection.prepared(&sql)?;
-                let limit = i64::try_from(limit).unwrap_or(i64::MAX);
                 let rows = connection.run(connection.client.query(&statement, &[&part, &behind, &limit]))?;
-                rows.iter().map(|row| Ok((column(row, 0)?, cell(row, 1)?))).collect::<Result<Page, _>>()
-            })?;
-            let ended = rows.len() < limit;
-            for (key, cell) in rows {
-                if !key.starts_with(prefix) || length > bytes {
-                    return Ok(page);
-                }
-                length += cell.value.len();
-                behind.clone_from(&key);
-                page.push((key, cell));
-            }
-            if ended || page.len() >= most {
-                return Ok(page);
-            }
-        }
+                rows.iter().map(|row| Ok((column(row, 0)?, cell(row, 1)?))).collect()
+            })
+        })?)
+    }
+}
+
+impl Engine for Database {
+    fn writers(&self) -> usize {
+        WRITERS
     }
 
     fn parts(&self, table: Table, after: &[u8], most: usize) -> Result<Page, EngineError> {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use model::{Country, SubjectId, UnixSeconds};
 use tempfile::TempDir;
@@ -11,8 +12,8 @@ use vault::keys::{Lookup, PersonKeys};
 use vault::log::Database;
 use vault::records::engine::{self, At, Change, Edit, Engine, Expect, Table, To};
 use vault::records::{
-    Coming, Expired, Home, HomeEvidence, Keep, Person, Precondition, RECORD_MAX, RecordError, RecordId,
-    Records, Write,
+    Coming, Expired, Home, HomeEvidence, Keep, Nearby, Person, Precondition, RECORD_MAX, RecordError,
+    RecordId, Records, Write,
 };
 use vault::{Folder, KeyService, Log};
 
@@ -65,7 +66,7 @@ impl Place for Server {
     }
     fn records(&self) -> Arc<Records> {
         let folder = tempfile::tempdir_in(self.folder.path()).unwrap().keep();
-        Arc::new(Records::open_in(&self.database(), &folder, NOW).unwrap())
+        Arc::new(Records::open_in(&self.database(), None, &folder, NOW).unwrap())
     }
     fn crash(&self) {
         self.server.lock().unwrap().crash().unwrap();
@@ -539,15 +540,87 @@ fn no_store_in_a_database_is_made_as_a_side_effect() {
     let server = Postgres::start().unwrap();
     let database = Database { address: server.address(), ..Database::default() };
     let folder = tempfile::tempdir().unwrap();
-    assert!(matches!(Records::open_in(&database, folder.path(), NOW), Err(RecordError::Store(_))));
+    assert!(matches!(Records::open_in(&database, None, folder.path(), NOW), Err(RecordError::Store(_))));
     Records::create_in(&database).unwrap();
-    Records::open_in(&database, folder.path(), NOW).unwrap();
+    Records::open_in(&database, None, folder.path(), NOW).unwrap();
     server.sql("alter table clover_vault_keys set unlogged").unwrap();
-    let careless = Records::open_in(&database, folder.path(), NOW).err().unwrap();
+    let careless = Records::open_in(&database, None, folder.path(), NOW).err().unwrap();
     assert!(format!("{careless:?}").contains("not logged"), "{careless:?}");
     server
         .sql("alter table clover_vault_keys set logged; insert into clover_vault_version values (99)")
         .unwrap();
-    let newer = Records::open_in(&database, folder.path(), NOW).err().unwrap();
+    let newer = Records::open_in(&database, None, folder.path(), NOW).err().unwrap();
     assert!(format!("{newer:?}").contains("99"), "{newer:?}");
+}
+
+/// Asks until there is an answer.
+fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let end = std::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(std::time::Instant::now() < end, "never: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_server_near_by_serves_what_is_young_enough_and_nothing_else() {
+    const DECLARED: Duration = Duration::from_secs(2);
+    let place = server();
+    let standby = place.server.lock().unwrap().standby().unwrap();
+    let nearby = Nearby {
+        server: Database { address: standby.address(), ..Database::default() },
+        staleness: DECLARED,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let records = Records::open_in(&place.database(), Some(&nearby), folder.path(), NOW).unwrap();
+    let scene = Scene::new(&place);
+    let (person, keys) = scene.open(&records, &scene.admit(&records, "near"));
+    let id = RecordId::parse("n-1").unwrap();
+    let set =
+        |text| records.change(&person, &keys, NOW, &[write(&id, Precondition::Any, Some(text))]).unwrap();
+    let read = |most: Option<Duration>| {
+        let reader = records.within(most);
+        let found = reader.get(&person, &keys, "notes", &id).unwrap();
+        let listed = reader.list(&person, &keys, ("notes", None), 10, usize::MAX).unwrap();
+        let version = found.map(|r| r.version);
+        if reader.age().is_none() {
+            assert_eq!(version, listed.first().map(|(_, r)| r.version));
+        }
+        (version, reader.age())
+    };
+    set("{}");
+    until("near", || read(Some(Duration::MAX)).1);
+    assert!(records.within(Some(DECLARED)).person(person.subject()).unwrap().is_some());
+
+    // The copy goes no further, and what is written stands elsewhere.
+    standby.sql("select pg_wal_replay_pause()").unwrap();
+    until("a pause", || {
+        (standby.sql("select pg_get_wal_replay_pause_state()").unwrap() == ["paused"]).then_some(())
+    });
+    assert_eq!(set("{\"a\":1}"), [2]);
+    assert_eq!(read(None), (Some(2), None), "who accepts nothing old");
+    assert_eq!(read(Some(Duration::ZERO)), (Some(2), None), "and who accepts nothing at all");
+    until("too far behind", || match read(Some(Duration::MAX)) {
+        (version, None) => {
+            assert_eq!(version, Some(2));
+            Some(())
+        }
+        (_, Some(age)) => {
+            assert!(age <= DECLARED, "{age:?}");
+            None
+        }
+    });
+    standby.sql("select pg_wal_replay_resume()").unwrap();
+    let (version, _) =
+        until("near again", || Some(read(Some(Duration::MAX))).filter(|(_, age)| age.is_some()));
+    assert_eq!(version, Some(2));
+
+    drop(standby);
+    assert_eq!(read(Some(Duration::MAX)), (Some(2), None), "nobody near by");
+    // Without either there is no answer.
+    place.server.lock().unwrap().kill();
+    assert!(records.within(Some(DECLARED)).get(&person, &keys, "notes", &id).is_err());
 }

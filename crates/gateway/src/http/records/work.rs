@@ -2,7 +2,7 @@
 
 use model::{Country, Name, UnixSeconds};
 use vault::keys::{Lookup, PersonKeys};
-use vault::records::{Coming, Home, Person, Record, RecordError, RecordId, Write};
+use vault::records::{Coming, Home, Person, Reader, Record, RecordError, RecordId, Write};
 
 use super::body::{Admission, OwnedWrite};
 use super::{Found, LISTED_BYTES, LISTED_MAX, Task, Undone, Wanted};
@@ -12,6 +12,7 @@ use crate::inside::Done;
 /// Does it. What was done counts also where a part of it failed.
 pub(super) fn work(
     enclave: &Enclave,
+    reader: &Reader<'_>,
     wanted: &Wanted,
     place: Country,
     now: UnixSeconds,
@@ -22,20 +23,21 @@ pub(super) fn work(
             done.searches = 1;
             let (kind, value) = search.parts();
             let tag = enclave.keys().lookup_tag(kind, value);
-            let people = enclave.records().lookup(&tag).map_err(Undone::from);
+            let people = reader.lookup(&tag).map_err(Undone::from);
             people.map(|people| {
                 let people: Vec<&str> = people.iter().map(model::SubjectId::as_str).collect();
                 Found::Json(serde_json::json!({ "people": people }))
             })
         }
         Task::Admit(admission) => admit(enclave, wanted, admission, place, now),
-        task => of_person(enclave, wanted, task, now, &mut done),
+        task => of_person(enclave, reader, wanted, task, now, &mut done),
     };
     (found, done)
 }
 
 fn of_person(
     enclave: &Enclave,
+    reader: &Reader<'_>,
     wanted: &Wanted,
     task: &Task,
     now: UnixSeconds,
@@ -43,7 +45,9 @@ fn of_person(
 ) -> Result<Found, Undone> {
     let records = enclave.records();
     let subject = wanted.subject.as_ref().ok_or(Undone::Nobody)?;
-    let person = records.person(subject)?.ok_or(Undone::Nobody)?;
+    let read_only = matches!(task, Task::Get { .. } | Task::List { .. } | Task::Export { .. } | Task::About);
+    let person = if read_only { reader.person(subject)? } else { records.person(subject)? };
+    let person = person.ok_or(Undone::Nobody)?;
     let keys = records.keys_of(enclave.keys(), &person)?;
     done.person = Some(*person.internal());
     let read = |done: &mut Done, record: &Record| {
@@ -52,12 +56,12 @@ fn of_person(
     };
     match task {
         Task::Get { collection, id } => {
-            let record = records.get(&person, &keys, collection.as_str(), id)?.ok_or(Undone::Missing)?;
+            let record = reader.get(&person, &keys, collection.as_str(), id)?.ok_or(Undone::Missing)?;
             read(done, &record);
             Ok(Found::Record { version: record.version, json: record.json })
         }
         Task::List { collection, after } => {
-            let page = page(enclave, (&person, &keys), collection, after.as_ref())?;
+            let page = page(reader, (&person, &keys), collection, after.as_ref())?;
             page.records.iter().for_each(|(_, record)| read(done, record));
             let next = page.next();
             Ok(Found::Page { body: lines(collection, &page.records)?, next })
@@ -70,7 +74,7 @@ fn of_person(
                     Some((at, id)) if collection == at => Some(id),
                     _ => None,
                 };
-                let page = page(enclave, (&person, &keys), collection, after)?;
+                let page = page(reader, (&person, &keys), collection, after)?;
                 page.records.iter().for_each(|(_, record)| read(done, record));
                 body.extend(lines(collection, &page.records)?);
                 let last = page.records.last().map(|(id, _)| format!("{collection}/{}", id.as_str()));
@@ -144,13 +148,13 @@ impl Page {
 }
 
 fn page(
-    enclave: &Enclave,
+    reader: &Reader<'_>,
     (person, keys): (&Person, &PersonKeys),
     collection: &Name,
     after: Option<&RecordId>,
 ) -> Result<Page, RecordError> {
     let within = (collection.as_str(), after);
-    let records = enclave.records().list(person, keys, within, LISTED_MAX, LISTED_BYTES)?;
+    let records = reader.list(person, keys, within, LISTED_MAX, LISTED_BYTES)?;
     let bytes: usize = records.iter().map(|(_, r)| r.json.len()).sum();
     let more = records.len() >= LISTED_MAX || bytes > LISTED_BYTES;
     Ok(Page { records, more })

@@ -40,9 +40,22 @@ pub(crate) struct Address {
     pub(super) tls: Option<Arc<ClientConfig>>,
     pub(super) timeouts: Timeouts,
     pub(super) quorum: u32,
+    /// Nothing is written there, and the server need not take writes.
+    pub(super) reads: bool,
 }
 
 impl Address {
+    /// One server that only reads, and that nobody waits for longer than this.
+    pub(crate) fn reading(server: &Database, wait: Duration) -> Result<Self, PostgresError> {
+        let mut address = Self::new(server)?;
+        if address.servers.len() != 1 {
+            return Err(PostgresError::Servers(1));
+        }
+        let (connect, statement) = (address.timeouts.connect.min(wait), address.timeouts.statement.min(wait));
+        (address.timeouts, address.quorum, address.reads) = (Timeouts { connect, statement }, 0, true);
+        Ok(address)
+    }
+
     pub(crate) fn new(server: &Database) -> Result<Self, PostgresError> {
         let mut config: Config = server.address.parse().map_err(PostgresError::Address)?;
         if config.get_password().is_some() {
@@ -74,7 +87,13 @@ impl Address {
             // A site that is cut off says nothing: what was sent to it, or is awaited from it, is given up.
             one.tcp_user_timeout(server.timeouts.connect).keepalives_idle(PROBE).keepalives_interval(PROBE);
         }
-        Ok(Self { servers, tls: server.tls.clone(), timeouts: server.timeouts, quorum: server.quorum })
+        Ok(Self {
+            servers,
+            tls: server.tls.clone(),
+            timeouts: server.timeouts,
+            quorum: server.quorum,
+            reads: false,
+        })
     }
 }
 

@@ -18,6 +18,9 @@ use tokio_postgres::{AsyncMessage, Client, Error, NoTls, SimpleQueryMessage, Soc
 use super::address::{Address, confirming};
 use super::secure::Secure;
 
+/// Statements that stay prepared on a connection.
+const PREPARED_MAX: usize = 256;
+
 /// How long the database server is waited for.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
@@ -126,7 +129,7 @@ impl Connection {
     pub(crate) fn open(address: &Address) -> Result<Self, PostgresError> {
         let warned = Arc::new(AtomicBool::new(false));
         let (sender, receiver) = mpsc::sync_channel(1);
-        let (wait, quorum) = (address.timeouts.statement, address.quorum);
+        let (wait, quorum, reads) = (address.timeouts.statement, address.quorum, address.reads);
         let (address, note) = (address.clone(), Arc::clone(&warned));
         thread::Builder::new()
             .name("ledger-database".to_owned())
@@ -136,7 +139,11 @@ impl Connection {
         let client = receiver.recv().map_err(|_| ended())??;
         let (prepared, names) = (Mutex::default(), OnceLock::new());
         let connection = Self { client, warned, wait, quorum, prepared, names };
-        connection.demand_care()?;
+        if reads {
+            connection.only_read()?;
+        } else {
+            connection.demand_care()?;
+        }
         Ok(connection)
     }
 
@@ -167,6 +174,9 @@ impl Connection {
         }
         let made = self.run(self.client.prepare(sql))?;
         let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        if prepared.len() >= PREPARED_MAX {
+            prepared.clear();
+        }
         prepared.insert(sql.to_owned(), made.clone());
         Ok(made)
     }
@@ -208,6 +218,16 @@ impl Connection {
             }
         }
         Ok(rows.len() == 2)
+    }
+
+    /// Pins that a session writes nothing. What its server confirms counts for nothing, so that any server will do.
+    fn only_read(&self) -> Result<(), PostgresError> {
+        let wait = self.wait.as_millis();
+        let set = format!(
+            "set default_transaction_read_only = on; set statement_timeout = {wait}; set lock_timeout = {wait}; \
+             set default_transaction_isolation = 'read committed'; set client_min_messages = warning"
+        );
+        self.run(self.client.batch_execute(&set))
     }
 
     /// Refuses a server whose confirmations are worth nothing, and pins what a session may choose.
