@@ -35,9 +35,9 @@ const SCHEMA: Schema = Schema {
 const UNLOGGED: &str = "select relname::text from pg_class \
      where relname like 'clover\\_vault\\_%' and relkind = 'r' and relpersistence <> 'p'";
 /// Connections of one process.
-const CONNECTIONS_MAX: usize = 8;
+const CONNECTIONS_MAX: usize = 12;
 /// Transactions of one process at a time; the rest of the connections is for readers.
-const WRITERS: usize = 4;
+const WRITERS: usize = 8;
 /// Cells that are read with one statement.
 const ROWS: usize = 256;
 /// How often a transaction is tried that another one was in the way of.

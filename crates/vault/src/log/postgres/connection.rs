@@ -1,16 +1,17 @@
 //! A connection to the database server on which every wait ends, and what the server must promise.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
-use std::task::{Context, Poll, Wake};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, mpsc};
+use std::task::{Context, Poll, Wake, Waker, ready};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::runtime::Builder;
-use tokio::task::JoinSet;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::{JoinSet, unconstrained};
 use tokio_postgres::error::Severity;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{AsyncMessage, Client, Error, NoTls, SimpleQueryMessage, Socket, Statement};
@@ -110,10 +111,12 @@ impl PostgresError {
 
 /// A connection to a server that keeps what it confirms.
 ///
-/// A thread of its own drives it until the value is dropped, so that whoever waits for an answer needs no
-/// runtime, and may be on a thread of one.
+/// Whoever waits for an answer drives it on their own thread, which may be one of a runtime: no other thread has to be woken
+/// for a statement to be sent. One thread of the process tells all who wait when a server has answered.
 pub(crate) struct Connection {
     pub(crate) client: Client,
+    // INVARIANT: dropped after the client, so that the server is told of the end.
+    driver: Driver,
     /// The server said something with the weight of a warning.
     warned: Arc<AtomicBool>,
     wait: Duration,
@@ -130,15 +133,20 @@ impl Connection {
         let warned = Arc::new(AtomicBool::new(false));
         let (sender, receiver) = mpsc::sync_channel(1);
         let (wait, quorum, reads) = (address.timeouts.statement, address.quorum, address.reads);
+        let sockets = SOCKETS.as_ref().map_err(|e| PostgresError::Thread(std::io::Error::from(e.kind())))?;
         let (address, note) = (address.clone(), Arc::clone(&warned));
-        thread::Builder::new()
-            .name("ledger-database".to_owned())
-            .spawn(move || drive(&address, &note, &sender))
-            .map_err(PostgresError::Thread)?;
+        sockets.spawn(async move {
+            let connected = match &address.tls {
+                Some(tls) => driven(first(&address, &Secure::new(Arc::clone(tls))).await, note),
+                None => driven(first(&address, &NoTls).await, note),
+            };
+            // Nobody waits any more if this fails; the connection ends.
+            let _ = sender.send(connected);
+        });
         let ended = || PostgresError::Thread(std::io::Error::other("the thread ended"));
-        let client = receiver.recv().map_err(|_| ended())??;
+        let (client, driver) = receiver.recv().map_err(|_| ended())??;
         let (prepared, names) = (Mutex::default(), OnceLock::new());
-        let connection = Self { client, warned, wait, quorum, prepared, names };
+        let connection = Self { client, driver, warned, wait, quorum, prepared, names };
         if reads {
             connection.only_read()?;
         } else {
@@ -153,10 +161,12 @@ impl Connection {
         statements: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, PostgresError> {
         self.warned.store(false, Ordering::SeqCst);
-        let (until, mut statements) = (Instant::now() + self.wait, pin!(statements));
+        let until = Instant::now() + self.wait;
+        // Of a runtime's thread nothing is asked back before this one is done.
+        let mut both = pin!(unconstrained(self.driver.along(statements)));
         let waker = Arc::new(Unpark(thread::current())).into();
         loop {
-            if let Poll::Ready(done) = statements.as_mut().poll(&mut Context::from_waker(&waker)) {
+            if let Poll::Ready(done) = both.as_mut().poll(&mut Context::from_waker(&waker)) {
                 return done.map_err(PostgresError::Server);
             }
             match until.saturating_duration_since(Instant::now()) {
@@ -164,6 +174,12 @@ impl Connection {
                 left => thread::park_timeout(left),
             }
         }
+    }
+
+    /// Whether the server has closed it.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.driver.turn(&mut Context::from_waker(Waker::noop()));
+        self.client.is_closed()
     }
 
     /// A statement, which is prepared once.
@@ -291,24 +307,6 @@ impl Wake for Unpark {
     }
 }
 
-/// Connects, and moves bytes until the client is dropped or the connection breaks.
-fn drive(
-    address: &Address,
-    warned: &AtomicBool,
-    connected: &mpsc::SyncSender<Result<Client, PostgresError>>,
-) {
-    let runtime = match Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(e) => return drop(connected.send(Err(PostgresError::Thread(e)))),
-    };
-    runtime.block_on(async {
-        match &address.tls {
-            Some(tls) => serve(first(address, &Secure::new(Arc::clone(tls))).await, warned, connected).await,
-            None => serve(first(address, &NoTls).await, warned, connected).await,
-        }
-    });
-}
-
 type Connected<S, T> = Result<(Client, tokio_postgres::Connection<S, T>), PostgresError>;
 
 /// The first server that takes writes, in time. All are asked at once: nobody waits for a site that is gone.
@@ -338,36 +336,89 @@ where
     Err(refused)
 }
 
-async fn serve<S, T>(
-    connection: Connected<S, T>,
-    warned: &AtomicBool,
-    connected: &mpsc::SyncSender<Result<Client, PostgresError>>,
-) where
-    S: AsyncRead + AsyncWrite + Unpin,
-    T: AsyncRead + AsyncWrite + Unpin,
+/// The thread that connects, and tells who waits that a socket has something.
+static SOCKETS: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
+    Builder::new_multi_thread().worker_threads(1).thread_name("database-io").enable_all().build()
+});
+
+/// What moves the bytes of a connection, until it ends.
+struct Driver(Mutex<Option<Box<dyn Moves>>>);
+
+trait Moves: Send {
+    fn message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<AsyncMessage, Error>>>;
+}
+
+impl<S, T> Moves for tokio_postgres::Connection<S, T>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+    T: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    match connection {
-        Err(e) => drop(connected.send(Err(e))),
-        Ok((client, connection)) => {
-            // Nobody waits any more if this fails; the client is gone then, and the connection ends.
-            let _ = connected.send(Ok(client));
-            listen(connection, warned).await;
-        }
+    fn message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<AsyncMessage, Error>>> {
+        self.poll_message(cx)
     }
 }
 
-async fn listen<S, T>(mut connection: tokio_postgres::Connection<S, T>, warned: &AtomicBool)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-    T: AsyncRead + AsyncWrite + Unpin,
-{
-    while let Some(Ok(message)) = std::future::poll_fn(|cx| connection.poll_message(cx)).await {
-        if let AsyncMessage::Notice(notice) = message
+/// A connection, and the flag that a warning of its server sets.
+struct Warns<M> {
+    moves: M,
+    warned: Arc<AtomicBool>,
+}
+
+impl<M: Moves> Moves for Warns<M> {
+    fn message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<AsyncMessage, Error>>> {
+        let message = ready!(self.moves.message(cx));
+        if let Some(Ok(AsyncMessage::Notice(notice))) = &message
             && notice.parsed_severity() == Some(Severity::Warning)
         {
             tracing::warn!(code = notice.code().code(), "the database server warns");
             // INVARIANT: a notice is told before the answer to its statement is handed on.
-            warned.store(true, Ordering::SeqCst);
+            self.warned.store(true, Ordering::SeqCst);
+        }
+        Poll::Ready(message)
+    }
+}
+
+impl Driver {
+    /// Moves what can be moved.
+    fn turn(&self, cx: &mut Context<'_>) {
+        let mut driver = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(moves) = driver.as_mut() {
+            match moves.message(cx) {
+                Poll::Pending => return,
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(None | Some(Err(_))) => *driver = None,
+            }
         }
     }
+
+    /// Statements, and what they need to be sent and answered.
+    async fn along<T>(&self, statements: impl Future<Output = T>) -> T {
+        let mut statements = pin!(statements);
+        poll_fn(|cx| {
+            if let Poll::Ready(done) = statements.as_mut().poll(cx) {
+                return Poll::Ready(done);
+            }
+            self.turn(cx);
+            statements.as_mut().poll(cx)
+        })
+        .await
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.turn(&mut Context::from_waker(Waker::noop()));
+    }
+}
+
+fn driven<S, T>(
+    connected: Connected<S, T>,
+    warned: Arc<AtomicBool>,
+) -> Result<(Client, Driver), PostgresError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (client, moves) = connected?;
+    Ok((client, Driver(Mutex::new(Some(Box::new(Warns { moves, warned }))))))
 }

@@ -134,7 +134,7 @@ impl Lent<'_> {
     }
 
     fn broken(&self) -> bool {
-        self.connection.as_ref().is_none_or(|c| c.client.is_closed())
+        self.connection.as_ref().is_none_or(Connection::is_closed)
     }
 
     /// Commits the transaction that began on it. An error says that nobody knows whether it is done.
