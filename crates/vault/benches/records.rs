@@ -1,5 +1,6 @@
 //! People's records over both engines, beside pgbench on the same server in the same run: `cargo bench -p clover-vault
 //! --bench records [SECONDS]`. Records of 1 KiB, sealed; the peer's rows hold as many random bytes in the clear.
+//! `CLOVER_BENCH_SITES=DIR` takes the cluster that `scripts/sites --dir DIR up` made, with its quorum and its certificates.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -8,7 +9,7 @@
     reason = "a bench that cannot be set up has nothing to measure, and prints what it has"
 )]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,6 +18,8 @@ use std::time::{Duration, Instant};
 use ledger::Submission;
 use ledger::note::Signer;
 use model::{Country, UnixSeconds};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use testkit::{Dice, MemoryIndex, Postgres};
 use vault::keys::PersonKeys;
 use vault::log::{Database, Hooks, Identity, Options};
@@ -150,75 +153,122 @@ fn embedded(time: Duration) {
     }
 }
 
-/// What pgbench says of a script, in transactions a second.
-fn pgbench(server: &Postgres, script: &str, clients: u64, time: Duration, folder: &Path) -> f64 {
-    let file = folder.join("script.sql");
-    std::fs::write(&file, script).unwrap();
-    let program = server.programs().join("pgbench");
-    let socket = server.socket();
-    let output = Command::new(program)
-        .args(["-n", "-M", "prepared", "-U", "clover", "-j", "2", "-c", &clients.to_string()])
-        .args(["-T", &time.as_secs().max(1).to_string(), "-h"])
-        .arg(socket.parent().unwrap())
-        .arg("-f")
-        .arg(&file)
-        .arg("clover")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let line = said
-        .lines()
-        .find(|l| l.starts_with("tps = "))
-        .unwrap_or_else(|| panic!("pgbench: {said} {}", String::from_utf8_lossy(&output.stderr)));
-    line.split_whitespace().nth(2).unwrap().parse().unwrap()
+/// The server of both.
+struct Server {
+    database: Database,
+    programs: PathBuf,
+    /// How libpq reaches it.
+    told: Vec<(String, String)>,
+    _own: Option<Postgres>,
 }
 
-fn postgres(time: Duration) {
+impl Server {
+    fn own() -> Self {
+        let server = Postgres::start().unwrap();
+        let socket = server.socket().parent().unwrap().display().to_string();
+        let told = [("PGHOST", socket.as_str()), ("PGUSER", "clover"), ("PGDATABASE", "clover")];
+        let told = told.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let database = Database { address: server.address(), ..Database::default() };
+        Self { database, programs: server.programs().to_owned(), told, _own: Some(server) }
+    }
+
+    /// The four sites of a folder.
+    fn sites(folder: &Path) -> Self {
+        let text = std::fs::read_to_string(folder.join("client.env")).unwrap();
+        let told: Vec<(String, String)> = text
+            .lines()
+            .filter_map(|l| l.split_once('='))
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .collect();
+        let of = |name: &str| told.iter().find(|(k, _)| k == name).unwrap().1.clone();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(of("PGSSLROOTCERT")).unwrap()).unwrap();
+        let certificate = CertificateDer::from_pem_file(of("PGSSLCERT")).unwrap();
+        let key = PrivateKeyDer::from_pem_file(of("PGSSLKEY")).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_client_auth_cert(vec![certificate], key)
+            .unwrap();
+        let address =
+            format!("host={} hostaddr={} user=clover dbname=clover", of("PGHOST"), of("PGHOSTADDR"));
+        let database = Database { address, tls: Some(Arc::new(tls)), quorum: 2, ..Database::default() };
+        let programs =
+            std::fs::read_dir("/usr/lib/postgresql").unwrap().flatten().map(|d| d.path().join("bin"));
+        Self { database, programs: programs.max().unwrap(), told, _own: None }
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) -> String {
+        let output = Command::new(self.programs.join(program))
+            .args(arguments)
+            .envs(self.told.iter().cloned())
+            .output()
+            .unwrap();
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{program}: {complaint}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn sql(&self, statements: &str) {
+        self.run("psql", &["-XqAt", "-v", "ON_ERROR_STOP=1", "-c", statements]);
+    }
+
+    /// What pgbench says of a script, in transactions a second.
+    fn pgbench(&self, script: &str, clients: u64, time: Duration, folder: &Path) -> f64 {
+        let file = folder.join("script.sql");
+        std::fs::write(&file, script).unwrap();
+        let (clients, seconds) = (clients.to_string(), time.as_secs().max(1).to_string());
+        let file = file.to_str().unwrap();
+        let said = self
+            .run("pgbench", &["-n", "-M", "prepared", "-j", "2", "-c", &clients, "-T", &seconds, "-f", file]);
+        let line = said.lines().find(|l| l.starts_with("tps = "));
+        let line = line.unwrap_or_else(|| panic!("pgbench: {said}"));
+        line.split_whitespace().nth(2).unwrap().parse().unwrap()
+    }
+}
+
+fn postgres(server: &Server, called: &str, time: Duration) {
     let folder = tempfile::tempdir().unwrap();
-    let server = Postgres::start().unwrap();
-    let database = Database { address: server.address(), ..Database::default() };
-    Records::create_in(&database).unwrap();
+    Records::create_in(&server.database).unwrap();
     let mut bench = Bench::new(folder.path());
-    let records = Records::open_in(&database, None, &folder.path().join("records"), NOW).unwrap();
-    server
-        .sql(
-            "create table peer (id bigint primary key, value bytea not null); \
-             alter table peer alter value set storage external; create sequence peers",
-        )
-        .unwrap();
+    let records = Records::open_in(&server.database, None, &folder.path().join("records"), NOW).unwrap();
+    server.sql(
+        "drop table if exists peer; drop sequence if exists peers; \
+         create table peer (id bigint primary key, value bytea not null); \
+         alter table peer alter value set storage external; create sequence peers",
+    );
     let rows = PEOPLE * RECORDS;
     let file = folder.path().join("peer.copy");
     let text = (0..rows).map(|n| format!("{n}\t\\\\x{}\n", "a5".repeat(1060))).collect::<String>();
     std::fs::write(&file, text).unwrap();
     let (took, bytes) = bench.import(&records);
     let began = Instant::now();
-    server.sql(&format!("copy peer from '{}'", file.display())).unwrap();
+    server.sql(&format!("\\copy peer from '{}'", file.display()));
     let peer = began.elapsed().as_secs_f64();
     println!(
-        "postgres  import          {:>9.0} records/s, {:.0} MB/s",
+        "{called}  import          {:>9.0} records/s, {:.0} MB/s",
         rows as f64 / took,
         bytes as f64 / took / 1e6
     );
-    println!("postgres  plain COPY      {:>9.0} rows/s; ratio {:.2}", rows as f64 / peer, peer / took);
-    server.sql(&format!("analyze; select setval('peers', {rows})")).unwrap();
+    println!("{called}  plain COPY      {:>9.0} rows/s; ratio {:.2}", rows as f64 / peer, peer / took);
+    server.sql(&format!("analyze peer; select setval('peers', {rows})"));
     let get = format!("\\set id random(0, {})\nselect value from peer where id = :id;\n", rows - 1);
     let put = "insert into peer values (nextval('peers'), decode(repeat('a5', 1060), 'hex'));\n";
+    let ratio = |what: &str, clients: u64, peer: &dyn Fn() -> f64, ours: &dyn Fn() -> f64| {
+        let (peer, ours) = (peer(), ours());
+        println!(
+            "{called}  {what}, {clients} clients  {ours:>9.0}/s, pgbench {peer:.0}/s; ratio {:.2}",
+            ours / peer
+        );
+    };
     for round in 0..3 {
         for clients in [1, 8] {
-            let (peer, ours) =
-                (pgbench(&server, &get, clients, time, folder.path()), gets(&bench, &records, clients, time));
-            println!(
-                "postgres  get, {clients} clients  {ours:>9.0}/s, pgbench {peer:.0}/s; ratio {:.2}",
-                ours / peer
-            );
-            let (peer, ours) = (
-                pgbench(&server, put, clients, time, folder.path()),
-                puts(&bench, &records, clients, time, round * 10 + clients),
-            );
-            println!(
-                "postgres  put, {clients} clients  {ours:>9.0}/s, pgbench {peer:.0}/s; ratio {:.2}",
-                ours / peer
-            );
+            let peer = |script: &str| server.pgbench(script, clients, time, folder.path());
+            ratio("get", clients, &|| peer(&get), &|| gets(&bench, &records, clients, time));
+            let ours = || puts(&bench, &records, clients, time, round * 10 + clients);
+            ratio("put", clients, &|| peer(put), &ours);
         }
     }
 }
@@ -226,6 +276,11 @@ fn postgres(time: Duration) {
 fn main() {
     let seconds = std::env::args().skip(1).find_map(|a| a.parse().ok()).unwrap_or(3);
     let time = Duration::from_secs(seconds);
-    embedded(time);
-    postgres(time);
+    match std::env::var_os("CLOVER_BENCH_SITES") {
+        Some(folder) => postgres(&Server::sites(Path::new(&folder)), "sites", time),
+        None => {
+            embedded(time);
+            postgres(&Server::own(), "postgres", time);
+        }
+    }
 }
