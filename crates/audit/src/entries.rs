@@ -11,7 +11,7 @@ use crate::{
     declared,
     facts::{Evidence, Facts, PrincipalKind},
     flows::Flows,
-    grants::{Grants, Taken, Totals},
+    grants::{Grants, OpenTaken, Taken, Totals},
     hash::{Hash, sha256},
     header::{Header, HeaderError, Subjects},
     inside::Within,
@@ -172,6 +172,7 @@ pub(crate) struct Follower<'s> {
     tag_lists: Sorter<32>,
     pub(crate) streams: Streams,
     totals: &'s mut Totals,
+    open_taken: OpenTaken,
     origin: String,
     suspensions: Suspensions,
     timeline: Option<Timeline>,
@@ -202,6 +203,7 @@ impl<'s> Follower<'s> {
             tag_lists: Sorter::new(records_max),
             streams: Streams::default(),
             totals,
+            open_taken: OpenTaken::default(),
             timeline: rounds.map(|claims| Timeline { claims, before: None }),
         }
     }
@@ -324,8 +326,8 @@ impl Follow<Seen> for Follower<'_> {
         for (rule, text) in seen.problems {
             report.entry(rule, index, text);
         }
-        if let Some(taken) = &seen.taken {
-            self.totals.add(index, taken, report);
+        if let Some(taken) = self.open_taken.follow(index, &header, seen.taken) {
+            self.totals.add(index, &taken, report);
         }
         if let Some(country) = self.suspensions.broken_by(&header) {
             let text = format!("it releases to or in `{country}`, where crossings are suspended");

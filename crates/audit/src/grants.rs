@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use crate::{
+    codes::Kind,
     entries::{Problem, TIME_BACK_SECONDS_MAX},
     facts::{Amount, Approver, Evidence, Facts},
     header::{Header, Tag},
@@ -268,6 +269,27 @@ impl Taken {
     pub(crate) fn of(header: &Header, facts: &Facts<'_>) -> Option<Self> {
         let claim = Claim::of(facts)?;
         Some(Self { id: *claim.id, most: claim.amount, rows: u64::from(header.rows), bytes: header.bytes })
+    }
+}
+
+/// Streams under a grant of one log that are open, by the index of their open entry. They take what their close says.
+#[derive(Default)]
+pub(crate) struct OpenTaken(HashMap<u64, Taken>);
+
+impl OpenTaken {
+    /// What an entry takes: that of a crossing itself, and of a stream when it is closed.
+    pub(crate) fn follow(&mut self, index: u64, header: &Header, taken: Option<Taken>) -> Option<Taken> {
+        match header.kind {
+            Kind::Open => {
+                self.0.extend(taken.map(|taken| (index, taken)));
+                None
+            }
+            Kind::Close => {
+                let open = self.0.remove(&header.open)?;
+                Some(Taken { rows: u64::from(header.rows), bytes: header.bytes, ..open })
+            }
+            _ => taken,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! From a request to a sealed payload or a sealed refusal.
 
+mod intent;
 mod steps;
 
 use std::collections::HashMap;
@@ -15,8 +16,10 @@ use crate::rulebook::ActiveRulebook;
 use crate::select::Selection;
 use crate::shadow::Shadow;
 use crate::treat::Fired;
+use policy::Duty;
 use steps::Outline;
 
+pub use intent::Intent;
 pub use steps::{Permitted, Refused, Treated};
 
 /// Most decisions remembered. Facts hold the second they were made in, so none outlives it.
@@ -78,6 +81,8 @@ struct Decided {
     outcomes: Vec<Option<Treatment>>,
     /// Ids of the policies that decided, then the duties that they carry.
     policies: Arc<[String]>,
+    /// Whether the intent must be on the ledger first.
+    intent: bool,
     /// Why nothing crosses, if nothing does.
     reason: Reason,
     /// What a shadow says of it.
@@ -163,6 +168,7 @@ impl Road {
             subject: ask.subject.clone(),
             policies: Arc::default(),
             facts,
+            stream: None,
         })
     }
 
@@ -196,6 +202,7 @@ impl Road {
             road: self,
             selection: Some(ask.selection),
             outcomes: decided.outcomes.clone(),
+            intent: decided.intent,
             recipient: recipient(ask),
             rows_max: ask.rows_max,
             people_max: ask.people_max,
@@ -223,6 +230,7 @@ impl Road {
             road: self,
             selection: None,
             outcomes: Vec::new(),
+            intent: false,
             recipient: String::new(),
             rows_max: ask.rows_max,
             people_max: 1,
@@ -278,6 +286,7 @@ impl Road {
         let decision = self.active.engine.decide(key.0.clone());
         let bytes = ledger::facts::encode(&decision.facts).ok()?;
         let outcomes = decision.facts.groups.iter().map(|g| g.outcome).collect();
+        let intent = decision.duties.contains(&Duty::RecordIntent);
         let duties = decision.duties.iter().map(|d| format!("duty {d:?}").to_lowercase());
         let policies = decision.policies.iter().cloned().chain(duties).collect();
         let reason = match (decision.errors, decision.assessment) {
@@ -287,7 +296,7 @@ impl Road {
         };
         let shadowed = self.shadow.as_ref().map(|s| s.compare(&decision.facts, lane, true));
         let shadowed = shadowed.unwrap_or_default();
-        let decided = Arc::new(Decided { facts: bytes, outcomes, policies, reason, shadowed });
+        let decided = Arc::new(Decided { facts: bytes, outcomes, policies, intent, reason, shadowed });
         if let Ok(mut memo) = self.memo.lock() {
             if memo.len() >= MEMO_MAX {
                 memo.clear();

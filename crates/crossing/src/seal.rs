@@ -3,7 +3,7 @@
 use ledger::detail::{self, DetailError, PersonSection};
 use ledger::keylog::Release;
 use ledger::{Draft, Receipt, SecretKey, Submission};
-use model::{Digest, FlowId, Reason, SubjectId, Tag};
+use model::{Digest, FlowId, Reason, SubjectId, Tag, UnixSeconds};
 
 /// Bytes on their way out of the region.
 pub struct Payload(Vec<u8>);
@@ -85,6 +85,11 @@ impl Recording {
         Self { entry: Submission::new(draft, detail), key_use }
     }
 
+    /// The last entry of a crossing whose use of keys was recorded with its first.
+    pub(crate) fn closing(draft: &Draft, detail: Vec<u8>) -> Self {
+        Self { entry: Submission::new(draft, detail), key_use: None }
+    }
+
     pub(crate) fn expected(&self) -> Expected {
         Expected { entry: self.entry.entry(), key_use: self.key_use.as_ref().map(Submission::entry) }
     }
@@ -108,14 +113,18 @@ pub(crate) struct Expected {
 }
 
 impl Expected {
-    fn met(&self, receipts: &Receipts) -> Result<(), ReceiptMismatch> {
+    pub(crate) fn mismatch(&self) -> ReceiptMismatch {
+        ReceiptMismatch { expected: self.entry }
+    }
+
+    pub(crate) fn met(&self, receipts: &Receipts) -> Result<(), ReceiptMismatch> {
         let key_use = match (&self.key_use, &receipts.key_use) {
             (None, None) => true,
             (Some(wanted), Some(receipt)) => receipt.covers(wanted),
             _ => false,
         };
         let fits = key_use && receipts.entry.covers(&self.entry);
-        if fits { Ok(()) } else { Err(ReceiptMismatch { expected: self.entry }) }
+        if fits { Ok(()) } else { Err(self.mismatch()) }
     }
 }
 
@@ -190,6 +199,9 @@ pub enum SealError {
     /// The cipher refuses.
     #[error("the detail cannot be sealed")]
     Detail(#[from] DetailError),
+    /// The intent of the crossing is too old, or does not allow as much.
+    #[error("the intent on the ledger does not allow this outcome")]
+    Intent(#[from] ledger::stream::Hold),
 }
 
 /// Finds a person's tag, on the day of the entry, and their detail key.
@@ -208,6 +220,13 @@ pub struct Sealing<'a> {
     pub resolve: Resolve<'a>,
     /// Fills with random bytes.
     pub random: &'a mut dyn FnMut(&mut [u8]),
+}
+
+impl Sealing<'_> {
+    /// The second of the sealing.
+    pub(crate) fn now(&self) -> UnixSeconds {
+        UnixSeconds(self.nanos / 1_000_000_000)
+    }
 }
 
 /// Seals the detail of one entry.

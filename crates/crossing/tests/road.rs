@@ -210,6 +210,10 @@ fn treat(
 }
 
 fn sealed(treated: crossing::Treated) -> (Sealed, Recording) {
+    with_sealing(|sealing| treated.seal(sealing)).unwrap()
+}
+
+fn with_sealing<T>(run: impl FnOnce(Sealing<'_>) -> T) -> T {
     let key = SecretKey::new([7; 32]);
     let mut resolve = |_: &SubjectId| Ok(PersonSeal { tag: tag(2), key: SecretKey::new([6; 32]) });
     let mut next = 0u8;
@@ -218,7 +222,7 @@ fn sealed(treated: crossing::Treated) -> (Sealed, Recording) {
         bytes.fill(next);
     };
     let sealing = Sealing { epoch: 1, epoch_key: &key, nanos: 1, resolve: &mut resolve, random: &mut random };
-    treated.seal(sealing).unwrap()
+    run(sealing)
 }
 
 fn sequencer() -> Sequencer<Memory> {
@@ -233,11 +237,15 @@ fn in_dublin() -> Asked {
 
 /// Both logs: receipts in order, and the batch of the gateway's.
 fn commit(recordings: Vec<Recording>) -> (Vec<Receipts>, Committed) {
+    commit_to(&mut sequencer(), recordings)
+}
+
+fn commit_to(log: &mut Sequencer<Memory>, recordings: Vec<Recording>) -> (Vec<Receipts>, Committed) {
     let mut keys = sequencer();
     let mut key_use = |submission| keys.commit(vec![submission]).unwrap().receipts.remove(0);
     let (entries, uses): (Vec<_>, Vec<_>) =
         recordings.into_iter().map(|r| (r.entry, r.key_use.map(&mut key_use))).unzip();
-    let mut committed = sequencer().commit(entries).unwrap();
+    let mut committed = log.commit(entries).unwrap();
     let both = std::mem::take(&mut committed.receipts).into_iter().zip(uses);
     (both.map(|(entry, key_use)| Receipts { entry, key_use }).collect(), committed)
 }
@@ -578,4 +586,77 @@ fn what_another_rulebook_decided_than_the_one_in_force_is_neither_released_nor_t
     assert_eq!(kept.past(&road.in_force().passing()).reason(), Reason::Rulebook);
     road.in_force().unknown();
     assert_eq!(treated().past(&road.in_force().passing()).unwrap_err().reason(), Reason::Rulebook);
+}
+
+/// The starter rulebook with one duty more.
+fn road_with_intents() -> Road {
+    let mut files = files();
+    let permits = files.get_mut("20-permits.cedar").unwrap();
+    *permits = permits
+        .replace("@id(\"P1-in-region-grant\")", "@id(\"P1-in-region-grant\")\n@duty(\"recordIntent\")");
+    let [operator, auditor] = signers();
+    let note = signed(&files, &[&operator, &auditor]);
+    road_of(open(&files, &note).unwrap())
+}
+
+#[test]
+fn where_policy_demands_it_nothing_is_treated_before_its_intent_is_on_the_ledger() {
+    let road = road_with_intents();
+    let (asked, selection, lane, dataset) = (in_dublin(), profile(), name("test"), name("export"));
+    let ask = |subject| Ask {
+        flow: FlowId::new([8; 16]),
+        now: NOW,
+        border: asked.border,
+        actor: &asked.actor,
+        purpose: asked.purpose,
+        lane: &lane,
+        direction: Direction::Outward,
+        destination: asked.actor.principal().country,
+        dataset: &dataset,
+        selection: &selection,
+        subject,
+        evidence: asked.evidence.clone(),
+        evidence_name: None,
+        ladder: asked.ladder,
+        rows_max: 10,
+        people_max: 1,
+    };
+    let pinned = || road.decide(&ask(Some((subject(), tag(2))))).unwrap();
+    let body = br#"[{"userName":"one"}]"#;
+    let (limits, mut log) = (Limits::default(), sequencer());
+    let early = pinned().treat(body, Form::Json, &limits).unwrap_err();
+    assert_eq!(early.reason(), Reason::Evidence);
+
+    // Whom it will be about must be known beforehand.
+    let unpinned = road.decide(&ask(None)).unwrap();
+    assert_eq!(with_sealing(|s| unpinned.intend(100, s)).unwrap().unwrap_err(), Reason::Subject);
+
+    let intend = |permitted: &crossing::Permitted<'_>, bytes| {
+        with_sealing(|s| permitted.intend(bytes, s)).unwrap().unwrap()
+    };
+    let (mut one, mut other) = (pinned(), pinned());
+    let ((intent, recording), (_, of_other)) = (intend(&one, 1000), intend(&other, 2000));
+    let (receipts, committed) = commit_to(&mut log, vec![recording, of_other]);
+    assert!(one.intended(&intent, &receipts[1]).is_err(), "the receipt of another entry is none");
+    one.intended(&intent, &receipts[0]).unwrap();
+    assert!(receipts[0].key_use.is_some(), "keys are used from the intent on");
+    let opened = Entry::decode(&committed.entries[0].leaf).unwrap();
+    assert_eq!((opened.draft.kind, opened.draft.bytes), (EntryKind::Open, 1000));
+    let (sealed, recording) = sealed(one.treat(body, Form::Json, &limits).unwrap());
+    assert!(recording.key_use.is_none());
+    let (receipts, committed) = commit_to(&mut log, vec![recording]);
+    let closed = Entry::decode(&committed.entries[0].leaf).unwrap();
+    let bytes = sealed.release(&receipts[0]).unwrap().into_bytes();
+    assert_eq!(closed.draft.kind, EntryKind::Close);
+    assert_eq!((closed.draft.bytes, closed.draft.rows), (bytes.len() as u64, 1));
+    assert_eq!(closed.draft.flow, opened.draft.flow);
+    assert_eq!(closed.draft.subjects, opened.draft.subjects);
+
+    // What fails behind its intent ends it, and releases nothing.
+    let (intent, recording) = intend(&other, 3000);
+    other.intended(&intent, &commit_to(&mut log, vec![recording]).0[0]).unwrap();
+    let refused = other.treat(b"no json", Form::Json, &limits).unwrap_err();
+    let (_, recording) = with_sealing(|s| refused.seal(s)).unwrap();
+    let closed = Entry::decode(&commit_to(&mut log, vec![recording]).1.entries[0].leaf).unwrap();
+    assert_eq!((closed.draft.kind, closed.draft.bytes), (EntryKind::Close, 0));
 }

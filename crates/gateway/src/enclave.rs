@@ -10,7 +10,8 @@ use crossing::identify::{self, NotIdentified, Session, VerifiedActor, Who};
 use crossing::inward::Import;
 use crossing::seal::{PersonSeal, SealError, Sealing};
 use crossing::{
-    Border, InForce, Receipts, Recording, Refused, Road, Sealed, SealedRefusal, Selection, Treated,
+    Border, InForce, Intent, Permitted, Receipts, Recording, Refused, Road, Sealed, SealedRefusal, Selection,
+    Treated,
 };
 use ledger::{Entry, Receipt, SecretKey, Submission};
 use model::lanes::{Lane, SubjectFrom};
@@ -317,6 +318,38 @@ impl Enclave {
         let queued = self.queue(recording).map_err(Held::Closed)?;
         drop(passing);
         Ok((sealed, queued))
+    }
+
+    /// Seals the intent of a crossing, which releases at most so many bytes, and queues its entry, unless the crossing may not go
+    /// on.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn send_intent(
+        &self,
+        permitted: &Permitted<'_>,
+        bytes: u64,
+        places: &[Country],
+    ) -> Result<(Intent, Queued), Reason> {
+        // INVARIANT: as with `send`.
+        let passing = self.in_force.passing();
+        if let Some(reason) = permitted.stopped(&passing) {
+            return Err(reason);
+        }
+        if passing.stops_any(places) {
+            return Err(Reason::Suspended);
+        }
+        if !self.control.is_fresh() {
+            return Err(Reason::Rulebook);
+        }
+        let sealed = self.sealing(permitted.at(), |sealing| permitted.intend(bytes, sealing));
+        let (intent, recording) = sealed.map_err(|e| {
+            tracing::error!(error = %e, "an intent could not be sealed; nothing was opened");
+            Reason::Border
+        })??;
+        let queued = self.queue(recording).map_err(|_| Reason::Border)?;
+        drop(passing);
+        Ok((intent, queued))
     }
 
     /// Seals a refusal and queues its entry.

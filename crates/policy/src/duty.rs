@@ -9,11 +9,13 @@ pub enum Duty {
     Review,
     /// Somebody on call is told at once.
     Page,
+    /// That somebody is about to see something is on the ledger before anything of it is opened.
+    RecordIntent,
 }
 
 impl Duty {
     /// Every duty.
-    pub const ALL: [Self; 3] = [Self::Notify, Self::Review, Self::Page];
+    pub const ALL: [Self; 4] = [Self::Notify, Self::Review, Self::Page, Self::RecordIntent];
 
     /// The word that policies use.
     #[must_use]
@@ -22,6 +24,7 @@ impl Duty {
             Self::Notify => "notify",
             Self::Review => "review",
             Self::Page => "page",
+            Self::RecordIntent => "recordIntent",
         }
     }
 

@@ -5,7 +5,8 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use ledger::entry::short_name;
-use ledger::{Draft, EntryKind, Subjects, sha256};
+use ledger::stream::{Counts, Stream};
+use ledger::{Draft, EntryKind, Outcome, Subjects, sha256};
 use model::lanes::Findings;
 use model::{
     Country, DataClass, Digest, Direction, FlowId, Name, Purpose, Reason, SubjectId, Tag, Treatment,
@@ -27,7 +28,7 @@ use crate::treat::{Fired, Keys, TOO_MANY_PEOPLE, Treater};
 const PSEUDONYM_EPOCH: u32 = 1;
 
 /// What every entry of a crossing says, whatever comes of it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Outline {
     pub(super) flow: FlowId,
     pub(super) now: UnixSeconds,
@@ -46,6 +47,8 @@ pub(super) struct Outline {
     pub(super) subject: Option<(SubjectId, Tag)>,
     pub(super) policies: Arc<[String]>,
     pub(super) facts: Vec<u8>,
+    /// Where its intent is on the ledger already.
+    pub(super) stream: Option<Stream>,
 }
 
 /// A crossing that policy permits, at least in part.
@@ -55,6 +58,8 @@ pub struct Permitted<'a> {
     pub(super) road: &'a Road,
     pub(super) selection: Option<&'a Selection>,
     pub(super) outcomes: Vec<Option<Treatment>>,
+    /// Whether its intent must be on the ledger before anything of it is opened.
+    pub(super) intent: bool,
     pub(super) recipient: String,
     pub(super) rows_max: u32,
     pub(super) people_max: u32,
@@ -90,6 +95,9 @@ impl<'a> Permitted<'a> {
     /// [`Refused`] when the payload is not in its declared form or over a limit.
     pub fn treat(self, body: &[u8], form: Form, limits: &Limits) -> Result<Treated, Refused> {
         let Some(selection) = self.selection else { return Err(self.refuse(Reason::Policy)) };
+        if self.needs_intent() {
+            return Err(self.refuse(Reason::Evidence));
+        }
         let keys = self.outcomes.contains(&Some(Treatment::Pseudonymised)).then(|| self.keys());
         let people_max = usize::try_from(self.people_max).unwrap_or(usize::MAX);
         let mut treater = Treater::new(selection, &self.outcomes, keys.as_ref(), people_max);
@@ -109,6 +117,10 @@ impl<'a> Permitted<'a> {
             && !people.contains(subject)
         {
             people.push(subject.clone());
+        }
+        // The last entry names whom the first one did.
+        if self.outline.stream.is_some() && people.len() > 1 {
+            return Err(self.refuse(Reason::Subject));
         }
         Ok(Treated {
             classes: self.classes(),
@@ -135,6 +147,9 @@ impl<'a> Permitted<'a> {
     /// [`Refused`] when no group may be shown.
     pub fn count(self, counts: BTreeMap<String, u64>) -> Result<Treated, Refused> {
         let k = NonZeroU64::new(u64::from(self.road.active.rulebook.programme.k)).unwrap_or(NonZeroU64::MAX);
+        if self.needs_intent() {
+            return Err(self.refuse(Reason::Evidence));
+        }
         if self.outcomes.iter().any(|o| *o != Some(Treatment::Aggregate)) {
             return Err(self.refuse(Reason::Policy));
         }
@@ -196,7 +211,7 @@ impl<'a> Permitted<'a> {
         Refused { outline: self.outline, reason, findings: 0, fired: Fired::new() }
     }
 
-    fn classes(&self) -> Vec<DataClass> {
+    pub(super) fn classes(&self) -> Vec<DataClass> {
         let groups = self.selection.map_or(&[][..], |s| &s.groups);
         let mut classes: Vec<_> =
             groups.iter().zip(&self.outcomes).filter(|(_, o)| o.is_some()).map(|(g, _)| g.class).collect();
@@ -205,7 +220,7 @@ impl<'a> Permitted<'a> {
         classes
     }
 
-    fn treatments(&self) -> Vec<Treatment> {
+    pub(super) fn treatments(&self) -> Vec<Treatment> {
         let mut treatments: Vec<_> = self.outcomes.iter().flatten().copied().collect();
         treatments.sort_unstable();
         treatments.dedup();
@@ -236,7 +251,7 @@ fn reason_of(error: &transform::json::JsonError) -> Reason {
 }
 
 impl Outline {
-    fn draft(&self, kind: EntryKind) -> Draft {
+    pub(super) fn draft(&self, kind: EntryKind) -> Draft {
         Draft {
             direction: self.direction,
             purpose: self.purpose,
@@ -250,7 +265,7 @@ impl Outline {
     }
 
     /// What the regulator's key opens.
-    fn actor_text(
+    pub(super) fn actor_text(
         &self,
         sealing: &Sealing<'_>,
         outcome: &str,
@@ -279,7 +294,7 @@ impl Outline {
     }
 
     /// What the person's own key opens: who, in what role and where, but no employee's name.
-    fn person_text(&self, outcome: &str, treatments: &[Treatment]) -> Vec<u8> {
+    pub(super) fn person_text(&self, outcome: &str, treatments: &[Treatment]) -> Vec<u8> {
         let treatments: Vec<_> = treatments.iter().map(|t| t.word()).collect();
         serde_json::json!({
             "by": self.role,
@@ -350,7 +365,7 @@ impl Treated {
     ///
     /// # Errors
     /// [`SealError`]; then nothing leaves.
-    pub fn seal(self, mut sealing: Sealing<'_>) -> Result<(Sealed, Recording), SealError> {
+    pub fn seal(mut self, mut sealing: Sealing<'_>) -> Result<(Sealed, Recording), SealError> {
         let mut people = Vec::with_capacity(self.people.len());
         for subject in &self.people {
             people.push((sealing.resolve)(subject).map_err(SealError::Person)?);
@@ -361,6 +376,13 @@ impl Treated {
         let actor = self.outline.actor_text(&sealing, "released", Some(&content), &self.fired);
         let text = self.outline.person_text("released", &self.treatments);
         let detail = seal_detail(&self.outline.flow, &actor, &people, &text, &mut sealing)?;
+        let findings = u16::try_from(self.findings).unwrap_or(u16::MAX);
+        if let Some(mut stream) = self.outline.stream.take() {
+            let (bytes, counts) = (self.payload.bytes().len() as u64, Counts { rows: self.rows, findings });
+            let now = sealing.now().max(self.outline.now);
+            let recording = Outline::close(&mut stream, Outcome::Complete, (bytes, counts), detail, now)?;
+            return Ok((Sealed::new(self.payload, recording.expected()), recording));
+        }
         let subjects = match self.population {
             true => Subjects::Population,
             false => Subjects::of(people.iter().map(|p| p.tag).collect()),
@@ -368,7 +390,7 @@ impl Treated {
         let draft = Draft {
             classes: self.classes,
             treatments: self.treatments,
-            findings: u16::try_from(self.findings).unwrap_or(u16::MAX),
+            findings,
             bytes: self.payload.bytes().len() as u64,
             rows: self.rows,
             detail: sha256(&detail),
@@ -409,7 +431,7 @@ impl Refused {
     ///
     /// # Errors
     /// [`SealError`]; then the caller is told nothing but that the border is closed.
-    pub fn seal(self, mut sealing: Sealing<'_>) -> Result<(SealedRefusal, Recording), SealError> {
+    pub fn seal(mut self, mut sealing: Sealing<'_>) -> Result<(SealedRefusal, Recording), SealError> {
         let mut people = Vec::new();
         if let Some((subject, _)) = &self.outline.subject {
             people.push((sealing.resolve)(subject).map_err(SealError::Person)?);
@@ -418,9 +440,15 @@ impl Refused {
         let actor = self.outline.actor_text(&sealing, &outcome, None, &self.fired);
         let text = self.outline.person_text(&outcome, &[]);
         let detail = seal_detail(&self.outline.flow, &actor, &people, &text, &mut sealing)?;
+        let findings = u16::try_from(self.findings).unwrap_or(u16::MAX);
+        if let Some(mut stream) = self.outline.stream.take() {
+            let (counts, now) = (Counts { rows: 0, findings }, sealing.now().max(self.outline.now));
+            let recording = Outline::close(&mut stream, Outcome::BrokenOff, (0, counts), detail, now)?;
+            return Ok((SealedRefusal { reason: self.reason, expected: recording.expected() }, recording));
+        }
         let draft = Draft {
             reason: self.reason,
-            findings: u16::try_from(self.findings).unwrap_or(u16::MAX),
+            findings,
             detail: sha256(&detail),
             subjects: Subjects::of(people.iter().map(|p| p.tag).collect()),
             ..self.outline.draft(EntryKind::Refusal)

@@ -113,6 +113,10 @@ impl Context<'_> {
         let rows_max = ground.rows_max(RECORDS_MAX);
         let ask = Ask { subject, rows_max, people_max: 1, ..base };
         let permitted = match self.live.road.decide(&ask) {
+            Ok(permitted) => self.intend(permitted, ground.bytes_max(ANSWER_MAX as u64)).await,
+            Err(refused) => Err(refused),
+        };
+        let permitted = match permitted {
             Ok(permitted) => permitted,
             Err(refused) => return Ok(Err(refused)),
         };
@@ -190,6 +194,10 @@ impl Context<'_> {
         let people_max = u32::try_from(self.gateway.enclave.records().count()).unwrap_or(u32::MAX);
         let ask = Ask { ladder: COUNTED, rows_max: 10_000, people_max, ..base };
         let permitted = match self.live.road.decide(&ask) {
+            Ok(permitted) => self.intend(permitted, ground.bytes_max(ANSWER_MAX as u64)).await,
+            Err(refused) => Err(refused),
+        };
+        let permitted = match permitted {
             Ok(permitted) => permitted,
             Err(refused) => return Ok(Err(refused)),
         };

@@ -65,6 +65,16 @@ impl Context<'_> {
         let rows_max = ground.rows_max(lane.lane.rows_max);
         let ask = Ask { subject, rows_max, people_max, ..base };
         let permitted = match self.live.road.decide(&ask) {
+            Ok(permitted) => {
+                self.intend(
+                    permitted,
+                    ground.bytes_max(u64::from(lane.lane.body_bytes_max).saturating_mul(4)),
+                )
+                .await
+            }
+            Err(refused) => Err(refused),
+        };
+        let permitted = match permitted {
             Ok(permitted) => permitted,
             Err(refused) => return Ok(Err(refused)),
         };

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use crossing::identify::{Session, VerifiedActor, Who};
-use crossing::{Ask, Border, Refused, Selection, Treated};
+use crossing::{Ask, Border, Permitted, Refused, Selection, Treated};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::{Body, Incoming};
@@ -59,6 +59,11 @@ pub(super) struct Ground {
 }
 
 impl Ground {
+    /// Most bytes of one crossing, likewise.
+    pub(super) fn bytes_max(&self, most: u64) -> u64 {
+        self.amount.map_or(most, |a| most.min(a.bytes))
+    }
+
     /// Most rows of one crossing: as many as its way takes, and no more than the ground gives in all.
     pub(super) fn rows_max(&self, most: u32) -> u32 {
         self.amount.map_or(most, |a| most.min(u32::try_from(a.rows).unwrap_or(u32::MAX)))
@@ -357,6 +362,29 @@ impl Context<'_> {
                 Err(_) => answer::broken(&vault::BorderClosed::Stopped),
             },
             Err(e) => answer::broken(&e),
+        }
+    }
+
+    /// Has the intent of a crossing be on the ledger, where policy demands that, before anything of it is opened.
+    ///
+    /// # Errors
+    /// [`Refused`], when that cannot be; then nothing was opened.
+    pub(super) async fn intend<'p>(
+        &self,
+        mut permitted: Permitted<'p>,
+        most: u64,
+    ) -> Result<Permitted<'p>, Refused> {
+        if !permitted.needs_intent() {
+            return Ok(permitted);
+        }
+        let sent = self.gateway.enclave.send_intent(&permitted, most, &self.session.places());
+        let recorded = match sent {
+            Ok((intent, queued)) => queued.receipts().await.map(|receipts| (intent, receipts)),
+            Err(reason) => return Err(permitted.refuse(reason)),
+        };
+        match recorded {
+            Ok((intent, receipts)) if permitted.intended(&intent, &receipts).is_ok() => Ok(permitted),
+            _ => Err(permitted.refuse(Reason::Border)),
         }
     }
 
