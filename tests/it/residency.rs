@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clover::layout::Layout;
 use serde_json::Value;
 use tempfile::TempDir;
-use testkit::postgres::Postgres;
+use testkit::{Postgres, S3};
 use xtask::world::clover_raw;
 
 struct Enclave {
@@ -131,6 +131,54 @@ fn what_cannot_be_seen_is_neither_clean_nor_silent() {
         assert!(refused.as_str().unwrap().contains("CLV-0902"), "{refused}");
         assert!(!refused.as_str().unwrap().contains("secret"), "{refused}");
     }
+}
+
+#[test]
+fn a_canary_in_a_bucket_is_found_and_a_store_that_shows_nothing_is_an_incident() {
+    let enclave = Enclave::new();
+    let canaries = enclave.canaries();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let server = S3::start(&certificate, &key).unwrap();
+    server.put("2026/clean.log", b"nothing here").unwrap();
+    let line = format!("see {} please\n", email(&canaries.join("user_data_00003.json")));
+    // Behind the border of two parts.
+    let long = [vec![b'.'; (8 << 20) - 7], line.into_bytes()].concat();
+    server.put("2026/chat.log", &long).unwrap();
+    let file = |name: &str, text: &str| {
+        let path = enclave.beside(name);
+        vault::keys::write_secret(&path, text.as_bytes()).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (ca, access, secret) = (file("ca.pem", &certificate), file("access", "name"), file("secret", "key"));
+    let address = server.address();
+    let sweep = |code, bucket: &str| {
+        let target = format!("s3://{bucket}");
+        enclave.told(
+            code,
+            &[
+                "residency",
+                "sweep",
+                &target,
+                "--endpoint",
+                &address,
+                "--access-key-file",
+                &access,
+                "--secret-key-file",
+                &secret,
+                "--ca-file",
+                &ca,
+            ],
+        )
+    };
+    let found = sweep(1, S3::BUCKET);
+    let finds = found["report"]["finds"].as_array().unwrap();
+    assert_eq!((finds.len(), found["report"]["places"].as_u64()), (1, Some(2)), "{found}");
+    assert!(finds[0]["place"].as_str().unwrap().ends_with("/media/2026/chat.log"), "{found}");
+    assert_eq!(found["opened"].as_array().unwrap().len(), 1, "{found}");
+    let missing = sweep(3, "nowhere");
+    assert_eq!(missing["opened"].as_array().unwrap().len(), 1, "{missing}");
+    drop(server);
 }
 
 #[test]

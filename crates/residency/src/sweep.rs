@@ -1,13 +1,14 @@
-//! A sweep: every file below a path, or every table behind an address, and a report of what is there and what could not be seen.
+//! A sweep: every file below a path, every object of a bucket, or every table behind an address, and a report of what is there and what could not be seen.
 
 pub mod database;
 mod files;
+pub mod objects;
 #[cfg(test)]
 mod tests;
 
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError, mpsc};
 
 use serde::{Deserialize, Serialize};
 
@@ -137,6 +138,8 @@ impl Report {
     }
 }
 
+/// Places that wait for a reader.
+const WAITING: usize = 256;
 /// Lines back that a find is compared with.
 const SAME_PLACE: usize = 64;
 
@@ -185,7 +188,59 @@ impl Progress {
 pub fn path(scanner: &Scanner, root: &Path, options: Options, progress: &Progress) -> Report {
     let report = Mutex::new(Report::default());
     files::sweep(scanner, root, options, progress, &report);
-    let mut report = report.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    in_order(report)
+}
+
+/// Sweeps all objects of a bucket. Objects that go meanwhile, or cannot be read, are in the report; what a store keeps besides, as
+/// older versions, is not seen.
+#[must_use]
+pub fn objects(
+    scanner: &Scanner,
+    bucket: &dyn objects::Objects,
+    called: &str,
+    options: Options,
+    progress: &Progress,
+) -> Report {
+    let report = Mutex::new(Report::default());
+    objects::sweep(scanner, (bucket, called), options, progress, &report);
+    in_order(report)
+}
+
+/// Has each place that is named read by one of several threads.
+fn each<T: Send>(
+    threads: usize,
+    progress: &Progress,
+    report: &Mutex<Report>,
+    name: impl FnOnce(&mut Report, &dyn Fn(T)),
+    read: impl Fn(T, &mut Report) + Sync,
+) {
+    let (sender, receiver) = mpsc::sync_channel::<T>(WAITING);
+    let receiver = Mutex::new(receiver);
+    let merge = |own: Report| report.lock().unwrap_or_else(PoisonError::into_inner).merge(own);
+    std::thread::scope(|scope| {
+        for _ in 0..threads.max(1) {
+            scope.spawn(|| {
+                let mut own = Report::default();
+                loop {
+                    let next = receiver.lock().map(|r| r.recv());
+                    let Ok(Ok(place)) = next else { break };
+                    let before = own.bytes;
+                    read(place, &mut own);
+                    progress.places.fetch_add(1, Ordering::Relaxed);
+                    progress.bytes.fetch_add(own.bytes - before, Ordering::Relaxed);
+                }
+                merge(own);
+            });
+        }
+        let mut own = Report::default();
+        name(&mut own, &|place| drop(sender.send(place)));
+        drop(sender);
+        merge(own);
+    });
+}
+
+fn in_order(report: Mutex<Report>) -> Report {
+    let mut report = report.into_inner().unwrap_or_else(PoisonError::into_inner);
     report.finds.sort_by(|a, b| (&a.place, &a.inside, a.offset).cmp(&(&b.place, &b.inside, b.offset)));
     report.blind.sort_by(|a, b| (&a.place, &a.why).cmp(&(&b.place, &b.why)));
     report

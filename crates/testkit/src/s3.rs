@@ -68,11 +68,31 @@ impl S3 {
         self.ask("GET", Self::BUCKET)
     }
 
+    /// Puts an object into the bucket.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn put(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let body = self.folder.path().join("body");
+        std::fs::write(&body, bytes)?;
+        let body = format!("@{}", body.display());
+        self.told(
+            "PUT",
+            &format!("{}/{name}", Self::BUCKET),
+            &["-H", "Content-Type: application/octet-stream", "-H", "Expect:", "--data-binary", &body],
+        )
+        .map(drop)
+    }
+
     fn ask(&self, method: &str, path: &str) -> Result<String> {
+        self.told(method, path, &[])
+    }
+
+    fn told(&self, method: &str, path: &str, more: &[&str]) -> Result<String> {
         let mut curl = Command::new("curl");
         curl.args(["-sS", "--fail", "--noproxy", "*", "--max-time", "30", "-X", method, "--cacert"]);
         curl.arg(self.folder.path().join("server.pem"));
-        let asked = curl.arg(format!("{}/{path}", self.address())).output()?;
+        let asked = curl.args(more).arg(format!("{}/{path}", self.address())).output()?;
         if asked.status.success() {
             return Ok(String::from_utf8_lossy(&asked.stdout).into_owned());
         }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::keys::{self, KeyError, PersonKeys};
 use crate::records::{Person, Precondition, RecordError, RecordId, Records, Write};
 
-pub use self::store::{Media, S3};
+pub use self::store::{Bucket, Media, S3};
 
 /// Longest part, in bytes.
 pub const PART_MAX: usize = 8 << 20;

@@ -7,8 +7,7 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
-use std::sync::{Mutex, mpsc};
+use std::sync::Mutex;
 
 use rustix::fs::{Mode, OFlags};
 
@@ -16,8 +15,6 @@ use super::{Options, Placed, Progress, Report};
 use crate::scan::Scanner;
 use crate::unpack;
 
-/// Files that wait for a reader.
-const WAITING: usize = 256;
 /// Folders within folders.
 const DEPTH_MAX: usize = 1000;
 
@@ -41,35 +38,8 @@ pub(super) fn sweep(
     progress: &Progress,
     report: &Mutex<Report>,
 ) {
-    let (sender, receiver) = mpsc::sync_channel::<PathBuf>(WAITING);
-    let receiver = Mutex::new(receiver);
-    std::thread::scope(|scope| {
-        for _ in 0..options.threads.max(1) {
-            scope.spawn(|| {
-                let mut own = Report::default();
-                loop {
-                    let next = receiver.lock().map(|r| r.recv());
-                    let Ok(Ok(path)) = next else { break };
-                    let before = own.bytes;
-                    file(scanner, &path, options, &mut own);
-                    progress.places.fetch_add(1, Ordering::Relaxed);
-                    progress.bytes.fetch_add(own.bytes - before, Ordering::Relaxed);
-                }
-                merge(report, own);
-            });
-        }
-        let mut own = Report::default();
-        walk(scanner, root, &mut own, &|path| drop(sender.send(path)));
-        drop(sender);
-        merge(report, own);
-    });
-}
-
-fn merge(report: &Mutex<Report>, own: Report) {
-    match report.lock() {
-        Ok(mut report) => report.merge(own),
-        Err(poisoned) => poisoned.into_inner().merge(own),
-    }
+    let walk = |own: &mut Report, found: &dyn Fn(PathBuf)| walk(scanner, root, own, found);
+    super::each(options.threads, progress, report, walk, |path, own| file(scanner, &path, options, own));
 }
 
 /// Names every regular file below a path, and searches the names of all.

@@ -106,3 +106,53 @@ fn more_finds_than_a_report_holds_are_counted() {
     }
     assert_eq!((report.finds.len(), report.beyond, report.is_whole()), (LINES_MAX, 5, false));
 }
+
+/// A bucket of these objects, of which reads of one fail behind so many bytes.
+struct Bucket {
+    objects: Vec<(&'static str, Vec<u8>)>,
+    breaks: Option<(&'static str, u64)>,
+    in_order: bool,
+}
+
+impl objects::Objects for Bucket {
+    fn list(&self, after: Option<&str>) -> Result<Vec<(String, u64)>, String> {
+        let all = self.objects.iter().filter(|(name, _)| !self.in_order || after.is_none_or(|a| *name > a));
+        Ok(all.take(2).map(|(name, bytes)| ((*name).to_owned(), bytes.len() as u64)).collect())
+    }
+    fn read(&self, name: &str, from: u64, most: usize) -> Result<Vec<u8>, String> {
+        let (_, bytes) = self.objects.iter().find(|(n, _)| *n == name).ok_or("gone")?;
+        if self.breaks.is_some_and(|(broken, at)| broken == name && from >= at) {
+            return Err("broke off".to_owned());
+        }
+        let from = usize::try_from(from).unwrap();
+        Ok(bytes[from..bytes.len().min(from + most)].to_vec())
+    }
+}
+
+#[test]
+fn objects_are_searched_across_parts_and_what_breaks_off_or_lists_in_no_order_is_told() {
+    let mut long = vec![b'.'; (8 << 20) - 3];
+    long.extend_from_slice(value(Kind::Email).as_bytes());
+    let packed = pack::gzip(&pack::tar(&[("a", value(Kind::Phone).as_bytes())])).unwrap();
+    let objects = vec![("a/long", long), ("b.tgz", packed), ("c", b"nothing".to_vec()), ("d", Vec::new())];
+    let swept = |bucket: &Bucket| {
+        super::objects(
+            &scanner(),
+            bucket,
+            "s3://x",
+            Options { threads: 2, ..Options::default() },
+            &Progress::default(),
+        )
+    };
+    let mut bucket = Bucket { objects, breaks: None, in_order: true };
+    let report = swept(&bucket);
+    let found: Vec<_> = report.finds.iter().map(|f| (f.place.as_str(), f.kind)).collect();
+    assert_eq!(found, [("s3://x/a/long", Kind::Email), ("s3://x/b.tgz", Kind::Phone)]);
+    assert_eq!((report.places, report.is_whole()), (4, true));
+    bucket.breaks = Some(("a/long", 8 << 20));
+    let report = swept(&bucket);
+    assert!(!report.is_whole() && report.blind[0].why.contains("broke off"), "{:?}", report.blind);
+    bucket.in_order = false;
+    let report = swept(&bucket);
+    assert!(report.blind.iter().any(|b| b.why.contains("no order")), "{:?}", report.blind);
+}

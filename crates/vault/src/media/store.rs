@@ -20,6 +20,8 @@ use crate::keys::SecretFile;
 
 /// How long the store may take for one object, tries and all.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// Objects that are listed at a time.
+const LISTED: usize = 1_000;
 /// How often it is tried again.
 const RETRIES: usize = 3;
 
@@ -151,6 +153,52 @@ impl Media {
             }
             Ok(deleted)
         })
+    }
+}
+
+/// Objects of a bucket, whoever wrote them, to read.
+pub struct Bucket(Media);
+
+impl Bucket {
+    /// A bucket.
+    ///
+    /// # Errors
+    /// As [`Media::s3`].
+    pub fn open(s3: &S3) -> Result<Self, MediaError> {
+        Media::s3(s3).map(Self)
+    }
+
+    /// Names and lengths behind a name, in their order, some at a time; empty at the end.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn list(&self, after: Option<&str>) -> Result<Vec<(String, u64)>, MediaError> {
+        let (store, after) = (Arc::clone(&self.0.store), after.map(Place::parse).transpose());
+        let after = after.map_err(|e| MediaError::Store(Box::new(e)))?;
+        self.0.wait(async move {
+            let all = match &after {
+                Some(after) => store.list_with_offset(None, after),
+                None => store.list(None),
+            };
+            let mut page: Vec<(String, u64)> = Vec::new();
+            let mut all = all.take(LISTED);
+            while let Some(object) = all.next().await {
+                let object = object?;
+                page.push((object.location.to_string(), object.size));
+            }
+            Ok(page)
+        })
+    }
+
+    /// At most so many bytes of an object from a place on.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn read(&self, name: &str, from: u64, most: usize) -> Result<Vec<u8>, MediaError> {
+        let (store, place) = (Arc::clone(&self.0.store), Place::parse(name));
+        let place = place.map_err(|e| MediaError::Store(Box::new(e)))?;
+        let range = from..from.saturating_add(most as u64);
+        self.0.wait(async move { Ok(store.get_range(&place, range).await?.to_vec()) })
     }
 }
 

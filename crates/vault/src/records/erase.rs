@@ -42,6 +42,11 @@ impl Records {
         // So that whoever comes next clears it, when this process does not come to it.
         let at = At::one(Table::Pending, &person.internal);
         change.push(Edit { at, expect: Expect::Any, to: To::Put(vec![0; 16]) });
+        let parts = [handle.to_vec(), person.internal.to_vec()];
+        let parts = parts.into_iter().chain(about.lookups.iter().map(|tag| tag.bytes().to_vec()));
+        if let Some(near) = &self.near {
+            near.leave(parts);
+        }
         self.made(change)?;
         self.people.fetch_sub(1, Ordering::AcqRel);
         self.clear(&person.internal)

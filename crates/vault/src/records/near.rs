@@ -26,6 +26,8 @@ const CONNECTIONS_MAX: usize = 8;
 const WAIT: Duration = Duration::from_secs(2);
 /// How long it is left alone after it failed or was behind.
 const REST: Duration = Duration::from_secs(1);
+/// How long the change that erases somebody may take.
+const ERASING: Duration = Duration::from_secs(60);
 /// Between two beats, at the least and at the most; else a quarter of the declared staleness.
 const BEAT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 /// Beats of which is known when they began.
@@ -57,6 +59,8 @@ pub(super) struct Near {
     beats: Arc<Beats>,
     staleness: Duration,
     rests_until: Mutex<Option<Instant>>,
+    /// Parts that this process erased, and when: a copy may still have them.
+    erased: Mutex<VecDeque<(Instant, Vec<u8>)>>,
 }
 
 /// The beats of this process.
@@ -94,11 +98,37 @@ impl Near {
         let (weak, writer) = (Arc::downgrade(&beats), Arc::clone(writer));
         let thread = std::thread::Builder::new().name("vault-beats".to_owned());
         thread.spawn(move || beat(&weak, &writer, every)).map_err(EngineError::Thread)?;
-        Ok(Self { pool, beats, staleness: nearby.staleness, rests_until: Mutex::default() })
+        Ok(Self {
+            pool,
+            beats,
+            staleness: nearby.staleness,
+            rests_until: Mutex::default(),
+            erased: Mutex::default(),
+        })
+    }
+
+    /// Asks elsewhere for what stands under these parts until no copy that serves can have it any more.
+    pub(super) fn leave(&self, parts: impl Iterator<Item = Vec<u8>>) {
+        let mut erased = self.erased.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        while erased.front().is_some_and(|(since, _)| *since + self.staleness + ERASING < now) {
+            erased.pop_front();
+        }
+        erased.extend(parts.map(|part| (now, part)));
+    }
+
+    /// Whether this process erased any of these parts a moment ago.
+    fn left<'p>(&self, mut parts: impl Iterator<Item = &'p [u8]>) -> bool {
+        let erased = self.erased.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = |since: &Instant| since.elapsed() > self.staleness + ERASING;
+        !erased.is_empty() && parts.any(|part| erased.iter().any(|(since, p)| p == part && !ended(since)))
     }
 
     /// The cells of these places, and how old that may be; `None` when somebody else must be asked.
     pub(super) fn get(&self, places: &[At], most: Duration) -> Option<(Vec<Option<Cell>>, Duration)> {
+        if self.left(places.iter().map(|at| at.part.as_slice())) {
+            return None;
+        }
         self.served(most, |beats| {
             self.pool.reading(|connection| {
                 let mut sent = Vec::with_capacity(places.len());
@@ -126,6 +156,9 @@ impl Near {
         (most, bytes): (usize, usize),
         staleness: Duration,
     ) -> Option<(Page, Duration)> {
+        if self.left(std::iter::once(part)) {
+            return None;
+        }
         let sql = some(table);
         self.served(staleness, |beats| {
             let mut oldest = i64::MAX;

@@ -595,6 +595,19 @@ fn a_server_near_by_serves_what_is_young_enough_and_nothing_else() {
     until("near", || read(Some(Duration::MAX)).1);
     assert!(records.within(Some(DECLARED)).person(person.subject()).unwrap().is_some());
 
+    // Who was erased is not asked for where a copy may still have them.
+    let gone = scene.admit(&records, "gone");
+    until("near", || {
+        let reader = records.within(Some(Duration::MAX));
+        reader.person(&gone).unwrap().and(reader.age())
+    });
+    standby.sql("select pg_wal_replay_pause()").unwrap();
+    let (of_gone, keys_of_gone) = scene.open(&records, &gone);
+    let (entry, receipt) = scene.receipt();
+    records.erase(&of_gone, &keys_of_gone, &entry, &receipt).unwrap();
+    assert!(records.within(Some(Duration::MAX)).person(&gone).unwrap().is_none());
+    standby.sql("select pg_wal_replay_resume()").unwrap();
+
     // The copy goes no further, and what is written stands elsewhere.
     standby.sql("select pg_wal_replay_pause()").unwrap();
     until("a pause", || {

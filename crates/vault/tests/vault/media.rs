@@ -172,6 +172,14 @@ fn media_in_a_bucket_are_whole_or_not_there_and_sealed_for_their_person() {
     what_holds_wherever_they_lie(&scene);
     let internal = data_encoding::HEXLOWER.encode(scene.person(2).0.internal());
     assert!(server.listed().unwrap().contains(&internal), "it is the bucket that has them");
+    // All of it, part by part, for whoever looks what the bucket holds.
+    let folder = tempfile::tempdir().unwrap();
+    let bucket = media::Bucket::open(&settings(&certificate, folder.path(), server.address())).unwrap();
+    let all = bucket.list(None).unwrap();
+    assert!(all.iter().any(|(name, _)| name.contains(&internal)), "{all:?}");
+    let (name, length) = all.iter().max_by_key(|(_, length)| *length).unwrap();
+    assert_eq!(bucket.read(name, 5, 100).unwrap().len() as u64, (length - 5).min(100));
+    assert_eq!(bucket.list(all.last().map(|(name, _)| name.as_str())).unwrap(), []);
     // Nobody is asked in the clear, and nobody under another's certificate.
     let other = tempfile::tempdir().unwrap();
     let clear = Media::s3(&settings(&certificate, other.path(), "http://localhost:1".to_owned()));

@@ -14,12 +14,16 @@ use residency::canary::Canaries;
 use residency::connect::{Server, trusting};
 use residency::incident::{DUE_HOURS, Found, Incident, Incidents};
 use residency::scan::Scanner;
+use residency::sweep::objects::Objects;
 use residency::sweep::{self, Options, Progress, Report};
 use residency::unpack::Bounds;
 use residency::watch::{self, Declared, Finding, Round, Why};
 use serde_json::json;
+use vault::keys::SecretFile;
+use vault::media::{Bucket, S3};
 
 use super::{BLIND, FOUND, key_file};
+use crate::authority;
 use crate::cli::output::Output;
 use crate::error::CommandError;
 use crate::layout::Layout;
@@ -31,7 +35,7 @@ const PRINTED: usize = 50;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Sweep {
-    /// A file or folder, or a server as `postgres://user@host/database`.
+    /// A file or folder, a server as `postgres://user@host/database`, or a bucket as `s3://name`.
     target: String,
     /// Canaries belong here: say where they are, and open no incident.
     #[arg(long)]
@@ -48,7 +52,19 @@ pub(in crate::cli) struct Sweep {
     /// For a server: a file with the password.
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
-    /// For a server: whom to trust over TLS; without it, it must be on this machine.
+    /// For a bucket: who has it, as `https://host:port`.
+    #[arg(long, value_name = "URL")]
+    endpoint: Option<String>,
+    /// For a bucket: its region, as the store calls it.
+    #[arg(long, default_value = "us-east-1")]
+    region: String,
+    /// For a bucket: a file with the name of the key that signs.
+    #[arg(long, value_name = "FILE")]
+    access_key_file: Option<PathBuf>,
+    /// For a bucket: a file with that key.
+    #[arg(long, value_name = "FILE")]
+    secret_key_file: Option<PathBuf>,
+    /// For a server or bucket: whom to trust over TLS; without it, a server must be on this machine.
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
     /// For a server: seconds that an answer is waited for.
@@ -78,16 +94,16 @@ impl Sweep {
 
     fn sweep(&self, scanner: &Scanner) -> Result<(String, Report)> {
         let refused = |why: &str| ResidencyError::Target { target: shown(&self.target), why: why.to_owned() };
-        if self.target.starts_with("s3://") {
-            let why =
-                "object stores are not built into this version: mount or copy the bucket, and sweep that";
-            return Err(refused(why).into());
+        let bounds = Bounds { depth: self.depth.into(), expansion: u64::from(self.expand_gib) << 30 };
+        let options = Options { bounds, threads: self.threads.into() };
+        if let Some(bucket) = self.target.strip_prefix("s3://") {
+            let (bucket, called) = self.bucket(bucket.trim_end_matches('/')).map_err(|why| refused(&why))?;
+            let report = sweep::objects(scanner, &bucket, &called, options, &Progress::default());
+            return Ok((format!("sweep {called}"), report));
         }
         if !self.target.starts_with("postgres://") && !self.target.starts_with("postgresql://") {
             // What is found again is known by its whole path.
             let root = Path::new(&self.target).canonicalize().map_err(|e| refused(&e.to_string()))?;
-            let bounds = Bounds { depth: self.depth.into(), expansion: u64::from(self.expand_gib) << 30 };
-            let options = Options { bounds, threads: self.threads.into() };
             let report = sweep::path(scanner, &root, options, &Progress::default());
             return Ok((format!("sweep {}", root.display()), report));
         }
@@ -104,6 +120,50 @@ impl Sweep {
         let report = runtime()?.block_on(sweep::database::sweep(scanner, &server, &Progress::default()));
         Ok((format!("sweep {}", server.name()), report))
     }
+
+    /// The bucket, and what it is called in a report.
+    fn bucket(&self, name: &str) -> Result<(Swept, String), String> {
+        let (Some(endpoint), Some(access), Some(secret), Some(ca)) =
+            (&self.endpoint, &self.access_key_file, &self.secret_key_file, &self.ca_file)
+        else {
+            return Err(
+                "a bucket needs --endpoint, --access-key-file, --secret-key-file and --ca-file".to_owned()
+            );
+        };
+        let bucket = Bucket::open(&S3 {
+            endpoint: endpoint.clone(),
+            bucket: name.to_owned(),
+            region: self.region.clone(),
+            access_key: SecretFile { what: "access key", path: access.clone() },
+            secret_key: SecretFile { what: "secret key", path: secret.clone() },
+            tls: authority::client_config(ca, None).map_err(|e| format!("{e:#}"))?,
+        });
+        let host = endpoint.trim_start_matches("https://").trim_end_matches('/');
+        Ok((Swept(bucket.map_err(|e| whole(&e))?), format!("s3://{host}/{name}")))
+    }
+}
+
+/// A bucket, as a sweep reads it.
+struct Swept(Bucket);
+
+impl Objects for Swept {
+    fn list(&self, after: Option<&str>) -> Result<Vec<(String, u64)>, String> {
+        self.0.list(after).map_err(|e| whole(&e))
+    }
+    fn read(&self, name: &str, from: u64, most: usize) -> Result<Vec<u8>, String> {
+        self.0.read(name, from, most).map_err(|e| whole(&e))
+    }
+}
+
+/// An error with what is behind it.
+fn whole(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut behind = error.source();
+    while let Some(source) = behind {
+        text.push_str(&format!(": {source}"));
+        behind = source.source();
+    }
+    text
 }
 
 /// An address without what stands before its host.
