@@ -3,6 +3,7 @@
 mod access;
 mod border;
 mod data;
+mod file;
 mod inspect;
 mod keys;
 mod ledger;

@@ -10,6 +10,7 @@ use super::tree;
 /// A new edge is a change of architecture: its own commit, and a line there.
 const EDGES: &[(&str, &str)] = &[
     ("model", ""),
+    ("table", ""),
     ("policy", "model"),
     ("inspect", "model"),
     ("transform", "model"),
@@ -18,14 +19,14 @@ const EDGES: &[(&str, &str)] = &[
     ("crossing", "model policy inspect transform ledger access"),
     ("vault", "model transform ledger access"),
     ("residency", "model ledger"),
-    ("gateway", "model policy inspect transform ledger access crossing vault"),
+    ("gateway", "model policy inspect transform ledger access crossing vault table"),
     ("console", "model policy inspect transform ledger access crossing vault"),
     ("prove", "model policy"),
     ("migrate", "model inspect transform ledger crossing vault"),
     ("client", ""),
     (
         "clover",
-        "model policy inspect transform ledger access crossing vault residency gateway console migrate",
+        "model policy inspect transform ledger access crossing vault residency gateway console migrate table",
     ),
     ("audit", ""),
     ("testkit", "model policy inspect transform ledger access crossing vault gateway console"),

@@ -1,6 +1,6 @@
 //! `clover inspect`: the scanner for everybody, over files.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,11 +11,9 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use super::data::bar;
+use super::file;
 use super::output::Output;
-use crate::error::CommandError;
 
-/// Longest file that is read.
-const FILE_MAX: u64 = 1 << 30;
 /// Findings of one SARIF report.
 const SARIF_MAX: usize = 100_000;
 
@@ -35,7 +33,7 @@ pub(super) struct Inspect {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Form {
-    /// JSON, or a JSON document a line.
+    /// JSON, a JSON document a line, or the rows of a Parquet file.
     Json,
     /// Cells parted by commas, semicolons, tabs or bars.
     Csv,
@@ -47,7 +45,7 @@ impl Form {
     fn of(path: &Path) -> Self {
         let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
         match ending.as_str() {
-            "json" | "ndjson" | "jsonl" => Self::Json,
+            "json" | "ndjson" | "jsonl" | "parquet" => Self::Json,
             "csv" | "tsv" => Self::Csv,
             _ => Self::Text,
         }
@@ -69,10 +67,10 @@ impl Inspect {
         let (mut scanner, mut total) = (Scanner::new(), 0usize);
         let mut results = Vec::new();
         let bar = bar(output, self.files.len() as u64, "reading");
-        for (n, file) in (1..).zip(&self.files) {
-            let bytes = read(file)?;
+        for (n, path) in (1..).zip(&self.files) {
+            let bytes = file::whole(path)?;
             let mut found = Vec::new();
-            match self.form.unwrap_or_else(|| Form::of(file)) {
+            match self.form.unwrap_or_else(|| Form::of(path)) {
                 Form::Json => scanner.json(&bytes, &mut found),
                 Form::Csv => scanner.csv(&bytes, &mut found),
                 Form::Text => scanner.text(&bytes, &mut found),
@@ -81,10 +79,10 @@ impl Inspect {
             for place in places(&bytes, &found) {
                 if self.sarif {
                     if results.len() < SARIF_MAX {
-                        results.push(result(file, &place));
+                        results.push(result(path, &place));
                     }
                 } else {
-                    bar.suspend(|| print(output, file, &place));
+                    bar.suspend(|| print(output, path, &place));
                 }
             }
             bar.set_position(n);
@@ -99,20 +97,6 @@ impl Inspect {
         }
         Ok(if total == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    if path == Path::new("-") {
-        std::io::stdin().lock().take(FILE_MAX).read_to_end(&mut bytes)?;
-    } else {
-        let file = std::fs::File::open(path).map_err(CommandError::file(path))?;
-        file.take(FILE_MAX).read_to_end(&mut bytes).map_err(CommandError::file(path))?;
-    }
-    if bytes.len() as u64 == FILE_MAX {
-        return Err(CommandError::Rule("a file of 1 GiB or more: split it by lines first").into());
-    }
-    Ok(bytes)
 }
 
 /// The places of findings, which are in order.
@@ -206,9 +190,13 @@ mod tests {
 
     #[test]
     fn the_form_is_told_by_the_name() {
-        for (name, form) in
-            [("a.json", Form::Json), ("a.JSONL", Form::Json), ("b.csv", Form::Csv), ("c", Form::Text)]
-        {
+        for (name, form) in [
+            ("a.json", Form::Json),
+            ("a.JSONL", Form::Json),
+            ("b.csv", Form::Csv),
+            ("c", Form::Text),
+            ("d.parquet", Form::Json),
+        ] {
             assert_eq!(Form::of(Path::new(name)), form);
         }
     }

@@ -1,6 +1,5 @@
 //! `clover risk`: what a release would give away, measured before it leaves.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -11,11 +10,9 @@ use transform::csv;
 use transform::json::{self, Bindings, FieldIndex, Form, NameVerdict, Scalar, Stop, Verdict, Visitor};
 use transform::risk::{self, Columns, Linkage, Measurer, RiskError, Role};
 
+use super::file::{self, FILE_MAX};
 use super::output::Output;
 use crate::error::CommandError;
-
-/// Longest release that is read.
-const FILE_MAX: usize = 1 << 30;
 
 /// Measure what a release would give away: who is alone in it, what it tells of groups, whether its pseudonyms can be undone,
 /// and whether it can be joined with another one. Columns that are not named are read as harmless.
@@ -104,12 +101,7 @@ fn told(verdict: risk::Verdict, findings: &[risk::Finding], facts: &[(risk::Fact
 
 /// Reads the rows of a release, the named columns in this order. A row without one of them has an empty value there.
 fn rows(path: &Path, names: &[&str], push: impl FnMut(&[&str]) -> Result<(), RiskError>) -> Result<()> {
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(CommandError::file(path))?;
-    file.take(FILE_MAX as u64).read_to_end(&mut bytes).map_err(CommandError::file(path))?;
-    if bytes.len() == FILE_MAX {
-        bail!(CommandError::Rule("a release of 1 GiB or more: measure a part of it"));
-    }
+    let bytes = file::whole(path)?;
     let limits = json::Limits { bytes: FILE_MAX, records: u64::MAX, ..json::Limits::default() };
     let begins = bytes.iter().find(|b| !b.is_ascii_whitespace()).copied();
     let escaped = |name: &str| name.replace('~', "~0").replace('/', "~1");
@@ -133,9 +125,9 @@ fn rows(path: &Path, names: &[&str], push: impl FnMut(&[&str]) -> Result<(), Ris
     };
     match walk.wrong {
         Some(wrong) => Err(wrong.into()),
-        None => {
-            read.with_context(|| format!("`{}` cannot be read as JSON, lines of JSON or CSV", path.display()))
-        }
+        None => read.with_context(|| {
+            format!("`{}` cannot be read as JSON, lines of JSON, CSV or Parquet", path.display())
+        }),
     }
 }
 
