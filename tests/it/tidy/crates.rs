@@ -10,12 +10,12 @@ use super::tree;
 /// A new edge is a change of architecture: its own commit, and a line there.
 const EDGES: &[(&str, &str)] = &[
     ("model", ""),
-    ("table", ""),
     ("policy", "model"),
     ("inspect", "model"),
     ("transform", "model"),
     ("ledger", "model"),
     ("access", "model"),
+    ("table", ""),
     ("crossing", "model policy inspect transform ledger access"),
     ("vault", "model transform ledger access"),
     ("residency", "model ledger"),

@@ -15,6 +15,7 @@ const LICENCES: &[&str] =
 /// Crates under another licence that is no less permissive.
 const EXCEPTIONS: &[(&str, &str)] = &[
     ("ar_archive_writer", "Apache-2.0 WITH LLVM-exception"),
+    ("tiny-keccak", "CC0-1.0"),
     ("varint-rs", "0BSD"),
     ("xxhash-rust", "BSL-1.0"),
 ];
