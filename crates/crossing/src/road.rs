@@ -17,7 +17,7 @@ use crate::shadow::Shadow;
 use crate::treat::Fired;
 use steps::Outline;
 
-pub use steps::{Permitted, Refused, Treated};
+pub use steps::{Counted, Guarded, NoisyQuestion, Permitted, Refused, Treated};
 
 /// Most decisions remembered. Facts hold the second they were made in, so none outlives it.
 const MEMO_MAX: usize = 4096;
