@@ -46,7 +46,7 @@ def gateway(log, flows, days, now):
             "form": (e.magic, e.version, e.zero, e.zeros) == (b"CLV1", 1, 0, bytes(7)),
             "kind": 1 <= e.kind <= 13 and (e.kind not in (11, 12) or (e.mode, e.count, e.bytes) == (1, 1, 0)) and (i > 0 or e.kind == 4),
             "direction or decision": e.direction <= 2 and e.decision == (2 if refusal else 1),
-            "codes": 1 <= e.purpose <= 11 and e.reason <= 16 and (e.reason > 0) == refusal,
+            "codes": 1 <= e.purpose <= 11 and e.reason <= 18 and (e.reason > 0) == refusal,
             "bits": e.classes < 8 and e.treatments < 64 and not (refusal and (e.classes or e.treatments or e.bytes)),
             "countries": all(c.isalpha() and c.isupper() for c in (e.place, e.destination)) and (e.kind != 13 or e.place == e.destination and not e.mode + e.treatments),
             "tags": tags == sorted(set(tags)) and e.subjects == len(tags) and not set(EDGES) & set(tags),

@@ -15,6 +15,8 @@ mod cli;
 #[cfg(test)]
 mod control_store;
 #[cfg(test)]
+mod counts;
+#[cfg(test)]
 mod cutting;
 #[cfg(test)]
 mod database;

@@ -40,6 +40,7 @@ const PROVOKED: &[&str] = &[
     "a request for access was not served",
     "streams were left open and are closed",
     "a sign-in is refused",
+    "another rulebook is in force",
     "the identity provider does not say what it is",
 ];
 /// How long a condition may take to come true.

@@ -164,8 +164,8 @@ pub(crate) const TREATMENT_BITS: u8 = 0b11_1111;
 
 /// Codes 1 to 11.
 pub(crate) const PURPOSE_MAX: u16 = 11;
-/// Codes 1 to 16; 0 is none.
-pub(crate) const REASON_MAX: u16 = 16;
+/// Codes 1 to 18; 0 is none.
+pub(crate) const REASON_MAX: u16 = 18;
 /// The reason *policy*.
 pub(crate) const REASON_POLICY: u16 = 1;
 /// The reason *assessment*.

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, io, sync::Arc};
 use crate::{
     bundle::ENTRY_BYTES_MAX,
     claims::{Claim, ClaimReader},
-    codes::{Kind, REASON_ASSESSMENT, REASON_POLICY},
+    codes::{Kind, REASON_ASSESSMENT, REASON_POLICY, Treatment},
     decide::{Memo, Question},
     declared,
     facts::{Evidence, Facts, PrincipalKind},
@@ -448,6 +448,10 @@ fn check_agreement(header: &Header, facts: &Facts<'_>, problems: &mut Vec<Proble
     }
 }
 
+/// The most that one release with noise may take, in millionths of epsilon and in 10^-18 of delta.
+const EPSILON_MAX: u64 = 1_000_000;
+const DELTA_MAX: u64 = 1_000_000_000;
+
 fn check_bounds(header: &Header, facts: &Facts<'_>, problems: &mut Vec<Problem>) {
     let mut found = |text: String| problems.push((Rule::Bounds, text));
     if u64::from(header.rows) > facts.rows {
@@ -455,6 +459,14 @@ fn check_bounds(header: &Header, facts: &Facts<'_>, problems: &mut Vec<Problem>)
     }
     if u64::from(header.count) > facts.subjects {
         found(format!("it names {} people of at most {}", header.count, facts.subjects));
+    }
+    if let Some(spent) = &facts.spent {
+        if header.treatments != Treatment::Aggregate.bit() {
+            found("it took of privacy budgets, and is no count".into());
+        }
+        if spent.epsilon > EPSILON_MAX || spent.delta > DELTA_MAX {
+            found(format!("it took {} millionths of epsilon, of at most {EPSILON_MAX}", spent.epsilon));
+        }
     }
     let others = match (&header.subjects, &facts.subject) {
         (_, None) | (Subjects::None, _) => false,

@@ -28,6 +28,16 @@ pub(crate) struct Facts<'a> {
     pub(crate) evidence: Option<Evidence<'a>>,
     pub(crate) ladder: Vec<Treatment>,
     pub(crate) groups: Vec<Group<'a>>,
+    /// What a release with noise took of privacy budgets.
+    pub(crate) spent: Option<Spent>,
+}
+
+/// What one release took: millionths of epsilon, 10^-9 of rho, 10^-18 of delta.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Spent {
+    pub(crate) epsilon: u64,
+    pub(crate) rho: u64,
+    pub(crate) delta: u64,
 }
 
 /// Who asks.
@@ -77,7 +87,7 @@ impl<'a> Facts<'a> {
         const MAP: &str = "the facts";
         let (mut version, mut principal, mut now, mut purpose, mut dataset) = (None, None, None, None, None);
         let (mut rows, mut subjects, mut subject, mut k, mut evidence) = (None, None, None, None, None);
-        let (mut ladder, mut groups) = (Vec::new(), Vec::new());
+        let (mut ladder, mut groups, mut spent) = (Vec::new(), Vec::new(), None);
         let mut keys = reader.map()?;
         while let Some(key) = keys.next(reader)? {
             match key {
@@ -93,6 +103,7 @@ impl<'a> Facts<'a> {
                 9 => evidence = Some(Evidence::read(reader)?),
                 10 => ladder = read_ladder(reader)?,
                 11 => groups = read_groups(reader)?,
+                12 => spent = Some(read_spent(reader)?),
                 other => return Err(CborError::UnknownKey(MAP, other)),
             }
         }
@@ -112,6 +123,7 @@ impl<'a> Facts<'a> {
             evidence,
             ladder,
             groups,
+            spent,
         })
     }
 }
@@ -181,6 +193,15 @@ fn read_purpose(reader: &mut Reader<'_>) -> Result<u16> {
 
 fn read_treatment(code: u64) -> Result<Treatment> {
     Treatment::from_code(code).ok_or(CborError::Value("treatment"))
+}
+
+/// Number of the mechanism (1 discrete Laplace, 2 discrete Gaussian), then the three amounts.
+fn read_spent(reader: &mut Reader<'_>) -> Result<Spent> {
+    const WHAT: CborError = CborError::Value("what a release took");
+    if reader.array()? != 4 || !(1..=2).contains(&reader.unsigned()?) {
+        return Err(WHAT);
+    }
+    Ok(Spent { epsilon: reader.unsigned()?, rho: reader.unsigned()?, delta: reader.unsigned()? })
 }
 
 /// An array of texts, ascending and distinct.

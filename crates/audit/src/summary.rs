@@ -34,7 +34,7 @@ const GAP_SECONDS_MAX: u64 = 10;
 const FINDINGS_MAX: usize = 200;
 /// Suspensions and demands that it lists of each.
 const LISTED_MAX: usize = 1000;
-const REASONS: [&str; 17] = [
+const REASONS: [&str; 19] = [
     "none",
     "policy",
     "evaluation",
@@ -52,6 +52,8 @@ const REASONS: [&str; 17] = [
     "assessment",
     "suspended",
     "rulebook",
+    "privacy",
+    "difference",
 ];
 
 /// What to report on.

@@ -17,7 +17,7 @@ use crate::error::CommandError;
 use crate::keys::Rewrapping;
 use crate::site::Site;
 use crate::site::dryrun::in_force;
-use crate::{now, shadow};
+use crate::{budget, now, shadow};
 
 /// Longest answer that is read.
 const ANSWER_MAX: u64 = 16 << 20;
@@ -53,7 +53,7 @@ pub fn shown(
     let (log, records) = (Arc::clone(&enclave), Arc::clone(enclave.records()));
     let requests = Arc::clone(enclave.control());
     let (suspended, ruled, dated) = (Arc::clone(&enclave), Arc::clone(&enclave), Arc::clone(&enclave));
-    let (shadowed, keyed) = (Arc::clone(&enclave), Arc::clone(&enclave));
+    let (shadowed, keyed, learned) = (Arc::clone(&enclave), Arc::clone(&enclave), Arc::clone(&enclave));
     // What nobody knows is said to be so.
     let rulebook =
         move || ruled.in_force().rulebook().map_or_else(|| "unknown".to_owned(), |d| d.to_string());
@@ -80,6 +80,13 @@ pub fn shown(
         }),
         control_store: Box::new(move || api::ControlStore::of(store, &requests)),
         evidence: Box::new(evidence),
+        budget: Box::new(move || match budget::shown(&learned) {
+            Ok(told) => Some(told.to_string()),
+            Err(e) => {
+                tracing::error!(error = %e, "privacy budgets cannot be told");
+                None
+            }
+        }),
         shadow: Box::new(move || shadow::shown(&shadowed)),
         notices: Box::new(move || desk.as_ref().map(|desk| desk.shown())),
         residency: Box::new(move || match residency::incident::standing(&residency, now().0) {

@@ -4,6 +4,7 @@
 
 pub mod assemble;
 pub mod authority;
+mod budget;
 pub mod caller;
 pub mod cli;
 pub mod config;

@@ -1,4 +1,4 @@
-//! `GET /status`, `GET /evidence`, `GET /metrics`, `GET /healthz`.
+//! `GET /status`, `GET /evidence`, `GET /budget`, `GET /metrics`, `GET /healthz`.
 
 use std::sync::Arc;
 
@@ -40,6 +40,8 @@ pub struct Shown {
     pub expiries: Box<dyn Fn() -> Vec<String> + Send + Sync>,
     /// The grants and cases in force in JSON, without anybody's name.
     pub evidence: Box<dyn Fn() -> String + Send + Sync>,
+    /// Privacy budgets in JSON, with what of them was spent; nothing when the control store does not say.
+    pub budget: Box<dyn Fn() -> Option<String> + Send + Sync>,
     /// Tells how notices fare; nothing when nobody is told.
     pub notices: Box<dyn Fn() -> Option<crate::notify::Shown> + Send + Sync>,
     /// Tells how many findings about where data lies stand.
@@ -275,6 +277,7 @@ pub fn router(shown: Arc<Shown>) -> Router {
     Router::new()
         .route("/status", get(status))
         .route("/evidence", get(evidence))
+        .route("/budget", get(budget))
         .route("/healthz", get(healthz))
         .route("/metrics", get(metrics))
         .with_state(shown)
@@ -286,6 +289,13 @@ async fn status(State(shown): State<Arc<Shown>>) -> Json<Status> {
 
 async fn evidence(State(shown): State<Arc<Shown>>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], (shown.evidence)())
+}
+
+async fn budget(State(shown): State<Arc<Shown>>) -> impl IntoResponse {
+    // It reads the store.
+    let told = tokio::task::spawn_blocking(move || (shown.budget)()).await.ok().flatten();
+    let status = if told.is_some() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, [(header::CONTENT_TYPE, "application/json")], told.unwrap_or_default())
 }
 
 /// 200 while the border is open, 503 while it is closed.

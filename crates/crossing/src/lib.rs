@@ -23,7 +23,7 @@ mod treat;
 
 pub use identify::{Session, VerifiedActor};
 pub use in_force::{InForce, Passing};
-pub use road::{Ask, Border, Intent, Permitted, Refused, Road, Treated};
+pub use road::{Ask, Border, Counted, Guarded, Intent, NoisyQuestion, Permitted, Refused, Road, Treated};
 pub use rulebook::{ActiveRulebook, RulebookError};
 pub use seal::{Payload, ReceiptMismatch, Receipts, Recording, Sealed, SealedRefusal, Sealing, Witnessed};
 pub use select::Selection;

@@ -20,7 +20,7 @@ use policy::Duty;
 use steps::Outline;
 
 pub use intent::Intent;
-pub use steps::{Permitted, Refused, Treated};
+pub use steps::{Counted, Guarded, NoisyQuestion, Permitted, Refused, Treated};
 
 /// Most decisions remembered. Facts hold the second they were made in, so none outlives it.
 const MEMO_MAX: usize = 4096;

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+#[path = "road/counts.rs"]
+mod counts;
+
 use std::sync::OnceLock;
 
 use access::{Actor, ActorKind};

@@ -6,6 +6,7 @@
 
 mod answer;
 mod body;
+mod counts;
 mod forward;
 mod head;
 mod own;

@@ -7,6 +7,10 @@ use model::{Basis, CaseKind, Country, DataClass, Facts, Name, Purpose, Tag, Trea
 
 use crate::entry::FACTS_MAX;
 
+mod spent;
+
+pub use spent::{Mechanism, Spent, spent, with_spent};
+
 /// Facts that cannot be written, or bytes that are not facts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FactsError {
@@ -126,6 +130,11 @@ fn evidence(e: &Evidence) -> Option<Value> {
 /// # Errors
 /// [`FactsError::TooLong`] when they do not fit into an entry.
 pub fn encode(facts: &Facts) -> Result<Vec<u8>, FactsError> {
+    write(facts, None)
+}
+
+/// What policy read, and what the release took of privacy budgets, which policy did not.
+fn write(facts: &Facts, spent: Option<&Spent>) -> Result<Vec<u8>, FactsError> {
     let groups = facts.groups.iter().map(|g| {
         let outcome = g.outcome.map_or(0, Treatment::code);
         let items = [number(g.class.code()), Some(names(&g.lists)), number(g.fields), number(outcome)];
@@ -144,6 +153,7 @@ pub fn encode(facts: &Facts) -> Result<Vec<u8>, FactsError> {
         (9, evidence(&facts.evidence)),
         (10, Some(Value::Array(facts.ladder.iter().filter_map(|t| number(t.code())).collect()))),
         (11, Some(Value::Array(groups.collect()))),
+        (12, spent.map(Spent::value)),
     ]);
     let mut out = Vec::with_capacity(256);
     ciborium::into_writer(&value, &mut out).map_err(|_| FactsError::Shape("value"))?;
@@ -155,6 +165,10 @@ pub fn encode(facts: &Facts) -> Result<Vec<u8>, FactsError> {
 /// # Errors
 /// [`FactsError`] for bytes that [`encode`] would not write.
 pub fn decode(bytes: &[u8]) -> Result<Facts, FactsError> {
+    read(bytes).map(|(facts, _)| facts)
+}
+
+fn read(bytes: &[u8]) -> Result<(Facts, Option<Spent>), FactsError> {
     let value: Value = ciborium::from_reader(bytes).map_err(|_| FactsError::Shape("value"))?;
     let m = Fields::of(&value, "facts")?;
     if m.uint(0, "version")? != 1 {
@@ -173,10 +187,15 @@ pub fn decode(bytes: &[u8]) -> Result<Facts, FactsError> {
         ladder: list(m.get(10, "ladder")?, "ladder")?.iter().map(treatment).collect::<Result<_, _>>()?,
         groups: list(m.get(11, "groups")?, "groups")?.iter().map(group).collect::<Result<_, _>>()?,
     };
+    let spent = m.opt(12).map(Spent::read).transpose()?;
     if !lists_ascend(&facts) {
         return Err(FactsError::Order);
     }
-    if encode(&facts)? == bytes { Ok(facts) } else { Err(FactsError::NotDeterministic) }
+    if write(&facts, spent.as_ref())? == bytes {
+        Ok((facts, spent))
+    } else {
+        Err(FactsError::NotDeterministic)
+    }
 }
 
 /// Whether teams, ladder and the lists of each group ascend, as the page asks.

@@ -184,6 +184,10 @@ vocabulary! {
         Suspended = 15 => "suspended",
         /// The rulebook was replaced while this was on its way, or nobody knows which one is in force.
         Rulebook = 16 => "rulebook",
+        /// What may be learned of the dataset with noise in thirty days is learned.
+        Privacy = 17 => "privacy",
+        /// Few people would follow from the counts together with what the recipient was told before.
+        Difference = 18 => "difference",
     }
 }
 

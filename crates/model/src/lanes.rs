@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::catalogue::{Catalogue, FieldIndex};
 use crate::codes::{Basis, Purpose};
+use crate::counts::{self, Privacy};
 use crate::id::{ActorId, Country, Name};
 use crate::inside::{self, Inside};
 use crate::problem::Problems;
@@ -114,6 +115,8 @@ pub struct Lanes {
     pub flows: Vec<Flow>,
     /// What services inside do with records, by name.
     pub inside: BTreeMap<Name, Inside>,
+    /// How counts of datasets leave, of those of which anything is said.
+    pub counts: BTreeMap<Name, Privacy>,
 }
 
 #[derive(serde::Deserialize)]
@@ -125,6 +128,8 @@ struct Raw {
     flow: Vec<RawFlow>,
     #[serde(default)]
     inside: Vec<inside::Raw>,
+    #[serde(default)]
+    count: Vec<counts::Raw>,
 }
 
 #[derive(serde::Deserialize)]
@@ -221,6 +226,7 @@ impl Lanes {
                 }
             }
         }
+        lanes.counts = counts::all(&raw.count, catalogue, &mut problems);
         for l in lanes.lanes.values().filter(|l| l.way == Way::Forward) {
             if lanes.flows.iter().filter(|f| f.lane == l.name).count() != 1 {
                 let place = format!("lanes.toml: lane `{}`", l.name);
@@ -228,6 +234,12 @@ impl Lanes {
             }
         }
         problems.or(lanes)
+    }
+
+    /// How counts of a dataset leave.
+    #[must_use]
+    pub fn counting(&self, dataset: &Name) -> Privacy {
+        self.counts.get(dataset).copied().unwrap_or_default()
     }
 }
 

@@ -8,6 +8,7 @@ pub mod assessments;
 pub mod border;
 pub mod catalogue;
 pub mod codes;
+pub mod counts;
 pub mod explain;
 pub mod facts;
 pub mod id;

@@ -200,7 +200,9 @@ fn lanes(book: &Rulebook) -> Named {
             binds.join(", ")
         )
     };
-    book.lanes.lanes.values().map(|lane| (lane.name.to_string(), told(lane))).collect()
+    let counts = book.lanes.counts.iter();
+    let counts = counts.map(|(dataset, privacy)| (format!("count of {dataset}"), format!("{privacy:?}")));
+    book.lanes.lanes.values().map(|lane| (lane.name.to_string(), told(lane))).chain(counts).collect()
 }
 
 fn flows(book: &Rulebook) -> Named {

@@ -16,7 +16,7 @@ use std::num::NonZeroU64;
 pub mod guard;
 pub mod table;
 
-pub use guard::{Guard, Member};
+pub use guard::{Guard, Member, Passed};
 pub use table::{Measure, Rules, Table};
 
 /// Fewest distinct people of a cell.

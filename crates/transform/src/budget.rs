@@ -17,17 +17,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::dp::{Answer, Cost, DELTA_MAX_ATTO, EPSILON_MAX_MICRO, Noised};
 
+pub use model::counts::{DATASET_MAX_MICRO, DATASET_MICRO, RECIPIENT_MAX_MICRO};
+
 #[cfg(test)]
 mod tests;
 
 /// Days for which an amount counts after the day on which it was spent.
 pub const WINDOW_DAYS: u32 = 30;
-/// Most that one recipient may spend on one dataset in that time, in millionths of epsilon.
-pub const RECIPIENT_MAX_MICRO: u64 = 4_000_000;
-/// What all recipients together may spend on one dataset, unless the operator says less or more.
-pub const DATASET_MICRO: u64 = 8_000_000;
-/// Most that an operator may say.
-pub const DATASET_MAX_MICRO: u64 = 16_000_000;
 /// Most bytes of a group's name and most groups in an answer that is kept.
 const ANSWER_BYTES_MAX: usize = 512 * 1024;
 
@@ -81,6 +77,12 @@ impl Query {
     pub const fn new(digest: [u8; 32]) -> Self {
         Self(digest)
     }
+
+    /// The digest.
+    #[must_use]
+    pub const fn digest(&self) -> &[u8; 32] {
+        &self.0
+    }
 }
 
 /// How much may be spent in thirty days.
@@ -133,6 +135,14 @@ impl Spending {
         self.days.range(first..).fold(Cost::default(), |sum, (_, cost)| sum.plus(*cost))
     }
 
+    /// When the first of what counts now will count no more.
+    #[must_use]
+    pub fn comes_back(&self, now: UnixSeconds) -> Option<UnixSeconds> {
+        let first = now.day().max(self.latest).saturating_sub(WINDOW_DAYS);
+        let (day, _) = self.days.range(first..).next()?;
+        Some(UnixSeconds::midnight(day.saturating_add(WINDOW_DAYS + 1)))
+    }
+
     /// What was spent since the row exists: privacy that was lost does not come back when a window is over.
     #[must_use]
     pub const fn ever(&self) -> Cost {
@@ -180,6 +190,12 @@ impl Released {
     #[must_use]
     pub const fn answer(&self) -> &Answer {
         &self.answer
+    }
+
+    /// The question.
+    #[must_use]
+    pub const fn query(&self) -> Query {
+        self.query
     }
 
     /// What it cost when it was first told.
@@ -235,6 +251,21 @@ impl Rows {
             return Err(Refused::Dataset);
         }
         Ok(())
+    }
+
+    /// From when on so much can be charged, if nothing else is until then: now, the first second of a day, or never.
+    #[must_use]
+    pub fn affords_from(&self, cost: Cost, limits: &Limits, now: UnixSeconds) -> Option<UnixSeconds> {
+        let today = now.day().max(self.recipient.latest).max(self.dataset.latest);
+        let days =
+            (today..=today.saturating_add(WINDOW_DAYS + 1)).map(|day| UnixSeconds::midnight(day).max(now));
+        std::iter::once(now).chain(days).find(|at| self.affords(cost, limits, *at).is_ok())
+    }
+
+    /// What is left to this recipient at this time, in millionths of epsilon.
+    #[must_use]
+    pub fn left(&self, limits: &Limits, now: UnixSeconds) -> u64 {
+        self.recipient.left_of_recipient(limits, now).min(self.dataset.left_of_dataset(limits, now))
     }
 }
 

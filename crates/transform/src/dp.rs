@@ -23,8 +23,7 @@ mod tests;
 
 pub use bound::{Bounded, Bounds, Grouped};
 
-/// Most that one release may cost, in millionths of epsilon.
-pub const EPSILON_MAX_MICRO: u32 = 1_000_000;
+pub use model::counts::EPSILON_MAX_MICRO;
 /// Most that may go wrong in one release, and for one recipient in thirty days, in units of 10^-18: 10^-9.
 pub const DELTA_MAX_ATTO: u64 = 1_000_000_000;
 /// The part of that at which zero-concentrated costs are told as epsilon.
@@ -155,6 +154,12 @@ impl Privacy {
         Ok(if laplace > micro * micro { Self::Concentrated(rho) } else { Self::Pure(epsilon) })
     }
 
+    /// What a release of groups that the data name costs, where one with one person shows with a chance of `delta`.
+    #[must_use]
+    pub const fn cost_of_groups(self, delta: Delta) -> Cost {
+        self.cost().plus(Cost { epsilon: 0, rho: 0, delta: delta.0 })
+    }
+
     const fn cost(self) -> Cost {
         match self {
             Self::Pure(epsilon) => Cost { epsilon: epsilon.0 as u64, rho: 0, delta: 0 },
@@ -198,6 +203,18 @@ impl Cost {
     #[must_use]
     pub const fn total_delta_atto(self) -> u64 {
         self.delta.saturating_add(if self.rho == 0 { 0 } else { CONVERSION_ATTO })
+    }
+
+    /// The pure part alone, in millionths of epsilon.
+    #[must_use]
+    pub const fn pure_micro(self) -> u64 {
+        self.epsilon
+    }
+
+    /// What may go wrong besides the telling of rho as epsilon, in units of 10^-18.
+    #[must_use]
+    pub const fn pure_delta_atto(self) -> u64 {
+        self.delta
     }
 
     /// The concentrated part alone, in units of 10^-9.

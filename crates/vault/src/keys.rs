@@ -314,6 +314,19 @@ impl KeyService {
         Tag::new(short(context.sign().as_ref()))
     }
 
+    /// By what a guard over one recipient's counts of a dataset knows a person: the same for as long as the region's key
+    /// lives, in no entry, and another one for each recipient and dataset.
+    #[must_use]
+    pub fn guarded_tag(&self, recipient: &str, dataset: &Name, subject: &SubjectId) -> Tag {
+        let mut context = hmac::Context::with_key(&self.actor);
+        for part in ["guard", recipient, dataset.as_str()] {
+            context.update(part.as_bytes());
+            context.update(b"\0");
+        }
+        context.update(subject.as_str().as_bytes());
+        Tag::new(short(context.sign().as_ref()))
+    }
+
     /// Under which tag the people are found who have a value: an e-mail address, a telephone number, a user name. Keyed, and
     /// another one for each kind of value.
     #[must_use]

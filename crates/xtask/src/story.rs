@@ -5,7 +5,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
-use crate::world::{World, at};
+use crate::world::{World, at, clover};
 
 /// One crossing of the story.
 #[derive(Debug, serde::Serialize)]
@@ -264,6 +264,7 @@ async fn china(world: &World, cast: &Cast) -> Result<Vec<Crossing>> {
         .li
         .post("/v1/count", &[RESEARCH], &json!({ "dataset": "export", "by": "profile.accountRegion" }))
         .await?;
+    let left = budget(world)?;
     Ok(vec![
         judge(
             "engineer in China asks for a phone number",
@@ -281,22 +282,31 @@ async fn china(world: &World, cast: &Cast) -> Result<Vec<Crossing>> {
         ),
         judge(
             "engineer in China asks for users per country",
-            "released as an aggregate",
+            "released as an aggregate, with noise that is charged for",
             &three,
             StatusCode::OK,
             |body| {
                 let groups = body.get("groups").and_then(Value::as_array).ok_or("no groups")?;
                 let large =
                     groups.iter().all(|g| g.get("people").and_then(Value::as_u64).is_some_and(|n| n >= 50));
-                let withheld = body.get("withheld_groups").and_then(Value::as_u64).unwrap_or(0);
-                let told = format!(
-                    "{} countries of 50 people or more; {withheld} smaller ones withheld",
-                    groups.len()
-                );
-                must(large && withheld > 0 && !groups.is_empty(), told, "a small group was shown")
+                let told =
+                    format!("{} countries of about 50 people or more; budget of all {left}", groups.len());
+                let noisy =
+                    body.pointer("/noise/epsilon") == Some(&json!("0.5")) && left == "0.5 spent, 7.5 left";
+                must(large && noisy && !groups.is_empty(), told, "a small group, no noise or no charge")
             },
         ),
     ])
+}
+
+/// What all recipients have learned of the exports, as `clover budget` tells it.
+fn budget(world: &World) -> Result<String> {
+    let told: Value =
+        serde_json::from_str(&clover(&world.layout, &["--json", "budget", "--dataset", "export"])?)?;
+    let budgets = told.get("budgets").and_then(Value::as_array).context("no budgets")?;
+    let all =
+        budgets.iter().find(|b| b.get("recipient").is_none_or(Value::is_null)).context("no budget of all")?;
+    Ok(format!("{} spent, {} left", text(all, "spent"), text(all, "left")))
 }
 
 async fn services(world: &World, cast: &Cast) -> Result<Vec<Crossing>> {

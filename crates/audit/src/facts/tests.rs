@@ -51,6 +51,27 @@ fn evidences() -> Vec<Value> {
 }
 
 #[test]
+fn what_a_release_took_of_privacy_budgets_is_read_and_nothing_like_it() {
+    let took = |took: Value| {
+        let Value::Map(mut keys) = full(&evidences()[0]) else { panic!("no map") };
+        keys.push((Value::from(12), took));
+        encode(&Value::Map(keys))
+    };
+    let bytes = took(cbor!([1, 500_000, 0, 125_000_000]).unwrap());
+    let spent = Spent { epsilon: 500_000, rho: 0, delta: 125_000_000 };
+    assert_eq!(Facts::decode(&bytes).unwrap().spent, Some(spent));
+    for other in [
+        cbor!([3, 1, 0, 0]),
+        cbor!([0, 1, 0, 0]),
+        cbor!([1, 1, 0]),
+        cbor!([1, 1, 0, 0, 0]),
+        cbor!([1, "1", 0, 0]),
+    ] {
+        assert!(Facts::decode(&took(other.unwrap())).is_err());
+    }
+}
+
+#[test]
 fn every_kind_of_evidence_is_read() {
     for evidence in evidences() {
         let bytes = encode(&full(&evidence));
@@ -129,8 +150,8 @@ fn keys_out_of_order_twice_or_unknown_are_refused() {
     twice.insert(5, pairs[4].clone());
     assert_eq!(Facts::decode(&encode(&Value::Map(twice))), Err(CborError::KeyOrder));
     let mut unknown = pairs;
-    unknown.push((Value::from(12), Value::from(1)));
-    assert!(matches!(Facts::decode(&encode(&Value::Map(unknown))), Err(CborError::UnknownKey(_, 12))));
+    unknown.push((Value::from(13), Value::from(1)));
+    assert!(matches!(Facts::decode(&encode(&Value::Map(unknown))), Err(CborError::UnknownKey(_, 13))));
 }
 
 proptest! {

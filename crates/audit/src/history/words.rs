@@ -116,8 +116,12 @@ fn reason(code: u16) -> Option<&'static str> {
         10 => "the subject",
         11 => "the group was too small",
         12 => "the border was closed",
-        13 => "the assessment of the country",
-        14 => "crossings to the country were suspended",
+        13 => "what was granted was spent",
+        14 => "the assessment of the country",
+        15 => "crossings to the country were suspended",
+        16 => "the rules were replaced",
+        17 => "the privacy budget was spent",
+        18 => "with earlier counts few people would have followed",
         _ => return None,
     })
 }

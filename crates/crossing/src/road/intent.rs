@@ -4,7 +4,7 @@
 
 use ledger::stream::{Counts, Hold, Stream};
 use ledger::{Draft, EntryKind, StreamPlace, Subjects, sha256};
-use model::{Reason, Treatment, UnixSeconds};
+use model::{Reason, UnixSeconds};
 
 use super::steps::{Outline, Permitted};
 use crate::in_force::Passing;
@@ -35,36 +35,18 @@ impl Permitted<'_> {
         self.outline.now
     }
 
-    /// Whom an intent would name: the person that the crossing is pinned to, or everybody of a count.
-    ///
-    /// # Errors
-    /// [`Reason::Subject`] when nobody can say beforehand whom the answer will be about.
-    fn intended_for(&self) -> Result<bool, Reason> {
-        let counted = self.outcomes.iter().flatten().all(|t| *t == Treatment::Aggregate);
-        match (&self.outline.subject, counted) {
-            (Some(_), _) => Ok(false),
-            (None, true) => Ok(true),
-            (None, false) => Err(Reason::Subject),
-        }
-    }
-
     /// Makes the entry of the intent to release at most so many bytes.
     ///
     /// # Errors
-    /// The reason of a refusal, when the crossing is about no named person; [`SealError`], when it cannot be sealed.
+    /// [`Reason::Subject`], when nobody can say beforehand whom the answer will be about, as of counts; [`SealError`], when it
+    /// cannot be sealed.
     pub fn intend(
         &self,
         bytes: u64,
         mut sealing: Sealing<'_>,
     ) -> Result<Result<(Intent, Recording), Reason>, SealError> {
-        let population = match self.intended_for() {
-            Ok(population) => population,
-            Err(reason) => return Ok(Err(reason)),
-        };
-        let mut people = Vec::new();
-        if let Some((subject, _)) = &self.outline.subject {
-            people.push((sealing.resolve)(subject).map_err(SealError::Person)?);
-        }
+        let Some((subject, _)) = &self.outline.subject else { return Ok(Err(Reason::Subject)) };
+        let people = [(sealing.resolve)(subject).map_err(SealError::Person)?];
         let actor = self.outline.actor_text(&sealing, "intended", None, &Fired::new());
         let text = self.outline.person_text("intended", &self.treatments());
         let detail = seal_detail(&self.outline.flow, &actor, &people, &text, &mut sealing)?;
@@ -73,10 +55,7 @@ impl Permitted<'_> {
             treatments: self.treatments(),
             bytes,
             detail: sha256(&detail),
-            subjects: match population {
-                true => Subjects::Population,
-                false => Subjects::of(people.iter().map(|p| p.tag).collect()),
-            },
+            subjects: Subjects::of(people.iter().map(|p| p.tag).collect()),
             stream: Some(StreamPlace::Open { lease: self.outline.now.plus(LEASE) }),
             ..self.outline.draft(EntryKind::Open)
         };

@@ -1,7 +1,7 @@
 //! The steps behind a decision: each consumes the one before it.
 
-use std::collections::BTreeMap;
-use std::num::NonZeroU64;
+mod counts;
+
 use std::sync::Arc;
 
 use ledger::entry::short_name;
@@ -12,7 +12,6 @@ use model::{
     Country, DataClass, Digest, Direction, FlowId, Name, Purpose, Reason, SubjectId, Tag, Treatment,
     UnixSeconds,
 };
-use transform::aggregate;
 use transform::json::{Form, Limits, rewrite};
 use transform::pseudonym::derive_key;
 
@@ -23,6 +22,8 @@ use crate::inward::upkeep;
 use crate::seal::{Payload, PersonSeal, Recording, SealError, Sealed, SealedRefusal, Sealing, seal_detail};
 use crate::select::Selection;
 use crate::treat::{Fired, Keys, TOO_MANY_PEOPLE, Treater};
+
+pub use counts::{Counted, Guarded, NoisyQuestion};
 
 /// Number of the pseudonym epoch; rotation comes with the privacy engine.
 const PSEUDONYM_EPOCH: u32 = 1;
@@ -139,51 +140,6 @@ impl<'a> Permitted<'a> {
     fn refuses_findings(&self) -> bool {
         let lane = self.road.rulebook().lanes.lanes.get(&self.outline.lane);
         lane.is_some_and(|lane| lane.findings == Findings::Refuse)
-    }
-
-    /// Shows the groups that are large enough. `counts` holds distinct people by value.
-    ///
-    /// # Errors
-    /// [`Refused`] when no group may be shown.
-    pub fn count(self, counts: BTreeMap<String, u64>) -> Result<Treated, Refused> {
-        let k = NonZeroU64::new(u64::from(self.road.active.rulebook.programme.k)).unwrap_or(NonZeroU64::MAX);
-        if self.needs_intent() {
-            return Err(self.refuse(Reason::Evidence));
-        }
-        if self.outcomes.iter().any(|o| *o != Some(Treatment::Aggregate)) {
-            return Err(self.refuse(Reason::Policy));
-        }
-        let release = aggregate::release(counts, k);
-        if release.shown.is_empty() {
-            return Err(self.refuse(Reason::Threshold));
-        }
-        let mut findings = 0;
-        let shown: Vec<_> = release
-            .shown
-            .iter()
-            .filter(|(value, _)| {
-                let clean = inspect::is_clean(value.as_bytes());
-                findings += u32::from(!clean);
-                clean
-            })
-            .map(|(value, count)| serde_json::json!({ "value": value, "people": count }))
-            .collect();
-        let rows = u32::try_from(shown.len()).unwrap_or(u32::MAX);
-        if rows > self.rows_max {
-            return Err(self.refuse(Reason::Limit));
-        }
-        let body = serde_json::json!({ "groups": shown, "withheld_groups": release.withheld, "k": k.get() });
-        Ok(Treated {
-            classes: self.classes(),
-            treatments: self.treatments(),
-            outline: self.outline,
-            payload: Payload::new(body.to_string().into_bytes()),
-            people: Vec::new(),
-            population: true,
-            rows,
-            findings,
-            fired: Fired::new(),
-        })
     }
 
     /// A person's own data, as it is.

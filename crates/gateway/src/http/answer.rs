@@ -4,7 +4,9 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::Full;
+use model::counts::decimal;
 use model::{Explain, Reason};
+use vault::control::{Exhausted, SpendError};
 
 pub(super) type Answer = Response<Full<Bytes>>;
 
@@ -62,6 +64,10 @@ fn words_of(reason: Reason) -> (StatusCode, &'static str) {
             StatusCode::SERVICE_UNAVAILABLE,
             "the rules were replaced while this was on its way; nothing was released, ask again",
         ),
+        Reason::Privacy => (StatusCode::FORBIDDEN, "no more may be learned of this dataset now"),
+        Reason::Difference => {
+            (StatusCode::FORBIDDEN, "with what was told before this would be a count of too few people")
+        }
         Reason::Suspended => (
             StatusCode::FORBIDDEN,
             "all crossings to and from this country are suspended; nothing was released",
@@ -90,6 +96,23 @@ pub(super) fn released(body: Bytes, index: u64, content_type: &'static str) -> A
 pub(super) fn refused(reason: Reason, sender: Sender, index: u64) -> Answer {
     let (status, words) = words(reason, sender);
     let body = serde_json::json!({ "refused": reason.word(), "why": words });
+    let mut answer = json(status, body.to_string().into_bytes());
+    answer.headers_mut().insert(RECEIPT, HeaderValue::from(index));
+    answer
+}
+
+/// A refusal because a privacy budget is spent, which is on the ledger: what is left, and when there is enough again. All of
+/// it follows from what was asked, and none from data.
+pub(super) fn exhausted(left: &Exhausted, index: u64) -> Answer {
+    let (status, words) = words_of(Reason::Privacy);
+    let body = serde_json::json!({
+        "refused": Reason::Privacy.word(),
+        "why": words,
+        "code": SpendError::Exhausted(*left).code(),
+        "epsilon": decimal(left.cost_micro),
+        "left": decimal(left.left_micro),
+        "back": left.back.map(model::UnixSeconds::rfc3339),
+    });
     let mut answer = json(status, body.to_string().into_bytes());
     answer.headers_mut().insert(RECEIPT, HeaderValue::from(index));
     answer

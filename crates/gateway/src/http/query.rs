@@ -1,12 +1,9 @@
-//! The vault's own lanes: reading a person's fields, and counting people.
-
-use std::collections::BTreeMap;
-use std::sync::Arc;
+//! The vault's own lane for reading a person's fields.
 
 use bytes::Bytes;
 use crossing::{Ask, Refused, Selection};
 use model::catalogue::{Catalogue, FieldIndex};
-use model::{Name, Reason, SubjectId, Treatment};
+use model::{Name, Reason, SubjectId};
 use transform::json::{Form, Limits};
 use vault::keys::KeyError;
 use vault::records::{Person, RecordError};
@@ -21,14 +18,7 @@ const FIELDS_MAX: usize = 256;
 /// Most records read of one person in one query.
 const RECORDS_MAX: u32 = 10_000;
 /// Most bytes of records in one answer.
-const ANSWER_MAX: usize = 16 << 20;
-/// Most values that are counted apart.
-const GROUPS_MAX: usize = 10_000;
-/// Most records of one person that are looked at for a value.
-const LOOKED_AT: usize = 100;
-/// A count names nobody, so all that asks for one treatment is this.
-const COUNTED: &[Treatment] = &[Treatment::Aggregate];
-
+pub(super) const ANSWER_MAX: usize = 16 << 20;
 /// `POST /v1/read`: one person's fields.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,23 +28,15 @@ struct RawRead {
     fields: Vec<String>,
 }
 
-/// `POST /v1/count`: people by the values of one field.
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawCount {
-    dataset: String,
-    by: String,
-}
-
 /// Fields of one dataset by collection, with the pointers under which an answer holds them.
-struct Wanted {
-    collections: Vec<Name>,
-    selection: Selection,
+pub(super) struct Wanted {
+    pub(super) collections: Vec<Name>,
+    pub(super) selection: Selection,
 }
 
 impl Wanted {
     /// `None` when a field is not declared: unknown is closed.
-    fn new(catalogue: &Catalogue, dataset: &str, fields: &[String]) -> Option<Self> {
+    pub(super) fn new(catalogue: &Catalogue, dataset: &str, fields: &[String]) -> Option<Self> {
         let dataset = catalogue.dataset(dataset)?;
         let mut collections: Vec<Name> = Vec::new();
         let mut pointers: Vec<(String, FieldIndex)> = Vec::new();
@@ -165,93 +147,5 @@ impl Context<'_> {
         }
         body.push(b']');
         Ok(body)
-    }
-
-    pub(super) async fn count(&self, body: Result<Bytes, Reason>) -> Answer {
-        let name = match own_name("count") {
-            Ok(name) => name,
-            Err(answer) => return *answer,
-        };
-        match self.count_through(&name, body).await {
-            Ok(paid) => self.release(&name, paid, "application/json").await,
-            Err(reason) => self.refuse_early(&name, reason).await,
-        }
-    }
-
-    async fn count_through(
-        &self,
-        name: &Name,
-        body: Result<Bytes, Reason>,
-    ) -> Result<Result<Paid, Refused>, Reason> {
-        let raw: RawCount = serde_json::from_slice(&body?).map_err(|_| Reason::Request)?;
-        let catalogue = &self.live.road.rulebook().catalogue;
-        let dataset = Name::parse(&raw.dataset).map_err(|_| Reason::Request)?;
-        let wanted =
-            Wanted::new(catalogue, &raw.dataset, std::slice::from_ref(&raw.by)).ok_or(Reason::Request)?;
-        let purpose = self.purpose()?;
-        let ground = self.ground(None)?;
-        let base = self.ask(name, &dataset, &wanted.selection, purpose, &ground);
-        let people_max = u32::try_from(self.gateway.enclave.records().count()).unwrap_or(u32::MAX);
-        let ask = Ask { ladder: COUNTED, rows_max: 10_000, people_max, ..base };
-        let permitted = match self.live.road.decide(&ask) {
-            Ok(permitted) => self.intend(permitted, ground.bytes_max(ANSWER_MAX as u64)).await,
-            Err(refused) => Err(refused),
-        };
-        let permitted = match permitted {
-            Ok(permitted) => permitted,
-            Err(refused) => return Ok(Err(refused)),
-        };
-        let field = catalogue.find(&format!("{dataset}.{}", raw.by)).and_then(|i| catalogue.field(i));
-        let (Some(collection), Some(field)) = (wanted.collections.first().cloned(), field) else {
-            return Err(Reason::Request);
-        };
-        let keys: Vec<String> = std::iter::once(&field.key).chain(&field.also).cloned().collect();
-        // One scan at a time: a count reads everybody.
-        let Ok(_turn) = self.gateway.counting.acquire().await else { return Err(Reason::Upstream) };
-        let enclave = Arc::clone(&self.gateway.enclave);
-        let counts = tokio::task::spawn_blocking(move || counts(&enclave, &collection, &keys)).await;
-        let treated = match counts {
-            Ok(Ok(Some(counts))) => permitted.count(counts),
-            Ok(Ok(None)) => Err(permitted.refuse(Reason::Limit)),
-            _ => Err(permitted.refuse(Reason::Upstream)),
-        };
-        Ok(match treated {
-            Ok(treated) => self.pay(&ground, treated).await,
-            Err(refused) => Err(refused),
-        })
-    }
-}
-
-/// People by value: each person counts once, by their first record of the collection that has the field.
-/// Inside the region; only counts of large groups leave. `None` when there are too many values to be groups.
-fn counts(
-    enclave: &crate::Enclave,
-    collection: &Name,
-    keys: &[String],
-) -> Result<Option<BTreeMap<String, u64>>, RecordError> {
-    let records = enclave.records();
-    let mut counts = BTreeMap::new();
-    for person in records.people() {
-        let person = person?;
-        let sealed = records.keys_of(enclave.keys(), &person)?;
-        let found = records.collection(&person, &sealed, collection.as_str(), LOOKED_AT, ANSWER_MAX)?;
-        let value = found.iter().find_map(|json| value_of(json, keys));
-        *counts.entry(value.unwrap_or_else(|| "unknown".to_owned())).or_default() += 1;
-        if counts.len() > GROUPS_MAX {
-            return Ok(None);
-        }
-    }
-    Ok(Some(counts))
-}
-
-/// The value of the first of these keys that a record has, if it is one word, number or truth.
-fn value_of(json: &[u8], keys: &[String]) -> Option<String> {
-    let record: serde_json::Value = serde_json::from_slice(json).ok()?;
-    let value = keys.iter().find_map(|k| record.get(k))?;
-    match value {
-        serde_json::Value::String(text) => Some(text.clone()),
-        serde_json::Value::Number(number) => Some(number.to_string()),
-        serde_json::Value::Bool(truth) => Some(truth.to_string()),
-        _ => None,
     }
 }

@@ -16,7 +16,7 @@ use model::procedures::Amount;
 use model::{Country, Direction, FlowId, Name, Purpose, Reason, SubjectId, Tag, Treatment, UnixSeconds};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
-use vault::control::{TakeError, Ticket};
+use vault::control::{Exhausted, TakeError, Ticket};
 
 use super::answer::{self, Answer, Sender};
 use super::body;
@@ -348,6 +348,16 @@ impl Context<'_> {
 
     /// Records a refusal, then tells it.
     pub(super) async fn refuse(&self, lane: &Name, refused: Refused) -> Answer {
+        self.refuse_telling(lane, refused, None).await
+    }
+
+    /// The same, with what is left of a privacy budget where that is why.
+    pub(super) async fn refuse_telling(
+        &self,
+        lane: &Name,
+        refused: Refused,
+        left: Option<Exhausted>,
+    ) -> Answer {
         let reason = refused.reason();
         self.count_one(lane, "refused", reason);
         let (sealed, queued) = match self.gateway.enclave.send_refusal(refused) {
@@ -358,7 +368,10 @@ impl Context<'_> {
         };
         match queued.receipts().await {
             Ok(receipts) => match sealed.release(&receipts) {
-                Ok(witnessed) => answer::refused(witnessed.reason, self.sender(lane), witnessed.index),
+                Ok(witnessed) => match left.filter(|_| witnessed.reason == Reason::Privacy) {
+                    Some(left) => answer::exhausted(&left, witnessed.index),
+                    None => answer::refused(witnessed.reason, self.sender(lane), witnessed.index),
+                },
                 Err(_) => answer::broken(&vault::BorderClosed::Stopped),
             },
             Err(e) => answer::broken(&e),

@@ -129,3 +129,20 @@ fn lists_that_do_not_ascend_are_refused() {
     assert_eq!(with(|f| f.ladder = vec![Treatment::Plain; 2]), Err(FactsError::Order));
     assert_eq!(with(|f| f.groups[0].lists.reverse()), Err(FactsError::Order));
 }
+
+#[test]
+fn what_a_release_took_stands_beside_what_policy_read() {
+    let f = facts();
+    let plain = encode(&f).unwrap();
+    let took =
+        Spent { mechanism: Mechanism::Laplace, epsilon_micro: 500_000, rho_nano: 0, delta_atto: 125_000_000 };
+    let bytes = with_spent(&plain, &took).unwrap();
+    assert_eq!((decode(&bytes).unwrap(), spent(&bytes).unwrap()), (f, Some(took)));
+    assert_eq!(spent(&plain).unwrap(), None);
+    // An unknown way to draw noise is no fact.
+    let mut other = bytes.clone();
+    let at = bytes.len() - 12;
+    assert_eq!(other[at], 1, "the number of the mechanism");
+    other[at] = 3;
+    assert_eq!(decode(&other).unwrap_err(), FactsError::Shape("spent"));
+}

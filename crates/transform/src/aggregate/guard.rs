@@ -70,6 +70,21 @@ impl Unsafe {
     }
 }
 
+/// That groups may be released together: what [`Guard::pass`] says.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "it is what lets counts leave"]
+pub struct Passed {
+    groups: usize,
+}
+
+impl Passed {
+    /// How many groups.
+    #[must_use]
+    pub const fn groups(&self) -> usize {
+        self.groups
+    }
+}
+
 /// In which groups somebody is: a bit for each.
 type Groups = u128;
 
@@ -114,6 +129,16 @@ impl Guard {
         }
         *self = after;
         Ok(())
+    }
+
+    /// As [`Guard::release`], and says so by a value that nothing else makes. The guard is to be stored, durably, before
+    /// that value is given to anybody.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn pass(&mut self, groups: &[BTreeSet<Member>], k: NonZeroU64) -> Result<Passed, Unsafe> {
+        self.release(groups, k)?;
+        Ok(Passed { groups: groups.len() })
     }
 
     /// How many groups were released.

@@ -80,6 +80,23 @@ fn four_of_epsilon_and_no_more_in_thirty_days() {
 }
 
 #[test]
+fn the_day_on_which_a_budget_comes_back_is_the_first_on_which_it_can_be_spent() {
+    let (mut store, limits) = (Store::default(), Limits::default());
+    for (n, day) in [(0, 0), (1, 0), (2, 3), (3, 9)] {
+        store.ask(1, query(n), noised(1_000_000), on(day)).unwrap();
+    }
+    let cost = noised(1_000_000).cost();
+    let back = store.rows(1, query(9)).affords_from(cost, &limits, on(10)).unwrap();
+    assert_eq!(back, UnixSeconds::midnight(on(31).day()));
+    assert_eq!(
+        store.ask(1, query(9), noised(1_000_000), UnixSeconds(back.0 - 1)).unwrap_err(),
+        Refused::Recipient
+    );
+    store.ask(1, query(9), noised(1_000_000), back).unwrap();
+    assert_eq!(store.rows(2, query(9)).affords_from(cost, &limits, on(31)), Some(on(31)), "somebody else");
+}
+
+#[test]
 fn all_recipients_together_have_a_limit_of_their_own() {
     let mut store = Store::default();
     for recipient in 0..8 {

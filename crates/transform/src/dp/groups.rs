@@ -1,7 +1,7 @@
 //! Noisy numbers of people by group.
 
 use super::noise::Noise;
-use super::{Answer, Cost, Delta, DpError, Grouped, Noised, Privacy};
+use super::{Answer, Delta, DpError, Grouped, Noised, Privacy};
 
 /// Most groups that a histogram names.
 pub const BINS_MAX: usize = 100_000;
@@ -45,8 +45,7 @@ pub fn private_groups(rows: &Grouped, k: u32, privacy: Privacy, delta: Delta) ->
             groups.push((group.clone(), noisy));
         }
     }
-    let cost = privacy.cost().plus(Cost { epsilon: 0, rho: 0, delta: delta.as_atto() });
-    Ok(Noised::new(Answer::Groups(groups), cost))
+    Ok(Noised::new(Answer::Groups(groups), privacy.cost_of_groups(delta)))
 }
 
 /// The noisy number that a group with one person reaches so seldom that, with all groups of one person, it is `delta`.

@@ -79,7 +79,9 @@ impl Memory {
                 }
                 Ok(false)
             }
-            Table::Budgets | Table::People | Table::Names => Ok(false),
+            Table::Budgets | Table::People | Table::Names | Table::Spent | Table::Answers | Table::Guards => {
+                Ok(false)
+            }
         }
     }
 

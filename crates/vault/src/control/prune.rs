@@ -12,6 +12,7 @@ use super::Control;
 use super::budgets::person_key;
 use super::incidents::{BUCKET_SECONDS, Incident};
 use super::memory::parse;
+use super::privacy::answer_over;
 use super::store::{Becomes, ChangeError, Changed, PAGE_MAX, Row, StoreError, Table};
 
 /// Most rows that one step removes.
@@ -144,6 +145,10 @@ impl Control {
             }
             Table::Sessions if rules.sessions_over(key)? => self.remove(table, key, &|_| Ok(true)),
             Table::Budgets if self.is_spent(rules, key)? => self.remove_budget(key, most),
+            // INVARIANT: what was spent of privacy budgets and the guards stay: what was told cannot be untold.
+            Table::Answers if answer_over(&at.row, rules.now)? => {
+                self.remove(table, key, &|row| answer_over(row, rules.now))
+            }
             _ => Ok(Removed::default()),
         }
     }

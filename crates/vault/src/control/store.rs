@@ -55,11 +55,17 @@ pub enum Table {
     Removed,
     /// Which rulebook is in force.
     Rulebook,
+    /// What was spent of privacy budgets, by dataset, and by dataset and recipient.
+    Spent,
+    /// Answers with noise, each as it was told first.
+    Answers,
+    /// Who was in groups that a recipient was told of.
+    Guards,
 }
 
 impl Table {
     /// Every table but the store's own.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Requests,
         Self::Budgets,
         Self::Incidents,
@@ -67,6 +73,9 @@ impl Table {
         Self::People,
         Self::Names,
         Self::Rulebook,
+        Self::Spent,
+        Self::Answers,
+        Self::Guards,
     ];
 
     /// The stable word.
@@ -81,6 +90,9 @@ impl Table {
             Self::Names => "names",
             Self::Removed => "removed",
             Self::Rulebook => "rulebook",
+            Self::Spent => "spent",
+            Self::Answers => "answers",
+            Self::Guards => "guards",
         }
     }
 
@@ -95,6 +107,9 @@ impl Table {
             Self::Names => 6,
             Self::Removed => 7,
             Self::Rulebook => 8,
+            Self::Spent => 9,
+            Self::Answers => 10,
+            Self::Guards => 11,
         }
     }
 
@@ -141,6 +156,15 @@ pub enum ChangeError {
     /// The amount is spent.
     #[error("nothing is left")]
     Spent(#[from] Spent),
+    /// A privacy budget does not give as much.
+    #[error("nothing more may be learned")]
+    Privacy(#[from] transform::budget::Refused),
+    /// Groups do not go together with what the recipient was told before.
+    #[error("it does not go together with what was told before")]
+    Guard(#[from] transform::aggregate::guard::Unsafe),
+    /// No noise was drawn.
+    #[error("no noise was drawn")]
+    Noise(#[from] transform::dp::DpError),
     /// There is no such row.
     #[error("there is no such {0}")]
     Missing(&'static str),
@@ -223,6 +247,7 @@ impl Explain for StoreError {
             }
             Self::Change(ChangeError::Missing(_)) => "CLV-0401",
             Self::Change(ChangeError::Spent(_)) => "CLV-0406",
+            Self::Change(ChangeError::Privacy(_) | ChangeError::Guard(_)) => "CLV-0408",
             _ => "CLV-0402",
         }
     }
@@ -238,6 +263,9 @@ impl Explain for StoreError {
                 "ask for what the procedure gives, or have others decide"
             }
             Self::Change(ChangeError::Spent(_)) => "ask for a new grant",
+            Self::Change(ChangeError::Privacy(_) | ChangeError::Guard(_)) => {
+                "see what is left with `clover budget`; nothing that was learned comes back"
+            }
             Self::Change(ChangeError::Record(_)) => "mend the ledger first: nothing is decided without it",
             Self::Change(_) => "look at the list of requests: it is not there, or over",
             Self::Full | Self::Large(_) => "the store has its limits: see the page of this error",
@@ -248,6 +276,9 @@ impl Explain for StoreError {
         match self {
             Self::Change(ChangeError::NotAllowed(_)) => "the rules do not allow this",
             Self::Change(ChangeError::Spent(_)) => "nothing is left of what was granted",
+            Self::Change(ChangeError::Privacy(_) | ChangeError::Guard(_)) => {
+                "no more may be learned of this dataset now"
+            }
             Self::Change(ChangeError::Missing(_)) => "what the request refers to is not on record",
             Self::Change(ChangeError::Exists(_) | ChangeError::Over(_)) => "it is decided already, or over",
             Self::Unknown(_) => "whether it was done is not known: look again before you repeat it",

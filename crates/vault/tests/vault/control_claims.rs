@@ -211,6 +211,14 @@ pub(crate) fn claims(world: &dyn World) {
             super::control_prune::open,
         ),
         ("a step removes few rows, and the steps all that is old", super::control_prune::steps),
+        ("however many ask at once, nobody learns more than the budgets give", super::control_privacy::race),
+        ("what was charged stays charged, and nothing was told uncharged", super::control_privacy::crash),
+        (
+            "the same question is free, also after a restart, and others are not",
+            super::control_privacy::repeats,
+        ),
+        ("what was spent and told is never removed", super::control_privacy::stays),
+        ("a guard holds in other processes and after a restart", super::control_privacy::guards),
     ];
     for (claim, check) in claims {
         println!("claim: {claim}");
@@ -534,16 +542,16 @@ fn settles(place: &dyn Place) {
 }
 
 /// A store that counts what is written through it, and may lose an answer or refuse.
-struct Watched {
+pub(crate) struct Watched {
     store: Arc<dyn Store>,
     rows: AtomicU64,
     bytes: AtomicU64,
-    refuses: AtomicBool,
-    forgets: AtomicBool,
+    pub(crate) refuses: AtomicBool,
+    pub(crate) forgets: AtomicBool,
 }
 
 impl Watched {
-    fn over(store: Arc<dyn Store>) -> Arc<Self> {
+    pub(crate) fn over(store: Arc<dyn Store>) -> Arc<Self> {
         let (rows, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
         let (refuses, forgets) = (AtomicBool::new(false), AtomicBool::new(false));
         Arc::new(Self { store, rows, bytes, refuses, forgets })

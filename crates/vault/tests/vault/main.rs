@@ -12,6 +12,7 @@
 mod control;
 mod control_claims;
 mod control_postgres;
+mod control_privacy;
 mod control_prune;
 mod damage;
 mod engines;

@@ -238,6 +238,7 @@ fn facts(recipe: &Recipe) -> Facts<'static> {
             fields: 1,
             outcome: steps.get(usize::from(recipe.outcome)).copied(),
         }],
+        spent: None,
     }
 }
 
