@@ -4,8 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a bench that cannot be set up has nothing to measure")]
 
 use crossing::{
-    ActiveRulebook, Ask, Payload, Permitted, Receipts, Recording, Road, Sealed, Sealing, Selection, Session,
-    Treated, VerifiedActor, identify,
+    ActiveRulebook, Ask, Format, Payload, Permitted, Receipts, Recording, Road, Sealed, Sealing, Selection,
+    Session, Treated, VerifiedActor, identify,
 };
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
@@ -15,7 +15,7 @@ use ledger::{SecretKey, Sequencer, Storage, StorageError, sha256};
 use model::facts::{Evidence, FlowFacts};
 use model::rulebook::{Files, manifest};
 use model::{ActorId, Country, Direction, FlowId, Name, Tag, Treatment, UnixSeconds};
-use transform::json::{Form, Limits};
+use transform::json::Limits;
 
 fn main() {
     divan::main();
@@ -194,7 +194,7 @@ impl World {
     }
 
     fn treat(&self, permitted: Permitted<'_>) -> Treated {
-        permitted.treat(black_box(self.body.as_bytes()), Form::Json, &self.limits).unwrap()
+        permitted.treat(black_box(self.body.as_bytes()), &Format::Json, &self.limits).unwrap()
     }
 
     fn seal(&self, treated: Treated) -> (Sealed, Recording) {

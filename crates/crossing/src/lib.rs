@@ -10,6 +10,7 @@
 
 pub mod acts;
 pub mod credential;
+pub mod format;
 pub mod identify;
 pub mod in_force;
 pub mod inside;
@@ -21,6 +22,7 @@ pub mod select;
 pub mod shadow;
 mod treat;
 
+pub use format::Format;
 pub use identify::{Session, VerifiedActor};
 pub use in_force::{InForce, Passing};
 pub use road::{Ask, Border, Permitted, Refused, Road, Treated};

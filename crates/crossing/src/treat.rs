@@ -135,7 +135,16 @@ impl<'a> Treater<'a> {
         plan.known.scan(text, &mut self.found);
         self.found.retain(|f| !expected(plan.kind, f.kind));
         if self.found.is_empty() {
-            return Verdict::Keep;
+            // Escapes of JSON inside of a text: whoever reads it twice finds what was written so.
+            let Some(plainer) = unescaped(text) else { return Verdict::Keep };
+            plan.known.scan(&plainer, &mut self.found);
+            self.found.retain(|f| !expected(plan.kind, f.kind));
+            if self.found.is_empty() {
+                return Verdict::Keep;
+            }
+            let whole = Finding { start: 0, end: text.len(), ..self.found.swap_remove(0) };
+            self.found.clear();
+            self.found.push(whole);
         }
         self.findings = self.findings.saturating_add(u32::try_from(self.found.len()).unwrap_or(u32::MAX));
         self.found.iter().for_each(|f| fire(&mut self.fired, f.rule));
@@ -240,6 +249,33 @@ impl Visitor for Treater<'_> {
     fn wild_name(&mut self, _raw: &[u8], _escaped: bool) -> Result<NameVerdict, Stop> {
         // A name that the writer chose may be anything: it does not leave.
         Ok(NameVerdict::Drop)
+    }
+}
+
+/// A text in which JSON's escapes of code points are what they stand for; `None` if it has none.
+fn unescaped(text: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(text).ok().filter(|text| text.contains("\\u"))?;
+    let (mut out, mut units, mut rest) = (String::with_capacity(text.len()), Vec::new(), text);
+    loop {
+        let at = rest.find("\\u").unwrap_or(rest.len());
+        let (before, escape) = rest.split_at(at);
+        let unit = escape.get(2..6).and_then(|hex| u16::from_str_radix(hex, 16).ok());
+        if (!before.is_empty() || unit.is_none()) && !units.is_empty() {
+            out.push_str(&String::from_utf16_lossy(&units));
+            units.clear();
+        }
+        out.push_str(before);
+        match unit {
+            Some(unit) => {
+                units.push(unit);
+                rest = escape.get(6..).unwrap_or_default();
+            }
+            None if escape.is_empty() => return Some(out.into_bytes()),
+            None => {
+                out.push_str("\\u");
+                rest = escape.get(2..).unwrap_or_default();
+            }
+        }
     }
 }
 

@@ -8,8 +8,8 @@ use access::{Actor, ActorKind};
 use crossing::identify::{Who, identify};
 use crossing::seal::{PersonSeal, Sealing};
 use crossing::{
-    ActiveRulebook, Ask, Border, Receipts, Recording, Refused, Road, RulebookError, Sealed, Selection,
-    Session, VerifiedActor,
+    ActiveRulebook, Ask, Border, Format, Receipts, Recording, Refused, Road, RulebookError, Sealed,
+    Selection, Session, VerifiedActor,
 };
 use ledger::merkle::Frontier;
 use ledger::note::{Note, Signer};
@@ -22,7 +22,7 @@ use model::{
     Treatment, UnixSeconds,
 };
 use proptest::prelude::*;
-use transform::json::{Form, Limits};
+use transform::json::Limits;
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 const ROWS: &[Treatment] =
@@ -206,7 +206,7 @@ fn treat(
         rows_max,
         people_max: 1,
     };
-    road().decide(&ask)?.treat(body.as_bytes(), Form::Json, &Limits::default())
+    road().decide(&ask)?.treat(body.as_bytes(), &Format::Json, &Limits::default())
 }
 
 fn sealed(treated: crossing::Treated) -> (Sealed, Recording) {
@@ -401,7 +401,7 @@ fn prose_in_a_field_of_words_does_not_pass_for_a_word() {
             people_max: 1,
         };
         payload_of(
-            road().decide(&ask).unwrap().treat(body.as_bytes(), Form::Json, &Limits::default()).unwrap(),
+            road().decide(&ask).unwrap().treat(body.as_bytes(), &Format::Json, &Limits::default()).unwrap(),
         )
     };
     assert_eq!(from_abroad(r#"[{"state":"held"}]"#), r#"[{"state":"held"}]"#);
@@ -520,7 +520,7 @@ fn a_suspended_country_stops_what_is_asked_and_what_is_on_its_way() {
     let (singapore, ireland) = (from("SG"), from("IE"));
     let asked = ask(&singapore, &lane, &dataset, &state);
     let treat =
-        |ask: &Ask<'_>| road.decide(ask)?.treat(br#"[{"state":"held"}]"#, Form::Json, &Limits::default());
+        |ask: &Ask<'_>| road.decide(ask)?.treat(br#"[{"state":"held"}]"#, &Format::Json, &Limits::default());
     let on_its_way = treat(&asked).unwrap();
     road.in_force().suspend(Country::parse("SG").unwrap(), || ());
     let late = on_its_way.past(&road.in_force().passing()).unwrap_err();
@@ -567,7 +567,7 @@ fn what_another_rulebook_decided_than_the_one_in_force_is_neither_released_nor_t
         people_max: 1,
     };
     let treated = || {
-        road.decide(&ask).unwrap().treat(br#"[{"state":"held"}]"#, Form::Json, &Limits::default()).unwrap()
+        road.decide(&ask).unwrap().treat(br#"[{"state":"held"}]"#, &Format::Json, &Limits::default()).unwrap()
     };
     let refused = || road.decide(&Ask { ladder: &[Treatment::Dp], ..ask.clone() }).unwrap_err();
     let (late, kept) = (treated(), refused());

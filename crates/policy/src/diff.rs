@@ -188,12 +188,13 @@ fn lanes(book: &Rulebook) -> Named {
         let binds: Vec<_> =
             lane.bind.iter().map(|(pointer, index)| format!("{pointer} = {}", field(*index))).collect();
         format!(
-            "{:?} {} {} {}, {:?}, of {:?}, at most {} rows and {} bytes; {}",
+            "{:?} {} {} {}, {:?} in {:?}, of {:?}, at most {} rows and {} bytes; {}",
             lane.way,
             lane.upstream,
             lane.method,
             lane.path,
-            lane.form,
+            lane.forms,
+            lane.codings,
             lane.subject,
             lane.rows_max,
             lane.body_bytes_max,

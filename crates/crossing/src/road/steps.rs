@@ -12,16 +12,17 @@ use model::{
     UnixSeconds,
 };
 use transform::aggregate;
-use transform::json::{Form, Limits, rewrite};
+use transform::json::Limits;
 use transform::pseudonym::derive_key;
 
 use super::Road;
+use crate::format::Format;
 use crate::identify::Who;
 use crate::in_force::Passing;
 use crate::inward::upkeep;
 use crate::seal::{Payload, PersonSeal, Recording, SealError, Sealed, SealedRefusal, Sealing, seal_detail};
 use crate::select::Selection;
-use crate::treat::{Fired, Keys, TOO_MANY_PEOPLE, Treater};
+use crate::treat::{Fired, Keys, Treater};
 
 /// Number of the pseudonym epoch; rotation comes with the privacy engine.
 const PSEUDONYM_EPOCH: u32 = 1;
@@ -74,6 +75,7 @@ pub struct Refused {
 pub struct Treated {
     outline: Box<Outline>,
     payload: Payload,
+    format: Format,
     people: Vec<SubjectId>,
     population: bool,
     rows: u32,
@@ -84,20 +86,21 @@ pub struct Treated {
 }
 
 impl<'a> Permitted<'a> {
-    /// Inspects and transforms a payload.
+    /// Inspects and transforms a payload. What becomes of it has the same format, and nothing compresses it.
     ///
     /// # Errors
     /// [`Refused`] when the payload is not in its declared form or over a limit.
-    pub fn treat(self, body: &[u8], form: Form, limits: &Limits) -> Result<Treated, Refused> {
+    pub fn treat(self, body: &[u8], format: &Format, limits: &Limits) -> Result<Treated, Refused> {
         let Some(selection) = self.selection else { return Err(self.refuse(Reason::Policy)) };
         let keys = self.outcomes.contains(&Some(Treatment::Pseudonymised)).then(|| self.keys());
         let people_max = usize::try_from(self.people_max).unwrap_or(usize::MAX);
         let mut treater = Treater::new(selection, &self.outcomes, keys.as_ref(), people_max);
         let mut out = Vec::with_capacity(body.len());
         let limits = Limits { records: u64::from(self.rows_max).min(limits.records), ..*limits };
-        let outcome = match rewrite(body, form, &selection.bindings, &limits, &mut treater, &mut out) {
+        let released = format.released(&data_encoding::HEXLOWER.encode(self.outline.flow.bytes()));
+        let outcome = match format.rewrite(&released, body, selection, &limits, &mut treater, &mut out) {
             Ok(outcome) => outcome,
-            Err(e) => return Err(self.refuse(reason_of(&e))),
+            Err(reason) => return Err(self.refuse(reason)),
         };
         let (findings, fired) = (treater.findings, std::mem::take(&mut treater.fired));
         if findings > 0 && self.refuses_findings() {
@@ -115,6 +118,7 @@ impl<'a> Permitted<'a> {
             treatments: self.treatments(),
             outline: self.outline,
             payload: Payload::new(out),
+            format: released,
             people,
             population: false,
             rows: u32::try_from(outcome.records).unwrap_or(u32::MAX),
@@ -163,6 +167,7 @@ impl<'a> Permitted<'a> {
             treatments: self.treatments(),
             outline: self.outline,
             payload: Payload::new(body.to_string().into_bytes()),
+            format: Format::Json,
             people: Vec::new(),
             population: true,
             rows,
@@ -180,6 +185,7 @@ impl<'a> Permitted<'a> {
         Ok(Treated {
             outline: self.outline,
             payload: Payload::new(body),
+            format: Format::Json,
             people: vec![subject],
             population: false,
             rows,
@@ -221,17 +227,6 @@ impl<'a> Permitted<'a> {
             allowable: key(DataClass::Allowable),
             restricted: key(DataClass::Restricted),
         }
-    }
-}
-
-fn reason_of(error: &transform::json::JsonError) -> Reason {
-    use transform::json::ErrorKind;
-    match error.kind {
-        ErrorKind::Stopped(stop) if stop.0 == TOO_MANY_PEOPLE => Reason::Limit,
-        ErrorKind::TooLarge | ErrorKind::TooDeep | ErrorKind::TooManyMembers | ErrorKind::TooManyRecords => {
-            Reason::Limit
-        }
-        _ => Reason::Malformed,
     }
 }
 
@@ -305,6 +300,12 @@ impl Treated {
     #[must_use]
     pub fn at(&self) -> UnixSeconds {
         self.outline.now
+    }
+
+    /// The media type of the payload.
+    #[must_use]
+    pub fn media_type(&self) -> String {
+        self.format.media_type()
     }
 
     /// Records in the payload.

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use crossing::{Ask, Refused, Selection};
+use crossing::{Ask, Format, Refused, Selection};
 use model::catalogue::{Catalogue, FieldIndex};
 use model::{Name, Reason, SubjectId, Treatment};
-use transform::json::{Form, Limits};
+use transform::json::Limits;
 use vault::keys::KeyError;
 use vault::records::{Person, RecordError};
 
@@ -89,7 +89,7 @@ impl Context<'_> {
             Err(reason) => return self.refuse_early(&name, reason).await,
         };
         match self.read_through(&name, &raw).await {
-            Ok(paid) => self.release(&name, paid, "application/json").await,
+            Ok(paid) => self.release(&name, paid).await,
             Err(reason) => {
                 let subject = SubjectId::parse(&raw.subject).ok().and_then(|s| self.with_tag(s).ok());
                 self.refuse_about(&name, reason, subject).await
@@ -125,7 +125,7 @@ impl Context<'_> {
         };
         let limits = Limits { bytes: ANSWER_MAX, depth: 32, members: 100_000, records: u64::from(rows_max) };
         let treated = match self.gather(&person, &wanted.collections) {
-            Ok(body) => permitted.treat(&body, Form::Json, &limits),
+            Ok(body) => permitted.treat(&body, &Format::Json, &limits),
             Err(reason) => Err(permitted.refuse(reason)),
         };
         Ok(match treated {
@@ -169,7 +169,7 @@ impl Context<'_> {
             Err(answer) => return *answer,
         };
         match self.count_through(&name, body).await {
-            Ok(paid) => self.release(&name, paid, "application/json").await,
+            Ok(paid) => self.release(&name, paid).await,
             Err(reason) => self.refuse_early(&name, reason).await,
         }
     }
