@@ -23,6 +23,11 @@ fn main() {
 
 const ORIGIN: &str = "ledger.clover-bench/dublin-1/gw-1";
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
+
+/// Epochs of pseudonyms whose first began at our time.
+fn pseudonyms() -> crossing::Pseudonyms {
+    std::sync::Arc::new(std::sync::RwLock::new(crossing::Calendar::begin([9; 32], NOW.day())))
+}
 const LADDER: &[Treatment] = &[Treatment::Plain, Treatment::Pseudonymised];
 
 /// The rulebook of the benches over HTTP under the starter's policies.
@@ -166,7 +171,7 @@ impl World {
             body: case.body(),
             epoch_key: SecretKey::new([3; 32]),
             actor,
-            road: Road::new(active, SecretKey::new([4; 32]), in_force),
+            road: Road::new(active, pseudonyms(), in_force),
         }
     }
 

@@ -25,7 +25,7 @@ mod treat;
 pub use format::Format;
 pub use identify::{Session, VerifiedActor};
 pub use in_force::{InForce, Passing};
-pub use road::{Ask, Border, Permitted, Refused, Road, Treated};
+pub use road::{Ask, Border, Calendar, Permitted, Pseudonyms, Refused, Road, Treated};
 pub use rulebook::{ActiveRulebook, RulebookError};
 pub use seal::{Payload, ReceiptMismatch, Receipts, Recording, Sealed, SealedRefusal, Sealing, Witnessed};
 pub use select::Selection;

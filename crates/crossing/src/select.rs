@@ -6,7 +6,7 @@ use inspect::{Context, Known};
 use model::DataClass;
 use model::catalogue::{Catalogue, FieldIndex, Kind};
 use model::facts::Group;
-use model::lanes::{Form, Lane, SubjectFrom};
+use model::lanes::{Coarse, Form, Lane, Reversible, SubjectFrom};
 use transform::json::{BindingError, Bindings};
 use transform::multipart::{PartKind, Parts};
 
@@ -39,6 +39,10 @@ pub(crate) struct Use {
     pub(crate) kind: Kind,
     /// What the name of the field says of its values.
     pub(crate) known: Known,
+    /// How coarse its lane makes it.
+    pub(crate) coarse: Option<Coarse>,
+    /// How its lane has tokens opened again.
+    pub(crate) reversible: Option<Reversible>,
 }
 
 impl Selection {
@@ -79,7 +83,14 @@ impl Selection {
                 names.push(field.name.clone());
                 name_groups.push(group);
                 let known = Context::of_key(field.key.as_bytes()).known();
-                *slot = Some(Use { group, class: field.class, kind: field.kind, known });
+                *slot = Some(Use {
+                    group,
+                    class: field.class,
+                    kind: field.kind,
+                    known,
+                    coarse: None,
+                    reversible: None,
+                });
             }
         }
         Ok(Self {
@@ -104,6 +115,11 @@ impl Selection {
             _ => None,
         };
         let mut selection = Self::new(catalogue, &lane.bind, subject)?;
+        for (index, used) in selection.uses.iter_mut().enumerate() {
+            let (Some(used), Ok(index)) = (used, u16::try_from(index)) else { continue };
+            used.coarse = lane.terms.coarse.get(&FieldIndex(index)).copied();
+            used.reversible = lane.terms.reversible.get(&FieldIndex(index)).copied();
+        }
         if lane.forms == [Form::Json] {
             return Ok(selection);
         }

@@ -4,6 +4,8 @@
 
 #[path = "lanes/formats.rs"]
 mod formats;
+#[path = "lanes/treatments.rs"]
+mod treatments;
 
 use access::{Actor, ActorKind};
 use crossing::format::{Said, open};
@@ -19,12 +21,15 @@ use model::facts::{Approver, Evidence, FlowFacts, GrantFacts};
 use model::lanes::Lane;
 use model::procedures::Amount;
 use model::rulebook::{Files, manifest};
-use model::{
-    ActorId, Basis, Country, Direction, FlowId, Name, Purpose, Reason, SubjectId, Tag, Treatment, UnixSeconds,
-};
+use model::{ActorId, Basis, Country, Direction, FlowId, Name, Purpose, Reason, SubjectId, Tag, UnixSeconds};
 use transform::json::Limits;
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
+
+/// Epochs of pseudonyms whose first began at our time.
+fn pseudonyms() -> crossing::Pseudonyms {
+    std::sync::Arc::new(std::sync::RwLock::new(crossing::Calendar::begin([9; 32], NOW.day())))
+}
 
 /// A dataset with a field of each kind, allowable unless its name says otherwise.
 const CATALOGUE: &str = r#"
@@ -150,8 +155,8 @@ impl World {
         let active =
             ActiveRulebook::open(&files, &note.to_string(), operator.verifier(), auditor.verifier()).unwrap();
         let in_force = std::sync::Arc::new(InForce::alone(&active));
-        let road = Road::new(active, SecretKey::new([9; 32]), in_force);
-        let lane = road.rulebook().lanes.lanes[&name("orders")].clone();
+        let road = Road::new(active, pseudonyms(), in_force);
+        let lane = road.rulebook().lanes.lanes.get(&name("orders")).unwrap().clone();
         let selection = Selection::of_lane(&road.rulebook().catalogue, &lane).unwrap();
         Self { road, lane, selection }
     }
@@ -199,7 +204,7 @@ impl World {
             subject: None,
             evidence,
             evidence_name: None,
-            ladder: &[Treatment::Plain, Treatment::Pseudonymised],
+            ladder: &self.lane.terms.treatments,
             rows_max: self.lane.rows_max,
             people_max: self.lane.rows_max,
         };

@@ -25,6 +25,11 @@ use proptest::prelude::*;
 use transform::json::Limits;
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
+
+/// Epochs of pseudonyms whose first began at our time.
+fn pseudonyms() -> crossing::Pseudonyms {
+    std::sync::Arc::new(std::sync::RwLock::new(crossing::Calendar::begin([9; 32], NOW.day())))
+}
 const ROWS: &[Treatment] =
     &[Treatment::Plain, Treatment::Pseudonymised, Treatment::Generalised, Treatment::Masked];
 
@@ -65,7 +70,7 @@ fn open(files: &Files, note: &str) -> Result<ActiveRulebook, RulebookError> {
 
 fn road_of(active: crossing::ActiveRulebook) -> Road {
     let in_force = std::sync::Arc::new(crossing::InForce::alone(&active));
-    Road::new(active, SecretKey::new([9; 32]), in_force)
+    Road::new(active, pseudonyms(), in_force)
 }
 
 fn road() -> &'static Road {

@@ -12,9 +12,11 @@ use crate::inside::{self, Inside};
 use crate::problem::Problems;
 
 mod carries;
+mod terms;
 
 pub use carries::{Coding, Form};
 use carries::{Forms, flat};
+pub use terms::{Coarse, FreeText, Reversible, Risk, Role, Terms};
 
 /// Which side calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
@@ -77,6 +79,8 @@ pub struct Lane {
     pub rows_max: u32,
     /// What becomes of it when personal data is found where none is declared.
     pub findings: Findings,
+    /// What it says of its fields.
+    pub terms: Terms,
 }
 
 /// A registered movement between two services.
@@ -142,6 +146,13 @@ struct RawLane {
     rows_max: u32,
     #[serde(default)]
     findings: Findings,
+    treatments: Option<Vec<String>>,
+    #[serde(default)]
+    generalise: BTreeMap<String, String>,
+    #[serde(default)]
+    reversible: BTreeMap<String, String>,
+    free_text: Option<FreeText>,
+    risk: Option<terms::RawRisk>,
     bind: BTreeMap<String, String>,
 }
 
@@ -273,6 +284,9 @@ fn lane(place: &str, raw: RawLane, catalogue: &Catalogue, p: &mut Problems) -> O
             None => p.add(place, format!("field `{field}` is not declared"), "declare it in catalogue.toml"),
         }
     }
+    let RawLane { treatments, generalise, reversible, free_text, risk, .. } = raw;
+    let said = terms::Raw { treatments, generalise, reversible, free_text, risk };
+    let terms = Terms::read(place, said, &bind, catalogue, p);
     if !raw.path.starts_with('/') || raw.path.contains(['?', '#', '%', ' ']) || raw.path.contains("..") {
         p.add(place, "`path` must be exact and plain", "use a path such as /v1/status");
     }
@@ -293,6 +307,7 @@ fn lane(place: &str, raw: RawLane, catalogue: &Catalogue, p: &mut Problems) -> O
         body_bytes_max: raw.body_bytes_max,
         rows_max: raw.rows_max,
         findings: raw.findings,
+        terms,
     };
     lane.check_forms(place, p);
     Some(lane)
@@ -453,6 +468,13 @@ mod tests {
             ("method = \"POST\"", "method = \"DELETE\""),
             ("form = \"json\"", "form = \"yaml\""),
             ("form = \"json\"", "form = []"),
+            ("form = \"json\"", "treatments = [\"generalised\", \"plain\"]"),
+            ("form = \"json\"", "treatments = [\"aggregate\"]"),
+            ("form = \"json\"", "generalise = { \"video.status.state\" = \"decade\" }"),
+            ("form = \"json\"", "generalise = { \"export.profile.email\" = \"day\" }"),
+            ("form = \"json\"", "reversible = { \"video.status.state\" = \"sha\" }"),
+            ("form = \"json\"", "risk = { k = 1, roles = { \"video.status.state\" = \"quasi\" } }"),
+            ("form = \"json\"", "free_text = { value_bytes_max = 100_000, minute_bytes_max = 1 }"),
             ("form = \"json\"", "form = \"json\"\ncodings = [\"deflate\"]"),
             (
                 "form = \"json\"\n        subject = \"none\"",

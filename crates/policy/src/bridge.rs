@@ -171,6 +171,7 @@ impl Bridge {
             && from.path == to.path
             && from.forms == to.forms
             && from.codings == to.codings
+            && from.terms.treatments == to.terms.treatments
             && fields(&self.from, from) == fields(&self.to, to)
     }
 

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use ledger::entry::short_name;
 use ledger::{Draft, EntryKind, Subjects, sha256};
-use model::lanes::Findings;
+use model::lanes::{Findings, Lane};
 use model::{
     Country, DataClass, Digest, Direction, FlowId, Name, Purpose, Reason, SubjectId, Tag, Treatment,
     UnixSeconds,
 };
 use transform::aggregate;
 use transform::json::Limits;
-use transform::pseudonym::derive_key;
+use transform::risk::{RiskError, Verdict};
 
 use super::Road;
 use crate::format::Format;
@@ -22,10 +22,7 @@ use crate::in_force::Passing;
 use crate::inward::upkeep;
 use crate::seal::{Payload, PersonSeal, Recording, SealError, Sealed, SealedRefusal, Sealing, seal_detail};
 use crate::select::Selection;
-use crate::treat::{Fired, Keys, Treater};
-
-/// Number of the pseudonym epoch; rotation comes with the privacy engine.
-const PSEUDONYM_EPOCH: u32 = 1;
+use crate::treat::{Amount, Fired, For, Keys, Measured, Prose, Treater, told};
 
 /// What every entry of a crossing says, whatever comes of it.
 #[derive(Debug, Clone)]
@@ -47,6 +44,8 @@ pub(super) struct Outline {
     pub(super) subject: Option<(SubjectId, Tag)>,
     pub(super) policies: Arc<[String]>,
     pub(super) facts: Vec<u8>,
+    /// What was measured of its payload, for the sealed detail: numbers by name.
+    pub(super) measured: serde_json::Map<String, serde_json::Value>,
 }
 
 /// A crossing that policy permits, at least in part.
@@ -90,11 +89,12 @@ impl<'a> Permitted<'a> {
     ///
     /// # Errors
     /// [`Refused`] when the payload is not in its declared form or over a limit.
-    pub fn treat(self, body: &[u8], format: &Format, limits: &Limits) -> Result<Treated, Refused> {
+    pub fn treat(mut self, body: &[u8], format: &Format, limits: &Limits) -> Result<Treated, Refused> {
         let Some(selection) = self.selection else { return Err(self.refuse(Reason::Policy)) };
-        let keys = self.outcomes.contains(&Some(Treatment::Pseudonymised)).then(|| self.keys());
+        let keys = self.outcomes.contains(&Some(Treatment::Pseudonymised)).then(|| self.keys()).flatten();
+        let Ok(measured) = self.measurer(selection) else { return Err(self.refuse(Reason::Limit)) };
         let people_max = usize::try_from(self.people_max).unwrap_or(usize::MAX);
-        let mut treater = Treater::new(selection, &self.outcomes, keys.as_ref(), people_max);
+        let mut treater = Treater::new(selection, &self.outcomes, keys, (self.prose(), measured), people_max);
         let mut out = Vec::with_capacity(body.len());
         let limits = Limits { records: u64::from(self.rows_max).min(limits.records), ..*limits };
         let released = format.released(&data_encoding::HEXLOWER.encode(self.outline.flow.bytes()));
@@ -103,11 +103,15 @@ impl<'a> Permitted<'a> {
             Err(reason) => return Err(self.refuse(reason)),
         };
         let (findings, fired) = (treater.findings, std::mem::take(&mut treater.fired));
-        if findings > 0 && self.refuses_findings() {
-            let refused = self.refuse(Reason::Finding);
+        let (texts, measured) = (treater.texts, treater.measured.take());
+        let mut people = std::mem::take(&mut treater.people);
+        drop(treater);
+        let looked = self.weigh(texts, measured);
+        let found = findings > 0 && self.refuses_findings();
+        if let Some(reason) = looked.err().or(found.then_some(Reason::Finding)) {
+            let refused = self.refuse(reason);
             return Err(Refused { findings, fired, ..refused });
         }
-        let mut people = std::mem::take(&mut treater.people);
         if let Some((subject, _)) = &self.outline.subject
             && !people.contains(subject)
         {
@@ -127,10 +131,56 @@ impl<'a> Permitted<'a> {
         })
     }
 
+    /// What its lane says, if it is one of the rulebook's.
+    fn lane(&self) -> Option<&'a Lane> {
+        let road: &'a Road = self.road;
+        road.rulebook().lanes.lanes.get(&self.outline.lane)
+    }
+
     /// Whether the lane has a payload refused in which personal data is found where none is declared.
     fn refuses_findings(&self) -> bool {
-        let lane = self.road.rulebook().lanes.lanes.get(&self.outline.lane);
-        lane.is_some_and(|lane| lane.findings == Findings::Refuse)
+        self.lane().is_some_and(|lane| lane.findings == Findings::Refuse)
+    }
+
+    /// Prose crosses the border where its lane says so, and else nowhere.
+    fn prose(&self) -> Prose {
+        let programme = &self.road.rulebook().programme;
+        if programme.in_region(self.outline.place) && programme.in_region(self.outline.destination) {
+            return Prose::Inside;
+        }
+        self.lane().and_then(|lane| lane.terms.free_text).map_or(Prose::Withheld, Prose::Slow)
+    }
+
+    /// Measures what the lane says of the payload's rows.
+    fn measurer(&self, selection: &Selection) -> Result<Option<Measured>, RiskError> {
+        let risk = self.lane().and_then(|lane| lane.terms.risk.as_ref());
+        risk.map(|risk| Measured::new(risk, selection.names_people)).transpose()
+    }
+
+    /// Takes down what was measured, and says whether the payload may go on.
+    fn weigh(&mut self, texts: Amount, measured: Option<Measured>) -> Result<(), Reason> {
+        let mut may = Ok(());
+        if texts != Amount::default() {
+            self.outline.measured.insert("text".to_owned(), texts.told());
+            if let Some(bounds) = self.lane().and_then(|lane| lane.terms.free_text) {
+                if bounds.findings == Findings::Refuse && texts.found > 0 {
+                    may = Err(Reason::Finding);
+                } else if !self.road.let_text(&self.outline, texts.bytes, bounds.minute_bytes_max) {
+                    may = Err(Reason::Limit);
+                }
+            }
+        }
+        if let Some(measured) = measured {
+            // A release that was not measured is not known to be harmless.
+            let report = measured.finish().map_err(|_| Reason::Limit)?;
+            self.outline.measured.insert("risk".to_owned(), told(&report));
+            let treated = self.outcomes.iter().flatten().any(|outcome| *outcome != Treatment::Plain);
+            // Pseudonyms that can be undone are clear text, and that is not what was permitted.
+            if report.verdict() == Verdict::Plain && treated {
+                may = may.and(Err(Reason::Finding));
+            }
+        }
+        may
     }
 
     /// Shows the groups that are large enough. `counts` holds distinct people by value.
@@ -218,15 +268,12 @@ impl<'a> Permitted<'a> {
         treatments
     }
 
-    fn keys(&self) -> Keys {
-        let (root, purpose) = (self.road.pseudonym_root.bytes(), self.outline.purpose.word());
-        let key =
-            |class: DataClass| derive_key(root, &self.recipient, purpose, class.word(), PSEUDONYM_EPOCH);
-        Keys {
-            public: key(DataClass::Public),
-            allowable: key(DataClass::Allowable),
-            restricted: key(DataClass::Restricted),
-        }
+    /// Keys of the epoch into which the entry's time falls; `None` when there are none, and then nothing gets a token.
+    fn keys(&self) -> Option<Keys> {
+        let (epoch, secret) = self.road.epoch_at(self.outline.now)?;
+        let to = For { recipient: &self.recipient, purpose: self.outline.purpose.word(), epoch };
+        let reversible = self.lane().is_some_and(|lane| !lane.terms.reversible.is_empty());
+        Some(Keys::new(&secret, to, reversible))
     }
 }
 
@@ -256,7 +303,7 @@ impl Outline {
             Who::Employee(id) | Who::Service(id) => id.as_str(),
             Who::Subject(id) => id.as_str(),
         };
-        serde_json::json!({
+        let mut told = serde_json::json!({
             "actor": who,
             "as": self.role,
             "lane": self.lane.as_str(),
@@ -268,9 +315,11 @@ impl Outline {
             "content": content,
             "findings": fired,
             "nanos": sealing.nanos,
-        })
-        .to_string()
-        .into_bytes()
+        });
+        if let Some(told) = told.as_object_mut() {
+            told.extend(self.measured.clone());
+        }
+        told.to_string().into_bytes()
     }
 
     /// What the person's own key opens: who, in what role and where, but no employee's name.

@@ -4,17 +4,14 @@ use bytes::Bytes;
 use crossing::{Ask, identify};
 use http::Method;
 use http::StatusCode;
+use model::Reason;
 use model::lanes::{Flow, Way};
-use model::{Reason, Treatment};
 
 use super::answer::{self, Answer};
 use super::reverse::treat;
 use super::route::{Context, Paid};
 use super::upstream::{Call, Upstream};
 use crate::enclave::LiveLane;
-
-/// What a forward lane may carry: the fields as they are, or their pseudonyms.
-const LADDER: &[Treatment] = &[Treatment::Plain, Treatment::Pseudonymised];
 
 impl Context<'_> {
     pub(super) async fn forward(
@@ -62,7 +59,7 @@ impl Context<'_> {
         let ground = self.flow_ground(flow);
         let base = self.ask(name, &lane.lane.dataset, &lane.selection, flow.purpose, &ground);
         let rows = lane.lane.rows_max;
-        let (destination, ladder) = (flow.destination, LADDER);
+        let (destination, ladder) = (flow.destination, &lane.lane.terms.treatments[..]);
         let ask = Ask { actor: &receiver, destination, ladder, rows_max: rows, people_max: rows, ..base };
         let treated = match self.live.road.decide(&ask) {
             Ok(permitted) => treat(permitted, &lane.lane, self.headers, body),

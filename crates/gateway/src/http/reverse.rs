@@ -77,7 +77,8 @@ impl Context<'_> {
         let people_max = if subject.is_some() { 1 } else { lane.lane.rows_max };
         let base = self.ask(&lane.lane.name, &lane.lane.dataset, &lane.selection, purpose, &ground);
         let rows_max = ground.rows_max(lane.lane.rows_max);
-        let ask = Ask { subject, rows_max, people_max, ..base };
+        let ladder = &lane.lane.terms.treatments;
+        let ask = Ask { subject, ladder, rows_max, people_max, ..base };
         let permitted = match self.live.road.decide(&ask) {
             Ok(permitted) => permitted,
             Err(refused) => return Ok(Err(refused)),
