@@ -139,9 +139,9 @@ mod tests {
             data_encoding::HEXLOWER.decode(format!("{head}{counts}").as_bytes()).unwrap()
         };
         let counts = |hex: &str| Within::decode(&facts(hex)).map(|within| within.counts);
-        assert_eq!(counts("86071818000000").unwrap(), [7, 24, 0, 0, 0, 0, 0]);
-        assert_eq!(counts("8707181800000009").unwrap(), [7, 24, 0, 0, 0, 0, 9]);
-        for wrong in ["8707181800000000", "850718180000", "880718180000000901"] {
+        assert_eq!(counts("8607181800000000").unwrap(), [7, 24, 0, 0, 0, 0, 0]);
+        assert_eq!(counts("870718180000000009").unwrap(), [7, 24, 0, 0, 0, 0, 9]);
+        for wrong in ["870718180000000000", "85071818000000", "88071818000000000901"] {
             assert!(counts(wrong).is_err(), "{wrong}");
         }
     }

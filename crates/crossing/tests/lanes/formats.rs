@@ -176,6 +176,17 @@ proptest! {
     }
 
     #[test]
+    fn no_head_and_no_body_make_opening_panic(
+        kind in prop::sample::select(vec!["application/json", "text/csv", "multipart/form-data", "x"]),
+        more in "[ -~]{0,30}|; ?(boundary|charset|header)=\"?[ -~]{0,20}", coding in "[a-z, ]{0,8}|gzip|br|zstd",
+        body in prop::collection::vec(any::<u8>(), 0..60),
+    ) {
+        let content_type = format!("{kind}{more}");
+        let said = Said { content_type: Some(&content_type), coding: Some(&coding) };
+        let _ = world().run(By::Flow, NOW, said, &body).map(payload_of);
+    }
+
+    #[test]
     fn a_body_is_released_only_if_it_parses_and_then_parses_again(
         format in 0..5usize, text in "[ -~]{0,40}", cut in any::<prop::sample::Index>(),
     ) {
