@@ -169,6 +169,13 @@ async fn two_recipients_cannot_compare_pseudonyms() {
         let (before, after) = text.split_once(china).unwrap();
         format!("{before}{china}{}", after.replacen("\"aggregate\"", "\"pseudonymised\"", 1))
     });
+    // What a service inside has to find again opens there.
+    change_rule(&layout, "lanes.toml", |text| {
+        let (before, after) = text.split_once("path = \"/v1/public\"\n").unwrap();
+        format!(
+            "{before}path = \"/v1/public\"\nreversible = {{ \"video.public.video_id\" = \"token\" }}\n{after}{TOKENS}"
+        )
+    });
     let world = World::open(layout.root(), 60, SEED, |_| {}).await.unwrap();
     let stage = Stage::of(world, folder);
     // Somebody of another company, in the same place.
@@ -180,6 +187,54 @@ async fn two_recipients_cannot_compare_pseudonyms() {
     assert_eq!(first, again, "one recipient can follow an author");
     assert!(first.is_disjoint(&authors(&otto, "research").await), "two recipients can join what they hold");
     assert!(first.is_disjoint(&authors(&li, "support").await), "two purposes can be joined");
+    opened_inside_only(stage).await;
+}
+
+/// A registered use of a service inside.
+const TOKENS: &str = r#"
+[[inside]]
+name = "video-tokens"
+service = "account-service"
+dataset = "video"
+collections = ["public"]
+acts = ["detokenise"]
+purpose = "operation"
+active = true
+"#;
+
+/// Tokens that a lane made so are opened by the service that is registered for it, for whom they were made, and counted.
+async fn opened_inside_only(mut stage: Stage) {
+    let li = stage.li();
+    let videos = li.get("/lanes/public-videos", &[("clover-purpose", "research")]).await.unwrap().json();
+    let token = videos[0]["video_id"].as_str().unwrap().to_owned();
+    assert!(token.starts_with("s1.1."), "{token}");
+    let wanted = |employer: &str, field: &str| {
+        serde_json::json!({
+            "lane": "public-videos", "field": field, "recipient": { "employer": employer },
+            "purpose": "research", "tokens": [token, "s1.1.aaaa"],
+        })
+    };
+    let headers = [("clover-use", "video-tokens")];
+    let path = "/v1/records/detokenise";
+    let inside = stage.world.caller("service", "account-service", Some("IE"), at::DUBLIN).unwrap();
+    let opened =
+        inside.post(path, &headers, &wanted("acme-cn", "video.public.video_id")).await.unwrap().json();
+    let value = opened["values"][0].as_str().unwrap_or_default();
+    assert!(value.bytes().all(|b| b.is_ascii_digit()) && !value.is_empty(), "{opened}");
+    assert_eq!(opened["values"][1], Value::Null);
+    let others =
+        inside.post(path, &headers, &wanted("acme-eu", "video.public.video_id")).await.unwrap().json();
+    assert_eq!(others["values"][0], Value::Null, "made for somebody else: {others}");
+    let before = stage.size();
+    let undeclared = inside.post(path, &headers, &wanted("acme-cn", "video.public.author")).await.unwrap();
+    let outside = li.post(path, &headers, &wanted("acme-cn", "video.public.video_id")).await.unwrap();
+    assert_eq!((undeclared.status.as_u16(), outside.status.as_u16()), (403, 403), "{}", outside.text());
+    assert_eq!(stage.size(), before + 2, "both are on the record");
+    stage.must_audit_clean();
+    let sums: Vec<_> = crate::support::entries(&stage.world.ledger());
+
+    let inside = |e: &ledger::Draft| e.kind == ledger::EntryKind::Inside;
+    assert!(sums.iter().any(|e| inside(e) && e.bytes > 0), "what was opened is summed up");
 }
 
 #[test]

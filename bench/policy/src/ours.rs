@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crossing::{ActiveRulebook, Ask, Border, Road, Selection, Session, VerifiedActor, identify};
 use ledger::note::{Note, Signer};
-use ledger::{SecretKey, sha256};
+use ledger::sha256;
 use model::facts::{Approver, CaseFacts, Evidence, Facts, GrantFacts, Group, Principal, PrincipalKind};
 use model::procedures::Amount;
 use model::rulebook::{Files, Rulebook, manifest};
@@ -341,7 +341,8 @@ impl Kept {
         let lane = active.rulebook.lanes.lanes.get(&name("public-videos")).unwrap().clone();
         let selection = Selection::new(&active.rulebook.catalogue, &lane.bind, None).unwrap();
         let in_force = std::sync::Arc::new(crossing::InForce::alone(&active));
-        let road = Road::new(active, SecretKey::new([7; 32]), in_force);
+        let pseudonyms = std::sync::Arc::new(std::sync::RwLock::new(crossing::Calendar::begin([7; 32], 0)));
+        let road = Road::new(active, pseudonyms, in_force);
         Self { road, actor, selection, lane: lane.name, dataset: lane.dataset }
     }
 

@@ -18,8 +18,8 @@ pub(crate) struct Within<'a> {
     pub(crate) name: &'a str,
     pub(crate) from: u64,
     until: u64,
-    /// Requests, read, written, removed, searches, people.
-    counts: [u64; 6],
+    /// Requests, read, written, removed, searches, people, and tokens that were opened.
+    counts: [u64; 7],
 }
 
 impl<'a> Within<'a> {
@@ -54,7 +54,7 @@ impl<'a> Within<'a> {
     /// What is wrong with it by itself, and by what its rulebook registers.
     pub(crate) fn check(&self, header: &Header, rulebook: Option<&Rulebook>) -> Vec<(Rule, String)> {
         let mut problems = Vec::new();
-        let [requests, read, written, removed, searches, people] = self.counts;
+        let [requests, read, written, removed, searches, people, opened] = self.counts;
         let rows = read.saturating_add(written).saturating_add(removed).min(u64::from(u32::MAX));
         if u64::from(header.rows) != rows {
             problems.push((Rule::Agreement, "header and facts differ in the records".to_owned()));
@@ -97,7 +97,12 @@ impl<'a> Within<'a> {
         if header.classes & !classes != 0 {
             found(format!("`{name}` has no collection with a field of a class that the header names"));
         }
-        let acts = [("read", read), ("write", written.saturating_add(removed)), ("find", searches)];
+        let acts = [
+            ("read", read),
+            ("write", written.saturating_add(removed)),
+            ("find", searches),
+            ("detokenise", opened),
+        ];
         for (act, done) in acts {
             if done > 0 && !declared.acts.iter().any(|known| known == act) {
                 found(format!("`{name}` may not {act}"));
@@ -107,13 +112,37 @@ impl<'a> Within<'a> {
     }
 }
 
-fn read_counts(reader: &mut Reader<'_>) -> Result<[u64; 6], CborError> {
-    if reader.array()? != 6 {
+/// Six counts, or seven of which the last is not 0.
+fn read_counts(reader: &mut Reader<'_>) -> Result<[u64; 7], CborError> {
+    let number = reader.array()?;
+    if !(6..=7).contains(&number) {
         return Err(CborError::Value("number of counts"));
     }
-    let mut counts = [0; 6];
-    for count in &mut counts {
+    let mut counts = [0; 7];
+    for (count, _) in counts.iter_mut().zip(0..number) {
         *count = reader.unsigned()?;
     }
+    if number == 7 && counts.last() == Some(&0) {
+        return Err(CborError::Value("a count that would be absent"));
+    }
     Ok(counts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sum_has_six_counts_or_a_seventh_that_says_something() {
+        let facts = |counts: &str| {
+            let head = "a50001016f6163636f756e742d7265636f726473021a6b49d200031a6b49d23b04";
+            data_encoding::HEXLOWER.decode(format!("{head}{counts}").as_bytes()).unwrap()
+        };
+        let counts = |hex: &str| Within::decode(&facts(hex)).map(|within| within.counts);
+        assert_eq!(counts("8607181800000000").unwrap(), [7, 24, 0, 0, 0, 0, 0]);
+        assert_eq!(counts("870718180000000009").unwrap(), [7, 24, 0, 0, 0, 0, 9]);
+        for wrong in ["870718180000000000", "85071818000000", "88071818000000000901"] {
+            assert!(counts(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -286,8 +286,7 @@ pub fn open(layout: &Layout) -> Result<Assembled> {
     ];
     site::not_older(&site_log, &known)?;
     let keeper = Arc::new(Keeper::new(&programme.border)?);
-    let live =
-        Live::new(shadow::beside(layout, &config, Road::new(active, keys.pseudonym_root(), in_force)))?;
+    let live = Live::new(shadow::beside(layout, &config, Road::new(active, keys.pseudonyms(), in_force)))?;
     let control = office::control(layout, &config.control_store, verifier(layout, "operator")?, &keys)?;
     // Another process that shares the store may have put another one in force.
     match control.rulebook()? {

@@ -4,8 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a bench that cannot be set up has nothing to measure")]
 
 use crossing::{
-    ActiveRulebook, Ask, Payload, Permitted, Receipts, Recording, Road, Sealed, Sealing, Selection, Session,
-    Treated, VerifiedActor, identify,
+    ActiveRulebook, Ask, Format, Payload, Permitted, Receipts, Recording, Road, Sealed, Sealing, Selection,
+    Session, Treated, VerifiedActor, identify,
 };
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
@@ -15,7 +15,7 @@ use ledger::{SecretKey, Sequencer, Storage, StorageError, sha256};
 use model::facts::{Evidence, FlowFacts};
 use model::rulebook::{Files, manifest};
 use model::{ActorId, Country, Direction, FlowId, Name, Tag, Treatment, UnixSeconds};
-use transform::json::{Form, Limits};
+use transform::json::Limits;
 
 fn main() {
     divan::main();
@@ -23,6 +23,11 @@ fn main() {
 
 const ORIGIN: &str = "ledger.clover-bench/dublin-1/gw-1";
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
+
+/// Epochs of pseudonyms whose first began at our time.
+fn pseudonyms() -> crossing::Pseudonyms {
+    std::sync::Arc::new(std::sync::RwLock::new(crossing::Calendar::begin([9; 32], NOW.day())))
+}
 const LADDER: &[Treatment] = &[Treatment::Plain, Treatment::Pseudonymised];
 
 /// The rulebook of the benches over HTTP under the starter's policies.
@@ -166,7 +171,7 @@ impl World {
             body: case.body(),
             epoch_key: SecretKey::new([3; 32]),
             actor,
-            road: Road::new(active, SecretKey::new([4; 32]), in_force),
+            road: Road::new(active, pseudonyms(), in_force),
         }
     }
 
@@ -194,7 +199,7 @@ impl World {
     }
 
     fn treat(&self, permitted: Permitted<'_>) -> Treated {
-        permitted.treat(black_box(self.body.as_bytes()), Form::Json, &self.limits).unwrap()
+        permitted.treat(black_box(self.body.as_bytes()), &Format::Json, &self.limits).unwrap()
     }
 
     fn seal(&self, treated: Treated) -> (Sealed, Recording) {

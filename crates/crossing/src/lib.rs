@@ -10,6 +10,7 @@
 
 pub mod acts;
 pub mod credential;
+pub mod format;
 pub mod identify;
 pub mod in_force;
 pub mod inside;
@@ -21,9 +22,12 @@ pub mod select;
 pub mod shadow;
 mod treat;
 
+pub use format::Format;
 pub use identify::{Session, VerifiedActor};
 pub use in_force::{InForce, Passing};
-pub use road::{Ask, Border, Counted, Guarded, Intent, NoisyQuestion, Permitted, Refused, Road, Treated};
+pub use road::{
+    Ask, Border, Calendar, Counted, Guarded, Intent, NoisyQuestion, Permitted, Pseudonyms, Refused, Road, Treated,
+};
 pub use rulebook::{ActiveRulebook, RulebookError};
 pub use seal::{Payload, ReceiptMismatch, Receipts, Recording, Sealed, SealedRefusal, Sealing, Witnessed};
 pub use select::Selection;

@@ -4,14 +4,17 @@ mod intent;
 mod steps;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use ledger::SecretKey;
 use model::facts::{Evidence, Facts, PrincipalKind};
+use model::programme::Epochs;
 use model::{Country, Direction, FlowId, Name, Purpose, Reason, SubjectId, Tag, Treatment, UnixSeconds};
+use transform::pseudonym::Rotation;
 
 use crate::identify::VerifiedActor;
 use crate::in_force::InForce;
+use crate::inside::Recipient;
 use crate::rulebook::ActiveRulebook;
 use crate::select::Selection;
 use crate::shadow::Shadow;
@@ -21,6 +24,7 @@ use steps::Outline;
 
 pub use intent::Intent;
 pub use steps::{Counted, Guarded, NoisyQuestion, Permitted, Refused, Treated};
+pub use transform::pseudonym::{Calendar, Shared as Pseudonyms};
 
 /// Most decisions remembered. Facts hold the second they were made in, so none outlives it.
 const MEMO_MAX: usize = 4096;
@@ -95,9 +99,11 @@ type Question = (Facts, Option<Name>);
 /// The road under one rulebook.
 pub struct Road {
     active: ActiveRulebook,
-    pseudonym_root: SecretKey,
+    pseudonyms: Pseudonyms,
     in_force: Arc<InForce>,
     memo: Mutex<HashMap<Question, Arc<Decided>>>,
+    /// Bytes of prose that lanes let through in this minute.
+    texts: Mutex<HashMap<Name, (u64, u64)>>,
     shadow: Option<Shadow>,
 }
 
@@ -110,8 +116,49 @@ impl std::fmt::Debug for Road {
 impl Road {
     /// A road under a signed rulebook. What is in force outlives rulebooks: every road of an enclave has the same.
     #[must_use]
-    pub fn new(active: ActiveRulebook, pseudonym_root: SecretKey, in_force: Arc<InForce>) -> Self {
-        Self { active, pseudonym_root, in_force, memo: Mutex::default(), shadow: None }
+    pub fn new(active: ActiveRulebook, pseudonyms: Pseudonyms, in_force: Arc<InForce>) -> Self {
+        let (memo, texts) = (Mutex::default(), Mutex::default());
+        Self { active, pseudonyms, in_force, memo, texts, shadow: None }
+    }
+
+    /// How long epochs of pseudonyms last, and how many are kept behind the current one.
+    #[must_use]
+    pub fn rotation(&self) -> Rotation {
+        let Epochs { days, kept } = self.active.rulebook.programme.epochs;
+        Rotation { days, kept }
+    }
+
+    /// The epoch of a time, with its secret.
+    fn epoch_at(&self, now: UnixSeconds) -> Option<(u32, impl Deref<Target = [u8; 32]>)> {
+        let calendar = self.pseudonyms.read().unwrap_or_else(PoisonError::into_inner);
+        let epoch = calendar.epoch(self.rotation(), now.day());
+        Some((epoch, calendar.secret(epoch)?))
+    }
+
+    /// The oldest epoch whose tokens may be opened at a time, and the current one.
+    pub(crate) fn kept(&self, now: UnixSeconds) -> Option<(u32, u32)> {
+        let calendar = self.pseudonyms.read().ok()?;
+        Some((calendar.oldest(self.rotation(), now.day()), calendar.epoch(self.rotation(), now.day())))
+    }
+
+    /// The secret of an epoch whose tokens may be opened at a time.
+    pub(crate) fn secret_kept(&self, epoch: u32, now: UnixSeconds) -> Option<impl Deref<Target = [u8; 32]>> {
+        let (oldest, current) = self.kept(now)?;
+        let calendar = self.pseudonyms.read().ok()?;
+        calendar.secret(epoch).filter(|_| (oldest..=current).contains(&epoch))
+    }
+
+    /// Lets so many bytes of prose through a lane, unless it had enough of them in this minute.
+    fn let_text(&self, outline: &Outline, bytes: u64, most: u32) -> bool {
+        let minute = outline.now.0 / 60;
+        let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        let (of, had) = texts.entry(outline.lane.clone()).or_default();
+        if *of != minute {
+            (*of, *had) = (minute, 0);
+        }
+        let fits = had.saturating_add(bytes) <= u64::from(most);
+        *had = had.saturating_add(if fits { bytes } else { 0 });
+        fits
     }
 
     /// What is in force, whichever rulebook a crossing began under.
@@ -169,6 +216,7 @@ impl Road {
             policies: Arc::default(),
             facts,
             stream: None,
+            measured: serde_json::Map::new(),
         })
     }
 
@@ -310,7 +358,7 @@ impl Road {
 /// Whom pseudonyms are made for: the flow's destination workload, or the caller's employer.
 fn recipient(ask: &Ask<'_>) -> String {
     match &ask.evidence {
-        Evidence::Flow(flow) => format!("flow {}", flow.name),
-        _ => format!("employer {}", ask.actor.recipient()),
+        Evidence::Flow(flow) => Recipient::Flow(flow.name.clone()).text(),
+        _ => Recipient::Employer(ask.actor.principal().employer.clone()).text(),
     }
 }

@@ -6,7 +6,9 @@ use inspect::{Context, Known};
 use model::DataClass;
 use model::catalogue::{Catalogue, FieldIndex, Kind};
 use model::facts::Group;
+use model::lanes::{Coarse, Form, Lane, Reversible, SubjectFrom};
 use transform::json::{BindingError, Bindings};
+use transform::multipart::{PartKind, Parts};
 
 /// The index that marks the pointer to the person of a row. No catalogue reaches so far.
 pub(crate) const SUBJECT: u16 = u16::MAX;
@@ -15,6 +17,10 @@ pub(crate) const SUBJECT: u16 = u16::MAX;
 #[derive(Debug, Clone)]
 pub struct Selection {
     pub(crate) bindings: Bindings,
+    /// The same for formats of rows, where it is not the same.
+    pub(crate) rows: Option<Bindings>,
+    /// The same for a body of parts; no part may come where the lane has none.
+    pub(crate) parts: Parts,
     pub(crate) groups: Vec<Group>,
     /// For each field of the catalogue: how it is used, if it is asked for.
     pub(crate) uses: Vec<Option<Use>>,
@@ -33,6 +39,10 @@ pub(crate) struct Use {
     pub(crate) kind: Kind,
     /// What the name of the field says of its values.
     pub(crate) known: Known,
+    /// How coarse its lane makes it.
+    pub(crate) coarse: Option<Coarse>,
+    /// How its lane has tokens opened again.
+    pub(crate) reversible: Option<Reversible>,
 }
 
 impl Selection {
@@ -73,10 +83,60 @@ impl Selection {
                 names.push(field.name.clone());
                 name_groups.push(group);
                 let known = Context::of_key(field.key.as_bytes()).known();
-                *slot = Some(Use { group, class: field.class, kind: field.kind, known });
+                *slot = Some(Use {
+                    group,
+                    class: field.class,
+                    kind: field.kind,
+                    known,
+                    coarse: None,
+                    reversible: None,
+                });
             }
         }
-        Ok(Self { bindings, groups, uses, names: names.into(), name_groups, names_people: subject.is_some() })
+        Ok(Self {
+            bindings,
+            rows: None,
+            parts: Parts::new(),
+            groups,
+            uses,
+            names: names.into(),
+            name_groups,
+            names_people: subject.is_some(),
+        })
+    }
+
+    /// Binds what a lane declares, for all formats that it carries.
+    ///
+    /// # Errors
+    /// When a pointer is malformed or bound twice.
+    pub fn of_lane(catalogue: &Catalogue, lane: &Lane) -> Result<Self, BindingError> {
+        let subject = match &lane.subject {
+            SubjectFrom::Pointer(pointer) => Some(pointer.as_str()),
+            _ => None,
+        };
+        let mut selection = Self::new(catalogue, &lane.bind, subject)?;
+        for (index, used) in selection.uses.iter_mut().enumerate() {
+            let (Some(used), Ok(index)) = (used, u16::try_from(index)) else { continue };
+            used.coarse = lane.terms.coarse.get(&FieldIndex(index)).copied();
+            used.reversible = lane.terms.reversible.get(&FieldIndex(index)).copied();
+        }
+        if lane.forms == [Form::Json] {
+            return Ok(selection);
+        }
+        let bound = lane.bind.iter().map(|(pointer, field)| (lane.in_row(pointer), field.0));
+        let rows: Vec<_> = bound.chain(subject.map(|pointer| (lane.in_row(pointer), SUBJECT))).collect();
+        let index = transform::json::FieldIndex;
+        selection.rows =
+            Some(Bindings::compile(rows.iter().map(|(pointer, field)| (*pointer, index(*field))))?);
+        if lane.forms.contains(&Form::Multipart) {
+            for (pointer, field) in rows {
+                // As RFC 6901 spells a member of the root.
+                let name = pointer.strip_prefix('/').unwrap_or(pointer).replace("~1", "/").replace("~0", "~");
+                let parts = std::mem::take(&mut selection.parts);
+                selection.parts = parts.with(&name, PartKind::Text(index(field)));
+            }
+        }
+        Ok(selection)
     }
 
     /// The names of the fields that cross under these outcomes.

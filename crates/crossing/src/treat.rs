@@ -1,15 +1,23 @@
 //! Inspect and transform in one pass: each value of a payload meets its field's treatment.
 
+mod coarse;
+mod keys;
+mod measured;
+mod prose;
+
 use std::collections::{BTreeMap, HashSet};
 
 use inspect::{Finding, Known, Rule};
 use model::catalogue::Kind;
+use model::lanes::{Coarse, Reversible};
 use model::{DataClass, SubjectId, Treatment};
 use transform::json::{self, NameVerdict, Scalar, Stop, Verdict, Visitor, write_string};
 use transform::mask;
-use transform::pseudonym::{PseudonymKey, normalise};
 
 use crate::select::{SUBJECT, Selection, Use};
+pub(crate) use keys::{For, Keys, formatted, opening};
+pub(crate) use measured::{Measured, told};
+pub(crate) use prose::{Amount, Prose};
 
 /// What becomes of one field.
 #[derive(Debug, Clone, Copy)]
@@ -18,23 +26,8 @@ struct FieldPlan {
     class: DataClass,
     kind: Kind,
     known: Known,
-}
-
-/// The keys of one release, one a class, so that classes cannot be joined.
-pub(crate) struct Keys {
-    pub(crate) public: PseudonymKey,
-    pub(crate) allowable: PseudonymKey,
-    pub(crate) restricted: PseudonymKey,
-}
-
-impl Keys {
-    pub(crate) fn of(&self, class: DataClass) -> &PseudonymKey {
-        match class {
-            DataClass::Public => &self.public,
-            DataClass::Allowable => &self.allowable,
-            DataClass::Restricted => &self.restricted,
-        }
-    }
+    coarse: Option<Coarse>,
+    reversible: Option<Reversible>,
 }
 
 /// How often each rule of inspection fired, by its name: never what it found.
@@ -56,7 +49,12 @@ pub(crate) const NOBODY: u32 = 2;
 pub(crate) struct Treater<'a> {
     uses: &'a [Option<Use>],
     outcomes: &'a [Option<Treatment>],
-    keys: Option<&'a Keys>,
+    keys: Option<Keys>,
+    prose: Prose,
+    /// How much prose was met.
+    pub(crate) texts: Amount,
+    /// What is measured, if anything is.
+    pub(crate) measured: Option<Measured>,
     people_max: usize,
     pub(crate) people: Vec<SubjectId>,
     seen: HashSet<SubjectId>,
@@ -74,13 +72,17 @@ impl<'a> Treater<'a> {
     pub(crate) fn new(
         selection: &'a Selection,
         outcomes: &'a [Option<Treatment>],
-        keys: Option<&'a Keys>,
+        keys: Option<Keys>,
+        (prose, measured): (Prose, Option<Measured>),
         people_max: usize,
     ) -> Self {
         Self {
             uses: &selection.uses,
             outcomes,
             keys,
+            prose,
+            texts: Amount::default(),
+            measured,
             people_max,
             people: Vec::new(),
             seen: HashSet::new(),
@@ -97,13 +99,17 @@ impl<'a> Treater<'a> {
     fn plan(&self, field: u16) -> Option<FieldPlan> {
         let used = self.uses.get(usize::from(field)).copied().flatten()?;
         let treatment = self.outcomes.get(usize::from(used.group)).copied().flatten()?;
-        Some(FieldPlan { treatment, class: used.class, kind: used.kind, known: used.known })
+        let Use { class, kind, known, coarse, reversible, .. } = used;
+        Some(FieldPlan { treatment, class, kind, known, coarse, reversible })
     }
 
     fn person(&mut self, value: Scalar<'_>) -> Result<Verdict, Stop> {
         let text = value.text(&mut self.scratch).and_then(|t| std::str::from_utf8(t).ok());
         let subject = text.and_then(|t| SubjectId::parse(t).ok()).ok_or(Stop(NOBODY))?;
         self.named = true;
+        if let Some(measured) = &mut self.measured {
+            measured.person(subject.as_str());
+        }
         if self.seen.insert(subject.clone()) {
             if self.people.len() >= self.people_max {
                 return Err(Stop(TOO_MANY_PEOPLE));
@@ -132,11 +138,36 @@ impl<'a> Treater<'a> {
             return Verdict::Replaced;
         }
         let Some(text) = value.text(&mut self.scratch) else { return Verdict::Keep };
+        let slow = match self.prose {
+            _ if plan.kind != Kind::Text || text.is_empty() => false,
+            Prose::Inside => false,
+            Prose::Slow(bounds) if text.len() <= usize::try_from(bounds.value_bytes_max).unwrap_or(0) => true,
+            Prose::Withheld | Prose::Slow(_) => {
+                self.texts.withheld = self.texts.withheld.saturating_add(1);
+                write_string(b"***", out);
+                return Verdict::Replaced;
+            }
+        };
         plan.known.scan(text, &mut self.found);
+        if slow {
+            prose::look(text, &mut self.found);
+            self.texts.shown = self.texts.shown.saturating_add(1);
+            self.texts.bytes = self.texts.bytes.saturating_add(text.len() as u64);
+        }
         self.found.retain(|f| !expected(plan.kind, f.kind));
         if self.found.is_empty() {
-            return Verdict::Keep;
+            // Escapes of JSON inside of a text: whoever reads it twice finds what was written so.
+            let Some(plainer) = unescaped(text) else { return Verdict::Keep };
+            plan.known.scan(&plainer, &mut self.found);
+            self.found.retain(|f| !expected(plan.kind, f.kind));
+            if self.found.is_empty() {
+                return Verdict::Keep;
+            }
+            let whole = Finding { start: 0, end: text.len(), ..self.found.swap_remove(0) };
+            self.found.clear();
+            self.found.push(whole);
         }
+        self.texts.found = self.texts.found.saturating_add(u32::from(slow));
         self.findings = self.findings.saturating_add(u32::try_from(self.found.len()).unwrap_or(u32::MAX));
         self.found.iter().for_each(|f| fire(&mut self.fired, f.rule));
         let mut clean = Vec::with_capacity(text.len());
@@ -153,22 +184,43 @@ impl<'a> Treater<'a> {
         Verdict::Replaced
     }
 
+    /// Has a value as it leaves measured, where the lane says so.
+    fn measure(&mut self, field: u16, value: Scalar<'_>, verdict: Verdict, written: &[u8]) {
+        let Some(measured) = &mut self.measured else { return };
+        match (verdict, value) {
+            (Verdict::Drop, _) | (Verdict::Keep, Scalar::Null) => {}
+            (Verdict::Replaced, _) => measured.value(field, written, true),
+            (Verdict::Keep, Scalar::Number(digits)) => measured.value(field, digits, false),
+            (Verdict::Keep, Scalar::Bool(b)) => {
+                measured.value(field, if b { b"true" } else { b"false" }, false)
+            }
+            (Verdict::Keep, value @ Scalar::String { .. }) => {
+                let text = value.text(&mut self.scratch).unwrap_or_default();
+                measured.value(field, text, false);
+            }
+        }
+    }
+
     fn pseudonymised(&mut self, plan: FieldPlan, value: Scalar<'_>, out: &mut Vec<u8>) -> Verdict {
         if matches!(value, Scalar::Null | Scalar::Bool(_)) {
             return Verdict::Keep;
         }
         match plan.kind {
-            Kind::Count | Kind::Date => self.generalised(plan, value, out),
+            Kind::Count | Kind::Date => {
+                // A pseudonymised row tells no more than the day, whatever the lane says.
+                let coarse = plan.coarse.filter(|coarse| *coarse != Coarse::Hour);
+                self.generalised(FieldPlan { coarse, ..plan }, value, out)
+            }
             Kind::Word if is_word(value) => self.plain(plan, value, out),
             kind => {
-                let Some(keys) = self.keys else { return Verdict::Drop };
+                let Some(keys) = &mut self.keys else { return Verdict::Drop };
                 let text = match value {
                     Scalar::Number(digits) => digits,
                     _ => value.text(&mut self.scratch).unwrap_or_default(),
                 };
                 let label = label(kind);
                 let mut token = Vec::with_capacity(40);
-                keys.of(plan.class).token(label, &normalise(label, text), &mut token);
+                keys.token(plan.class, label, plan.reversible, text, &mut token);
                 write_string(&token, out);
                 Verdict::Replaced
             }
@@ -176,6 +228,18 @@ impl<'a> Treater<'a> {
     }
 
     fn generalised(&mut self, plan: FieldPlan, value: Scalar<'_>, out: &mut Vec<u8>) -> Verdict {
+        if let Some(how) = plan.coarse
+            && !matches!(value, Scalar::Null)
+        {
+            let text = match value {
+                Scalar::Number(digits) => Some(digits),
+                _ => value.text(&mut self.scratch),
+            };
+            let text = text.and_then(|text| std::str::from_utf8(text).ok());
+            let class = text.and_then(|text| coarse::class(how, text));
+            write_string(class.as_deref().unwrap_or(mask::MASK).as_bytes(), out);
+            return Verdict::Replaced;
+        }
         match (plan.kind, value) {
             (_, Scalar::Null | Scalar::Bool(_)) => Verdict::Keep,
             (Kind::Count, Scalar::Number(digits)) => {
@@ -215,7 +279,7 @@ impl Visitor for Treater<'_> {
             return self.person(value);
         }
         let Some(plan) = self.plan(field.0) else { return Ok(Verdict::Drop) };
-        Ok(match plan.treatment {
+        let verdict = match plan.treatment {
             Treatment::Plain => self.plain(plan, value, out),
             Treatment::Pseudonymised => self.pseudonymised(plan, value, out),
             Treatment::Generalised => self.generalised(plan, value, out),
@@ -225,7 +289,9 @@ impl Visitor for Treater<'_> {
             }
             // Aggregates and noise are made from many rows, never row by row.
             Treatment::Aggregate | Treatment::Dp => Verdict::Drop,
-        })
+        };
+        self.measure(field.0, value, verdict, out);
+        Ok(verdict)
     }
 
     fn enter_record(&mut self, _index: u64) -> Result<(), Stop> {
@@ -234,12 +300,42 @@ impl Visitor for Treater<'_> {
     }
 
     fn leave_record(&mut self, _index: u64) -> Result<(), Stop> {
+        if let Some(measured) = &mut self.measured {
+            measured.row();
+        }
         if self.must_name && !self.named { Err(Stop(NOBODY)) } else { Ok(()) }
     }
 
     fn wild_name(&mut self, _raw: &[u8], _escaped: bool) -> Result<NameVerdict, Stop> {
         // A name that the writer chose may be anything: it does not leave.
         Ok(NameVerdict::Drop)
+    }
+}
+
+/// A text in which JSON's escapes of code points are what they stand for; `None` if it has none.
+fn unescaped(text: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(text).ok().filter(|text| text.contains("\\u"))?;
+    let (mut out, mut units, mut rest) = (String::with_capacity(text.len()), Vec::new(), text);
+    loop {
+        let at = rest.find("\\u").unwrap_or(rest.len());
+        let (before, escape) = rest.split_at(at);
+        let unit = escape.get(2..6).and_then(|hex| u16::from_str_radix(hex, 16).ok());
+        if (!before.is_empty() || unit.is_none()) && !units.is_empty() {
+            out.push_str(&String::from_utf16_lossy(&units));
+            units.clear();
+        }
+        out.push_str(before);
+        match unit {
+            Some(unit) => {
+                units.push(unit);
+                rest = escape.get(6..).unwrap_or_default();
+            }
+            None if escape.is_empty() => return Some(out.into_bytes()),
+            None => {
+                out.push_str("\\u");
+                rest = escape.get(2..).unwrap_or_default();
+            }
+        }
     }
 }
 
@@ -266,7 +362,8 @@ fn expected(kind: Kind, found: inspect::Kind) -> bool {
     }
 }
 
-fn label(kind: Kind) -> &'static str {
+/// By which word tokens tell kinds apart.
+pub(crate) fn label(kind: Kind) -> &'static str {
     match kind {
         Kind::Email => "email",
         Kind::Phone => "phone",

@@ -11,8 +11,8 @@ use access::{Actor, ActorKind};
 use crossing::identify::{Who, identify};
 use crossing::seal::{PersonSeal, Sealing};
 use crossing::{
-    ActiveRulebook, Ask, Border, Receipts, Recording, Refused, Road, RulebookError, Sealed, Selection,
-    Session, VerifiedActor,
+    ActiveRulebook, Ask, Border, Format, Receipts, Recording, Refused, Road, RulebookError, Sealed,
+    Selection, Session, VerifiedActor,
 };
 use ledger::merkle::Frontier;
 use ledger::note::{Note, Signer};
@@ -25,9 +25,14 @@ use model::{
     Treatment, UnixSeconds,
 };
 use proptest::prelude::*;
-use transform::json::{Form, Limits};
+use transform::json::Limits;
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
+
+/// Epochs of pseudonyms whose first began at our time.
+fn pseudonyms() -> crossing::Pseudonyms {
+    std::sync::Arc::new(std::sync::RwLock::new(crossing::Calendar::begin([9; 32], NOW.day())))
+}
 const ROWS: &[Treatment] =
     &[Treatment::Plain, Treatment::Pseudonymised, Treatment::Generalised, Treatment::Masked];
 
@@ -68,7 +73,7 @@ fn open(files: &Files, note: &str) -> Result<ActiveRulebook, RulebookError> {
 
 fn road_of(active: crossing::ActiveRulebook) -> Road {
     let in_force = std::sync::Arc::new(crossing::InForce::alone(&active));
-    Road::new(active, SecretKey::new([9; 32]), in_force)
+    Road::new(active, pseudonyms(), in_force)
 }
 
 fn road() -> &'static Road {
@@ -209,7 +214,7 @@ fn treat(
         rows_max,
         people_max: 1,
     };
-    road().decide(&ask)?.treat(body.as_bytes(), Form::Json, &Limits::default())
+    road().decide(&ask)?.treat(body.as_bytes(), &Format::Json, &Limits::default())
 }
 
 fn sealed(treated: crossing::Treated) -> (Sealed, Recording) {
@@ -412,7 +417,7 @@ fn prose_in_a_field_of_words_does_not_pass_for_a_word() {
             people_max: 1,
         };
         payload_of(
-            road().decide(&ask).unwrap().treat(body.as_bytes(), Form::Json, &Limits::default()).unwrap(),
+            road().decide(&ask).unwrap().treat(body.as_bytes(), &Format::Json, &Limits::default()).unwrap(),
         )
     };
     assert_eq!(from_abroad(r#"[{"state":"held"}]"#), r#"[{"state":"held"}]"#);
@@ -531,7 +536,7 @@ fn a_suspended_country_stops_what_is_asked_and_what_is_on_its_way() {
     let (singapore, ireland) = (from("SG"), from("IE"));
     let asked = ask(&singapore, &lane, &dataset, &state);
     let treat =
-        |ask: &Ask<'_>| road.decide(ask)?.treat(br#"[{"state":"held"}]"#, Form::Json, &Limits::default());
+        |ask: &Ask<'_>| road.decide(ask)?.treat(br#"[{"state":"held"}]"#, &Format::Json, &Limits::default());
     let on_its_way = treat(&asked).unwrap();
     road.in_force().suspend(Country::parse("SG").unwrap(), || ());
     let late = on_its_way.past(&road.in_force().passing()).unwrap_err();
@@ -578,7 +583,7 @@ fn what_another_rulebook_decided_than_the_one_in_force_is_neither_released_nor_t
         people_max: 1,
     };
     let treated = || {
-        road.decide(&ask).unwrap().treat(br#"[{"state":"held"}]"#, Form::Json, &Limits::default()).unwrap()
+        road.decide(&ask).unwrap().treat(br#"[{"state":"held"}]"#, &Format::Json, &Limits::default()).unwrap()
     };
     let refused = || road.decide(&Ask { ladder: &[Treatment::Dp], ..ask.clone() }).unwrap_err();
     let (late, kept) = (treated(), refused());
@@ -627,7 +632,7 @@ fn where_policy_demands_it_nothing_is_treated_before_its_intent_is_on_the_ledger
     let pinned = || road.decide(&ask(Some((subject(), tag(2))))).unwrap();
     let body = br#"[{"userName":"one"}]"#;
     let (limits, mut log) = (Limits::default(), sequencer());
-    let early = pinned().treat(body, Form::Json, &limits).unwrap_err();
+    let early = pinned().treat(body, &Format::Json, &limits).unwrap_err();
     assert_eq!(early.reason(), Reason::Evidence);
 
     // Whom it will be about must be known beforehand.
@@ -645,7 +650,7 @@ fn where_policy_demands_it_nothing_is_treated_before_its_intent_is_on_the_ledger
     assert!(receipts[0].key_use.is_some(), "keys are used from the intent on");
     let opened = Entry::decode(&committed.entries[0].leaf).unwrap();
     assert_eq!((opened.draft.kind, opened.draft.bytes), (EntryKind::Open, 1000));
-    let (sealed, recording) = sealed(one.treat(body, Form::Json, &limits).unwrap());
+    let (sealed, recording) = sealed(one.treat(body, &Format::Json, &limits).unwrap());
     assert!(recording.key_use.is_none());
     let (receipts, committed) = commit_to(&mut log, vec![recording]);
     let closed = Entry::decode(&committed.entries[0].leaf).unwrap();
@@ -658,7 +663,7 @@ fn where_policy_demands_it_nothing_is_treated_before_its_intent_is_on_the_ledger
     // What fails behind its intent ends it, and releases nothing.
     let (intent, recording) = intend(&other, 3000);
     other.intended(&intent, &commit_to(&mut log, vec![recording]).0[0]).unwrap();
-    let refused = other.treat(b"no json", Form::Json, &limits).unwrap_err();
+    let refused = other.treat(b"no json", &Format::Json, &limits).unwrap_err();
     let (_, recording) = with_sealing(|s| refused.seal(s)).unwrap();
     let closed = Entry::decode(&commit_to(&mut log, vec![recording]).1.entries[0].leaf).unwrap();
     assert_eq!((closed.draft.kind, closed.draft.bytes), (EntryKind::Close, 0));

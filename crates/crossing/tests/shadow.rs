@@ -6,7 +6,7 @@ use access::{Actor, ActorKind};
 use crossing::identify::{Who, identify};
 use crossing::{ActiveRulebook, Ask, Border, Road, Selection, Session, Shadow};
 use ledger::note::{Note, Signer};
-use ledger::{SecretKey, sha256};
+use ledger::sha256;
 use model::facts::Evidence;
 use model::rulebook::{Files, manifest};
 use model::{ActorId, Country, Direction, FlowId, Name, Purpose, Treatment, UnixSeconds};
@@ -29,7 +29,8 @@ fn road() -> Road {
     let active =
         ActiveRulebook::open(&files(), &note.to_string(), operator.verifier(), auditor.verifier()).unwrap();
     let in_force = std::sync::Arc::new(crossing::InForce::alone(&active));
-    Road::new(active, SecretKey::new([9; 32]), in_force)
+    let pseudonyms = std::sync::Arc::new(std::sync::RwLock::new(crossing::Calendar::begin([9; 32], 0)));
+    Road::new(active, pseudonyms, in_force)
 }
 
 /// What the road decides of the profile of somebody who is in Ireland without a ground.

@@ -14,7 +14,7 @@ use crossing::{
     Treated,
 };
 use ledger::{Entry, Receipt, SecretKey, Submission};
-use model::lanes::{Lane, SubjectFrom};
+use model::lanes::Lane;
 use model::{Country, Explain, FlowId, Name, Reason, SubjectId, Tag, UnixSeconds};
 use tokio::sync::{oneshot, watch};
 use vault::keys::TagKey;
@@ -57,11 +57,7 @@ impl Live {
         let rulebook = road.rulebook();
         let mut lanes = HashMap::new();
         for (name, lane) in &rulebook.lanes.lanes {
-            let subject = match &lane.subject {
-                SubjectFrom::Pointer(pointer) => Some(pointer.as_str()),
-                _ => None,
-            };
-            let selection = Selection::new(&rulebook.catalogue, &lane.bind, subject)?;
+            let selection = Selection::of_lane(&rulebook.catalogue, lane)?;
             lanes.insert(name.to_string(), LiveLane { lane: lane.clone(), selection });
         }
         let nothing = Selection::new(&rulebook.catalogue, &[], None)?;

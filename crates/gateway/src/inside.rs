@@ -31,6 +31,7 @@ pub(crate) struct Done {
     pub(crate) written: u64,
     pub(crate) removed: u64,
     pub(crate) searches: u64,
+    pub(crate) opened: u64,
     pub(crate) bytes: u64,
     pub(crate) person: Option<[u8; 16]>,
     pub(crate) classes: BTreeSet<DataClass>,
@@ -110,6 +111,7 @@ impl Sums {
             *place = place.saturating_add(n);
         }
         counts.searches = counts.searches.saturating_add(done.searches);
+        counts.opened = counts.opened.saturating_add(done.opened);
         sum.bytes = sum.bytes.saturating_add(done.bytes);
         sum.classes.extend(done.classes);
         if sum.people.len() < PEOPLE_MAX {

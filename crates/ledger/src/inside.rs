@@ -23,6 +23,8 @@ pub struct Counts {
     pub searches: u64,
     /// Distinct people, as far as they were told apart: at least so many.
     pub people: u64,
+    /// Tokens that were opened.
+    pub opened: u64,
 }
 
 /// One registered use, summed up.
@@ -45,13 +47,16 @@ impl Summary {
     /// [`FactsError::Shape`] when it cannot be written, which no memory gives.
     pub fn encode(&self) -> Result<Vec<u8>, FactsError> {
         let c = &self.counts;
-        let counts = [c.requests, c.read, c.written, c.removed, c.searches, c.people];
+        // Of a use that opened none, the bytes are those from before there was the count.
+        let opened = (c.opened > 0).then_some(c.opened);
+        let counts =
+            [c.requests, c.read, c.written, c.removed, c.searches, c.people].into_iter().chain(opened);
         let pairs = [
             (0u8, Value::from(1u8)),
             (1, Value::Text(self.name.to_string())),
             (2, Value::from(self.from.0)),
             (3, Value::from(self.until.0)),
-            (4, Value::Array(counts.into_iter().map(Value::from).collect())),
+            (4, Value::Array(counts.map(Value::from).collect())),
         ];
         let value = Value::Map(pairs.into_iter().map(|(k, v)| (Value::from(k), v)).collect());
         let mut out = Vec::new();
@@ -66,7 +71,8 @@ mod tests {
 
     #[test]
     fn a_summary_has_the_bytes_of_its_page() {
-        let counts = Counts { requests: 7, read: 24, written: 300, removed: 0, searches: 1, people: 5 };
+        let counts =
+            Counts { requests: 7, read: 24, written: 300, removed: 0, searches: 1, people: 5, opened: 0 };
         let name = Name::parse("account-records").unwrap();
         let summary =
             Summary { name, from: UnixSeconds(1_800_000_000), until: UnixSeconds(1_800_000_059), counts };
@@ -76,5 +82,8 @@ mod tests {
             19012c000105";
         let bytes = summary.encode().unwrap();
         assert_eq!(data_encoding::HEXLOWER.encode(&bytes), expected);
+        let opened = Summary { counts: Counts { opened: 9, ..summary.counts }, ..summary };
+        let expected = expected.replace("0486071818", "0487071818") + "09";
+        assert_eq!(data_encoding::HEXLOWER.encode(&opened.encode().unwrap()), expected);
     }
 }

@@ -22,6 +22,8 @@ pub enum InsideAct {
     Find,
     /// Bring people in who come to live in the enclave.
     Admit,
+    /// Open tokens that a lane made so.
+    Detokenise,
 }
 
 /// One registered use of records by a service inside.

@@ -12,6 +12,13 @@ use crate::id::{ActorId, Country, Name};
 use crate::inside::{self, Inside};
 use crate::problem::Problems;
 
+mod carries;
+mod terms;
+
+pub use carries::{Coding, Form};
+use carries::{Forms, flat};
+pub use terms::{Coarse, FreeText, Reversible, Risk, Role, Terms};
+
 /// Which side calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -20,16 +27,6 @@ pub enum Way {
     Reverse,
     /// A service inside calls out; the request carries data out.
     Forward,
-}
-
-/// How a body is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Form {
-    /// One JSON document.
-    Json,
-    /// One JSON document a line.
-    Ndjson,
 }
 
 /// What becomes of a payload in which personal data is found where none is declared.
@@ -69,8 +66,10 @@ pub struct Lane {
     pub path: String,
     /// The dataset of its fields.
     pub dataset: Name,
-    /// How bodies are written.
-    pub form: Form,
+    /// How bodies may be written; at least one way.
+    pub forms: Vec<Form>,
+    /// With what they may be compressed.
+    pub codings: Vec<Coding>,
     /// How people are known.
     pub subject: SubjectFrom,
     /// Pointers and the fields they carry.
@@ -81,6 +80,8 @@ pub struct Lane {
     pub rows_max: u32,
     /// What becomes of it when personal data is found where none is declared.
     pub findings: Findings,
+    /// What it says of its fields.
+    pub terms: Terms,
 }
 
 /// A registered movement between two services.
@@ -141,12 +142,22 @@ struct RawLane {
     method: String,
     path: String,
     dataset: String,
-    form: Form,
+    #[serde(default)]
+    form: Forms,
+    #[serde(default = "carries::gzip")]
+    codings: Vec<Coding>,
     subject: String,
     body_bytes_max: u32,
     rows_max: u32,
     #[serde(default)]
     findings: Findings,
+    treatments: Option<Vec<String>>,
+    #[serde(default)]
+    generalise: BTreeMap<String, String>,
+    #[serde(default)]
+    reversible: BTreeMap<String, String>,
+    free_text: Option<FreeText>,
+    risk: Option<terms::RawRisk>,
     bind: BTreeMap<String, String>,
 }
 
@@ -285,26 +296,63 @@ fn lane(place: &str, raw: RawLane, catalogue: &Catalogue, p: &mut Problems) -> O
             None => p.add(place, format!("field `{field}` is not declared"), "declare it in catalogue.toml"),
         }
     }
+    let RawLane { treatments, generalise, reversible, free_text, risk, .. } = raw;
+    let said = terms::Raw { treatments, generalise, reversible, free_text, risk };
+    let terms = Terms::read(place, said, &bind, catalogue, p);
     if !raw.path.starts_with('/') || raw.path.contains(['?', '#', '%', ' ']) || raw.path.contains("..") {
         p.add(place, "`path` must be exact and plain", "use a path such as /v1/status");
     }
     if !matches!(raw.method.as_str(), "GET" | "POST") {
         p.add(place, "`method` must be GET or POST", "use one of them");
     }
-    Some(Lane {
+    let lane = Lane {
         name: name?,
         way: raw.way,
         upstream: upstream?,
         method: raw.method,
         path: raw.path,
         dataset: dataset?,
-        form: raw.form,
+        forms: raw.form.list(),
+        codings: raw.codings,
         subject,
         bind,
         body_bytes_max: raw.body_bytes_max,
         rows_max: raw.rows_max,
         findings: raw.findings,
-    })
+        terms,
+    };
+    lane.check_forms(place, p);
+    Some(lane)
+}
+
+impl Lane {
+    /// The pointers of the lane, that to the person of a row among them.
+    fn pointers(&self) -> impl Iterator<Item = &str> {
+        let subject = match &self.subject {
+            SubjectFrom::Pointer(pointer) => Some(pointer.as_str()),
+            _ => None,
+        };
+        self.bind.iter().map(|(pointer, _)| pointer.as_str()).chain(subject)
+    }
+
+    /// A pointer as it reads in a row of NDJSON, CSV, a form or a body of parts. Where all of the lane's pointers go
+    /// through the elements of an array, an element is a row, and the step into it is left out.
+    #[must_use]
+    pub fn in_row<'p>(&self, pointer: &'p str) -> &'p str {
+        let through = self.pointers().all(|p| p.starts_with("/*/"));
+        pointer.strip_prefix("/*").filter(|_| through).unwrap_or(pointer)
+    }
+
+    fn check_forms(&self, place: &str, p: &mut Problems) {
+        if self.forms.is_empty() {
+            p.add(place, "it carries no format", "name one in `form`, or leave it out for json");
+        }
+        let deep = self.pointers().find(|pointer| !flat(self.in_row(pointer)));
+        if let Some(pointer) = deep.filter(|_| self.forms.iter().any(|form| form.is_flat())) {
+            let text = format!("`{pointer}` is no column, field or part");
+            p.add(place, text, "csv, form and multipart bind `/name`, or `/*/name` beside json");
+        }
+    }
 }
 
 fn flow(place: &str, raw: &RawFlow, catalogue: &Catalogue, p: &mut Problems) -> Option<Flow> {
@@ -340,6 +388,23 @@ fn flow(place: &str, raw: &RawFlow, catalogue: &Catalogue, p: &mut Problems) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_row_is_an_element_where_all_pointers_go_through_elements() {
+        let catalogue = Catalogue::parse(CATALOGUE).unwrap();
+        let lane = |from: &str, to: &str| {
+            let lanes = Lanes::parse(&LANES.replace(from, to), &catalogue).unwrap();
+            lanes.lanes.values().next().unwrap().clone()
+        };
+        let both = lane("form = \"json\"", "form = [\"json\", \"csv\"]");
+        assert_eq!(
+            (both.forms.as_slice(), both.in_row("/*/state")),
+            (&[Form::Json, Form::Csv][..], "/state")
+        );
+        assert_eq!(lane("form = \"json\"", "").forms, [Form::Json], "JSON unless it says otherwise");
+        let mixed = lane("subject = \"none\"", "subject = \"/whose\"");
+        assert_eq!(mixed.in_row("/*/state"), "/*/state");
+    }
 
     const CATALOGUE: &str = r#"
         [[dataset]]
@@ -413,6 +478,20 @@ mod tests {
             ("lane = \"signals\"", "lane = \"other\""),
             ("path = \"/v1\"", "path = \"/v1/../admin\""),
             ("method = \"POST\"", "method = \"DELETE\""),
+            ("form = \"json\"", "form = \"yaml\""),
+            ("form = \"json\"", "form = []"),
+            ("form = \"json\"", "treatments = [\"generalised\", \"plain\"]"),
+            ("form = \"json\"", "treatments = [\"aggregate\"]"),
+            ("form = \"json\"", "generalise = { \"video.status.state\" = \"decade\" }"),
+            ("form = \"json\"", "generalise = { \"export.profile.email\" = \"day\" }"),
+            ("form = \"json\"", "reversible = { \"video.status.state\" = \"sha\" }"),
+            ("form = \"json\"", "risk = { k = 1, roles = { \"video.status.state\" = \"quasi\" } }"),
+            ("form = \"json\"", "free_text = { value_bytes_max = 100_000, minute_bytes_max = 1 }"),
+            ("form = \"json\"", "form = \"json\"\ncodings = [\"deflate\"]"),
+            (
+                "form = \"json\"\n        subject = \"none\"",
+                "form = [\"json\", \"csv\"]\n        subject = \"/*/of/whom\"",
+            ),
             ("name = \"states\"", "name = \"f\""),
             ("collections = [\"status\"]", "collections = [\"status\", \"profile\"]"),
             ("collections = [\"status\"]", "collections = []"),

@@ -31,6 +31,36 @@ pub struct Programme {
     pub k: u32,
     /// When the border is open.
     pub border: Border,
+    /// How pseudonyms change.
+    pub epochs: Epochs,
+}
+
+/// How long an epoch of pseudonyms lasts, and how many stay behind the current one for opening their tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Epochs {
+    /// Days of one.
+    #[serde(default = "epoch_days")]
+    pub days: u32,
+    /// Epochs that are kept after their end.
+    #[serde(default = "kept_epochs")]
+    pub kept: u32,
+}
+
+/// A quarter.
+const fn epoch_days() -> u32 {
+    90
+}
+
+/// About a year of quarters.
+const fn kept_epochs() -> u32 {
+    4
+}
+
+impl Default for Epochs {
+    fn default() -> Self {
+        Self { days: epoch_days(), kept: kept_epochs() }
+    }
 }
 
 /// A place where bytes are stored.
@@ -70,6 +100,8 @@ struct Raw {
     aggregate_k: u32,
     #[serde(default)]
     border: border::Raw,
+    #[serde(default)]
+    epochs: Epochs,
 }
 
 #[derive(serde::Deserialize)]
@@ -134,6 +166,9 @@ impl Programme {
             p.add("programme.toml: aggregate_k", "groups under 10 people identify them", "use 10 or more");
         }
         let border = raw.border.check(p);
+        if !(1..=3_660).contains(&raw.epochs.days) || raw.epochs.kept > 1_000 {
+            p.add("programme.toml: epochs", "not 1 to 3660 `days`, or over 1000 `kept`", "use 90 and 4");
+        }
         let (Some(name), Some(region)) = (name, region) else { return Err(problems) };
         let k = raw.aggregate_k;
         problems.or(Self {
@@ -147,6 +182,7 @@ impl Programme {
             employers,
             k,
             border,
+            epochs: raw.epochs,
         })
     }
 

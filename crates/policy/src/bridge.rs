@@ -169,7 +169,9 @@ impl Bridge {
             && from.upstream == to.upstream
             && from.method == to.method
             && from.path == to.path
-            && from.form == to.form
+            && from.forms == to.forms
+            && from.codings == to.codings
+            && from.terms.treatments == to.terms.treatments
             && fields(&self.from, from) == fields(&self.to, to)
     }
 

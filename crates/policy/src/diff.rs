@@ -174,6 +174,7 @@ fn programme(programme: &Programme) -> Named {
         ("networks", networks.join(", ")),
         ("employers", employers.join(", ")),
         ("border", format!("{:?}", programme.border)),
+        ("epochs", format!("{:?}", programme.epochs)),
     ];
     named.into_iter().map(|(key, text)| (key.to_owned(), text)).collect()
 }
@@ -188,15 +189,18 @@ fn lanes(book: &Rulebook) -> Named {
         let binds: Vec<_> =
             lane.bind.iter().map(|(pointer, index)| format!("{pointer} = {}", field(*index))).collect();
         format!(
-            "{:?} {} {} {}, {:?}, of {:?}, at most {} rows and {} bytes; {}",
+            "{:?} {} {} {}, {:?} in {:?}, of {:?}, at most {} rows and {} bytes, findings {:?}, {:?}; {}",
             lane.way,
             lane.upstream,
             lane.method,
             lane.path,
-            lane.form,
+            lane.forms,
+            lane.codings,
             lane.subject,
             lane.rows_max,
             lane.body_bytes_max,
+            lane.findings,
+            lane.terms,
             binds.join(", ")
         )
     };

@@ -193,17 +193,34 @@ pub fn rewrite(
     visitor: &mut impl Visitor,
     out: &mut Vec<u8>,
 ) -> Result<Outcome, MultipartError> {
+    rewrite_as(input, (boundary, boundary), parts, limits, visitor, out)
+}
+
+/// The same, with another boundary in what is written than in what came: that was chosen by the sender, and may say anything.
+///
+/// # Errors
+///
+/// As [`rewrite`].
+pub fn rewrite_as(
+    input: &[u8],
+    (boundary, written): (&str, &str),
+    parts: &Parts,
+    limits: &Limits,
+    visitor: &mut impl Visitor,
+    out: &mut Vec<u8>,
+) -> Result<Outcome, MultipartError> {
     let before = out.len();
     let mut body = Body {
         input,
         delimiter: format!("\r\n--{boundary}").into_bytes(),
+        written: format!("\r\n--{written}").into_bytes(),
         limits,
         parts,
         visitor,
         asking: Asking::default(),
         outcome: Outcome::default(),
     };
-    let done = if boundary_fits(boundary) {
+    let done = if boundary_fits(boundary) && boundary_fits(written) {
         body.run(out)
     } else {
         Err(MultipartError::new(ErrorKind::Boundary, 0))
@@ -224,6 +241,8 @@ struct Body<'a, V> {
     input: &'a [u8],
     /// What stands before and behind each part: a line end, two hyphens and the boundary.
     delimiter: Vec<u8>,
+    /// The same, of what is written.
+    written: Vec<u8>,
     limits: &'a Limits,
     parts: &'a Parts,
     visitor: &'a mut V,
@@ -272,7 +291,7 @@ impl<V: Visitor> Body<'_, V> {
     }
 
     fn delimiter(&self, wrote: bool) -> &[u8] {
-        self.delimiter.get(if wrote { 0 } else { 2 }..).unwrap_or_default()
+        self.written.get(if wrote { 0 } else { 2 }..).unwrap_or_default()
     }
 
     /// Rewrites one part; its name, and whether it stays.
@@ -308,7 +327,7 @@ impl<V: Visitor> Body<'_, V> {
     }
 
     fn holds_boundary(&self, written: &[u8]) -> bool {
-        memchr::memmem::find(written, &self.delimiter).is_some()
+        memchr::memmem::find(written, &self.written).is_some()
     }
 
     fn text(

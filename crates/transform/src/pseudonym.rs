@@ -16,13 +16,16 @@ mod normalise;
 mod reversible;
 
 pub use cache::TokenCache;
-pub use epochs::{EpochError, Epochs, KEPT_MAX, Rotation};
+pub use epochs::{Calendar, EpochError, Epochs, KEPT_MAX, Rotation};
 pub use format::{Check, Format, FormatError, FormatKey, derive_format};
 pub use normalise::{normalise, normalise_phone};
 pub use reversible::{REVERSIBLE_MAX, ReverseError, ReversibleKey, derive_reversible, epoch_of};
 
 use aws_lc_rs::hmac;
 use data_encoding::{Encoding, Specification};
+
+/// The calendar that all who decide in a process share with its key service.
+pub type Shared = std::sync::Arc<std::sync::RwLock<Calendar>>;
 
 /// Separates these keys from any other use of the same root.
 const SALT: &[u8] = b"clover/pseudonym/v1";

@@ -10,7 +10,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
@@ -28,6 +28,7 @@ use crate::control::store::ControlKeys;
 mod error;
 mod files;
 mod lease;
+mod pseudonyms;
 mod region;
 pub mod rewrap;
 pub mod sealed;
@@ -140,6 +141,7 @@ pub struct KeyService {
     service: Arc<dyn RegionKeys>,
     root: SecretKey,
     actor: hmac::Key,
+    pseudonyms: transform::pseudonym::Shared,
     lease: Lease,
     /// The newest version that was met.
     newest: AtomicU32,
@@ -227,12 +229,15 @@ impl KeyService {
         let newest = service.versions()?.last().map_or(0, |version| version.number());
         let root = service.open(ROOT_CONTEXT, &read_root(folder)?)?;
         let actor = hmac::Key::new(hmac::HMAC_SHA256, derive(&root, b"actor tags").bytes());
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let pseudonyms = pseudonyms::open_or_begin(service.as_ref(), folder, UnixSeconds(since.as_secs()))?;
         Ok(Self {
             folder: folder.to_owned(),
             log_set: log_set.into(),
             service,
             root,
             actor,
+            pseudonyms,
             lease: Lease::new(terms, clock),
             newest: AtomicU32::new(newest),
             down: Mutex::default(),
@@ -337,12 +342,6 @@ impl KeyService {
         context.update(b"\0");
         context.update(kind.normal(value).as_bytes());
         Tag::new(short(context.sign().as_ref()))
-    }
-
-    /// The root of pseudonym keys.
-    #[must_use]
-    pub fn pseudonym_root(&self) -> SecretKey {
-        derive(&self.root, b"pseudonyms")
     }
 
     /// The keys of the control store's rows.

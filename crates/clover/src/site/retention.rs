@@ -1,4 +1,5 @@
-//! Records whose time is over are removed: each hour, by the retention that the catalogue says of their collection.
+//! What ends by the clock: each hour records whose time is over are removed, by the retention that the catalogue says of
+//! their collection, and epochs of pseudonyms turn and end, as the programme says.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,13 @@ pub(super) async fn run(enclave: Arc<Enclave>, mut stopped: Receiver<bool>) {
             _ = tick.tick() => {}
             _ = stopped.changed() => return,
         }
+        let tending = Arc::clone(&enclave);
+        match tokio::task::spawn_blocking(move || tend(&tending)).await {
+            Ok(Ok(false)) => {}
+            Ok(Ok(true)) => tracing::info!("epochs of pseudonyms have turned"),
+            Ok(Err(e)) => tracing::warn!(error = %e, "epochs of pseudonyms could not be turned"),
+            Err(e) => tracing::error!(error = %e, "epochs of pseudonyms could not be looked at"),
+        }
         let looking = Arc::clone(&enclave);
         match tokio::task::spawn_blocking(move || expire(&looking)).await {
             Ok(Ok(None)) => {}
@@ -31,6 +39,15 @@ pub(super) async fn run(enclave: Arc<Enclave>, mut stopped: Receiver<bool>) {
             Err(e) => tracing::error!(error = %e, "records whose time is over could not be looked for"),
         }
     }
+}
+
+/// Turns epochs of pseudonyms, and destroys those that ended. Decisions know the epoch of a time by themselves.
+fn tend(enclave: &Enclave) -> Result<bool> {
+    // As below: a clock that jumped ahead would destroy them all.
+    if enclave.border() != crossing::Border::Green {
+        return Ok(false);
+    }
+    Ok(enclave.keys().tend_pseudonyms(enclave.live().road.rotation(), enclave::now().0)?)
 }
 
 /// Removes what is over. `None` when no collection has a retention, or the clock is in doubt.

@@ -161,8 +161,8 @@ impl Rules {
             bail!("the folder of the rulebook holds another one");
         }
         self.enrol(*digest)?;
-        let root = self.enclave.keys().pseudonym_root();
-        let road = Road::new(active, root, Arc::clone(before.road.in_force()));
+        let pseudonyms = self.enclave.keys().pseudonyms();
+        let road = Road::new(active, pseudonyms, Arc::clone(before.road.in_force()));
         let live = Arc::new(Live::new(shadow::beside(&self.layout, &self.config, road))?);
         let entry = crossing::inward::activation(logs::flow_id()?, now(), *digest);
         let recorded = self.enclave.replace(live, entry)?.blocking_recv().context("the ledger stopped");

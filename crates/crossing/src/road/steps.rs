@@ -7,26 +7,24 @@ use std::sync::Arc;
 use ledger::entry::short_name;
 use ledger::stream::{Counts, Stream};
 use ledger::{Draft, EntryKind, Outcome, Subjects, sha256};
-use model::lanes::Findings;
+use model::lanes::{Findings, Lane};
 use model::{
     Country, DataClass, Digest, Direction, FlowId, Name, Purpose, Reason, SubjectId, Tag, Treatment,
     UnixSeconds,
 };
-use transform::json::{Form, Limits, rewrite};
-use transform::pseudonym::derive_key;
+use transform::json::Limits;
+use transform::risk::{RiskError, Verdict};
 
 use super::Road;
+use crate::format::Format;
 use crate::identify::Who;
 use crate::in_force::Passing;
 use crate::inward::upkeep;
 use crate::seal::{Payload, PersonSeal, Recording, SealError, Sealed, SealedRefusal, Sealing, seal_detail};
 use crate::select::Selection;
-use crate::treat::{Fired, Keys, TOO_MANY_PEOPLE, Treater};
+use crate::treat::{Amount, Fired, For, Keys, Measured, Prose, Treater, told};
 
 pub use counts::{Counted, Guarded, NoisyQuestion};
-
-/// Number of the pseudonym epoch; rotation comes with the privacy engine.
-const PSEUDONYM_EPOCH: u32 = 1;
 
 /// What every entry of a crossing says, whatever comes of it.
 #[derive(Debug)]
@@ -50,6 +48,8 @@ pub(super) struct Outline {
     pub(super) facts: Vec<u8>,
     /// Where its intent is on the ledger already.
     pub(super) stream: Option<Stream>,
+    /// What was measured of its payload, for the sealed detail: numbers by name.
+    pub(super) measured: serde_json::Map<String, serde_json::Value>,
 }
 
 /// A crossing that policy permits, at least in part.
@@ -80,6 +80,7 @@ pub struct Refused {
 pub struct Treated {
     outline: Box<Outline>,
     payload: Payload,
+    format: Format,
     people: Vec<SubjectId>,
     population: bool,
     rows: u32,
@@ -90,30 +91,36 @@ pub struct Treated {
 }
 
 impl<'a> Permitted<'a> {
-    /// Inspects and transforms a payload.
+    /// Inspects and transforms a payload. What becomes of it has the same format, and nothing compresses it.
     ///
     /// # Errors
     /// [`Refused`] when the payload is not in its declared form or over a limit.
-    pub fn treat(self, body: &[u8], form: Form, limits: &Limits) -> Result<Treated, Refused> {
+    pub fn treat(mut self, body: &[u8], format: &Format, limits: &Limits) -> Result<Treated, Refused> {
         let Some(selection) = self.selection else { return Err(self.refuse(Reason::Policy)) };
         if self.needs_intent() {
             return Err(self.refuse(Reason::Evidence));
         }
-        let keys = self.outcomes.contains(&Some(Treatment::Pseudonymised)).then(|| self.keys());
+        let keys = self.outcomes.contains(&Some(Treatment::Pseudonymised)).then(|| self.keys()).flatten();
+        let Ok(measured) = self.measurer(selection) else { return Err(self.refuse(Reason::Limit)) };
         let people_max = usize::try_from(self.people_max).unwrap_or(usize::MAX);
-        let mut treater = Treater::new(selection, &self.outcomes, keys.as_ref(), people_max);
+        let mut treater = Treater::new(selection, &self.outcomes, keys, (self.prose(), measured), people_max);
         let mut out = Vec::with_capacity(body.len());
         let limits = Limits { records: u64::from(self.rows_max).min(limits.records), ..*limits };
-        let outcome = match rewrite(body, form, &selection.bindings, &limits, &mut treater, &mut out) {
+        let released = format.released(&data_encoding::HEXLOWER.encode(self.outline.flow.bytes()));
+        let outcome = match format.rewrite(&released, body, selection, &limits, &mut treater, &mut out) {
             Ok(outcome) => outcome,
-            Err(e) => return Err(self.refuse(reason_of(&e))),
+            Err(reason) => return Err(self.refuse(reason)),
         };
         let (findings, fired) = (treater.findings, std::mem::take(&mut treater.fired));
-        if findings > 0 && self.refuses_findings() {
-            let refused = self.refuse(Reason::Finding);
+        let (texts, measured) = (treater.texts, treater.measured.take());
+        let mut people = std::mem::take(&mut treater.people);
+        drop(treater);
+        let looked = self.weigh(texts, measured);
+        let found = findings > 0 && self.refuses_findings();
+        if let Some(reason) = looked.err().or(found.then_some(Reason::Finding)) {
+            let refused = self.refuse(reason);
             return Err(Refused { findings, fired, ..refused });
         }
-        let mut people = std::mem::take(&mut treater.people);
         if let Some((subject, _)) = &self.outline.subject
             && !people.contains(subject)
         {
@@ -128,6 +135,7 @@ impl<'a> Permitted<'a> {
             treatments: self.treatments(),
             outline: self.outline,
             payload: Payload::new(out),
+            format: released,
             people,
             population: false,
             rows: u32::try_from(outcome.records).unwrap_or(u32::MAX),
@@ -136,10 +144,56 @@ impl<'a> Permitted<'a> {
         })
     }
 
+    /// What its lane says, if it is one of the rulebook's.
+    fn lane(&self) -> Option<&'a Lane> {
+        let road: &'a Road = self.road;
+        road.rulebook().lanes.lanes.get(&self.outline.lane)
+    }
+
     /// Whether the lane has a payload refused in which personal data is found where none is declared.
     fn refuses_findings(&self) -> bool {
-        let lane = self.road.rulebook().lanes.lanes.get(&self.outline.lane);
-        lane.is_some_and(|lane| lane.findings == Findings::Refuse)
+        self.lane().is_some_and(|lane| lane.findings == Findings::Refuse)
+    }
+
+    /// Prose crosses the border where its lane says so, and else nowhere.
+    fn prose(&self) -> Prose {
+        let programme = &self.road.rulebook().programme;
+        if programme.in_region(self.outline.place) && programme.in_region(self.outline.destination) {
+            return Prose::Inside;
+        }
+        self.lane().and_then(|lane| lane.terms.free_text).map_or(Prose::Withheld, Prose::Slow)
+    }
+
+    /// Measures what the lane says of the payload's rows.
+    fn measurer(&self, selection: &Selection) -> Result<Option<Measured>, RiskError> {
+        let risk = self.lane().and_then(|lane| lane.terms.risk.as_ref());
+        risk.map(|risk| Measured::new(risk, selection.names_people)).transpose()
+    }
+
+    /// Takes down what was measured, and says whether the payload may go on.
+    fn weigh(&mut self, texts: Amount, measured: Option<Measured>) -> Result<(), Reason> {
+        let mut may = Ok(());
+        if texts != Amount::default() {
+            self.outline.measured.insert("text".to_owned(), texts.told());
+            if let Some(bounds) = self.lane().and_then(|lane| lane.terms.free_text) {
+                if bounds.findings == Findings::Refuse && texts.found > 0 {
+                    may = Err(Reason::Finding);
+                } else if !self.road.let_text(&self.outline, texts.bytes, bounds.minute_bytes_max) {
+                    may = Err(Reason::Limit);
+                }
+            }
+        }
+        if let Some(measured) = measured {
+            // A release that was not measured is not known to be harmless.
+            let report = measured.finish().map_err(|_| Reason::Limit)?;
+            self.outline.measured.insert("risk".to_owned(), told(&report));
+            let treated = self.outcomes.iter().flatten().any(|outcome| *outcome != Treatment::Plain);
+            // Pseudonyms that can be undone are clear text, and that is not what was permitted.
+            if report.verdict() == Verdict::Plain && treated {
+                may = may.and(Err(Reason::Finding));
+            }
+        }
+        may
     }
 
     /// A person's own data, as it is.
@@ -151,6 +205,7 @@ impl<'a> Permitted<'a> {
         Ok(Treated {
             outline: self.outline,
             payload: Payload::new(body),
+            format: Format::Json,
             people: vec![subject],
             population: false,
             rows,
@@ -183,26 +238,12 @@ impl<'a> Permitted<'a> {
         treatments
     }
 
-    fn keys(&self) -> Keys {
-        let (root, purpose) = (self.road.pseudonym_root.bytes(), self.outline.purpose.word());
-        let key =
-            |class: DataClass| derive_key(root, &self.recipient, purpose, class.word(), PSEUDONYM_EPOCH);
-        Keys {
-            public: key(DataClass::Public),
-            allowable: key(DataClass::Allowable),
-            restricted: key(DataClass::Restricted),
-        }
-    }
-}
-
-fn reason_of(error: &transform::json::JsonError) -> Reason {
-    use transform::json::ErrorKind;
-    match error.kind {
-        ErrorKind::Stopped(stop) if stop.0 == TOO_MANY_PEOPLE => Reason::Limit,
-        ErrorKind::TooLarge | ErrorKind::TooDeep | ErrorKind::TooManyMembers | ErrorKind::TooManyRecords => {
-            Reason::Limit
-        }
-        _ => Reason::Malformed,
+    /// Keys of the epoch into which the entry's time falls; `None` when there are none, and then nothing gets a token.
+    fn keys(&self) -> Option<Keys> {
+        let (epoch, secret) = self.road.epoch_at(self.outline.now)?;
+        let to = For { recipient: &self.recipient, purpose: self.outline.purpose.word(), epoch };
+        let reversible = self.lane().is_some_and(|lane| !lane.terms.reversible.is_empty());
+        Some(Keys::new(&secret, to, reversible))
     }
 }
 
@@ -232,7 +273,7 @@ impl Outline {
             Who::Employee(id) | Who::Service(id) => id.as_str(),
             Who::Subject(id) => id.as_str(),
         };
-        serde_json::json!({
+        let mut told = serde_json::json!({
             "actor": who,
             "as": self.role,
             "lane": self.lane.as_str(),
@@ -244,9 +285,11 @@ impl Outline {
             "content": content,
             "findings": fired,
             "nanos": sealing.nanos,
-        })
-        .to_string()
-        .into_bytes()
+        });
+        if let Some(told) = told.as_object_mut() {
+            told.extend(self.measured.clone());
+        }
+        told.to_string().into_bytes()
     }
 
     /// What the person's own key opens: who, in what role and where, but no employee's name.
@@ -276,6 +319,12 @@ impl Treated {
     #[must_use]
     pub fn at(&self) -> UnixSeconds {
         self.outline.now
+    }
+
+    /// The media type of the payload.
+    #[must_use]
+    pub fn media_type(&self) -> String {
+        self.format.media_type()
     }
 
     /// Records in the payload.

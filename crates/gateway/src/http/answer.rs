@@ -85,9 +85,11 @@ pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> Answer {
 }
 
 /// A released payload.
-pub(super) fn released(body: Bytes, index: u64, content_type: &'static str) -> Answer {
+pub(super) fn released(body: Bytes, index: u64, media_type: &str) -> Answer {
     let mut answer = json(StatusCode::OK, body);
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if let Ok(media_type) = HeaderValue::from_str(media_type) {
+        answer.headers_mut().insert(CONTENT_TYPE, media_type);
+    }
     answer.headers_mut().insert(RECEIPT, HeaderValue::from(index));
     answer
 }

@@ -77,7 +77,7 @@ impl Context<'_> {
             Err(answer) => return *answer,
         };
         match self.count_through(&name, body).await {
-            Ok(Ok(paid)) => self.release(&name, Ok(paid), "application/json").await,
+            Ok(Ok(paid)) => self.release(&name, Ok(paid)).await,
             Ok(Err(untold)) => self.refuse_telling(&name, untold.refused, untold.exhausted).await,
             Err(reason) => self.refuse_early(&name, reason).await,
         }

@@ -4,17 +4,14 @@ use bytes::Bytes;
 use crossing::{Ask, identify};
 use http::Method;
 use http::StatusCode;
+use model::Reason;
 use model::lanes::{Flow, Way};
-use model::{Reason, Treatment};
 
 use super::answer::{self, Answer};
-use super::reverse::{form, limits};
+use super::reverse::treat;
 use super::route::{Context, Paid};
 use super::upstream::{Call, Upstream};
 use crate::enclave::LiveLane;
-
-/// What a forward lane may carry: the fields as they are, or their pseudonyms.
-const LADDER: &[Treatment] = &[Treatment::Plain, Treatment::Pseudonymised];
 
 impl Context<'_> {
     pub(super) async fn forward(
@@ -62,16 +59,17 @@ impl Context<'_> {
         let ground = self.flow_ground(flow);
         let base = self.ask(name, &lane.lane.dataset, &lane.selection, flow.purpose, &ground);
         let rows = lane.lane.rows_max;
-        let (destination, ladder) = (flow.destination, LADDER);
+        let (destination, ladder) = (flow.destination, &lane.lane.terms.treatments[..]);
         let ask = Ask { actor: &receiver, destination, ladder, rows_max: rows, people_max: rows, ..base };
         let treated = match self.live.road.decide(&ask) {
-            Ok(permitted) => permitted.treat(body, form(&lane.lane).0, &limits(&lane.lane)),
+            Ok(permitted) => treat(permitted, &lane.lane, self.headers, body),
             Err(refused) => Err(refused),
         };
         let treated = match treated {
             Ok(treated) => treated,
             Err(refused) => return self.refuse(name, refused).await,
         };
+        let media_type = treated.media_type();
         match self.record(name, Paid::free(treated)).await {
             Ok((body, index)) => {
                 // What is on its way when the country is suspended is cut off: the record stands.
@@ -84,7 +82,7 @@ impl Context<'_> {
                     }
                 };
                 tokio::select! {
-                    answer = self.deliver(lane, body, index) => answer,
+                    answer = self.deliver(lane, body, &media_type, index) => answer,
                     () = cut => answer::undelivered(index),
                 }
             }
@@ -97,14 +95,15 @@ impl Context<'_> {
     }
 
     /// Sends what was recorded. The destination's answer does not come in: this lane has one direction.
-    async fn deliver(&self, lane: &LiveLane, body: Bytes, index: u64) -> Answer {
+    async fn deliver(&self, lane: &LiveLane, body: Bytes, content_type: &str, index: u64) -> Answer {
         let Some(upstream) = self.upstream(lane) else { return answer::undelivered(index) };
         let call = Call {
             method: &lane.lane.method,
             path: &lane.lane.path,
             subject: None,
             body,
-            content_type: form(&lane.lane).1,
+            content_type,
+            accept: ("application/json", "identity"),
             answer_max: 64 << 10,
         };
         match self.gateway.caller.call(upstream, call).await {

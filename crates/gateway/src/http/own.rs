@@ -45,7 +45,7 @@ impl Context<'_> {
             }
             Err(refused) => Err(refused),
         };
-        self.release(&name, treated.map(Paid::free), "application/json").await
+        self.release(&name, treated.map(Paid::free)).await
     }
 
     /// The caller's own keys.

@@ -1,10 +1,10 @@
 //! The vault's own lane for reading a person's fields.
 
 use bytes::Bytes;
-use crossing::{Ask, Refused, Selection};
+use crossing::{Ask, Format, Refused, Selection};
 use model::catalogue::{Catalogue, FieldIndex};
-use model::{Name, Reason, SubjectId};
-use transform::json::{Form, Limits};
+use model::{Name, Reason, SubjectId, Treatment};
+use transform::json::Limits;
 use vault::keys::KeyError;
 use vault::records::{Person, RecordError};
 
@@ -71,7 +71,7 @@ impl Context<'_> {
             Err(reason) => return self.refuse_early(&name, reason).await,
         };
         match self.read_through(&name, &raw).await {
-            Ok(paid) => self.release(&name, paid, "application/json").await,
+            Ok(paid) => self.release(&name, paid).await,
             Err(reason) => {
                 let subject = SubjectId::parse(&raw.subject).ok().and_then(|s| self.with_tag(s).ok());
                 self.refuse_about(&name, reason, subject).await
@@ -111,7 +111,7 @@ impl Context<'_> {
         };
         let limits = Limits { bytes: ANSWER_MAX, depth: 32, members: 100_000, records: u64::from(rows_max) };
         let treated = match self.gather(&person, &wanted.collections) {
-            Ok(body) => permitted.treat(&body, Form::Json, &limits),
+            Ok(body) => permitted.treat(&body, &Format::Json, &limits),
             Err(reason) => Err(permitted.refuse(reason)),
         };
         Ok(match treated {

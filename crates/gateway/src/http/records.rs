@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use crossing::inside::Opening;
 use http::header::{AGE, CONTENT_TYPE, ETAG, HeaderValue};
 use http::{Method, StatusCode};
 use model::inside::InsideAct;
@@ -61,6 +62,7 @@ enum Task {
     About,
     Find(Search),
     Admit(Box<Admission>),
+    Open(Box<Opening>),
 }
 
 /// What was asked for, and whose sum it counts in.
@@ -157,7 +159,7 @@ impl Context<'_> {
             Task::Change { writes } => writes.iter().map(|w| &w.collection).collect(),
             Task::Get { collection, .. } | Task::List { collection, .. } => BTreeSet::from([collection]),
             Task::Export { collections, .. } => collections.iter().collect(),
-            Task::About | Task::Find(_) | Task::Admit(_) | Task::Media(_) => BTreeSet::new(),
+            Task::About | Task::Find(_) | Task::Admit(_) | Task::Media(_) | Task::Open(_) => BTreeSet::new(),
         };
         let mut classes: BTreeSet<DataClass> =
             of_media.then_some(DataClass::Restricted).into_iter().collect();
@@ -166,6 +168,9 @@ impl Context<'_> {
             let fields = inside.fields(catalogue, collection.as_str()).ok_or(Reason::Evidence)?;
             classes.extend(fields.iter().filter_map(|f| catalogue.field(*f)).map(|f| f.class));
         }
+        if let Task::Open(opening) = &task {
+            classes.insert(road.opens(inside, opening)?.class);
+        }
         if let Task::Change { writes } = &task {
             let dataset = catalogue.dataset(inside.dataset.as_str()).ok_or(Reason::Evidence)?;
             for write in writes {
@@ -173,8 +178,10 @@ impl Context<'_> {
             }
         }
         let subject = match (&task, self.header(SUBJECT)?) {
-            (Task::Find(_) | Task::Admit(_), None) => None,
-            (Task::Find(_) | Task::Admit(_), Some(_)) | (_, None) => return Err(Reason::Request.into()),
+            (Task::Find(_) | Task::Admit(_) | Task::Open(_), None) => None,
+            (Task::Find(_) | Task::Admit(_) | Task::Open(_), Some(_)) | (_, None) => {
+                return Err(Reason::Request.into());
+            }
             (_, Some(text)) => Some(SubjectId::parse(text).map_err(|_| Reason::Request)?),
         };
         let principal = self.actor.principal();
@@ -209,6 +216,9 @@ impl Context<'_> {
                 Task::Export { collections: collections.clone(), after }
             }
             (method, rest) if media::is_one(rest) => Task::Media(media::task(method, rest, after, body)?),
+            (&Method::POST, "/detokenise") => {
+                Task::Open(Box::new(body::opening(body).map_err(Undone::Body)?))
+            }
             (&Method::POST, "/find") => Task::Find(Search::read(body).map_err(Undone::Body)?),
             (method, rest) => {
                 let mut parts = rest.strip_prefix("/in/").unwrap_or_default().splitn(2, '/');
@@ -273,6 +283,7 @@ fn act_of<'p>(method: &Method, rest: &'p str) -> Option<(InsideAct, Option<&'p s
         (&Method::GET, "/person" | "/person/export", _) => (InsideAct::Read, None),
         (&Method::PUT, "/person", _) => (InsideAct::Admit, None),
         (&Method::POST, "/find", _) => (InsideAct::Find, None),
+        (&Method::POST, "/detokenise", _) => (InsideAct::Detokenise, None),
         (&Method::POST, "", _) => (InsideAct::Write, None),
         (method, rest, _) if media::is_one(rest) => (media::act_of(method, rest)?, None),
         (&Method::GET, _, Some(collection)) => (InsideAct::Read, Some(collection)),

@@ -1,20 +1,21 @@
 //! Reverse lanes: outside calls in, and the answer of a service behind carries data out.
 
 use bytes::Bytes;
-use crossing::{Ask, Refused};
-use http::Method;
+use crossing::{Ask, Permitted, Refused, Treated, format};
+use http::{HeaderMap, Method};
 use model::facts::Evidence;
-use model::lanes::{Form, SubjectFrom, Way};
+use model::lanes::{SubjectFrom, Way};
 use model::{Purpose, Reason};
-use transform::json::{self, Limits};
+use transform::json::Limits;
 
 use super::answer::Answer;
+use super::body;
 use super::route::{Context, Paid};
 use super::upstream::{Call, Upstream};
 use crate::enclave::LiveLane;
 
 /// The limits of a lane's bodies.
-pub(super) fn limits(lane: &model::lanes::Lane) -> Limits {
+fn limits(lane: &model::lanes::Lane) -> Limits {
     let rows = u64::from(lane.rows_max);
     Limits {
         bytes: usize::try_from(lane.body_bytes_max).unwrap_or(usize::MAX),
@@ -24,10 +25,23 @@ pub(super) fn limits(lane: &model::lanes::Lane) -> Limits {
     }
 }
 
-pub(super) fn form(lane: &model::lanes::Lane) -> (json::Form, &'static str) {
-    match lane.form {
-        Form::Json => (json::Form::Json, "application/json"),
-        Form::Ndjson => (json::Form::Ndjson, "application/x-ndjson"),
+/// What a lane takes of a service behind, as `accept` and `accept-encoding` say it.
+fn accepts(lane: &model::lanes::Lane) -> (String, String) {
+    let forms: Vec<_> = lane.forms.iter().map(|form| form.media_type()).collect();
+    let codings: Vec<_> = lane.codings.iter().map(|coding| coding.word()).chain(["identity"]).collect();
+    (forms.join(", "), codings.join(", "))
+}
+
+/// Opens a body of a lane and treats it.
+pub(super) fn treat(
+    permitted: Permitted<'_>,
+    lane: &model::lanes::Lane,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Treated, Refused> {
+    match body::said(headers).and_then(|said| format::open(lane, said, body)) {
+        Ok((body, format)) => permitted.treat(&body, &format, &limits(lane)),
+        Err(reason) => Err(permitted.refuse(reason)),
     }
 }
 
@@ -49,7 +63,7 @@ impl Context<'_> {
             Ok(paid) => paid,
             Err(reason) => return self.refuse_early(name, reason).await,
         };
-        self.release(name, paid, form(&lane.lane).1).await
+        self.release(name, paid).await
     }
 
     async fn through(&self, lane: &LiveLane) -> Result<Result<Paid, Refused>, Reason> {
@@ -63,7 +77,8 @@ impl Context<'_> {
         let people_max = if subject.is_some() { 1 } else { lane.lane.rows_max };
         let base = self.ask(&lane.lane.name, &lane.lane.dataset, &lane.selection, purpose, &ground);
         let rows_max = ground.rows_max(lane.lane.rows_max);
-        let ask = Ask { subject, rows_max, people_max, ..base };
+        let ladder = &lane.lane.terms.treatments;
+        let ask = Ask { subject, ladder, rows_max, people_max, ..base };
         let permitted = match self.live.road.decide(&ask) {
             Ok(permitted) => {
                 self.intend(
@@ -78,12 +93,14 @@ impl Context<'_> {
             Ok(permitted) => permitted,
             Err(refused) => return Ok(Err(refused)),
         };
+        let (forms, codings) = accepts(&lane.lane);
         let call = Call {
             method: &lane.lane.method,
             path: &lane.lane.path,
             subject: ask.subject.as_ref().map(|(s, _)| s),
             body: Bytes::new(),
             content_type: "application/json",
+            accept: (&forms, &codings),
             answer_max: usize::try_from(lane.lane.body_bytes_max).unwrap_or(usize::MAX),
         };
         let answer = match self.gateway.upstreams.get(lane.lane.upstream.as_str()) {
@@ -93,7 +110,7 @@ impl Context<'_> {
         };
         let treated = match answer {
             Ok(_) if !self.still(&lane.lane.name, &ground) => Err(permitted.refuse(Reason::Evidence)),
-            Ok(body) => permitted.treat(&body, form(&lane.lane).0, &limits(&lane.lane)),
+            Ok((headers, body)) => treat(permitted, &lane.lane, &headers, &body),
             Err(reason) => Err(permitted.refuse(reason)),
         };
         Ok(match treated {

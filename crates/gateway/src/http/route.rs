@@ -115,6 +115,7 @@ pub(super) async fn unreadable(gateway: &Gateway, session: &Session, peer: IpAdd
 
 /// A caller's body, whole and in time, where one is expected; elsewhere there must be none.
 async fn receive(gateway: &Gateway, parts: &Parts, path: &str, body: Incoming) -> Result<Bytes, Reason> {
+    let mut of_lane = false;
     let max = match (&parts.method, path) {
         (method, path) if records::body_max(method, path).is_some() => {
             records::body_max(method, path).unwrap_or_default()
@@ -123,6 +124,7 @@ async fn receive(gateway: &Gateway, parts: &Parts, path: &str, body: Incoming) -
         (&Method::POST, path) => {
             let live = gateway.enclave.live();
             let lane = path.strip_prefix("/out/").and_then(|name| live.lanes.get(name));
+            of_lane = lane.is_some();
             lane.map_or(0, |l| usize::try_from(l.lane.body_bytes_max).unwrap_or(usize::MAX))
         }
         _ => 0,
@@ -131,7 +133,14 @@ async fn receive(gateway: &Gateway, parts: &Parts, path: &str, body: Incoming) -
         // Nothing of it could be checked.
         return if body.is_end_stream() { Ok(Bytes::new()) } else { Err(Reason::Request) };
     }
-    let read = body::read(&parts.headers, body, max);
+    let read = async {
+        // What compresses it is the lane's to say.
+        if of_lane {
+            body::raw(&parts.headers, body, max).await
+        } else {
+            body::read(&parts.headers, body, max).await
+        }
+    };
     tokio::time::timeout(gateway.body_timeout(), read).await.unwrap_or(Err(Reason::Limit))
 }
 
@@ -459,17 +468,15 @@ impl Context<'_> {
     }
 
     /// Records and answers.
-    pub(super) async fn release(
-        &self,
-        lane: &Name,
-        paid: Result<Paid, Refused>,
-        content_type: &'static str,
-    ) -> Answer {
+    pub(super) async fn release(&self, lane: &Name, paid: Result<Paid, Refused>) -> Answer {
         match paid {
-            Ok(paid) => match self.record(lane, paid).await {
-                Ok((body, index)) => answer::released(body, index, content_type),
-                Err(answer) => answer,
-            },
+            Ok(paid) => {
+                let media_type = paid.treated.media_type();
+                match self.record(lane, paid).await {
+                    Ok((body, index)) => answer::released(body, index, &media_type),
+                    Err(answer) => answer,
+                }
+            }
             Err(refused) => self.refuse(lane, refused).await,
         }
     }

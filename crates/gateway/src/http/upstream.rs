@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -69,7 +69,9 @@ pub(super) struct Call<'a> {
     pub(super) path: &'a str,
     pub(super) subject: Option<&'a SubjectId>,
     pub(super) body: Bytes,
-    pub(super) content_type: &'static str,
+    pub(super) content_type: &'a str,
+    /// Formats and codings of an answer, as `accept` and `accept-encoding` say them.
+    pub(super) accept: (&'a str, &'a str),
     pub(super) answer_max: usize,
 }
 
@@ -82,8 +84,12 @@ impl Caller {
         Self { inside, timeout }
     }
 
-    /// Calls and reads the whole answer.
-    pub(super) async fn call(&self, upstream: &Upstream, call: Call<'_>) -> Result<Bytes, Reason> {
+    /// Calls and reads the whole answer, as it came.
+    pub(super) async fn call(
+        &self,
+        upstream: &Upstream,
+        call: Call<'_>,
+    ) -> Result<(HeaderMap, Bytes), Reason> {
         let max = call.answer_max;
         let run = async {
             let (status, headers, incoming) = match upstream {
@@ -96,8 +102,11 @@ impl Caller {
                 Upstream::Outside { address, name, tls } => outside(&call, *address, name, tls).await?,
             };
             match status {
-                StatusCode::OK | StatusCode::ACCEPTED => body::read(&headers, incoming, max).await,
-                StatusCode::NO_CONTENT => Ok(Bytes::new()),
+                StatusCode::OK | StatusCode::ACCEPTED => {
+                    let body = body::raw(&headers, incoming, max).await?;
+                    Ok((headers, body))
+                }
+                StatusCode::NO_CONTENT => Ok((headers, Bytes::new())),
                 StatusCode::NOT_FOUND => Err(Reason::Subject),
                 _ => Err(Reason::Upstream),
             }
@@ -113,9 +122,11 @@ fn request(call: &Call<'_>, host: &str, absolute: bool) -> Result<Request<Full<B
     *request.uri_mut() = uri.parse().map_err(|_| Reason::Unknown)?;
     let headers = request.headers_mut();
     headers.insert(HOST, HeaderValue::from_str(host).map_err(|_| Reason::Unknown)?);
-    headers.insert(ACCEPT, HeaderValue::from_static("application/json, application/x-ndjson"));
+    let text = |text: &str| HeaderValue::from_str(text).map_err(|_| Reason::Unknown);
+    headers.insert(ACCEPT, text(call.accept.0)?);
+    headers.insert(ACCEPT_ENCODING, text(call.accept.1)?);
     if !call.body.is_empty() {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(call.content_type));
+        headers.insert(CONTENT_TYPE, text(call.content_type)?);
     }
     if let Some(subject) = call.subject {
         headers.insert(SUBJECT, HeaderValue::from_str(subject.as_str()).map_err(|_| Reason::Request)?);

@@ -172,6 +172,108 @@ fn next(secret: &[u8; 32]) -> Zeroizing<[u8; 32]> {
     next
 }
 
+/// Epochs, and the day on which the current one began, as an enclave keeps them.
+///
+/// Which epoch a day falls into and the secret of that epoch are read without changing anything, so that whoever decides
+/// needs no storage. [`Calendar::tend`] then turns epochs that have begun and destroys those whose retention has ended; what it
+/// leaves is to be stored.
+///
+/// ```
+/// use transform::pseudonym::{Calendar, Rotation};
+///
+/// let rotation = Rotation { days: 90, kept: 1 };
+/// let mut calendar = Calendar::begin([7; 32], 20_000);
+/// assert_eq!(calendar.epoch(rotation, 20_089), 1);
+/// assert_eq!(calendar.epoch(rotation, 20_090), 2);
+/// let second = calendar.secret(2);
+/// calendar.tend(rotation, 20_180)?;
+/// assert_eq!((calendar.epochs().oldest(), calendar.epochs().current()), (2, 3));
+/// assert!(calendar.secret(1).is_none() && calendar.secret(2) == second);
+/// # Ok::<(), transform::pseudonym::EpochError>(())
+/// ```
+#[derive(Debug)]
+pub struct Calendar {
+    epochs: Epochs,
+    began: u32,
+}
+
+/// Most epochs ahead of the stored one whose secret is given: beyond, a clock is wrong.
+const AHEAD_MAX: u32 = 100_000;
+
+impl Calendar {
+    /// The first epoch, which begins on this day (counted from any day, always the same), with a secret of 256 random bits.
+    #[must_use]
+    pub fn begin(secret: [u8; 32], day: u32) -> Self {
+        Self { epochs: Epochs::begin(secret), began: day }
+    }
+
+    /// As it was stored.
+    ///
+    /// # Errors
+    ///
+    /// [`EpochError`] for numbers that cannot be.
+    pub fn restore(oldest: u32, current: u32, began: u32, secret: [u8; 32]) -> Result<Self, EpochError> {
+        Ok(Self { epochs: Epochs::restore(oldest, current, secret)?, began })
+    }
+
+    /// The epochs that are stored.
+    #[must_use]
+    pub fn epochs(&self) -> &Epochs {
+        &self.epochs
+    }
+
+    /// The day on which the current one began.
+    #[must_use]
+    pub fn began(&self) -> u32 {
+        self.began
+    }
+
+    /// How many epochs have begun since, on a day; a clock that is set back brings none back.
+    fn due(&self, rotation: Rotation, day: u32) -> u32 {
+        (day.saturating_sub(self.began) / rotation.days.max(1)).min(AHEAD_MAX)
+    }
+
+    /// The epoch of a day.
+    #[must_use]
+    pub fn epoch(&self, rotation: Rotation, day: u32) -> u32 {
+        self.epochs.current.saturating_add(self.due(rotation, day))
+    }
+
+    /// The oldest epoch whose tokens may still be opened on a day.
+    #[must_use]
+    pub fn oldest(&self, rotation: Rotation, day: u32) -> u32 {
+        let kept = self.epoch(rotation, day).saturating_sub(rotation.kept.min(KEPT_MAX - 2));
+        self.epochs.oldest.max(kept)
+    }
+
+    /// The secret of an epoch; `None` for one that is destroyed, or too far ahead.
+    #[must_use]
+    pub fn secret(&self, epoch: u32) -> Option<Zeroizing<[u8; 32]>> {
+        let ahead = self.epochs.current.saturating_add(AHEAD_MAX);
+        (self.epochs.oldest..=ahead).contains(&epoch).then(|| self.epochs.secret_at(epoch))
+    }
+
+    /// Turns the epochs that have begun by a day, and destroys those whose retention has ended. True if anything changed.
+    ///
+    /// # Errors
+    ///
+    /// [`EpochError`] when there are no numbers left.
+    pub fn tend(&mut self, rotation: Rotation, day: u32) -> Result<bool, EpochError> {
+        let before = (self.epochs.oldest, self.epochs.current);
+        for _ in 0..self.due(rotation, day) {
+            self.forget(rotation)?;
+            self.epochs.turn()?;
+            self.began = self.began.saturating_add(rotation.days.max(1));
+        }
+        self.forget(rotation)?;
+        Ok(before != (self.epochs.oldest, self.epochs.current))
+    }
+
+    fn forget(&mut self, rotation: Rotation) -> Result<(), EpochError> {
+        self.epochs.forget_before(self.epochs.current.saturating_sub(rotation.kept.min(KEPT_MAX - 2)))
+    }
+}
+
 impl std::fmt::Debug for Epochs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Epochs({} to {})", self.oldest, self.current)
@@ -284,6 +386,24 @@ mod tests {
         let before = (epochs.oldest(), epochs.current(), *epochs.secret());
         rotation.tend(&mut epochs, 10).unwrap();
         assert_eq!((epochs.oldest(), epochs.current(), *epochs.secret()), before);
+    }
+
+    #[test]
+    fn what_a_calendar_gives_ahead_is_what_it_gives_once_it_was_turned() {
+        let (rotation, day) = (Rotation { days: 30, kept: 2 }, 20_000);
+        let mut calendar = Calendar::begin([7; 32], day);
+        let ahead = calendar.secret(calendar.epoch(rotation, day + 200)).unwrap();
+        assert_eq!(calendar.oldest(rotation, day + 200), 5, "whether it was tended or not");
+        assert!(calendar.tend(rotation, day + 200).unwrap() && !calendar.tend(rotation, day + 200).unwrap());
+        assert_eq!(
+            (calendar.epochs().oldest(), calendar.epochs().current(), calendar.began()),
+            (5, 7, day + 180)
+        );
+        assert_eq!(calendar.secret(7), Some(ahead));
+        assert_eq!((calendar.secret(4), calendar.secret(u32::MAX)), (None, None));
+        // Another length of epochs counts from where the current one began; a clock that is set back changes nothing.
+        assert_eq!(calendar.epoch(Rotation { days: 90, kept: 2 }, day + 200), 7);
+        assert_eq!((calendar.epoch(rotation, day), calendar.tend(rotation, day).unwrap()), (7, false));
     }
 
     #[test]

@@ -90,6 +90,7 @@ pub fn run(
     keys.newest.fetch_max(newest.number(), Ordering::AcqRel);
     begin(&keys.folder)?;
     keys.rewrap_root(newest)?;
+    keys.rewrap_pseudonyms(newest)?;
     let mut done = Rewrapped { version: newest, people: 0, broken: 0, ended: false };
     let mut together = Vec::with_capacity(TOGETHER);
     for (looked, person) in records.people().enumerate() {

@@ -18,6 +18,7 @@ use transform::dp::groups::private_groups;
 use transform::dp::{Answer, Cost, DELTA_MAX_ATTO, Delta, DpError, Epsilon, Grouped, Noised, Privacy};
 
 use super::{Permitted, Refused, Treated};
+use crate::format::Format;
 use crate::seal::Payload;
 use crate::treat::Fired;
 
@@ -255,6 +256,7 @@ impl Permitted<'_> {
             treatments: self.treatments(),
             outline: self.outline,
             payload: Payload::new(body.to_string().into_bytes()),
+            format: Format::Json,
             people: Vec::new(),
             population: true,
             rows,

@@ -1,7 +1,8 @@
 //! Bodies of requests about records, read strictly. What they hold is repeated in no message.
 
+use crossing::inside::{Opening, Recipient};
 use model::catalogue::{Catalogue, Dataset, Shape};
-use model::{Country, Name};
+use model::{Country, Name, Purpose};
 use serde::Deserialize;
 use serde_json::Value;
 use transform::json::{
@@ -114,6 +115,45 @@ impl Search {
             Self::UserName(value) => (Lookup::UserName, value),
         }
     }
+}
+
+/// Most tokens that are opened together.
+const TOKENS_MAX: usize = 1_000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawOpening {
+    lane: String,
+    field: String,
+    recipient: RawRecipient,
+    purpose: String,
+    #[serde(default)]
+    epoch: Option<u32>,
+    tokens: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum RawRecipient {
+    Flow(String),
+    Employer(String),
+}
+
+/// Tokens that are to be opened.
+pub(super) fn opening(body: &[u8]) -> Result<Opening, String> {
+    strict(body)?;
+    let raw: RawOpening = serde_json::from_slice(body).map_err(|_| FORM.to_owned())?;
+    if raw.tokens.is_empty() || raw.tokens.len() > TOKENS_MAX {
+        return Err(format!("1 to {TOKENS_MAX} tokens are opened together"));
+    }
+    let name = |text: &str| Name::parse(text).map_err(|_| FORM.to_owned());
+    let recipient = match raw.recipient {
+        RawRecipient::Flow(text) => Recipient::Flow(name(&text)?),
+        RawRecipient::Employer(text) => Recipient::Employer(name(&text)?),
+    };
+    let purpose = Purpose::parse(&raw.purpose).map_err(|_| FORM.to_owned())?;
+    let RawOpening { field, epoch, tokens, .. } = raw;
+    Ok(Opening { lane: name(&raw.lane)?, field, recipient, purpose, epoch, tokens })
 }
 
 /// Somebody who comes to live here.

@@ -29,6 +29,12 @@ pub(super) fn work(
                 Found::Json(serde_json::json!({ "people": people }))
             })
         }
+        Task::Open(opening) => {
+            let values = enclave.live().road.open_tokens(opening, now);
+            done.opened = values.iter().flatten().count() as u64;
+            done.bytes = values.iter().flatten().map(|value| value.len() as u64).sum();
+            Ok(Found::Json(serde_json::json!({ "values": values })))
+        }
         Task::Admit(admission) => admit(enclave, wanted, admission, place, now),
         task => of_person(enclave, reader, wanted, task, now, &mut done),
     };
