@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use crossing::{Ask, Format, Refused, Selection};
 use model::catalogue::{Catalogue, FieldIndex};
-use model::{Name, Reason, SubjectId, Treatment};
+use model::{Name, Reason, SubjectId};
 use transform::json::Limits;
 use vault::keys::KeyError;
 use vault::records::{Person, RecordError};
