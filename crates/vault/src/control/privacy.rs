@@ -196,6 +196,7 @@ impl Control {
     /// [`SpendError`].
     pub fn affords(&self, spend: &Spend<'_>, now: UnixSeconds) -> Result<Option<Charged>, SpendError> {
         let keys = Keys::of(spend);
+        // A row is seen only when it is durable: engines show a change after they have confirmed it.
         let rows = keys.rows().map(|(table, key)| self.store.get(table, key));
         let rows = rows.into_iter().collect::<Result<Vec<_>, _>>()?;
         let held = Held::read(spend, &rows).map_err(StoreError::from)?;
