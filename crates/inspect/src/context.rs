@@ -1,7 +1,9 @@
 //! What is known of a value beside its text.
 
 use crate::key::{self, Hint};
-use crate::{Confidence, Country, Finding, Kind, Rule, card_valid, ids, keyed, scan_plain, settle};
+use crate::{
+    Confidence, Country, Finding, Kind, Rule, card_valid, evade, ids, keyed, quick, scan_plain, settle,
+};
 
 /// What is known of a value: what its field is declared to hold, what the field is called, and what stands before
 /// it.
@@ -93,6 +95,9 @@ impl Default for Known {
 impl Known {
     /// Appends what it finds in a text, in order and without overlap.
     pub fn scan(self, text: &[u8], out: &mut Vec<Finding>) {
+        if !self.0.is_telling() && quick::is_quiet(quick::Value::alone(text, self.0)) {
+            return;
+        }
         scan_hinted(self.0, false, text, out);
     }
 
@@ -168,6 +173,9 @@ pub(crate) fn scan_hinted(hint: Hint, declared: bool, text: &[u8], out: &mut Vec
             && only.end == text.len()
         {
             return;
+        }
+        if out.len() == first {
+            evade::scan_named(text, hint, out);
         }
     }
     scan_plain(text, hint, out);

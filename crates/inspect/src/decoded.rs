@@ -6,6 +6,8 @@ pub(crate) struct Decoded {
     text: Vec<u8>,
     /// For each byte of `text`, where its spelling begins and ends, as offsets into the spelled value.
     origins: Vec<(u32, u32)>,
+    /// True if only the text is wanted.
+    only_text: bool,
 }
 
 /// Longest value that is decoded whole, in bytes; of a longer one the rest is left as it is.
@@ -28,14 +30,28 @@ impl Decoded {
         self.origins.clear();
     }
 
+    /// What stands in a value, without the places, which take longer.
+    pub(crate) fn only_text(&mut self, read: fn(&mut Self, &[u8]), spelled: &[u8]) -> &[u8] {
+        self.only_text = true;
+        read(self, spelled);
+        self.only_text = false;
+        &self.text
+    }
+
     pub(crate) fn push(&mut self, bytes: &[u8], from: usize, to: usize) {
         self.text.extend_from_slice(bytes);
+        if self.only_text {
+            return;
+        }
         self.origins.resize(self.text.len(), (from as u32, to as u32));
     }
 
     /// Bytes that stand for themselves.
     pub(crate) fn copy(&mut self, bytes: &[u8], from: usize) {
         self.text.extend_from_slice(bytes);
+        if self.only_text {
+            return;
+        }
         self.origins.extend((from as u32..).take(bytes.len()).map(|at| (at, at + 1)));
     }
 

@@ -15,13 +15,18 @@ use std::sync::Arc;
 use crate::context::scan_hinted;
 use crate::decoded::Decoded;
 use crate::key::{CleanValues, Hint, Keys, Known};
-use crate::{Finding, OperatorRules, quick, settle};
+use crate::lanes::Lanes;
+use crate::quick::{self, Value};
+use crate::{Finding, OperatorRules, settle};
 
 pub(crate) use text::scan as scan_pieces;
 
 /// Longest value whose spelling is undone as a whole, in bytes, and how much of a piece the next one sees again.
 const SPELLED_MAX: usize = 65_536;
 const OVERLAP: usize = 512;
+
+/// Longest value that is looked at before it is known where each of its bytes came from.
+const SHORT_MAX: usize = 256;
 
 /// Scans documents and remembers the names of fields between them.
 ///
@@ -98,18 +103,23 @@ impl Scanner {
         }
     }
 
-    /// Looks at one value, as it stands at `start..end` of the document.
-    #[inline]
-    fn value(&mut self, bytes: &[u8], start: usize, end: usize, hint: Hint, out: &mut Vec<Finding>) {
-        if self.operators.is_some() {
-            return self.value_with_operators(bytes.get(start..end).unwrap_or_default(), start, hint, out);
-        }
-        if !hint.is_telling() && quick::is_quiet(bytes, start, end) {
+    /// Looks at one value, as it stands in the document.
+    #[inline(always)]
+    fn value<L: Lanes>(&mut self, lanes: L, value: Value<'_>, out: &mut Vec<Finding>) {
+        let hint = value.hint;
+        if self.operators.is_none() && !hint.is_telling() && lanes.call(value) {
             return;
         }
-        self.suspect_value(bytes.get(start..end).unwrap_or_default(), start, hint, out);
+        let Value { bytes, start, end, .. } = value;
+        let value = bytes.get(start..end).unwrap_or_default();
+        if self.operators.is_some() {
+            self.value_with_operators(value, start, hint, out);
+        } else {
+            self.suspect_value(value, start, hint, out);
+        }
     }
 
+    #[inline(never)]
     fn suspect_value(&mut self, value: &[u8], start: usize, hint: Hint, out: &mut Vec<Finding>) {
         // What held nothing under no hint holds nothing under one that makes less of it.
         let told = hint.is_telling();
@@ -144,6 +154,13 @@ impl Scanner {
         out: &mut Vec<Finding>,
     ) {
         let first = out.len();
+        let short = (end - start <= SHORT_MAX) && !hint.is_telling() && self.operators.is_none();
+        if short {
+            let text = self.scratch.only_text(read, bytes.get(start..end).unwrap_or_default());
+            if quick::is_quiet(Value::alone(text, hint)) {
+                return;
+            }
+        }
         let mut from = start;
         loop {
             let to = if end - from > SPELLED_MAX { between_escapes(bytes, from + SPELLED_MAX) } else { end };

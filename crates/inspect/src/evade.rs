@@ -23,7 +23,12 @@ const HEAD: usize = 12;
 /// True if the word could be readable text in base64 or hexadecimal digits.
 #[inline]
 pub(crate) fn is_suspect(word: &[u8]) -> bool {
-    is_worth_base64(word) || word.len() >= 2 * WORD_MIN && is_worth_hex(word)
+    is_worth_base64(word) || word.len() >= 2 * WORD_MIN - 2 && is_worth_hex(without_mark(word))
+}
+
+/// The digits behind `0x`.
+fn without_mark(word: &[u8]) -> &[u8] {
+    word.strip_prefix(b"0x").unwrap_or(word)
 }
 
 /// The values of letters in base64 with either alphabet (RFC 4648 4 and 5), and of hexadecimal digits; 255 for none.
@@ -81,9 +86,14 @@ fn is_worth_base64(word: &[u8]) -> bool {
         return true;
     }
     // Text begins with no byte that only goes on with a character.
-    let [first, second, ..] = *head;
+    let [first, second, third, ..] = *head;
     let lead = value(&BASE64, first) << 2 | value(&BASE64, second) >> 4;
     if matches!(lead, 0x80..0xC2 | ..9) {
+        return false;
+    }
+    // What begins a character of several bytes is followed by one that goes on with it.
+    let next = value(&BASE64, second) << 4 | value(&BASE64, third) >> 2 & 15;
+    if lead >= 0xC2 && !matches!(next, 0x80..0xC0) && lead != 0x1F {
         return false;
     }
     let mut bytes = [0; HEAD];
@@ -169,7 +179,7 @@ pub(crate) fn scan_word(
     if depth >= DEPTH_MAX {
         return;
     }
-    let bare = word.strip_prefix(b"0x").unwrap_or(word);
+    let bare = without_mark(word);
     let unpacked =
         if bare.len() >= 2 * WORD_MIN - 2 && is_worth_hex(bare) && bare.iter().all(u8::is_ascii_hexdigit) {
             hex_bytes(bare).collect()
@@ -185,6 +195,43 @@ pub(crate) fn scan_word(
     if let Some(found) = inner.iter().min_by_key(|finding| finding.kind) {
         out.push(Finding { start, end, ..*found });
     }
+}
+
+/// Fewest letters of a whole value that is undone because of its name.
+const NAMED_MIN: usize = 8;
+
+/// A whole value in base64 or hexadecimal digits under a name that tells what is in it: short ones count, too, for what the
+/// name tells must be found in them.
+pub(crate) fn scan_named(text: &[u8], hint: Hint, out: &mut Vec<Finding>) {
+    let bare = without_mark(text);
+    let padded =
+        text.trim_ascii_end().strip_suffix(b"=").map_or(text, |one| one.strip_suffix(b"=").unwrap_or(one));
+    if !(NAMED_MIN..=WORD_MAX).contains(&bare.len()) {
+        return;
+    }
+    let is_hex = bare.len().is_multiple_of(2) && bare.iter().all(u8::is_ascii_hexdigit);
+    let is_base64 = padded.iter().all(|b| value(&BASE64, *b) != NONE);
+    let mut inner = Vec::new();
+    for plain in [
+        is_hex.then(|| hex_bytes(bare).collect::<Vec<u8>>()),
+        is_base64.then(|| base64_bytes(padded).collect::<Vec<u8>>()),
+    ] {
+        // Numbers and names are printable; nearly no bytes that chance makes are, all of them.
+        let Some(plain) = plain.filter(|plain| is_printable(plain)) else { continue };
+        crate::told(&plain, hint, &mut inner);
+        crate::scan_depth(&plain, Hint::None, 1, &mut inner);
+        let most = |finding: &&Finding| (finding.end - finding.start) * 2 >= plain.len();
+        if let Some(found) = inner.iter().filter(most).min_by_key(|finding| finding.kind) {
+            out.push(Finding { start: 0, end: text.len(), ..*found });
+            return;
+        }
+        inner.clear();
+    }
+}
+
+/// ASCII without control signs, or other letters.
+fn is_printable(bytes: &[u8]) -> bool {
+    bytes.len() >= 6 && is_readable(bytes) && std::str::from_utf8(bytes).is_ok()
 }
 
 /// What gzip packed, up to a limit; a broken file gives what came before the fault.

@@ -43,9 +43,14 @@ pub(crate) fn fold(text: &[u8]) -> Option<Folded> {
     Some(folded)
 }
 
+/// True for first bytes of characters of which some fold.
+pub(crate) fn may_begin(b: u8) -> bool {
+    matches!(b, 0xC2 | 0xCD | 0xD9 | 0xDB | 0xE0..=0xE3 | 0xEF | 0xF0)
+}
+
 fn is_foldable(text: &str) -> bool {
     // Only characters with these first bytes fold, so most scripts are passed over by the byte.
-    let suspect = |b: &u8| matches!(b, 0xC2 | 0xCD | 0xD9 | 0xDB | 0xE0..=0xE3 | 0xEF | 0xF0);
+    let suspect = |b: &u8| may_begin(*b);
     let mut at = 0;
     while let Some(offset) = text.as_bytes().get(at..).and_then(|rest| rest.iter().position(suspect)) {
         at += offset;

@@ -14,7 +14,7 @@ mod west;
 
 use crate::{Kind, Rule};
 
-pub(crate) use alone::{alone_bare, alone_sequence, alone_word};
+pub(crate) use alone::{alone_bare, alone_sequence, alone_word, may_be_printed};
 
 /// How well a text fits a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,12 +4,14 @@
 //! off, and runs of up to four words are looked up. The last run that is known counts: a `phone_owner_email`
 //! is an e-mail address.
 
+mod ends;
 mod memory;
 mod words;
 
 use crate::Rule;
 use crate::ids::Wanted;
 
+pub(crate) use ends::may_name;
 pub(crate) use memory::{CleanValues, Keys, Known};
 
 /// What is to be expected of a value.
@@ -57,7 +59,7 @@ pub(crate) enum Hint {
 impl Hint {
     /// True if a value under this hint is looked at for more than its form.
     #[inline]
-    pub(crate) fn is_telling(self) -> bool {
+    pub(crate) const fn is_telling(self) -> bool {
         !matches!(self, Self::None | Self::Generic | Self::Harmless | Self::Version)
     }
 
@@ -228,6 +230,11 @@ pub(crate) fn near(text: &[u8]) -> Hint {
         }
     }
     Hint::None
+}
+
+/// The same where only what is telling is asked for: most words are passed over by their last letters.
+pub(crate) fn named(text: &[u8]) -> Hint {
+    if may_name(text) { near(text) } else { Hint::None }
 }
 
 /// The end of a line that holds its last words, and perhaps more.

@@ -1,215 +1,498 @@
-//! Classes of bytes as bit masks, sixteen bytes a step.
+//! Classes of bytes as bit masks, sixty-four bytes a step.
 //!
-//! Bit `n` of a mask tells of byte `n`. On x86-64 the masks come from SSE2, which all such processors have and
-//! whose intrinsics are safe to call there; elsewhere from a loop with the same result.
+//! Bit `n` of a mask tells of byte `n`. On x86-64 the masks come from SSE2, which all such processors have, or from AVX2
+//! where the processor says that it has it; elsewhere from a loop with the same result.
+
+use std::ops::{BitAnd, BitOr, BitOrAssign, Not, Shl, Shr};
 
 /// Bytes of one look.
 pub(crate) const WIDTH: usize = 64;
 
-const LANE: usize = 16;
+/// A mask of as many bits as a text has bytes.
+pub(crate) trait Mask:
+    Copy
+    + PartialEq
+    + BitAnd<Output = Self>
+    + BitOr<Output = Self>
+    + BitOrAssign
+    + Not<Output = Self>
+    + Shl<u32, Output = Self>
+    + Shr<u32, Output = Self>
+{
+    const NONE: Self;
+    const ONE: Self;
+    const ALL: Self;
+    const BITS: u32;
+    fn count(self) -> u32;
+    fn first(self) -> u32;
+    /// How many bits from the first on are set.
+    fn ones(self) -> u32;
+    /// Of how many bits from the last one on is none set.
+    fn above(self) -> u32;
+    /// Without its first bit.
+    fn rest(self) -> Self;
+
+    /// The first `len` bits.
+    #[inline(always)]
+    fn low(len: usize) -> Self {
+        if len == 0 { Self::NONE } else { Self::ALL >> (Self::BITS - (len as u32).min(Self::BITS)) }
+    }
+
+    #[inline(always)]
+    fn any(self) -> bool {
+        self != Self::NONE
+    }
+}
+
+macro_rules! mask {
+    ($mask:ty) => {
+        impl Mask for $mask {
+            const NONE: Self = 0;
+            const ONE: Self = 1;
+            const ALL: Self = Self::MAX;
+            const BITS: u32 = Self::BITS;
+            #[inline(always)]
+            fn count(self) -> u32 {
+                self.count_ones()
+            }
+            #[inline(always)]
+            fn first(self) -> u32 {
+                self.trailing_zeros()
+            }
+            #[inline(always)]
+            fn ones(self) -> u32 {
+                self.trailing_ones()
+            }
+            #[inline(always)]
+            fn above(self) -> u32 {
+                self.leading_zeros()
+            }
+            #[inline(always)]
+            fn rest(self) -> Self {
+                self & self.wrapping_sub(1)
+            }
+        }
+    };
+}
+mask!(u64);
+mask!(u128);
 
 /// What a short text is made of.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Classes {
-    pub(crate) digits: u64,
-    pub(crate) letters: u64,
-    pub(crate) dots: u64,
-    pub(crate) colons: u64,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Classes<M> {
+    pub(crate) digits: M,
+    pub(crate) letters: M,
+    pub(crate) dots: M,
+    pub(crate) colons: M,
     /// `-`, `_`, `+`, `/`, `=`.
-    pub(crate) joints: u64,
+    pub(crate) joints: M,
     /// `@`, `%`, `&`, and whatever is no ASCII.
-    pub(crate) special: u64,
+    pub(crate) special: M,
 }
 
-impl Classes {
-    /// Looks at the first `len` bytes, at most [`WIDTH`].
-    #[inline]
-    pub(crate) fn of(window: &[u8; WIDTH], len: usize) -> Self {
-        let mut classes = Self::default();
-        let (lanes, _) = window.as_chunks::<LANE>();
-        for (place, lane) in lanes.iter().take(len.div_ceil(LANE)).enumerate() {
-            let part = lane::classes(lane);
-            let shift = place * LANE;
-            classes.digits |= u64::from(part.digits) << shift;
-            classes.letters |= u64::from(part.letters) << shift;
-            classes.dots |= u64::from(part.dots) << shift;
-            classes.colons |= u64::from(part.colons) << shift;
-            classes.joints |= u64::from(part.joints) << shift;
-            classes.special |= u64::from(part.special) << shift;
+impl<M: Mask> Classes<M> {
+    /// The same of the first `len` bytes only.
+    #[inline(always)]
+    fn cut(self, len: usize) -> Self {
+        let all = M::low(len);
+        Self {
+            digits: self.digits & all,
+            letters: self.letters & all,
+            dots: self.dots & all,
+            colons: self.colons & all,
+            joints: self.joints & all,
+            special: self.special & all,
         }
-        let all = u64::MAX >> (WIDTH - len.clamp(1, WIDTH));
-        let all = if len == 0 { 0 } else { all };
-        classes.digits &= all;
-        classes.letters &= all;
-        classes.dots &= all;
-        classes.colons &= all;
-        classes.joints &= all;
-        classes.special &= all;
-        classes
     }
 }
 
-/// True if `mask` has `len` bits in a row; `len` is at most 64.
+impl Classes<u64> {
+    fn joined(self, next: Self) -> Classes<u128> {
+        let both = |low: u64, high: u64| u128::from(low) | u128::from(high) << WIDTH;
+        Classes {
+            digits: both(self.digits, next.digits),
+            letters: both(self.letters, next.letters),
+            dots: both(self.dots, next.dots),
+            colons: both(self.colons, next.colons),
+            joints: both(self.joints, next.joints),
+            special: both(self.special, next.special),
+        }
+    }
+}
+
+/// What may stand between groups of digits, and what ties a word to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Signs<M> {
+    /// Space, `.`, `-`, `/`, `(`, `)`.
+    pub(crate) between: M,
+    /// `-`, `_`, `+`, `/`.
+    pub(crate) ties: M,
+}
+
+/// What a block of a document has: the marks that were asked for, digits, and the bytes that need another look (`@`,
+/// `%`, `&`, `:`, and what is no ASCII).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Block {
+    pub(crate) marks: u64,
+    pub(crate) digits: u64,
+    pub(crate) signs: u64,
+}
+
+/// One way to make masks.
+pub(crate) trait Lanes: Copy {
+    fn classes(self, window: &[u8; WIDTH]) -> Classes<u64>;
+    fn signs(self, window: &[u8; WIDTH]) -> Signs<u64>;
+    fn block(self, window: &[u8; WIDTH], marks: [u8; 3]) -> Block;
+
+    /// Does other work with the same lanes, not inlined.
+    fn call<W: Work>(self, work: W) -> W::Out;
+
+    /// Looks at `start..end`, which is at most [`WIDTH`] bytes long.
+    #[inline(always)]
+    fn short(self, bytes: &[u8], start: usize, end: usize) -> Classes<u64> {
+        let classes = match whole(bytes, start) {
+            Some(window) => self.classes(window),
+            None => self.classes(&padded(bytes, start, end)),
+        };
+        classes.cut(end - start)
+    }
+
+    /// The signs of the same, and perhaps of what stands behind it.
+    #[inline(always)]
+    fn short_signs(self, bytes: &[u8], start: usize, end: usize) -> Signs<u64> {
+        match whole(bytes, start) {
+            Some(window) => self.signs(window),
+            None => self.signs(&padded(bytes, start, end)),
+        }
+    }
+
+    /// Looks at `start..end`, which is longer than [`WIDTH`] and at most twice as long.
+    #[inline(always)]
+    fn long(self, bytes: &[u8], start: usize, end: usize) -> Classes<u128> {
+        let half = start + WIDTH;
+        self.short(bytes, start, half).joined(self.short(bytes, half, end))
+    }
+
+    #[inline(always)]
+    fn long_signs(self, bytes: &[u8], start: usize, end: usize) -> Signs<u128> {
+        let half = start + WIDTH;
+        let (head, tail) = (self.short_signs(bytes, start, half), self.short_signs(bytes, half, end));
+        let both = |low: u64, high: u64| u128::from(low) | u128::from(high) << WIDTH;
+        Signs { between: both(head.between, tail.between), ties: both(head.ties, tail.ties) }
+    }
+}
+
+/// The bytes from `start` on, if there are enough of them.
+#[inline(always)]
+fn whole(bytes: &[u8], start: usize) -> Option<&[u8; WIDTH]> {
+    bytes.get(start..).and_then(<[u8]>::first_chunk)
+}
+
+/// The bytes `start..end` with zeros behind them.
 #[inline]
-pub(crate) fn has_run(mut mask: u64, len: u32) -> bool {
+fn padded(bytes: &[u8], start: usize, end: usize) -> [u8; WIDTH] {
+    let mut window = [0; WIDTH];
+    let text = bytes.get(start..end).unwrap_or_default();
+    if let Some(place) = window.get_mut(..text.len()) {
+        place.copy_from_slice(text);
+    }
+    window
+}
+
+/// True if `mask` has `len` bits in a row; `len` is at most as many as the mask has.
+#[inline(always)]
+pub(crate) fn has_run<M: Mask>(mut mask: M, len: u32) -> bool {
     let mut have = 1;
     while have * 2 <= len {
-        mask &= mask >> have;
+        mask = mask & mask >> have;
         have *= 2;
     }
-    mask & mask >> (len - have) != 0
+    (mask & mask >> (len - have)).any()
 }
 
-/// Where the digits of a block stand, and the bytes that need another look: `@`, `%`, `&`, `:`, and what is no ASCII.
+/// Work that is the same whatever makes its masks. `run` must be inlined, so that the instructions of the lanes reach it.
+pub(crate) trait Work {
+    type Out;
+    fn run<L: Lanes>(self, lanes: L) -> Self::Out;
+}
+
+/// Does the work with the widest lanes that this processor has.
 #[inline]
-pub(crate) fn digits_and_signs(block: &[u8; WIDTH]) -> (u64, u64) {
-    let (lanes, _) = block.as_chunks::<LANE>();
-    lanes.iter().rev().fold((0, 0), |(digits, signs), lane| {
-        let (more_digits, more_signs) = lane::digits_and_signs(lane);
-        (digits << LANE | u64::from(more_digits), signs << LANE | u64::from(more_signs))
-    })
+pub(crate) fn widest<W: Work>(work: W) -> W::Out {
+    lane::widest(work)
 }
 
-/// Where `a`, `b` and `c` stand in a block.
-#[inline]
-pub(crate) fn any_of(block: &[u8; WIDTH], a: u8, b: u8, c: u8) -> u64 {
-    let (lanes, _) = block.as_chunks::<LANE>();
-    lanes.iter().rev().fold(0, |mask, lane| mask << LANE | u64::from(lane::any_of(lane, a, b, c)))
-}
-
-struct Part {
-    digits: u16,
-    letters: u16,
-    dots: u16,
-    colons: u16,
-    joints: u16,
-    special: u16,
-}
-
-/// The only `unsafe` of this crate: three calls of functions that need SSE2.
+/// The only `unsafe` of this crate: calls of functions that need SSE2 or AVX2, and a barrier for the compiler.
 #[cfg(target_arch = "x86_64")]
 #[expect(
     unsafe_code,
-    reason = "SSE2 is a part of x86-64 itself; the compiler asks for a word on it nevertheless"
+    reason = "SSE2 is a part of x86-64 itself, and AVX2 is asked for before it is used; the compiler wants a word on both and on the barrier, which is empty"
 )]
 mod lane {
+    use std::arch::asm;
     use std::arch::x86_64::{
-        __m128i, _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x,
-        _mm_set1_epi8, _mm_sub_epi8,
+        __m128i, __m256i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128,
+        _mm_set1_epi8, _mm_sub_epi8, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_min_epu8,
+        _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8, _mm256_sub_epi8,
     };
 
-    use super::{LANE, Part};
+    use super::{Block, Classes, Lanes, Signs, WIDTH, Work};
 
-    #[inline]
-    pub(super) fn classes(lane: &[u8; LANE]) -> Part {
-        // SAFETY: every x86-64 processor has SSE2.
-        unsafe { classes_sse2(lane) }
-    }
+    /// What every x86-64 processor has.
+    #[derive(Clone, Copy)]
+    pub(super) struct Sse2;
 
-    #[inline]
-    pub(super) fn any_of(lane: &[u8; LANE], a: u8, b: u8, c: u8) -> u16 {
-        // SAFETY: every x86-64 processor has SSE2.
-        unsafe { any_of_sse2(lane, a, b, c) }
-    }
+    /// Only made where the processor has AVX2 and what comes with it.
+    #[derive(Clone, Copy)]
+    pub(super) struct Avx2(());
 
-    #[inline]
-    pub(super) fn digits_and_signs(lane: &[u8; LANE]) -> (u16, u16) {
-        // SAFETY: every x86-64 processor has SSE2.
-        unsafe { digits_and_signs_sse2(lane) }
-    }
-
-    #[inline]
-    #[target_feature(enable = "sse2")]
-    fn digits_and_signs_sse2(lane: &[u8; LANE]) -> (u16, u16) {
-        let bytes = load(lane);
-        let percent_or_ampersand = within(bytes, b'%', 2);
-        let signs = _mm_or_si128(_mm_or_si128(is(bytes, b'@'), is(bytes, b':')), percent_or_ampersand);
-        (bits(within(bytes, b'0', 10)), bits(_mm_or_si128(signs, bytes)))
-    }
-
-    #[inline]
-    #[target_feature(enable = "sse2")]
-    fn load(lane: &[u8; LANE]) -> __m128i {
-        let both = u128::from_le_bytes(*lane);
-        _mm_set_epi64x((both >> 64) as i64, both as i64)
-    }
-
-    #[inline]
-    #[target_feature(enable = "sse2")]
-    fn bits(mask: __m128i) -> u16 {
-        _mm_movemask_epi8(mask) as u16
-    }
-
-    #[inline]
-    #[target_feature(enable = "sse2")]
-    fn is(bytes: __m128i, b: u8) -> __m128i {
-        _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b as i8))
-    }
-
-    /// Bytes from `first` on, `count` of them.
-    #[inline]
-    #[target_feature(enable = "sse2")]
-    fn within(bytes: __m128i, first: u8, count: u8) -> __m128i {
-        let from = _mm_sub_epi8(bytes, _mm_set1_epi8(first as i8));
-        _mm_cmpeq_epi8(_mm_min_epu8(from, _mm_set1_epi8(count as i8 - 1)), from)
-    }
-
-    #[inline]
-    #[target_feature(enable = "sse2")]
-    fn classes_sse2(lane: &[u8; LANE]) -> Part {
-        let bytes = load(lane);
-        let small = _mm_or_si128(bytes, _mm_set1_epi8(0x20));
-        let dash_or_underscore = _mm_or_si128(is(bytes, b'-'), is(bytes, b'_'));
-        let base64 = _mm_or_si128(_mm_or_si128(is(bytes, b'+'), is(bytes, b'/')), is(bytes, b'='));
-        let signs = _mm_or_si128(_mm_or_si128(is(bytes, b'@'), is(bytes, b'%')), is(bytes, b'&'));
-        Part {
-            digits: bits(within(bytes, b'0', 10)),
-            letters: bits(within(small, b'a', 26)),
-            dots: bits(is(bytes, b'.')),
-            colons: bits(is(bytes, b':')),
-            joints: bits(_mm_or_si128(dash_or_underscore, base64)),
-            special: bits(_mm_or_si128(signs, bytes)),
+    impl Avx2 {
+        #[inline]
+        fn new() -> Option<Self> {
+            let has = is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("bmi1")
+                && is_x86_feature_detected!("bmi2")
+                && is_x86_feature_detected!("lzcnt")
+                && is_x86_feature_detected!("popcnt");
+            has.then_some(Self(()))
         }
     }
 
     #[inline]
-    #[target_feature(enable = "sse2")]
-    fn any_of_sse2(lane: &[u8; LANE], a: u8, b: u8, c: u8) -> u16 {
-        let bytes = load(lane);
-        bits(_mm_or_si128(_mm_or_si128(is(bytes, a), is(bytes, b)), is(bytes, c)))
+    pub(super) fn widest<W: Work>(work: W) -> W::Out {
+        match Avx2::new() {
+            // SAFETY: an `Avx2` is made only where the processor has all that `run_avx2` asks for.
+            Some(lanes) => unsafe { run_avx2(work, lanes) },
+            // SAFETY: every x86-64 processor has SSE2.
+            None => unsafe { run_sse2(work, Sse2) },
+        }
     }
+
+    #[inline(never)]
+    #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+    fn run_avx2<W: Work>(work: W, lanes: Avx2) -> W::Out {
+        work.run(lanes)
+    }
+
+    #[inline(never)]
+    #[target_feature(enable = "sse2")]
+    fn run_sse2<W: Work>(work: W, lanes: Sse2) -> W::Out {
+        work.run(lanes)
+    }
+
+    /// The same mask, of which the compiler does not know that it was made of bits: it would take it apart, bit by bit.
+    #[inline(always)]
+    fn whole(mut mask: u64) -> u64 {
+        // SAFETY: there are no instructions in it.
+        unsafe { asm!("/* {0} */", inout(reg) mask, options(pure, nomem, nostack, preserves_flags)) };
+        mask
+    }
+
+    /// The masks by registers of `$bytes`.
+    macro_rules! lanes {
+        ($lanes:ty, $run:ident, $feature:literal, $module:ident, $bytes:ty, $load:ident, $splat:ident, $equal:ident, $or:ident,
+         $less:ident, $least:ident, $bits:ident) => {
+            impl Lanes for $lanes {
+                #[inline(always)]
+                fn classes(self, window: &[u8; WIDTH]) -> Classes<u64> {
+                    // SAFETY: the processor has the instructions, else there were no such value.
+                    unsafe { $module::classes(window) }
+                }
+
+                #[inline(always)]
+                fn signs(self, window: &[u8; WIDTH]) -> Signs<u64> {
+                    // SAFETY: as above.
+                    unsafe { $module::signs(window) }
+                }
+
+                #[inline(always)]
+                fn block(self, window: &[u8; WIDTH], marks: [u8; 3]) -> Block {
+                    // SAFETY: as above.
+                    unsafe { $module::block(window, marks) }
+                }
+
+                #[inline(always)]
+                fn call<W: Work>(self, work: W) -> W::Out {
+                    // SAFETY: as above.
+                    unsafe { $run(work, self) }
+                }
+            }
+
+            mod $module {
+                use super::*;
+
+                const LANE: usize = size_of::<$bytes>();
+
+                #[inline]
+                #[target_feature(enable = $feature)]
+                pub(super) fn classes(window: &[u8; WIDTH]) -> Classes<u64> {
+                    let (mut digits, mut letters, mut dots) = (0, 0, 0);
+                    let (mut colons, mut joints, mut special) = (0, 0, 0);
+                    for lane in window.as_chunks::<LANE>().0.iter().rev() {
+                        let bytes = load(lane);
+                        let small = $or(bytes, splat(0x20));
+                        let dash_or_underscore = $or(is(bytes, b'-'), is(bytes, b'_'));
+                        let base64 = $or($or(is(bytes, b'+'), is(bytes, b'/')), is(bytes, b'='));
+                        let signs = $or(is(bytes, b'@'), within(bytes, b'%', 2));
+                        digits = digits << LANE | bits(within(bytes, b'0', 10));
+                        letters = letters << LANE | bits(within(small, b'a', 26));
+                        dots = dots << LANE | bits(is(bytes, b'.'));
+                        colons = colons << LANE | bits(is(bytes, b':'));
+                        joints = joints << LANE | bits($or(dash_or_underscore, base64));
+                        special = special << LANE | bits($or(signs, bytes));
+                    }
+                    Classes { digits, letters, dots, colons, joints, special }
+                }
+
+                #[inline]
+                #[target_feature(enable = $feature)]
+                pub(super) fn signs(window: &[u8; WIDTH]) -> Signs<u64> {
+                    let (mut between, mut ties) = (0, 0);
+                    for lane in window.as_chunks::<LANE>().0.iter().rev() {
+                        let bytes = load(lane);
+                        let dash_or_slash = $or(is(bytes, b'-'), is(bytes, b'/'));
+                        let space_or_dot = $or(is(bytes, b' '), is(bytes, b'.'));
+                        let others = $or(space_or_dot, within(bytes, b'(', 2));
+                        between = between << LANE | bits($or(others, dash_or_slash));
+                        let others = $or(is(bytes, b'_'), is(bytes, b'+'));
+                        ties = ties << LANE | bits($or(others, dash_or_slash));
+                    }
+                    Signs { between, ties }
+                }
+
+                #[inline]
+                #[target_feature(enable = $feature)]
+                pub(super) fn block(window: &[u8; WIDTH], [a, b, c]: [u8; 3]) -> Block {
+                    let (mut marks, mut digits, mut signs) = (0, 0, 0);
+                    for lane in window.as_chunks::<LANE>().0.iter().rev() {
+                        let bytes = load(lane);
+                        marks = marks << LANE | bits($or($or(is(bytes, a), is(bytes, b)), is(bytes, c)));
+                        digits = digits << LANE | bits(within(bytes, b'0', 10));
+                        let at_or_colon = $or(is(bytes, b'@'), is(bytes, b':'));
+                        signs = signs << LANE | bits($or($or(at_or_colon, within(bytes, b'%', 2)), bytes));
+                    }
+                    Block { marks, digits, signs }
+                }
+
+                #[inline]
+                #[target_feature(enable = $feature)]
+                fn load(lane: &[u8; LANE]) -> $bytes {
+                    // SAFETY: the array has as many bytes as are read, and they need not be aligned.
+                    unsafe { $load(lane.as_ptr().cast()) }
+                }
+
+                #[inline]
+                #[target_feature(enable = $feature)]
+                fn bits(bytes: $bytes) -> u64 {
+                    // The sign must not spread.
+                    whole(u64::from($bits(bytes) as u32))
+                }
+
+                #[inline]
+                #[target_feature(enable = $feature)]
+                fn splat(b: u8) -> $bytes {
+                    $splat(b as i8)
+                }
+
+                #[inline]
+                #[target_feature(enable = $feature)]
+                fn is(bytes: $bytes, b: u8) -> $bytes {
+                    $equal(bytes, splat(b))
+                }
+
+                /// Bytes from `first` on, `count` of them.
+                #[inline]
+                #[target_feature(enable = $feature)]
+                fn within(bytes: $bytes, first: u8, count: u8) -> $bytes {
+                    let from = $less(bytes, splat(first));
+                    $equal($least(from, splat(count - 1)), from)
+                }
+            }
+        };
+    }
+    lanes!(
+        Sse2,
+        run_sse2,
+        "sse2",
+        sse2,
+        __m128i,
+        _mm_loadu_si128,
+        _mm_set1_epi8,
+        _mm_cmpeq_epi8,
+        _mm_or_si128,
+        _mm_sub_epi8,
+        _mm_min_epu8,
+        _mm_movemask_epi8
+    );
+    lanes!(
+        Avx2,
+        run_avx2,
+        "avx2",
+        avx2,
+        __m256i,
+        _mm256_loadu_si256,
+        _mm256_set1_epi8,
+        _mm256_cmpeq_epi8,
+        _mm256_or_si256,
+        _mm256_sub_epi8,
+        _mm256_min_epu8,
+        _mm256_movemask_epi8
+    );
 }
 
 #[cfg(not(target_arch = "x86_64"))]
 mod lane {
-    pub(super) use super::plain::{any_of, classes, digits_and_signs};
+    pub(super) use super::plain::widest;
 }
 
 #[cfg(any(test, not(target_arch = "x86_64")))]
 mod plain {
-    use super::{LANE, Part};
+    use super::{Block, Classes, Lanes, Signs, WIDTH, Work};
 
-    fn bits(lane: &[u8; LANE], is: impl Fn(u8) -> bool) -> u16 {
-        lane.iter().rev().fold(0, |mask, b| mask << 1 | u16::from(is(*b)))
+    /// Byte by byte.
+    #[derive(Clone, Copy)]
+    pub(super) struct Plain;
+
+    #[cfg(not(target_arch = "x86_64"))]
+    #[inline]
+    pub(super) fn widest<W: Work>(work: W) -> W::Out {
+        work.run(Plain)
     }
 
-    pub(super) fn classes(lane: &[u8; LANE]) -> Part {
-        Part {
-            digits: bits(lane, |b| b.is_ascii_digit()),
-            letters: bits(lane, |b| b.is_ascii_alphabetic()),
-            dots: bits(lane, |b| b == b'.'),
-            colons: bits(lane, |b| b == b':'),
-            joints: bits(lane, |b| matches!(b, b'-' | b'_' | b'+' | b'/' | b'=')),
-            special: bits(lane, |b| matches!(b, b'@' | b'%' | b'&' | 0x80..)),
+    fn bits(window: &[u8; WIDTH], is: impl Fn(u8) -> bool) -> u64 {
+        window.iter().rev().fold(0, |mask, b| mask << 1 | u64::from(is(*b)))
+    }
+
+    impl Lanes for Plain {
+        fn call<W: Work>(self, work: W) -> W::Out {
+            work.run(self)
         }
-    }
 
-    pub(super) fn digits_and_signs(lane: &[u8; LANE]) -> (u16, u16) {
-        (bits(lane, |b| b.is_ascii_digit()), bits(lane, |b| matches!(b, b'@' | b'%' | b'&' | b':' | 0x80..)))
-    }
+        fn classes(self, window: &[u8; WIDTH]) -> Classes<u64> {
+            Classes {
+                digits: bits(window, |b| b.is_ascii_digit()),
+                letters: bits(window, |b| b.is_ascii_alphabetic()),
+                dots: bits(window, |b| b == b'.'),
+                colons: bits(window, |b| b == b':'),
+                joints: bits(window, |b| matches!(b, b'-' | b'_' | b'+' | b'/' | b'=')),
+                special: bits(window, |b| matches!(b, b'@' | b'%' | b'&' | 0x80..)),
+            }
+        }
 
-    pub(super) fn any_of(lane: &[u8; LANE], a: u8, b: u8, c: u8) -> u16 {
-        bits(lane, |byte| byte == a || byte == b || byte == c)
+        fn signs(self, window: &[u8; WIDTH]) -> Signs<u64> {
+            Signs {
+                between: bits(window, |b| matches!(b, b' ' | b'.' | b'-' | b'/' | b'(' | b')')),
+                ties: bits(window, |b| matches!(b, b'-' | b'_' | b'+' | b'/')),
+            }
+        }
+
+        fn block(self, window: &[u8; WIDTH], marks: [u8; 3]) -> Block {
+            Block {
+                marks: bits(window, |b| marks.contains(&b)),
+                digits: bits(window, |b| b.is_ascii_digit()),
+                signs: bits(window, |b| matches!(b, b'@' | b'%' | b'&' | b':' | 0x80..)),
+            }
+        }
     }
 }
 
@@ -217,26 +500,42 @@ mod plain {
 mod tests {
     use super::*;
 
+    struct SameAsPlain<'a>(&'a [u8; WIDTH]);
+
+    impl Work for SameAsPlain<'_> {
+        type Out = ();
+        fn run<L: Lanes>(self, lanes: L) {
+            let marks = *b"\"\\\n";
+            assert_eq!(lanes.classes(self.0), plain::Plain.classes(self.0));
+            assert_eq!(lanes.signs(self.0), plain::Plain.signs(self.0));
+            assert_eq!(lanes.block(self.0, marks), plain::Plain.block(self.0, marks));
+        }
+    }
+
     #[test]
     fn masks_are_those_of_the_plain_loop() {
-        for first in (0..=255_u8).step_by(16) {
-            let lane: [u8; LANE] = std::array::from_fn(|place| first + place as u8);
-            let (fast, slow) = (lane::classes(&lane), plain::classes(&lane));
-            assert_eq!(
-                (fast.digits, fast.letters, fast.dots, fast.colons, fast.joints, fast.special),
-                (slow.digits, slow.letters, slow.dots, slow.colons, slow.joints, slow.special),
-                "from {first}"
-            );
-            assert_eq!(lane::digits_and_signs(&lane), plain::digits_and_signs(&lane));
-            assert_eq!(lane::any_of(&lane, b'"', b'\\', b'\n'), plain::any_of(&lane, b'"', b'\\', b'\n'));
+        // Each byte at each place, among others.
+        for b in 0..=255_u8 {
+            for place in 0..WIDTH {
+                let mut window: [u8; WIDTH] = std::array::from_fn(|at| b.wrapping_add(at as u8));
+                window[place] = b;
+                widest(SameAsPlain(&window));
+                #[cfg(target_arch = "x86_64")]
+                SameAsPlain(&window).run(lane::Sse2);
+            }
         }
     }
 
     #[test]
     fn a_look_goes_no_further_than_its_text() {
-        let window = [b'7'; WIDTH];
-        for len in 0..=WIDTH {
-            assert_eq!(Classes::of(&window, len).digits.count_ones() as usize, len);
+        let bytes = [b'7'; 3 * WIDTH];
+        for len in 0..=2 * WIDTH {
+            if len <= WIDTH {
+                assert_eq!(plain::Plain.short(&bytes, 1, 1 + len).digits, u64::low(len));
+                assert_eq!(plain::Plain.short(&bytes[..len], 0, len).digits, u64::low(len));
+            } else {
+                assert_eq!(plain::Plain.long(&bytes[..len], 0, len).digits, u128::low(len));
+            }
         }
     }
 
@@ -244,7 +543,7 @@ mod tests {
     fn runs_are_told_by_their_length() {
         for len in 1..=40_u32 {
             let run = (1_u64 << len) - 1;
-            assert!(has_run(run << 3, len) && !has_run(run << 3, len + 1) && !has_run(0b0101_0101, 2));
+            assert!(has_run(run << 3, len) && !has_run(run << 3, len + 1) && !has_run(0b0101_0101_u64, 2));
         }
     }
 }

@@ -17,8 +17,8 @@ use crate::key::Hint;
 use crate::network::belongs_to_device_v4;
 use crate::{Country, Finding, Kind, Rule};
 
-pub(crate) use card::keyed as keyed_cards;
 pub use card::{card_valid, luhn_valid};
+pub(crate) use card::{keyed as keyed_cards, may_begin as may_begin_card};
 pub(crate) use phone::keyed as keyed_phones;
 use sequence::Sequence;
 

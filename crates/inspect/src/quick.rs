@@ -1,7 +1,13 @@
 //! The first look at a value: most hold nothing, and their classes of bytes show it.
+//!
+//! Each question here is one that a rule asks later, put so that it can be answered from masks for a whole value at once.
+//! It may say yes too often, and never no where the rule would say yes.
 
-use crate::lanes::{Classes, WIDTH, has_run};
-use crate::{card_valid, evade, ids, is_timestamp, secret};
+mod numbers;
+
+use crate::key::Hint;
+use crate::lanes::{Classes, Lanes, Mask, Signs, WIDTH, Work, has_run, widest};
+use crate::{evade, fold, is_timestamp, key, secret};
 
 /// Shortest word that may be a key, a token or something encoded.
 pub(crate) const WORD_MIN: usize = 16;
@@ -9,190 +15,265 @@ pub(crate) const WORD_MIN: usize = 16;
 /// Longest value that is looked at here; longer ones are prose or nested documents.
 const LEN_MAX: usize = 512;
 
-/// True if nothing can be found in `start..end` by form alone.
-#[inline]
-pub(crate) fn is_quiet(bytes: &[u8], start: usize, end: usize) -> bool {
-    let text = bytes.get(start..end).unwrap_or_default();
-    let len = text.len();
-    if len > WIDTH {
-        return is_quiet_long(text);
-    }
-    // Ids and times are common, and told by a few bytes.
-    if len >= 19 {
-        match (text.get(4), text.get(8), text.get(13)) {
-            (Some(b'-'), _, Some(b':')) if is_timestamp(text) => return true,
-            (_, Some(b'-'), Some(b'-')) if is_uuid(text) => return true,
-            _ => {}
-        }
-    } else if len <= 10 && text.iter().all(u8::is_ascii_digit) {
-        return true;
-    }
-    let classes = if let Some(window) = bytes.get(start..).and_then(<[u8]>::first_chunk::<WIDTH>) {
-        Classes::of(window, len)
-    } else {
-        of_short(text)
-    };
-    is_quiet_short(text, classes)
-}
-
-fn of_short(text: &[u8]) -> Classes {
-    let mut window = [0; WIDTH];
-    for (place, b) in window.iter_mut().zip(text) {
-        *place = *b;
-    }
-    Classes::of(&window, text.len())
-}
-
 /// Digits and lengths below which only colons and [`Classes::special`] signs could tell anything.
 pub(crate) const FEW_DIGITS: u32 = 4;
 pub(crate) const FEW_BYTES: usize = 14;
 
-/// Fewest digits, with whatever may stand between them, that are a number of somebody's.
-const DIGITS_MIN: u32 = 6;
+/// Shortest token, MAC address and IBAN.
+const JWT_LEN_MIN: usize = 20;
+const MAC_LEN_MIN: usize = 14;
+const IBAN_LEN_MIN: usize = 15;
 
-/// A value of at most [`WIDTH`] bytes.
-fn is_quiet_short(text: &[u8], classes: Classes) -> bool {
-    if classes.special != 0 && !is_plain(text, classes.special) {
-        return false;
+/// A value within its document, and what is said of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Value<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) hint: Hint,
+}
+
+impl<'a> Value<'a> {
+    /// A text that is a value by itself.
+    pub(crate) fn alone(text: &'a [u8], hint: Hint) -> Self {
+        Self { bytes: text, start: 0, end: text.len(), hint }
     }
+
+    #[inline(always)]
+    fn text(self) -> &'a [u8] {
+        self.bytes.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// True if what the value is called keeps the words before a number from naming it.
+    #[inline(always)]
+    fn is_deaf(self) -> bool {
+        matches!(self.hint, Hint::Harmless | Hint::Version)
+    }
+}
+
+/// The masks of a value.
+#[derive(Clone, Copy)]
+struct Look<'a, M> {
+    text: &'a [u8],
+    value: Value<'a>,
+    classes: Classes<M>,
+}
+
+/// True if nothing can be found in the value by form, or by words within it.
+#[inline]
+pub(crate) fn is_quiet(value: Value<'_>) -> bool {
+    widest(value)
+}
+
+impl Work for Value<'_> {
+    type Out = bool;
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L) -> bool {
+        let text = self.text();
+        if text.len() > WIDTH {
+            return lanes.call(Long(self));
+        }
+        let classes = lanes.short(self.bytes, self.start, self.end);
+        is_quiet_short(lanes, Look { text, value: self, classes })
+    }
+}
+
+/// A value that is longer than [`WIDTH`].
+struct Long<'a>(Value<'a>);
+
+impl Work for Long<'_> {
+    type Out = bool;
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L) -> bool {
+        let value = self.0;
+        let text = value.text();
+        if text.len() > 2 * WIDTH {
+            return is_quiet_prose(lanes, text);
+        }
+        let classes = lanes.long(value.bytes, value.start, value.end);
+        let look = Look { text, value, classes };
+        look.is_unmarked() && look.is_quiet(|| lanes.long_signs(value.bytes, value.start, value.end))
+    }
+}
+
+#[inline(always)]
+fn is_quiet_short<L: Lanes>(lanes: L, look: Look<'_, u64>) -> bool {
+    let Look { text, value, classes } = look;
     let len = text.len();
-    let all = u64::MAX >> (WIDTH - len.clamp(1, WIDTH));
-    if classes.digits == all {
-        let short = len <= 10 || matches!(len, 12 | 20..);
-        return short || !card_valid(text) && ids::alone_bare(text).is_none();
+    if classes.digits == u64::low(len) {
+        return numbers::is_quiet_bare(text);
     }
-    if classes.colons.count_ones() >= 2 {
-        return len >= 19 && is_timestamp(text);
-    }
-    if len == 10 && is_date(text, classes) {
+    if look.is_time() || look.is_uuid() {
         return true;
     }
-    // A word before a number may name it.
-    if classes.digits.count_ones() >= 4
-        && classes.letters.count_ones() >= 2
-        && (classes.colons != 0 || text.contains(&b' '))
-    {
-        return false;
-    }
-    let words = classes.letters | classes.digits | classes.joints;
-    // Within one long word digits are a card or nothing, and `are_quiet_words` looks at how many follow each other.
-    if len > WORD_MIN && classes.letters | classes.digits == all {
-        return !may_be_address(classes, len) && are_quiet_words(text, classes);
-    }
-    let long = len >= WORD_MIN && has_run(words, WORD_MIN as u32);
-    are_quiet_numbers(classes, all)
-        && !may_be_address(classes, len)
-        && (!long || are_quiet_words(text, classes))
+    look.is_unmarked() && look.is_quiet(|| lanes.short_signs(value.bytes, value.start, value.end))
 }
 
-/// A UUID whose last part is more than digits: nothing else has its form.
-fn is_uuid(text: &[u8]) -> bool {
-    let Ok(text) = <&[u8; 36]>::try_from(text) else { return false };
-    let dashed = text[8] == b'-' && text[13] == b'-' && text[18] == b'-' && text[23] == b'-';
-    let hex = text.iter().map(|b| u8::from(b.is_ascii_hexdigit())).sum::<u8>();
-    let tail = text.get(24..).unwrap_or_default();
-    dashed && hex == 32 && tail.iter().map(|b| u8::from(b.is_ascii_digit())).sum::<u8>() < 11
+impl Look<'_, u64> {
+    /// An RFC 3339 time: told by where its digits and signs stand.
+    #[inline(always)]
+    fn is_time(&self) -> bool {
+        const COLONS: u64 = 1 << 13 | 1 << 16;
+        const DIGITS: u64 = 0b110_1101_1011_0110_1111;
+        self.classes.colons & 0x1_FFFF == COLONS
+            && self.classes.digits & 0x7_FFFF == DIGITS
+            && is_timestamp(self.text)
+    }
+
+    /// A UUID whose last part is more than digits: nothing else has its form.
+    #[inline(always)]
+    fn is_uuid(&self) -> bool {
+        const DASHES: u64 = 1 << 8 | 1 << 13 | 1 << 18 | 1 << 23;
+        const DIGITS: u64 = ((1 << 36) - 1) & !DASHES;
+        self.text.len() == 36
+            && self.classes.joints == DASHES
+            && self.classes.letters | self.classes.digits == DIGITS
+            && (self.classes.digits >> 24).count_ones() < 11
+            && self.text.iter().map(|b| u8::from(b.is_ascii_hexdigit() || *b == b'-')).sum::<u8>() == 36
+    }
 }
 
-/// True if the special bytes are ampersands that begin no entity.
-fn is_plain(text: &[u8], mut special: u64) -> bool {
-    while special != 0 {
-        let at = special.trailing_zeros() as usize;
-        let rest = text.get(at..).unwrap_or_default();
-        let entity = rest.iter().take(12).any(|b| *b == b';');
-        if rest.first() != Some(&b'&') || entity {
+impl<M: Mask> Look<'_, M> {
+    /// True if nothing is written with percent signs or entities, there is no at sign, and whatever is no ASCII stands
+    /// for itself.
+    #[inline(always)]
+    fn is_unmarked(&self) -> bool {
+        let mut special = self.classes.special;
+        while special.any() {
+            let rest = self.text.get(special.first() as usize..).unwrap_or_default();
+            let plain = match rest.first() {
+                // An entity ends soon.
+                Some(b'&') => !rest.iter().take(12).any(|b| *b == b';'),
+                Some(b @ 0x80..) => !fold::may_begin(*b),
+                _ => false,
+            };
+            if !plain {
+                return false;
+            }
+            special = special.rest();
+        }
+        true
+    }
+
+    /// All other questions. `signs` are asked for where digits are left to look at.
+    #[inline(always)]
+    fn is_quiet(&self, signs: impl FnOnce() -> Signs<M>) -> bool {
+        let Classes { digits, letters, dots, colons, joints, .. } = self.classes;
+        let len = self.text.len();
+        let words = letters | digits | joints;
+        // A line of five dashes stands around keys in PEM.
+        if len >= WORD_MIN
+            && has_run(words, WORD_MIN as u32)
+            && (has_run(joints, 5) || !self.are_quiet_words(words))
+        {
             return false;
         }
-        special &= special - 1;
-    }
-    true
-}
-
-/// `2026-05-06`: no number is printed so that begins with this or the last century.
-fn is_date(text: &[u8], classes: Classes) -> bool {
-    classes.joints == 1 << 4 | 1 << 7
-        && classes.digits == 0b11_0110_1111
-        && matches!(text, [b'1', b'9', ..] | [b'2', b'0', ..])
-        && text.get(4) == Some(&b'-')
-}
-
-/// True if between any two letters there are fewer digits than a number of somebody's has.
-fn are_quiet_numbers(classes: Classes, all: u64) -> bool {
-    if classes.digits.count_ones() < DIGITS_MIN {
-        return true;
-    }
-    let mut rest = all & !classes.letters;
-    while rest != 0 {
-        let start = rest.trailing_zeros();
-        let run = (rest >> start).trailing_ones();
-        let mask = if run == 64 { u64::MAX } else { ((1 << run) - 1) << start };
-        if (classes.digits & mask).count_ones() >= DIGITS_MIN {
+        // Two colons beside each other, or six, are in every IPv6 address, and five in a MAC address.
+        if colons.any() && (colons.count() >= 5 || (colons & colons >> 1).any()) {
             return false;
         }
-        rest &= !mask;
+        if len >= MAC_LEN_MIN && ((dots & dots >> 5).any() || may_be_mac(joints)) {
+            return false;
+        }
+        if len >= JWT_LEN_MIN && dots.count() >= 2 && may_hold_jwt(self.text) {
+            return false;
+        }
+        digits.count() < FEW_DIGITS || self.are_quiet_digits(signs)
     }
-    true
-}
 
-/// True for what may hold an IP address, a MAC address or an IBAN whose digits are few.
-fn may_be_address(classes: Classes, len: usize) -> bool {
-    let (digits, letters) = (classes.digits, classes.letters);
-    let words = letters | digits;
-    let starts = words & !(words << 1);
-    let iban = starts & letters & letters >> 1 & digits >> 2 & digits >> 3;
-    let ip = classes.dots.count_ones() >= 3 && digits.count_ones() >= 4;
-    let mac = len >= 14 && (classes.joints.count_ones() >= 5 || classes.dots & classes.dots >> 5 != 0);
-    ip || mac && may_be_mac(classes) || iban != 0 && len >= 15 && digits.count_ones() >= 5
-}
-
-/// Two signs three bytes apart five times, or twice five bytes apart.
-fn may_be_mac(classes: Classes) -> bool {
-    let joints = classes.joints;
-    let bytes = joints & joints >> 3 & joints >> 6 & joints >> 9 & joints >> 12;
-    bytes != 0 || classes.dots & classes.dots >> 5 != 0
-}
-
-/// True if no long word of the text is a key, an identifier, or has text inside.
-fn are_quiet_words(text: &[u8], classes: Classes) -> bool {
-    // Tokens have two dots.
-    if classes.dots.count_ones() >= 2 || has_run(classes.digits, 11) {
-        return false;
+    #[inline(always)]
+    fn are_quiet_digits(&self, signs: impl FnOnce() -> Signs<M>) -> bool {
+        let Classes { digits, letters, .. } = self.classes;
+        let alnum = letters | digits;
+        let starts = alnum & !(alnum << 1);
+        let iban = starts & letters & letters >> 1 & digits >> 2 & digits >> 3;
+        if iban.any() && self.text.len() >= IBAN_LEN_MIN && digits.count() >= 5 {
+            return false;
+        }
+        // Without six digits that no letter parts, or a word that has both, only an address of four numbers is left.
+        let signs = signs();
+        self.are_quiet_lettered(signs) && self.are_quiet_runs(signs)
     }
-    let words = classes.letters | classes.digits | classes.joints;
-    if words.trailing_ones() as usize == text.len() {
-        return is_quiet_word(text, 0, text, classes);
+
+    /// True if no long word of the text is a key, an identifier, or has text inside.
+    #[inline(always)]
+    fn are_quiet_words(&self, words: M) -> bool {
+        // Long words are runs of at least sixteen.
+        let mut left = words;
+        while left.any() {
+            let start = left.first();
+            let len = (left >> start).ones();
+            if len >= WORD_MIN as u32 && !self.is_quiet_word(start as usize, (start + len) as usize) {
+                return false;
+            }
+            let next = start + len;
+            if next >= M::BITS {
+                break;
+            }
+            left = left & M::ALL << next;
+        }
+        true
     }
-    evade::LongWords::of(text)
-        .all(|(start, end)| is_quiet_word(text, start, text.get(start..end).unwrap_or_default(), classes))
+
+    #[inline(always)]
+    fn is_quiet_word(&self, start: usize, end: usize) -> bool {
+        let word = self.text.get(start..end).unwrap_or_default();
+        !evade::is_suspect(word)
+            && !secret::is_suspect(word)
+            && (start == 0 || !self.is_named(start))
+            && (!self.has_joint(start, end) || is_quiet_assignment(word))
+    }
+
+    #[inline(always)]
+    fn has_joint(&self, start: usize, end: usize) -> bool {
+        (self.classes.joints & M::low(end) & M::ALL << start as u32).any()
+    }
+
+    /// True if what stands before the word may say what it is.
+    #[inline(never)]
+    fn is_named(&self, start: usize) -> bool {
+        let before = self.text.get(..start).unwrap_or_default();
+        matches!(before.last(), Some(b':' | b'"' | b' ' | b'\''))
+            && (key::may_name(before) || secret::follows_scheme(before))
+    }
 }
 
-/// `word` stands at `start` of the text.
-fn is_quiet_word(text: &[u8], start: usize, word: &[u8], classes: Classes) -> bool {
-    // A word that follows another may be named by it, and one with an equals sign names itself.
-    let named =
-        start > 0 && text.get(start - 1) == Some(&b' ') || classes.joints != 0 && word.contains(&b'=');
-    let first_letter = word.first().is_some_and(u8::is_ascii_alphabetic);
-    let identifier = word.len() == WORD_MIN && first_letter && classes.digits != 0;
-    !named
-        && !identifier
-        && !word.starts_with(b"-----")
-        && !evade::is_suspect(word)
-        && !secret::is_suspect(word)
+/// `eyJ` is how tokens begin.
+#[inline(never)]
+fn may_hold_jwt(text: &[u8]) -> bool {
+    memchr::memchr_iter(b'J', text).any(|at| text.get(..at).is_some_and(|head| head.ends_with(b"ey")))
+}
+
+/// `name=value`, as one word.
+#[inline(never)]
+fn is_quiet_assignment(word: &[u8]) -> bool {
+    // Padding ends words, and names nothing.
+    let name = word.iter().position(|b| *b == b'=').and_then(|at| word.get(..at));
+    name.is_none_or(|name| name.len() + 8 >= word.len() || !key::may_name(name))
+}
+
+/// Two signs three bytes apart five times.
+#[inline(always)]
+fn may_be_mac<M: Mask>(joints: M) -> bool {
+    let three = joints & joints >> 3 & joints >> 6;
+    (three & three >> 6).any()
 }
 
 /// Prose without anything that marks an identifier.
-fn is_quiet_long(text: &[u8]) -> bool {
+#[inline(always)]
+fn is_quiet_prose<L: Lanes>(lanes: L, text: &[u8]) -> bool {
     if text.len() > LEN_MAX {
         return false;
     }
-    let (windows, tail) = text.as_chunks::<WIDTH>();
     let mut before = 0;
-    let mut seen = |classes: Classes| {
+    (0..text.len()).step_by(WIDTH).all(|start| {
+        let classes = lanes.short(text, start, text.len().min(start + WIDTH));
         let words = classes.letters | classes.digits | classes.joints;
         let joined = before + words.trailing_ones() as usize;
         before = if words == u64::MAX { joined } else { words.leading_ones() as usize };
         let quiet = classes.special | classes.digits == 0 && classes.colons.count_ones() < 2;
         quiet && joined < WORD_MIN && !has_run(words, WORD_MIN as u32)
-    };
-    windows.iter().all(|window| seen(Classes::of(window, WIDTH))) && seen(of_short(tail))
+    })
 }

@@ -96,7 +96,7 @@ pub(crate) fn scan_word(text: &[u8], start: usize, end: usize, out: &mut Vec<Fin
         }
     };
     let value_word = text.get(value..end).unwrap_or_default();
-    let named = name.filter(|_| is_mixed(value_word)).is_some_and(|name| match key::near(name) {
+    let named = name.filter(|_| is_mixed(value_word)).is_some_and(|name| match key::named(name) {
         Hint::Secret | Hint::Password => is_random(value_word),
         Hint::Session => !is_uuid_like(value_word) && is_random(value_word),
         _ => false,
@@ -118,7 +118,7 @@ fn token_end(text: &[u8], end: usize) -> usize {
 }
 
 /// The schemes of HTTP that carry a secret (RFC 6750, RFC 7617).
-fn follows_scheme(before: &[u8]) -> bool {
+pub(crate) fn follows_scheme(before: &[u8]) -> bool {
     let word = before.strip_suffix(b" ").unwrap_or_default();
     let scheme = word.rsplit(|b| !b.is_ascii_alphabetic()).next().unwrap_or_default();
     [&b"bearer"[..], b"basic"].iter().any(|known| scheme.eq_ignore_ascii_case(known))

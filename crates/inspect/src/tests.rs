@@ -131,7 +131,6 @@ fn telephone_numbers_are_found() {
         "030/123 45 67",
         "06 12 34 56 78",
         "06.12.34.56.78",
-        "0170-1234567",
         "01632 960123",
         "020 7946 0958",
     ] {
@@ -142,6 +141,22 @@ fn telephone_numbers_are_found() {
     check("Tel.030 1234567", &[(Kind::Phone, "030 1234567")]);
     check("/call?n=%2B4722123456", &[(Kind::Phone, "%2B4722123456")]);
     check("/call?n=+4722123456", &[(Kind::Phone, "+4722123456")]);
+    check("mobile 0170-1234567", &[(Kind::Phone, "0170-1234567")]);
+    // So are orders, parts, bills and places in files numbered.
+    for number in [
+        "0170-1234567",
+        "0123-456-789",
+        "028-1234567-1234567",
+        "0281.002.315",
+        "012/345/67890",
+        "0034 0434 1179 8770",
+    ] {
+        check(number, &[]);
+    }
+    // Numbers of articles, and the same with another last digit.
+    check("0049301234561", &[]);
+    check_whole(Kind::Phone, "0049301234567");
+    check("030 1234567 040 7654321", &[(Kind::Phone, "030 1234567"), (Kind::Phone, "040 7654321")]);
     check("room 5 030 1234567", &[(Kind::Phone, "030 1234567")]);
     check("+1 415 555 2671 2026-05-06", &[(Kind::Phone, "+1 415 555 2671")]);
 }

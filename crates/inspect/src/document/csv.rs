@@ -6,6 +6,8 @@ use super::marks::Marks;
 use crate::Finding;
 use crate::decoded::Decoded;
 use crate::key::Hint;
+use crate::lanes::{Lanes, Work, widest};
+use crate::quick::Value;
 
 /// Columns whose names are remembered.
 const COLUMNS_MAX: usize = 4_096;
@@ -13,9 +15,31 @@ const COLUMNS_MAX: usize = 4_096;
 /// Bytes at the start in which the delimiter is looked for.
 const HEAD_MAX: usize = 65_536;
 
+/// A table and what looks at it.
+struct Csv<'a> {
+    scanner: &'a mut Scanner,
+    bytes: &'a [u8],
+    out: &'a mut Vec<Finding>,
+}
+
 pub(super) fn scan(scanner: &mut Scanner, bytes: &[u8], out: &mut Vec<Finding>) {
+    widest(Csv { scanner, bytes, out });
+}
+
+impl Work for Csv<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L) {
+        walk(lanes, self.scanner, self.bytes, self.out);
+    }
+}
+
+#[inline(always)]
+fn walk<L: Lanes>(lanes: L, scanner: &mut Scanner, bytes: &[u8], out: &mut Vec<Finding>) {
     let delimiter = delimiter(bytes);
-    let mut rows = Cells { bytes, marks: Marks::new(bytes, [delimiter, b'"', b'\n']), at: 0, done: false };
+    let mut rows =
+        Cells { bytes, marks: Marks::new(lanes, bytes, [delimiter, b'"', b'\n']), at: 0, done: false };
     let mut hints: Vec<Hint> = Vec::new();
     let mut column = 0;
     let mut header = is_header(bytes);
@@ -30,7 +54,7 @@ pub(super) fn scan(scanner: &mut Scanner, bytes: &[u8], out: &mut Vec<Finding>) 
         if cell.doubled {
             scanner.spelled_value(bytes, (cell.start, cell.end), hint, Decoded::read_csv, out);
         } else {
-            scanner.value(bytes, cell.start, cell.end, hint, out);
+            scanner.value(lanes, Value { bytes, start: cell.start, end: cell.end, hint }, out);
         }
         column += 1;
         if cell.last {
@@ -48,14 +72,15 @@ struct Cell {
     last: bool,
 }
 
-struct Cells<'a> {
+struct Cells<'a, L> {
     bytes: &'a [u8],
-    marks: Marks<'a>,
+    marks: Marks<'a, L>,
     at: usize,
     done: bool,
 }
 
-impl Cells<'_> {
+impl<L: Lanes> Cells<'_, L> {
+    #[inline(always)]
     fn next_cell(&mut self) -> Option<Cell> {
         if self.done {
             return None;

@@ -10,14 +10,21 @@ use crate::Finding;
 use crate::context::{number_hinted, scan_hinted};
 use crate::decoded::Decoded;
 use crate::key::{self, Hint};
+use crate::lanes::{Lanes, Work, widest};
+use crate::number::may_begin_card;
+use crate::quick::Value;
 
 /// Deepest nesting in which outer names are remembered.
 const DEPTH_MAX: usize = 64;
 
+/// Fewest digits of a number that is a card or an identifier without a name.
+const NUMBER_MIN: usize = 13;
+
 /// Longest value that may name the next.
 const TOLD_MAX: usize = 24;
 
-struct Walk<'a> {
+struct Walk<'a, L> {
+    lanes: L,
     scanner: &'a mut Scanner,
     bytes: &'a [u8],
     out: &'a mut Vec<Finding>,
@@ -38,9 +45,31 @@ struct Walk<'a> {
     operators: bool,
 }
 
+/// A document and what looks at it.
+struct Json<'a> {
+    scanner: &'a mut Scanner,
+    bytes: &'a [u8],
+    out: &'a mut Vec<Finding>,
+}
+
 pub(super) fn scan(scanner: &mut Scanner, bytes: &[u8], out: &mut Vec<Finding>) {
+    widest(Json { scanner, bytes, out });
+}
+
+impl Work for Json<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L) {
+        walk(lanes, self.scanner, self.bytes, self.out);
+    }
+}
+
+#[inline(always)]
+fn walk<L: Lanes>(lanes: L, scanner: &mut Scanner, bytes: &[u8], out: &mut Vec<Finding>) {
     let operators = scanner.operators.is_some();
     let mut walk = Walk {
+        lanes,
         scanner,
         bytes,
         out,
@@ -54,13 +83,13 @@ pub(super) fn scan(scanner: &mut Scanner, bytes: &[u8], out: &mut Vec<Finding>) 
         element: false,
         operators,
     };
-    let mut marks = Marks::new(bytes, *b"\"\\\n");
+    let mut marks = Marks::new(lanes, bytes, *b"\"\\\n");
     let mut from = 0;
     while let Some(open) = marks.next() {
         if bytes.get(open) != Some(&b'"') {
             continue;
         }
-        walk.gap(from, open);
+        walk.gap(from, open, &marks);
         let (close, escaped) = close(&mut marks, bytes);
         from = walk.string(open + 1, close, escaped, &marks);
         // A string that a line's end has closed leaves that end to what comes after it.
@@ -68,12 +97,12 @@ pub(super) fn scan(scanner: &mut Scanner, bytes: &[u8], out: &mut Vec<Finding>) 
             marks.skip_to(from);
         }
     }
-    walk.gap(from, bytes.len());
+    walk.long_gap(from, bytes.len());
 }
 
 /// Where the string ends whose opening mark was read last, and whether anything in it is escaped.
-#[inline]
-fn close(marks: &mut Marks<'_>, bytes: &[u8]) -> (usize, bool) {
+#[inline(always)]
+fn close<L: Lanes>(marks: &mut Marks<'_, L>, bytes: &[u8]) -> (usize, bool) {
     let mut escaped = false;
     while let Some(at) = marks.next() {
         if bytes.get(at) != Some(&b'\\') {
@@ -85,10 +114,10 @@ fn close(marks: &mut Marks<'_>, bytes: &[u8]) -> (usize, bool) {
     (bytes.len(), escaped)
 }
 
-impl Walk<'_> {
+impl<L: Lanes> Walk<'_, L> {
     /// Looks at the string `start..end`, of which `marks` has read the end; returns where to go on.
-    #[inline]
-    fn string(&mut self, start: usize, end: usize, escaped: bool, marks: &Marks<'_>) -> usize {
+    #[inline(always)]
+    fn string(&mut self, start: usize, end: usize, escaped: bool, marks: &Marks<'_, L>) -> usize {
         let after = end + usize::from(self.bytes.get(end) == Some(&b'"'));
         let colon = match self.bytes.get(after) {
             Some(b':') => Some(after + 1),
@@ -103,7 +132,7 @@ impl Walk<'_> {
         if escaped {
             self.scanner.spelled_value(self.bytes, (start, end), hint, Decoded::read_json, self.out);
         } else if hint.is_telling() || !marks.is_plain(start, end) || self.operators {
-            self.scanner.value(self.bytes, start, end, hint, self.out);
+            self.scanner.value(self.lanes, Value { bytes: self.bytes, start, end, hint }, self.out);
         }
         if self.hint != Hint::Generic {
             self.told = (start, end);
@@ -121,7 +150,7 @@ impl Walk<'_> {
         (rest.get(space) == Some(&b':')).then_some(after + space + 1)
     }
 
-    #[inline]
+    #[inline(always)]
     fn name(&mut self, start: usize, end: usize, escaped: bool) {
         let figure = end > start && self.bytes.get(end - 1).is_some_and(u8::is_ascii_digit);
         if !(figure && self.figure && self.is_numbered(start, end)) {
@@ -170,10 +199,20 @@ impl Walk<'_> {
 
     /// Looks at what stands between two strings: numbers, brackets, and what is no JSON.
     #[inline(always)]
-    fn gap(&mut self, from: usize, to: usize) {
+    fn gap(&mut self, from: usize, to: usize, marks: &Marks<'_, L>) {
         match self.bytes.get(from..to) {
             Some([] | [b',' | b':']) | None => {}
-            Some(_) => self.long_gap(from, to),
+            Some(gap) => {
+                // Most are one number that is too short to be anything.
+                let digits = marks.digits(from);
+                let lone = digits > 0 && gap.get(digits..) == Some(b",");
+                if !(lone && is_quiet_number(gap, digits))
+                    || self.hint.is_telling()
+                    || self.hint == Hint::Generic
+                {
+                    self.long_gap(from, to);
+                }
+            }
         }
     }
 
@@ -253,6 +292,18 @@ impl Walk<'_> {
         self.told = (0, 0);
         self.parts.clear();
     }
+}
+
+/// True if the digits at the start of a gap are no card and have no length of an identifier.
+#[inline(always)]
+fn is_quiet_number(gap: &[u8], digits: usize) -> bool {
+    if digits < NUMBER_MIN {
+        return true;
+    }
+    let head = gap
+        .first_chunk()
+        .map_or(0, |four: &[u8; 4]| four.iter().fold(0, |number, b| number * 10 + u32::from(b & 15)));
+    !matches!(digits, 13 | 15) && !may_begin_card(head)
 }
 
 fn shift(out: &mut [Finding], first: usize, by: usize) {

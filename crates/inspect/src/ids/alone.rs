@@ -1,27 +1,21 @@
 //! Identifiers that are told without context: by letters, dates, several check digits, or the way in which they
 //! are printed.
 
-use super::{Compact, Verdict, verdict};
+use super::{Compact, Verdict, north, verdict, west};
 use crate::Rule;
-
-/// Rules for digits that stand together.
-fn bare_rules(len: usize) -> &'static [Rule] {
-    match len {
-        11 => &[Rule::BE_NRN, Rule::NO_FNR],
-        13 => &[Rule::CH_AHV, Rule::LU_MATRICULE],
-        15 => &[Rule::FR_NIR],
-        _ => &[],
-    }
-}
 
 /// What digits that stand together are.
 pub(crate) fn alone_bare(digits: &[u8]) -> Option<Rule> {
     // Months beyond twelve are D-numbers' kin and BIS numbers: with them chance would hit four times as often.
     let month = |from: usize| digits.get(from..from + 2).is_some_and(|two| two <= &b"12"[..]);
-    bare_rules(digits.len()).iter().copied().find(|rule| {
-        let likely = !matches!(*rule, Rule::BE_NRN | Rule::NO_FNR) || month(2);
-        likely && verdict(*rule, digits) == Verdict::Valid
-    })
+    let valid = |rule: Rule, check: fn(&[u8]) -> Verdict| (check(digits) == Verdict::Valid).then_some(rule);
+    match digits.len() {
+        11 if month(2) => valid(Rule::BE_NRN, west::be_nrn).or_else(|| valid(Rule::NO_FNR, north::no_fnr)),
+        13 if digits.starts_with(b"756") => valid(Rule::CH_AHV, west::ch_ahv),
+        13 => valid(Rule::LU_MATRICULE, west::lu_matricule),
+        15 => valid(Rule::FR_NIR, west::fr_nir),
+        _ => None,
+    }
 }
 
 /// The spellings in which groups of digits are printed: lengths of the groups, what stands between them, rule.
@@ -46,6 +40,19 @@ static PRINTED: &[(&[u8], &[u8], Rule)] = &[
     (&[8, 4], b"-", Rule::SE_PNR),
     (&[4, 4, 3, 2], b"   ", Rule::LU_MATRICULE),
 ];
+
+/// False if nothing is printed in groups that begin with these lengths (`0` is no group), with this sign between the
+/// first two.
+#[inline]
+pub(crate) fn may_be_printed(lens: (u32, u32, u32), gap: u8) -> bool {
+    match gap {
+        b' ' => matches!(lens, (1, 2, 2) | (6, 3, 2) | (3, 4, 4) | (4, 4, 3) | (13, 2, _) | (6, 5, _)),
+        b'-' => matches!(lens, (6, 3, 2) | (6, 4 | 5, _) | (8, 4, _)),
+        b'.' => matches!(lens, (2, 2, 2) | (3, 4, 4)),
+        b'/' | b'+' => matches!(lens, (6, 4, _)),
+        _ => false,
+    }
+}
 
 /// What groups of digits with these separators are. `lens` are the groups' lengths, `gaps` the separators.
 pub(crate) fn alone_sequence(lens: &[u8], gaps: &[u8], spelled: &[u8]) -> Option<Rule> {
@@ -103,4 +110,18 @@ pub(crate) fn alone_word(word: &[u8]) -> Option<Rule> {
         separated_well && verdict(**rule, compact.bytes()) == Verdict::Valid
     };
     rules.iter().find(fits).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_printed_shape_may_be_one() {
+        for (lens, gaps, _) in PRINTED {
+            let len = |at: usize| lens.get(at).map_or(0, |len| u32::from(*len));
+            assert!(may_be_printed((len(0), len(1), len(2)), gaps[0]), "{lens:?}");
+        }
+        assert!(!may_be_printed((3, 1, 2), b'-') && !may_be_printed((8, 4, 0), b'.'));
+    }
 }

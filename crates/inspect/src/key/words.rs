@@ -101,7 +101,7 @@ const TAX: Hint = Hint::Id(Wanted::Kind(Kind::TaxId));
 const SOCIAL: Hint = Hint::Id(Wanted::Kind(Kind::SocialId));
 
 #[rustfmt::skip]
-static ENTRIES: &[(&str, Hint)] = &[
+pub(super) static ENTRIES: &[(&str, Hint)] = &[
     ("ver", Hint::Version), ("firmware", Hint::Version), ("release", Hint::Version), ("fw", Hint::Version),
     ("aadress", Hint::Street), ("aaid", Hint::AdvertisingId), ("abgabenkonto", Hint::of(Rule::AT_TIN)),
     ("abgabenkontonummer", Hint::of(Rule::AT_TIN)), ("taxnumberat", Hint::of(Rule::AT_TIN)),

@@ -193,7 +193,7 @@ fn near(text: &[u8], start: usize) -> Hint {
     let before = text.get(start.saturating_sub(NEAR_MAX)..start).unwrap_or_default();
     let close = before.get(before.len().saturating_sub(12)..).unwrap_or_default();
     // Signs outside ASCII are letters of some name, too.
-    if close.iter().any(|b| b.is_ascii_alphabetic() || *b >= 0x80) { key::near(before) } else { Hint::None }
+    if close.iter().any(|b| b.is_ascii_alphabetic() || *b >= 0x80) { key::named(before) } else { Hint::None }
 }
 
 /// A number that a word before it names: `BSN 123456782`, `mobile: 612 345 678`.

@@ -8,6 +8,12 @@ use super::sequence::{Group, Sequence, uniform};
 use super::{before, plan};
 use crate::{Confidence, Finding, Rule};
 
+/// Most digits of an extension, or of the zero that some write in brackets.
+const EXTENSION_MAX: usize = 4;
+
+/// Digits before a number, with only signs between, that make it the rest of them, unless they end another number.
+const LONG: usize = 4;
+
 /// Most groups of a national number.
 const GROUPS_MAX: usize = 6;
 
@@ -16,7 +22,7 @@ pub(super) fn push(text: &[u8], sequence: &Sequence, out: &mut Vec<Finding>) {
     let Some(first) = groups.first() else { return };
     if let Some(start) = plus_start(text, first.start)
         && let Some(end) = international_end(text, groups)
-        && plan::fits(text.get(first.start..end).unwrap_or_default())
+        && plan::fits(text.get(first.start..end).unwrap_or_default(), EXTENSION_MAX)
     {
         let country = plan::country(text.get(first.start..end).unwrap_or_default());
         out.push(Finding { country, ..Finding::sure(Rule::PHONE, start, end) });
@@ -24,7 +30,12 @@ pub(super) fn push(text: &[u8], sequence: &Sequence, out: &mut Vec<Finding>) {
     }
     let mut floor = 0;
     for (index, group) in groups.iter().enumerate() {
-        if group.start < floor || text.get(group.start) != Some(&b'0') || !may_start(text, *group, index) {
+        let neighbour = index.checked_sub(1).and_then(|index| groups.get(index));
+        if group.start < floor
+            || text.get(group.start) != Some(&b'0')
+            || !may_start(text, *group, index)
+            || neighbour.is_some_and(|group| group.len() >= LONG && group.end != floor)
+        {
             continue;
         }
         let rest = groups.get(index..).unwrap_or_default();
@@ -70,8 +81,8 @@ fn international_end(text: &[u8], groups: &[Group]) -> Option<usize> {
     }
 }
 
-/// A number with the prefix `00`. Without separators it must have the length and a country code
-/// that such numbers have, for many systems pad their record numbers with zeros.
+/// A number with the prefix `00`. It must have the length and a country code that such numbers have, for many systems pad
+/// their record numbers with zeros.
 fn prefixed_end(text: &[u8], groups: &[Group]) -> Option<usize> {
     let first = groups.first()?;
     let code = text.get(first.start..)?.strip_prefix(b"00")?;
@@ -84,8 +95,25 @@ fn prefixed_end(text: &[u8], groups: &[Group]) -> Option<usize> {
     if text.get(end).is_some_and(u8::is_ascii_alphanumeric) {
         return None;
     }
-    let bare = end == first.end;
-    (!bare || is_plausible(code, first.len() - 2)).then_some(end)
+    let number = text.get(first.start + 2..end)?;
+    let len = number.iter().filter(|b| b.is_ascii_digit()).count();
+    let mut head = [0; 3];
+    for (place, b) in head.iter_mut().zip(number.iter().filter(|b| b.is_ascii_digit())) {
+        *place = *b;
+    }
+    let article = end == first.end && is_article(text.get(first.start..end)?);
+    (is_plausible(&head, len) && plan::fits(number, 1) && !article).then_some(end)
+}
+
+/// True for twelve to fourteen digits with the check digit of articles (GS1 General Specifications 7.9): North America's
+/// begin with zeros.
+fn is_article(digits: &[u8]) -> bool {
+    let weighted = digits
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(place, b)| u32::from(b & 15) * if place % 2 == 0 { 1 } else { 3 });
+    (12..=14).contains(&digits.len()) && weighted.sum::<u32>().is_multiple_of(10)
 }
 
 /// Whether `len` digits that start with `code` can be a number with its country code. The codes
@@ -99,7 +127,9 @@ fn is_plausible(code: &[u8], len: usize) -> bool {
     }
 }
 
-/// A number that begins with a single 0, and has separators of one kind (the first may differ).
+/// A number that begins with a single 0, and has separators of one kind (the first may differ). Numbers of orders, parts
+/// and invoices are written with dashes and dots as well, so what nothing names must be written as only telephone numbers
+/// are: with spaces or brackets, or in five pairs.
 fn national_end(text: &[u8], sequence: &Sequence, groups: &[Group]) -> Option<usize> {
     let (first, rest) = groups.split_first()?;
     if !(2..=6).contains(&first.len()) || !text.get(first.start + 1).is_some_and(|b| matches!(b, b'1'..=b'9'))
@@ -108,13 +138,32 @@ fn national_end(text: &[u8], sequence: &Sequence, groups: &[Group]) -> Option<us
     }
     let alike = uniform(text, rest).min(GROUPS_MAX - 1);
     let long = rest.iter().take(alike).take_while(|group| group.len() >= 2).count();
-    let groups = groups.get(..=long)?;
-    if is_date(text, groups) {
+    let run = groups.get(..=long)?;
+    if is_date(text, run) {
         return None;
     }
-    let end = longest(groups, 9, 12).filter(|end| *end > first.end)?;
-    let goes_on = end == sequence.end() && sequence.after(groups).is_none_or(|b| b.is_ascii_alphanumeric());
-    (!goes_on).then_some(end)
+    let end = longest(run, 9, 12).filter(|end| *end > first.end)?;
+    let goes_on = end == sequence.end() && sequence.after(run).is_none_or(|b| b.is_ascii_alphanumeric());
+    let run = run.get(..run.iter().take_while(|group| group.end <= end).count())?;
+    (!goes_on && is_written_like_a_phone(text, run, groups.get(run.len()))).then_some(end)
+}
+
+/// True if the signs between the groups are those of a telephone number, and none of them goes on to `next`.
+fn is_written_like_a_phone(text: &[u8], run: &[Group], next: Option<&Group>) -> bool {
+    let gap = |left: &Group, right: &Group| text.get(left.end..right.start).unwrap_or_default();
+    let [first, second, ..] = run else { return false };
+    let last = run.last().unwrap_or(second);
+    let inner = gap(run.get(run.len().saturating_sub(2)).unwrap_or(first), last);
+    // The start of a longer number is none; behind a space another number may stand.
+    let goes_on = |next: &Group| gap(last, next) == inner && (inner != b" " || next.len() == last.len());
+    if next.is_some_and(goes_on) {
+        return false;
+    }
+    let spaced = gap(first, second).contains(&b' ') || run.len() > 2 && inner == b" ";
+    let bracketed = gap(first, second).contains(&b')');
+    // `06.12.34.56.78`, as in France.
+    let pairs = run.len() == 5 && run.iter().all(|group| group.len() == 2);
+    spaced || bracketed || pairs
 }
 
 /// Day, month and year, or year, month and day: `05.06.2026 10`.

@@ -26,8 +26,8 @@ pub(crate) fn country(number: &[u8]) -> Option<Country> {
 }
 
 /// Whether a number that begins with its country code has a length of that country's. Countries outside the table
-/// take any.
-pub(crate) fn fits(number: &[u8]) -> bool {
+/// take any. `more` digits may stand in it besides: a zero in brackets, or an extension.
+pub(crate) fn fits(number: &[u8], more: usize) -> bool {
     let (mut len, mut two, mut three) = (0, 0, 0);
     for digit in number.iter().filter(|b| b.is_ascii_digit()).map(|b| u16::from(b - b'0')) {
         if len < 3 {
@@ -42,8 +42,7 @@ pub(crate) fn fits(number: &[u8]) -> bool {
     let plan = find(two).or_else(|| find(three));
     plan.is_none_or(|(code, _, least, most)| {
         let code_len = if *code < 100 { 2 } else { 3 };
-        // A zero in brackets, or an extension of up to four digits, may stand in it.
-        (code_len + usize::from(*least)..=code_len + usize::from(*most) + 4).contains(&len)
+        (code_len + usize::from(*least)..=code_len + usize::from(*most) + more).contains(&len)
     })
 }
 
@@ -57,6 +56,7 @@ mod tests {
         assert_eq!(country(b"47 22 12 34 56").map(|c| c.to_string()).as_deref(), Some("NO"));
         assert_eq!(country(b"358401234567").map(|c| c.to_string()).as_deref(), Some("FI"));
         assert_eq!(country(b"1415"), None);
-        assert!(fits(b"47 22 12 34 56") && !fits(b"471") && fits(b"1415") && !fits(b"33612345"));
+        assert!(fits(b"47 22 12 34 56", 0) && !fits(b"471", 4) && fits(b"1415", 0) && !fits(b"33612345", 4));
+        assert!(fits(b"33(0)612345678", 1) && !fits(b"33(0)612345678", 0));
     }
 }

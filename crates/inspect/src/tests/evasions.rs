@@ -91,6 +91,35 @@ fn escapes_of_json_are_seen_through_and_placed() {
 }
 
 #[test]
+fn short_values_are_undone_under_names_that_tell_what_they_are() {
+    for (key, value) in [
+        ("bsn", "123456782"),
+        ("pesel", "44051401359"),
+        ("hetu", "131052-308T"),
+        ("phone", "+4722123456"),
+        ("phone", "030 1234567"),
+        ("email", "ann@example.org"),
+        ("card_number", "4111111111111111"),
+    ] {
+        let packed = base64(value.as_bytes());
+        for text in [hex(value.as_bytes()), packed.trim_end_matches('=').to_owned(), packed] {
+            let json = format!("{{\"{key}\":\"{text}\"}}");
+            let mut out = Vec::new();
+            scan_json(json.as_bytes(), &mut out);
+            let places: Vec<_> = out.iter().map(|f| &json[f.start..f.end]).collect();
+            assert_eq!(places, [text.as_str()], "{value} in {json}");
+        }
+    }
+    for other in
+        [r#"{"bsn":"deadbeefdeadbeef"}"#, r#"{"name":"c2VhcmNoZXM="}"#, r#"{"phone":"bm90IGtub3du"}"#]
+    {
+        let mut out = Vec::new();
+        scan_json(other.as_bytes(), &mut out);
+        assert!(out.is_empty(), "{other}: {out:?}");
+    }
+}
+
+#[test]
 fn wrapping_is_undone_to_a_bounded_depth_and_size() {
     let mut text = "the value is ann.berg@example.org".to_owned();
     for _ in 0..12 {

@@ -80,7 +80,7 @@ proptest! {
     fn the_first_look_never_hides_a_finding(text in documents()) {
         let mut found = Vec::new();
         scan(text.as_bytes(), &mut found);
-        if quick::is_quiet(text.as_bytes(), 0, text.len()) {
+        if quick::is_quiet(quick::Value::alone(text.as_bytes(), Hint::None)) {
             prop_assert!(found.is_empty(), "{:?} in {:?}", found, text);
         }
     }
@@ -89,9 +89,25 @@ proptest! {
     fn the_first_look_at_short_values_never_hides_a_finding(text in "[A-Z0-9a-f @.:/+&=-]{1,40}") {
         let mut found = Vec::new();
         scan(text.as_bytes(), &mut found);
-        if quick::is_quiet(text.as_bytes(), 0, text.len()) {
+        if quick::is_quiet(quick::Value::alone(text.as_bytes(), Hint::None)) {
             prop_assert!(found.is_empty(), "{:?} in {:?}", found, text);
         }
+    }
+
+    #[test]
+    fn the_first_look_hides_nothing_under_a_name_either(text in documents()) {
+        for hint in [Hint::Harmless, Hint::Version, Hint::Generic] {
+            let mut found = Vec::new();
+            crate::context::scan_hinted(hint, false, text.as_bytes(), &mut found);
+            if quick::is_quiet(quick::Value::alone(text.as_bytes(), hint)) {
+                prop_assert!(found.is_empty(), "{:?} in {:?} under {:?}", found, text, hint);
+            }
+        }
+    }
+
+    #[test]
+    fn words_that_are_passed_over_by_their_letters_name_nothing(text in "([A-Za-z]{1,9}|[0-9é;]|bsn|IBAN|kt|PESELs)([ _.:-]|[a-z])(of|[A-Z]|my |phones)?[ :]") {
+        prop_assert!(key::may_name(text.as_bytes()) || !key::near(text.as_bytes()).is_telling(), "{:?}", text);
     }
 
     #[test]
