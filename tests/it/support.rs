@@ -37,6 +37,7 @@ const PROVOKED: &[&str] = &[
     "the site log has no round for this second",
     "no answer of the ledger's database",
     "the control store was not read",
+    "what ended long ago stays in the control store for now",
     "a request for access was not served",
     "streams were left open and are closed",
     "a sign-in is refused",

@@ -51,6 +51,9 @@ enum Command {
     Import(data::Import),
     /// Find personal data in files: what it is and where, never the value. Ends with 1 if there is any.
     Inspect(inspect::Inspect),
+    /// Read a table for another process.
+    #[command(hide = true)]
+    ReadTable(file::ReadTable),
     /// Show what was learned of datasets with noise, what may still be, and when it comes back.
     Budget(budget::Budget),
     /// Measure what a release of rows would give away. Ends with 1 if something speaks against it.
@@ -137,6 +140,7 @@ fn dispatch(command: &Command, layout: &Layout, output: &Output) -> anyhow::Resu
         Command::Sample(c) => c.run(output),
         Command::Import(c) => return c.run(layout, output),
         Command::Inspect(c) => return c.run(output),
+        Command::ReadTable(c) => return c.run(),
         Command::Budget(c) => c.run(layout, output),
         Command::Risk(c) => return c.run(output),
         Command::Subject(c) => c.run(layout, output),

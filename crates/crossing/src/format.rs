@@ -39,43 +39,16 @@ pub struct Said<'a> {
 /// Bytes that come out for one that goes in, at most.
 const RATIO_MAX: usize = 200;
 
-/// Reads the rows of a table as lines of JSON, at most so many bytes and rows.
-pub type Rows = fn(&[u8], usize, u64) -> Result<Vec<u8>, Reason>;
-
-/// How a body is written, by its media type.
-enum Written {
-    /// In a format that is rewritten.
-    As(Format),
-    /// As a table, whose rows are.
-    Table,
-}
-
-/// Opens a body of a lane: its bytes without what compressed them, and its format. The rows of a table are NDJSON.
+/// Opens a body of a lane: its bytes without what compressed them, and its format.
 ///
 /// # Errors
 /// [`Reason::Malformed`] for a type, character set or coding that the lane does not declare and for a broken stream,
 /// [`Reason::Limit`] for more than the lane takes.
-pub fn open<'b>(
-    lane: &Lane,
-    said: Said<'_>,
-    body: &'b [u8],
-    rows: Rows,
-) -> Result<(Cow<'b, [u8]>, Format), Reason> {
-    let written = Format::of(lane, said.content_type).ok_or(Reason::Malformed)?;
-    let body = decoded(lane, said, body)?;
-    match written {
-        Written::As(format) => Ok((body, format)),
-        Written::Table => {
-            let most = usize::try_from(lane.body_bytes_max).unwrap_or(usize::MAX);
-            Ok((Cow::Owned(rows(&body, most, u64::from(lane.rows_max))?), Format::Ndjson))
-        }
-    }
-}
-
-fn decoded<'b>(lane: &Lane, said: Said<'_>, body: &'b [u8]) -> Result<Cow<'b, [u8]>, Reason> {
+pub fn open<'b>(lane: &Lane, said: Said<'_>, body: &'b [u8]) -> Result<(Cow<'b, [u8]>, Format), Reason> {
+    let format = Format::of(lane, said.content_type).ok_or(Reason::Malformed)?;
     let coding = said.coding.map_or(Ok(Coding::Identity), Coding::parse).map_err(|_| Reason::Malformed)?;
     let declared = match coding {
-        Coding::Identity => return Ok(Cow::Borrowed(body)),
+        Coding::Identity => return Ok((Cow::Borrowed(body), format)),
         Coding::Gzip => Declared::Gzip,
         Coding::Brotli => Declared::Br,
         Coding::Zstd => Declared::Zstd,
@@ -86,7 +59,7 @@ fn decoded<'b>(lane: &Lane, said: Said<'_>, body: &'b [u8]) -> Result<Cow<'b, [u
     let caps = Caps { bytes: usize::try_from(lane.body_bytes_max).unwrap_or(usize::MAX), ratio: RATIO_MAX };
     let mut opened = Vec::new();
     match coding.decode(body, caps, &mut opened) {
-        Ok(()) => Ok(Cow::Owned(opened)),
+        Ok(()) => Ok((Cow::Owned(opened), format)),
         Err(CodingError::TooLarge | CodingError::Ratio) => Err(Reason::Limit),
         Err(_) => Err(Reason::Malformed),
     }
@@ -95,14 +68,13 @@ fn decoded<'b>(lane: &Lane, said: Said<'_>, body: &'b [u8]) -> Result<Cow<'b, [u
 impl Format {
     /// The format that a media type names, if the lane carries it. Where nothing is said, it is that of a lane with one
     /// format; then the rulebook says it.
-    fn of(lane: &Lane, content_type: Option<&str>) -> Option<Written> {
+    fn of(lane: &Lane, content_type: Option<&str>) -> Option<Self> {
         let Some(text) = content_type else {
             return match lane.forms.as_slice() {
-                [Form::Json] => Some(Written::As(Self::Json)),
-                [Form::Ndjson] => Some(Written::As(Self::Ndjson)),
-                [Form::Csv] => Some(Written::As(Self::Csv)),
-                [Form::UrlEncoded] => Some(Written::As(Self::UrlEncoded)),
-                [Form::Parquet] => Some(Written::Table),
+                [Form::Json] => Some(Self::Json),
+                [Form::Ndjson] => Some(Self::Ndjson),
+                [Form::Csv] => Some(Self::Csv),
+                [Form::UrlEncoded] => Some(Self::UrlEncoded),
                 _ => None,
             };
         };
@@ -113,7 +85,6 @@ impl Format {
             "text/csv" => Form::Csv,
             "application/x-www-form-urlencoded" => Form::UrlEncoded,
             "multipart/form-data" => Form::Multipart,
-            "application/vnd.apache.parquet" => Form::Parquet,
             _ => return None,
         };
         let (mut boundary, mut charset, mut header) = (None, None, None);
@@ -136,14 +107,13 @@ impl Format {
         if !known || !lane.forms.contains(&named) {
             return None;
         }
-        Some(Written::As(match named {
-            Form::Parquet => return Some(Written::Table),
+        Some(match named {
             Form::Json => Self::Json,
             Form::Ndjson => Self::Ndjson,
             Form::Csv => Self::Csv,
             Form::UrlEncoded => Self::UrlEncoded,
             Form::Multipart => Self::Multipart(boundary?.to_owned()),
-        }))
+        })
     }
 
     /// The media type of what is released in this format.

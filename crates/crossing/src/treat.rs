@@ -155,32 +155,27 @@ impl<'a> Treater<'a> {
             self.texts.bytes = self.texts.bytes.saturating_add(text.len() as u64);
         }
         self.found.retain(|f| !expected(plan.kind, f.kind));
-        if self.found.is_empty() {
-            // Escapes of JSON inside of a text: whoever reads it twice finds what was written so.
-            let Some(plainer) = unescaped(text) else { return Verdict::Keep };
-            plan.known.scan(&plainer, &mut self.found);
-            self.found.retain(|f| !expected(plan.kind, f.kind));
-            if self.found.is_empty() {
-                return Verdict::Keep;
-            }
-            let whole = Finding { start: 0, end: text.len(), ..self.found.swap_remove(0) };
+        self.found.iter().for_each(|f| fire(&mut self.fired, f.rule));
+        let mut count = self.found.len();
+        let clean = without(text, &self.found);
+        // Escapes of JSON inside of what is left: whoever reads it twice finds what was written so.
+        let hidden = unescaped(&clean).is_some_and(|plainer| {
             self.found.clear();
-            self.found.push(whole);
+            plan.known.scan(&plainer, &mut self.found);
+            if slow {
+                prose::look(&plainer, &mut self.found);
+            }
+            self.found.retain(|f| !expected(plan.kind, f.kind));
+            self.found.iter().for_each(|f| fire(&mut self.fired, f.rule));
+            !self.found.is_empty()
+        });
+        count += if hidden { self.found.len() } else { 0 };
+        if count == 0 {
+            return Verdict::Keep;
         }
         self.texts.found = self.texts.found.saturating_add(u32::from(slow));
-        self.findings = self.findings.saturating_add(u32::try_from(self.found.len()).unwrap_or(u32::MAX));
-        self.found.iter().for_each(|f| fire(&mut self.fired, f.rule));
-        let mut clean = Vec::with_capacity(text.len());
-        let mut from = 0;
-        for f in &self.found {
-            if f.start >= from {
-                clean.extend_from_slice(text.get(from..f.start).unwrap_or_default());
-                clean.extend_from_slice(b"***");
-            }
-            from = from.max(f.end);
-        }
-        clean.extend_from_slice(text.get(from..).unwrap_or_default());
-        write_string(&clean, out);
+        self.findings = self.findings.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+        write_string(if hidden { mask::MASK.as_bytes() } else { &clean }, out);
         Verdict::Replaced
     }
 
@@ -241,7 +236,12 @@ impl<'a> Treater<'a> {
             return Verdict::Replaced;
         }
         match (plan.kind, value) {
-            (_, Scalar::Null | Scalar::Bool(_)) => Verdict::Keep,
+            (_, Scalar::Null) => Verdict::Keep,
+            // There is nothing coarser than one of two.
+            (_, Scalar::Bool(_)) => {
+                write_string(mask::MASK.as_bytes(), out);
+                Verdict::Replaced
+            }
             (Kind::Count, Scalar::Number(digits)) => {
                 let exact = std::str::from_utf8(digits).ok().and_then(|t| t.parse().ok());
                 let Some(exact) = exact else { return Verdict::Drop };
@@ -310,6 +310,20 @@ impl Visitor for Treater<'_> {
         // A name that the writer chose may be anything: it does not leave.
         Ok(NameVerdict::Drop)
     }
+}
+
+/// A text with each finding masked.
+fn without(text: &[u8], found: &[Finding]) -> Vec<u8> {
+    let (mut clean, mut from) = (Vec::with_capacity(text.len()), 0);
+    for f in found {
+        if f.start >= from {
+            clean.extend_from_slice(text.get(from..f.start).unwrap_or_default());
+            clean.extend_from_slice(mask::MASK.as_bytes());
+        }
+        from = from.max(f.end);
+    }
+    clean.extend_from_slice(text.get(from..).unwrap_or_default());
+    clean
 }
 
 /// A text in which JSON's escapes of code points are what they stand for; `None` if it has none.

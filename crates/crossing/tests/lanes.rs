@@ -209,7 +209,7 @@ impl World {
             people_max: self.lane.rows_max,
         };
         let permitted = self.road.decide(&ask)?;
-        match open(&self.lane, said, body, rows) {
+        match open(&self.lane, said, body) {
             Ok((body, format)) => permitted.treat(&body, &format, &Limits::default()),
             Err(reason) => Err(permitted.refuse(reason)),
         }
@@ -220,12 +220,6 @@ impl World {
         let said = Said { content_type: Some(content_type), coding: None };
         self.run(by, NOW, said, body.as_bytes()).map(payload_of).map_err(|refused| refused.reason())
     }
-}
-
-/// Tables are read elsewhere: of this one there is a row.
-fn rows(body: &[u8], _: usize, _: u64) -> Result<Vec<u8>, Reason> {
-    let row = b"{\"email\":\"a@b.org\",\"state\":\"write to ann@example.org\",\"shoe\":43}\n";
-    if body == b"a table" { Ok(row.to_vec()) } else { Err(Reason::Malformed) }
 }
 
 fn flow() -> Evidence {

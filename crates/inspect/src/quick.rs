@@ -267,13 +267,14 @@ fn is_quiet_prose<L: Lanes>(lanes: L, text: &[u8]) -> bool {
     if text.len() > LEN_MAX {
         return false;
     }
-    let mut before = 0;
+    let (mut before, mut colons) = (0, 0);
     (0..text.len()).step_by(WIDTH).all(|start| {
         let classes = lanes.short(text, start, text.len().min(start + WIDTH));
         let words = classes.letters | classes.digits | classes.joints;
         let joined = before + words.trailing_ones() as usize;
         before = if words == u64::MAX { joined } else { words.leading_ones() as usize };
-        let quiet = classes.special | classes.digits == 0 && classes.colons.count_ones() < 2;
+        colons += classes.colons.count_ones();
+        let quiet = classes.special | classes.digits == 0 && colons < 2;
         quiet && joined < WORD_MIN && !has_run(words, WORD_MIN as u32)
     })
 }

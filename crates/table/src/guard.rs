@@ -49,8 +49,8 @@ fn chunk(file: &[u8], column: &ColumnChunkMetaData, left: &mut usize) -> Result<
         return Err(TableError::Unread("it is compressed; write it with Snappy or not compressed"));
     }
     let place = |n: i64| usize::try_from(n).map_err(|_| TableError::Lies("columns"));
-    let data = place(column.data_page_offset())?;
-    let from = column.dictionary_page_offset().map_or(Ok(data), place)?.min(data);
+    // Where the library begins.
+    let from = place(column.dictionary_page_offset().unwrap_or(column.data_page_offset()))?;
     let pages = from
         .checked_add(place(column.compressed_size())?)
         .and_then(|to| file.get(from..to))
@@ -63,21 +63,51 @@ fn chunk(file: &[u8], column: &ColumnChunkMetaData, left: &mut usize) -> Result<
         let (opened, packed) = (size(page.opened)?, size(page.packed)?);
         rest = header.bytes.get(packed..).ok_or(TableError::Lies("pages"))?;
         *left = left.checked_sub(opened).ok_or(TableError::TooLarge)?;
-        if page.encoding.is_some_and(|e| !ENCODINGS.contains(&e)) {
+        let (values, encoding) = match page.kind {
+            Some(DATA) => page.data,
+            Some(DICTIONARY) => page.dictionary,
+            Some(DATA_V2) => page.data_v2,
+            // An index holds no values.
+            Some(INDEX) => continue,
+            _ => return Err(TableError::Lies("pages")),
+        };
+        let (values, encoding) = (size(values)?, encoding.ok_or(TableError::Lies("pages"))?);
+        if !ENCODINGS.contains(&encoding) {
             return Err(TableError::Unread(
                 "it repeats the beginnings of values (DELTA_BYTE_ARRAY): write it in another encoding",
             ));
+        }
+        // Each value of a dictionary stands in its page; those of a list may be many in one row.
+        if page.kind == Some(DICTIONARY) && values > opened {
+            return Err(TableError::Lies("dictionaries"));
+        }
+        if column.column_descr().max_rep_level() > 0 {
+            *left = left.checked_sub(values.saturating_mul(ELEMENT)).ok_or(TableError::TooLarge)?;
         }
     }
     Ok(())
 }
 
+/// Kinds of pages.
+const DATA: i64 = 0;
+const INDEX: i64 = 1;
+const DICTIONARY: i64 = 2;
+const DATA_V2: i64 = 3;
+/// About how much memory an element of a list takes.
+const ELEMENT: usize = 64;
+
+/// How many values a page has, and their encoding.
+type Values = (Option<i64>, Option<i64>);
+
 /// Of a page's header, what decides how much memory it takes.
 #[derive(Default)]
 struct Page {
+    kind: Option<i64>,
     opened: Option<i64>,
     packed: Option<i64>,
-    encoding: Option<i64>,
+    data: Values,
+    dictionary: Values,
+    data_v2: Values,
 }
 
 /// Reads Thrift's compact protocol.
@@ -111,27 +141,33 @@ impl Reader<'_> {
         Some(i64::try_from(number >> 1).ok()? ^ -i64::from(number & 1 == 1))
     }
 
-    /// `PageHeader`: 2 uncompressed size, 3 compressed size, 5 data page, 7 dictionary page, 8 data page of version 2.
+    /// `PageHeader`: 1 kind, 2 uncompressed size, 3 compressed size, 5 data page, 7 dictionary page, 8 data page of version 2.
     fn page(&mut self) -> Option<Page> {
         let mut page = Page::default();
         self.fields(&mut |reader, id, kind| match (id, kind) {
+            (1, INT) => reader.signed().map(|n| page.kind = Some(n)),
             (2, INT) => reader.signed().map(|n| page.opened = Some(n)),
             (3, INT) => reader.signed().map(|n| page.packed = Some(n)),
-            // In each of the headers the encoding of the values is a number of its own.
-            (5 | 7, STRUCT) => reader.encoding(2).map(|e| page.encoding = e),
-            (8, STRUCT) => reader.encoding(4).map(|e| page.encoding = e),
+            (5, STRUCT) => reader.values(2).map(|values| page.data = values),
+            (7, STRUCT) => reader.values(2).map(|values| page.dictionary = values),
+            (8, STRUCT) => reader.values(4).map(|values| page.data_v2 = values),
+            // In another type the library would read it all the same.
+            (1..=3 | 5 | 7 | 8, _) => None,
             (_, kind) => reader.skip(kind),
         })?;
         Some(page)
     }
 
-    fn encoding(&mut self, wanted: i64) -> Option<Option<i64>> {
-        let mut encoding = None;
-        self.fields(&mut |reader, id, kind| match (id == wanted, kind) {
-            (true, INT) => reader.signed().map(|n| encoding = Some(n)),
+    /// Field 1 is how many values there are; which field the encoding is differs with the kind of page.
+    fn values(&mut self, encoding: i64) -> Option<Values> {
+        let (mut values, mut found) = (None, None);
+        self.fields(&mut |reader, id, kind| match (id, kind) {
+            (1, INT) => reader.signed().map(|n| values = Some(n)),
+            (id, INT) if id == encoding => reader.signed().map(|n| found = Some(n)),
+            (id, _) if id == 1 || id == encoding => None,
             (_, kind) => reader.skip(kind),
         })?;
-        Some(encoding)
+        Some((values, found))
     }
 
     /// The fields of a struct, until it ends.

@@ -43,9 +43,6 @@ pub enum Refused {
     /// The stored answer is of another question.
     #[error("the stored answer is of another question")]
     Mixed,
-    /// The answer is too large to be kept, so that it could not be given again.
-    #[error("the answer is too large to be kept")]
-    Size,
     /// The limits are outside of what is permitted.
     #[error("the limits of a privacy budget are outside of what is permitted")]
     Limits,
@@ -60,7 +57,6 @@ impl Refused {
             Self::Dataset => "budget-dataset",
             Self::Release => "budget-release",
             Self::Mixed => "budget-mixed",
-            Self::Size => "budget-size",
             Self::Limits => "budget-limits",
         }
     }
@@ -301,10 +297,11 @@ pub fn charge(
     }
     let cost = noised.cost();
     rows.affords(cost, limits, now)?;
-    let answer = noised.into_answer();
-    if bytes(&answer) > ANSWER_BYTES_MAX {
-        return Err(Refused::Size);
-    }
+    // Whether an answer is too large to be kept follows from the draw, so that it is charged for like any other.
+    let answer = match noised.into_answer() {
+        large if bytes(&large) > ANSWER_BYTES_MAX => Answer::Groups(Vec::new()),
+        answer => answer,
+    };
     rows.recipient.add(cost, now);
     rows.dataset.add(cost, now);
     let released = Released { query, answer, cost, at: now.0 };

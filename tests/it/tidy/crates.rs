@@ -19,7 +19,7 @@ const EDGES: &[(&str, &str)] = &[
     ("crossing", "model policy inspect transform ledger access"),
     ("vault", "model transform ledger access"),
     ("residency", "model ledger"),
-    ("gateway", "model policy inspect transform ledger access crossing vault table"),
+    ("gateway", "model policy inspect transform ledger access crossing vault"),
     ("console", "model policy inspect transform ledger access crossing vault"),
     ("prove", "model policy"),
     ("migrate", "model inspect transform ledger crossing vault"),

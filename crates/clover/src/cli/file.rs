@@ -1,14 +1,23 @@
 //! A file that a command reads whole; of a Parquet file its rows, a line of JSON each.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result};
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::error::CommandError;
 
 /// Longest file that is read.
 pub(super) const FILE_MAX: usize = 1 << 30;
+
+/// What the reader of a table may take: its file, its rows, and what it makes of them.
+const MEMORY_MAX: u64 = 6 << 30;
+/// And for how long, of processor time.
+const SECONDS_MAX: u64 = 120;
+/// Begins what the reader says of a file.
+const SAID: &str = "table: ";
 
 /// The bytes of a file; `-` is standard input.
 pub(super) fn whole(path: &Path) -> Result<Vec<u8>> {
@@ -26,6 +35,52 @@ pub(super) fn whole(path: &Path) -> Result<Vec<u8>> {
     if !table::is_parquet(&bytes) {
         return Ok(bytes);
     }
-    let limits = table::Limits { bytes: FILE_MAX, rows: u64::MAX };
-    table::lines(&bytes, limits).with_context(|| format!("`{}` cannot be read as Parquet", path.display()))
+    rows(bytes).with_context(|| format!("`{}` cannot be read as Parquet", path.display()))
+}
+
+/// The rows of a Parquet file, read by a process of their own: what a file says of itself decides how much memory its
+/// reader takes, and there an end is put to it.
+fn rows(file: Vec<u8>) -> Result<Vec<u8>> {
+    let mut child = Command::new(std::env::current_exe()?)
+        .arg("read-table")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut input = child.stdin.take().context("no way to the reader")?;
+    // It may end before it has read all.
+    let writer = std::thread::spawn(move || drop(input.write_all(&file)));
+    let done = child.wait_with_output()?;
+    let _ = writer.join();
+    if done.status.success() {
+        return Ok(done.stdout);
+    }
+    let said = String::from_utf8_lossy(&done.stderr);
+    let why = said.lines().find_map(|line| line.strip_prefix(SAID));
+    Err(anyhow::anyhow!("{}", why.unwrap_or("it takes more memory or time than a file may")))
+}
+
+/// Reads a table from standard input and writes its rows to standard output, within bounds.
+#[derive(Debug, clap::Args)]
+pub(super) struct ReadTable {}
+
+impl ReadTable {
+    #[expect(clippy::unused_self, reason = "a command like the others")]
+    pub(super) fn run(&self) -> Result<ExitCode> {
+        for (resource, most) in [(Resource::As, MEMORY_MAX), (Resource::Cpu, SECONDS_MAX)] {
+            setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
+        }
+        let mut file = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut file)?;
+        match table::lines(&file, table::Limits { bytes: FILE_MAX, rows: u64::MAX }) {
+            Ok(lines) => {
+                std::io::stdout().lock().write_all(&lines)?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Err(e) => {
+                let _ = writeln!(std::io::stderr().lock(), "{SAID}{e}");
+                Ok(ExitCode::FAILURE)
+            }
+        }
+    }
 }

@@ -100,7 +100,10 @@ impl Outline {
         detail: Vec<u8>,
         now: UnixSeconds,
     ) -> Result<Recording, Hold> {
-        stream.release(bytes, now)?;
+        // What releases nothing may come behind the lease.
+        if bytes > 0 {
+            stream.release(bytes, now)?;
+        }
         let draft = Draft { detail: sha256(&detail), ..stream.close(outcome, counts, now)? };
         Ok(Recording::closing(&draft, detail))
     }

@@ -126,9 +126,16 @@ impl<'a> Permitted<'a> {
         {
             people.push(subject.clone());
         }
-        // The last entry names whom the first one did.
-        if self.outline.stream.is_some() && people.len() > 1 {
-            return Err(self.refuse(Reason::Subject));
+        if let Some(stream) = &self.outline.stream {
+            // The last entry names whom the first one did, and allows no more.
+            let reason = match () {
+                () if people.len() > 1 => Some(Reason::Subject),
+                () if out.len() as u64 > stream.budget() => Some(Reason::Limit),
+                () => None,
+            };
+            if let Some(reason) = reason {
+                return Err(self.refuse(reason));
+            }
         }
         Ok(Treated {
             classes: self.classes(),

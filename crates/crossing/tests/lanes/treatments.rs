@@ -95,7 +95,18 @@ fn a_token_that_a_lane_declares_opens_inside_for_its_own_recipient_until_its_epo
         Some("ann"),
         "in the spelling that tokens are made of"
     );
-    assert_eq!(open("account", "acme-apac", &number, NOW).as_deref(), Some("4111 1111 1111 1111"));
+    assert_eq!(open("account", "acme-apac", &number, NOW), None, "a number does not tell of its epoch");
+    let of_epoch = |epoch, employer| {
+        let asked = opening("account", employer, std::slice::from_ref(&number));
+        world.road.open_tokens(&Opening { epoch: Some(epoch), ..asked }, NOW).remove(0)
+    };
+    assert_eq!(of_epoch(1, "acme-apac").as_deref(), Some("4111 1111 1111 1111"));
+    assert_eq!(of_epoch(99_000, "acme-apac"), None, "an epoch that is far ahead");
+    let other = of_epoch(1, "acme-cn");
+    assert!(
+        other.is_some_and(|other| other != "4111 1111 1111 1111"),
+        "it authenticates nothing, as the docs say"
+    );
     assert_eq!(open("handle", "acme-cn", &ann, NOW), None, "another recipient's");
     assert_eq!(open("account", "acme-apac", &ann, NOW), None, "another field's");
     assert_eq!(open("state", "acme-apac", &ann, NOW), None, "no lane declares it");

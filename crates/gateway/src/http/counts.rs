@@ -5,10 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use crossing::{Ask, Counted, Guarded, NoisyQuestion, Permitted, Refused, Treated};
-use model::counts::Privacy;
 use model::{Name, Reason, SubjectId, Treatment};
 use transform::aggregate::Member;
-use transform::budget;
 use transform::dp::Grouped;
 use transform::dp::bound::VALUES_MAX;
 use vault::control::{ChangeError, Charged, Exhausted, Spend, SpendError, StoreError};
@@ -92,12 +90,8 @@ impl Context<'_> {
         let purpose = self.purpose()?;
         let ground = self.ground(None)?;
         let base = self.ask(name, &dataset, &wanted.selection, purpose, &ground);
-        // How many people there are is told by no entry of a count that has noise: it says how many may be counted.
-        let people = match rulebook.lanes.counting(&dataset) {
-            Privacy::Noise(_) => VALUES_MAX,
-            _ => self.gateway.enclave.records().count(),
-        };
-        let people_max = u32::try_from(people).unwrap_or(u32::MAX);
+        // How many people there are is told by no entry: with the groups that are shown it would tell of those that are not.
+        let people_max = u32::try_from(VALUES_MAX).unwrap_or(u32::MAX);
         let ask = Ask { ladder: COUNTED, rows_max: 10_000, people_max, ..base };
         let permitted = match self.live.road.decide(&ask) {
             Ok(permitted) => permitted,
@@ -218,9 +212,6 @@ fn spend(question: &NoisyQuestion) -> Spend<'_> {
 fn why(error: &SpendError) -> Why {
     match error {
         SpendError::Exhausted(exhausted) => (Reason::Privacy, Some(*exhausted)),
-        SpendError::Store(StoreError::Change(ChangeError::Privacy(budget::Refused::Size))) => {
-            (Reason::Limit, None)
-        }
         SpendError::Store(error) => {
             tracing::error!(error = %error, "a noisy count was not charged for, and not told");
             (Reason::Upstream, None)

@@ -32,14 +32,6 @@ fn accepts(lane: &model::lanes::Lane) -> (String, String) {
     (forms.join(", "), codings.join(", "))
 }
 
-/// The rows of a table, as the road takes them.
-fn rows(body: &[u8], bytes: usize, rows: u64) -> Result<Vec<u8>, Reason> {
-    table::lines(body, table::Limits { bytes, rows }).map_err(|e| match e {
-        table::TableError::TooLarge => Reason::Limit,
-        _ => Reason::Malformed,
-    })
-}
-
 /// Opens a body of a lane and treats it.
 pub(super) fn treat(
     permitted: Permitted<'_>,
@@ -47,7 +39,7 @@ pub(super) fn treat(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Treated, Refused> {
-    match body::said(headers).and_then(|said| format::open(lane, said, body, rows)) {
+    match body::said(headers).and_then(|said| format::open(lane, said, body)) {
         Ok((body, format)) => permitted.treat(&body, &format, &limits(lane)),
         Err(reason) => Err(permitted.refuse(reason)),
     }
@@ -135,20 +127,5 @@ impl Context<'_> {
             Some(flow) if flow.name == facts.name && flow.purpose == purpose => Ok(()),
             _ => Err(Reason::Evidence),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_of_a_real_table_are_read_within_what_the_lane_takes() {
-        let file = include_bytes!("../../../table/testdata/people.parquet");
-        let read = rows(file, 1 << 16, 10).unwrap();
-        assert_eq!(read.split(|b| *b == b'\n').filter(|line| !line.is_empty()).count(), 2);
-        assert_eq!(rows(file, 1 << 16, 1), Err(Reason::Limit));
-        assert_eq!(rows(file, 8, 10), Err(Reason::Limit));
-        assert_eq!(rows(b"[]", 1 << 16, 10), Err(Reason::Malformed));
     }
 }

@@ -208,7 +208,13 @@ where
     let ended = async move { stood.ended(&watched, looks).await };
     let service = service_fn(move |request: Request<Incoming>| {
         let (gateway, session, seen) = (Arc::clone(&gateway), session.clone(), Arc::clone(&seen));
-        async move { Ok::<_, Infallible>(answer_one(&gateway, session, peer, &seen, request).await) }
+        async move {
+            // INVARIANT: what was begun comes to its end on the ledger, whether or not the client waits for it.
+            let begun =
+                tokio::spawn(async move { answer_one(&gateway, session, peer, &seen, request).await });
+            let answered = begun.await;
+            Ok::<_, Infallible>(answered.unwrap_or_else(|_| answer::broken(&vault::BorderClosed::Stopped)))
+        }
     });
     let io = TokioIo::new(stream);
     // How a connection ends is the peer's affair: what it was to get is recorded already.

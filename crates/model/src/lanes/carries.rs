@@ -15,8 +15,6 @@ pub enum Form {
     UrlEncoded,
     /// Parts, each a text (RFC 7578).
     Multipart,
-    /// A table of Apache Parquet. What is released of it is NDJSON: a treated column has no longer its type.
-    Parquet,
 }
 
 impl Form {
@@ -29,7 +27,6 @@ impl Form {
             Self::Csv => "text/csv",
             Self::UrlEncoded => "application/x-www-form-urlencoded",
             Self::Multipart => "multipart/form-data",
-            Self::Parquet => "application/vnd.apache.parquet",
         }
     }
 

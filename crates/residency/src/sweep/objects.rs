@@ -39,13 +39,15 @@ pub(super) fn sweep(
                 Ok(page) => page,
                 Err(e) => return own.blind(called, format!("cannot be listed to its end: {e}")),
             };
-            let Some((last, _)) = page.last() else { return };
-            // A store that lists again what it listed would be listed without end.
-            if after.as_ref().is_some_and(|after| last <= after) {
-                return own.blind(called, "it lists its objects in no order");
+            if page.is_empty() {
+                return;
             }
-            after = Some(last.clone());
             for (name, length) in page {
+                // Where the next page begins follows from the order: without it objects would be missed, or listed without end.
+                if after.as_ref().is_some_and(|after| name <= *after) {
+                    return own.blind(called, "it lists its objects in no order");
+                }
+                after = Some(name.clone());
                 for hit in scanner.all(name.as_bytes()) {
                     own.find(&format!("{called}/{name}"), "(name)", hit);
                 }

@@ -152,6 +152,10 @@ fn objects_are_searched_across_parts_and_what_breaks_off_or_lists_in_no_order_is
     bucket.breaks = Some(("a/long", 8 << 20));
     let report = swept(&bucket);
     assert!(!report.is_whole() && report.blind[0].why.contains("broke off"), "{:?}", report.blind);
+    bucket.objects.swap(0, 1);
+    let report = swept(&bucket);
+    assert!(report.blind.iter().any(|b| b.why.contains("no order")), "within a page: {:?}", report.blind);
+    bucket.objects.swap(0, 1);
     bucket.in_order = false;
     let report = swept(&bucket);
     assert!(report.blind.iter().any(|b| b.why.contains("no order")), "{:?}", report.blind);

@@ -172,10 +172,14 @@ impl Guard {
     fn apart(&self, group: &BTreeSet<Member>) -> Vec<u64> {
         let mut apart = vec![0; self.groups];
         let new = group.iter().filter(|m| !self.people.contains_key(m)).count() as u64;
+        // People who are in the same groups differ from all of them together.
+        let mut alike: BTreeMap<(Groups, bool), u64> = BTreeMap::new();
         for (member, groups) in &self.people {
-            let inside = group.contains(member);
+            *alike.entry((*groups, group.contains(member))).or_default() += 1;
+        }
+        for ((groups, inside), count) in alike {
             let differs = apart.iter_mut().enumerate().filter(|(n, _)| (groups >> n & 1 == 1) != inside);
-            differs.for_each(|(_, people)| *people += 1);
+            differs.for_each(|(_, people)| *people += count);
         }
         apart.iter().map(|people| people + new).collect()
     }

@@ -85,6 +85,16 @@ pub(super) fn open_or_begin(
     Ok(Arc::new(RwLock::new(open(service, &stored, folder)?)))
 }
 
+/// Nobody else changes the file while this is held: what another process destroyed is not written back.
+fn alone(folder: &Path) -> Result<std::fs::File, KeyError> {
+    let path = folder.join("pseudonyms.lock");
+    let cannot = |source| KeyError::File { path: path.clone(), source };
+    let file =
+        std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(cannot)?;
+    file.lock().map_err(cannot)?;
+    Ok(file)
+}
+
 impl KeyService {
     /// The calendar of pseudonyms, for all who decide in this process.
     #[must_use]
@@ -99,6 +109,7 @@ impl KeyService {
     /// [`KeyError`]; then nothing has changed, and whoever decides goes on with what there is.
     pub fn tend_pseudonyms(&self, rotation: Rotation, now: UnixSeconds) -> Result<bool, KeyError> {
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = alone(&self.folder)?;
         let stored = read(&self.folder)?.ok_or_else(|| KeyError::Form(path(&self.folder)))?;
         // What lies there may be further on than we are: another process shares the folder.
         let mut calendar = self.ask(|service| open(service, &stored, &self.folder))?;
@@ -114,6 +125,7 @@ impl KeyService {
     /// Puts the secret under the newest version of the region's key.
     pub(crate) fn rewrap_pseudonyms(&self, newest: Version) -> Result<(), KeyError> {
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = alone(&self.folder)?;
         let Some(stored) = read(&self.folder)? else { return Ok(()) };
         if Version::of(&stored.wrapped)? >= newest {
             return Ok(());

@@ -43,11 +43,17 @@ impl Records {
         let at = At::one(Table::Pending, &person.internal);
         change.push(Edit { at, expect: Expect::Any, to: To::Put(vec![0; 16]) });
         let parts = [handle.to_vec(), person.internal.to_vec()];
-        let parts = parts.into_iter().chain(about.lookups.iter().map(|tag| tag.bytes().to_vec()));
-        if let Some(near) = &self.near {
-            near.leave(parts);
-        }
+        let parts: Vec<_> =
+            parts.into_iter().chain(about.lookups.iter().map(|tag| tag.bytes().to_vec())).collect();
+        let leave = || {
+            if let Some(near) = &self.near {
+                near.leave(&parts);
+            }
+        };
+        leave();
         self.made(change)?;
+        // However long that took.
+        leave();
         self.people.fetch_sub(1, Ordering::AcqRel);
         self.clear(&person.internal)
     }

@@ -49,6 +49,8 @@ enum NotNear {
     Resting,
     #[error("it is too far behind")]
     Behind,
+    #[error("this one accepts nothing as old")]
+    Older,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -108,13 +110,13 @@ impl Near {
     }
 
     /// Asks elsewhere for what stands under these parts until no copy that serves can have it any more.
-    pub(super) fn leave(&self, parts: impl Iterator<Item = Vec<u8>>) {
+    pub(super) fn leave(&self, parts: &[Vec<u8>]) {
         let mut erased = self.erased.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         while erased.front().is_some_and(|(since, _)| *since + self.staleness + ERASING < now) {
             erased.pop_front();
         }
-        erased.extend(parts.map(|part| (now, part)));
+        erased.extend(parts.iter().map(|part| (now, part.clone())));
     }
 
     /// Whether this process erased any of these parts a moment ago.
@@ -124,8 +126,8 @@ impl Near {
         !erased.is_empty() && parts.any(|part| erased.iter().any(|(since, p)| p == part && !ended(since)))
     }
 
-    /// The cells of these places, and how old that may be; `None` when somebody else must be asked.
-    pub(super) fn get(&self, places: &[At], most: Duration) -> Option<(Vec<Option<Cell>>, Duration)> {
+    /// The cells of these places, and since when something may be missing from them; `None` when somebody else must be asked.
+    pub(super) fn get(&self, places: &[At], most: Duration) -> Option<(Vec<Option<Cell>>, Instant)> {
         if self.left(places.iter().map(|at| at.part.as_slice())) {
             return None;
         }
@@ -155,7 +157,7 @@ impl Near {
         bounds: (&[u8], &[u8]),
         (most, bytes): (usize, usize),
         staleness: Duration,
-    ) -> Option<(Page, Duration)> {
+    ) -> Option<(Page, Instant)> {
         if self.left(std::iter::once(part)) {
             return None;
         }
@@ -180,10 +182,13 @@ impl Near {
         &self,
         most: Duration,
         read: impl FnOnce(&Beats) -> Result<(T, i64), StoreError>,
-    ) -> Option<(T, Duration)> {
+    ) -> Option<(T, Instant)> {
+        if most.is_zero() {
+            return None;
+        }
         match self.try_served(most, read) {
             Ok(served) => Some(served),
-            Err(NotNear::Resting) => None,
+            Err(NotNear::Resting | NotNear::Older) => None,
             Err(e) => {
                 tracing::warn!(error = %e, "the server near by does not serve reads of records");
                 let mut rests = self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
@@ -197,15 +202,19 @@ impl Near {
         &self,
         most: Duration,
         read: impl FnOnce(&Beats) -> Result<(T, i64), StoreError>,
-    ) -> Result<(T, Duration), NotNear> {
+    ) -> Result<(T, Instant), NotNear> {
         let rests = *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
         if rests.is_some_and(|until| Instant::now() < until) {
             return Err(NotNear::Resting);
         }
         let (answer, beat) = read(&self.beats)?;
         // INVARIANT: the clock is read behind the answer, so that the time of the question counts.
-        let age = self.beats.complete_until(beat).ok_or(NotNear::Behind)?.elapsed();
-        if age <= most.min(self.staleness) { Ok((answer, age)) } else { Err(NotNear::Behind) }
+        let complete = self.beats.complete_until(beat).ok_or(NotNear::Behind)?;
+        match complete.elapsed() {
+            age if age > self.staleness => Err(NotNear::Behind),
+            age if age > most => Err(NotNear::Older),
+            _ => Ok((answer, complete)),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reads of people and their records, where they stand or as they stood a moment ago at a site near by.
 
 use std::cell::Cell as Slot;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::{SubjectId, Tag};
 
@@ -14,22 +14,23 @@ use crate::keys::PersonKeys;
 pub struct Reader<'a> {
     engine: &'a dyn Engine,
     near: Option<(&'a Near, Duration)>,
-    age: Slot<Option<Duration>>,
+    /// Since when something may be missing from what was read near by.
+    complete_until: Slot<Option<Instant>>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(engine: &'a dyn Engine, near: Option<(&'a Near, Duration)>) -> Self {
-        Self { engine, near, age: Slot::new(None) }
+        Self { engine, near, complete_until: Slot::new(None) }
     }
 
     /// How old what was read may be, if a server near by served any of it.
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
-        self.age.get()
+        self.complete_until.get().map(|until| until.elapsed())
     }
 
-    fn aged<T>(&self, (read, age): (T, Duration)) -> T {
-        self.age.set(self.age.get().max(Some(age)));
+    fn aged<T>(&self, (read, until): (T, Instant)) -> T {
+        self.complete_until.set(Some(self.complete_until.get().map_or(until, |before| before.min(until))));
         read
     }
 

@@ -601,18 +601,23 @@ fn a_server_near_by_serves_what_is_young_enough_and_nothing_else() {
         let reader = records.within(Some(Duration::MAX));
         reader.person(&gone).unwrap().and(reader.age())
     });
-    standby.sql("select pg_wal_replay_pause()").unwrap();
+    let paused = || {
+        standby.sql("select pg_wal_replay_pause()").unwrap();
+        until("a pause", || {
+            (standby.sql("select pg_get_wal_replay_pause_state()").unwrap() == ["paused"]).then_some(())
+        });
+    };
+    paused();
     let (of_gone, keys_of_gone) = scene.open(&records, &gone);
     let (entry, receipt) = scene.receipt();
     records.erase(&of_gone, &keys_of_gone, &entry, &receipt).unwrap();
+    let there = format!("select count(*) from clover_vault_subjects where part = '{}'::bytea", gone.as_str());
+    assert_eq!(standby.sql(&there).unwrap(), ["1"], "the copy has them still");
     assert!(records.within(Some(Duration::MAX)).person(&gone).unwrap().is_none());
     standby.sql("select pg_wal_replay_resume()").unwrap();
 
     // The copy goes no further, and what is written stands elsewhere.
-    standby.sql("select pg_wal_replay_pause()").unwrap();
-    until("a pause", || {
-        (standby.sql("select pg_get_wal_replay_pause_state()").unwrap() == ["paused"]).then_some(())
-    });
+    paused();
     assert_eq!(set("{\"a\":1}"), [2]);
     assert_eq!(read(None), (Some(2), None), "who accepts nothing old");
     assert_eq!(read(Some(Duration::ZERO)), (Some(2), None), "and who accepts nothing at all");
