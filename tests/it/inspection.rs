@@ -100,3 +100,21 @@ fn a_release_whose_pseudonyms_can_be_undone_counts_as_plain() {
     let (code, _, said) = run(folder.path(), &["risk", &broken]);
     assert!(code == Some(64) && said.contains("name at least one column"), "{said}");
 }
+
+#[test]
+fn rows_of_parquet_are_read_and_what_is_not_read_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let given = |name: &str| format!("{}/../crates/table/testdata/{name}", env!("CARGO_MANIFEST_DIR"));
+    let (code, said, _) = run(dir.path(), &["inspect", &given("people.parquet")]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("people.parquet:1:19-34: e-mail address"), "{said}");
+    let (code, said, _) = run(dir.path(), &["risk", &given("people.parquet"), "--quasi", "born"]);
+    assert!(code == Some(1) && said.contains("2 rows"), "{said}");
+    let (code, _, complaint) = run(dir.path(), &["inspect", &given("people-gzip.parquet")]);
+    assert!(code == Some(1) && complaint.contains("write it with Snappy"), "{complaint}");
+    let whole = std::fs::read(given("people.parquet")).unwrap();
+    let cut = dir.path().join("cut.parquet");
+    std::fs::write(&cut, &whole[..900]).unwrap();
+    let (code, _, complaint) = run(dir.path(), &["risk", cut.to_str().unwrap(), "--quasi", "born"]);
+    assert!(code == Some(1) && complaint.contains("no whole Parquet file"), "{complaint}");
+}

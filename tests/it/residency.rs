@@ -124,9 +124,11 @@ fn what_cannot_be_seen_is_neither_clean_nor_silent() {
     std::fs::write(estate.join("old.bz2"), b"BZh91AY&SY").unwrap();
     let swept = enclave.told(3, &["residency", "sweep", estate.to_str().unwrap()]);
     assert_eq!(swept["opened"].as_array().unwrap().len(), 1, "{swept}");
-    for target in
-        ["s3://bucket/backups", "postgres://somebody:hunter2@127.0.0.1/x", "postgres://somebody@far.example/x"]
-    {
+    for target in [
+        "s3://bucket/backups",
+        "postgres://somebody:hunter2@127.0.0.1/x",
+        "postgres://somebody@far.example/x",
+    ] {
         let refused = enclave.told(1, &["residency", "sweep", target]);
         assert!(refused.as_str().unwrap().contains("CLV-0902"), "{refused}");
         assert!(!refused.as_str().unwrap().contains("hunter2"), "{refused}");
