@@ -235,3 +235,14 @@ pub(crate) const PROBLEMS: (&str, &str) =
 /// Code and remedy of a path that cannot be used.
 pub(crate) const FILE: (&str, &str) =
     ("CLV-0603", "check the path, its permissions and the space on its disk");
+
+/// An error with all that is behind it, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(e) = source {
+        text.push_str(&format!(": {e}"));
+        source = e.source();
+    }
+    text
+}

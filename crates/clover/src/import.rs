@@ -13,7 +13,7 @@ use vault::export::{self, Collection, Layout, Limits, Record, Shape};
 use vault::keys::Lookup;
 use vault::records::{Arrival, Arrived, Coming, Home, HomeEvidence, RecordError};
 
-use crate::error::CommandError;
+use crate::error::{CommandError, chain};
 
 /// People in one entry.
 const BATCH: usize = 100;
@@ -228,16 +228,6 @@ fn layout(dataset: &Dataset) -> Result<Layout> {
         .into());
     }
     Ok(Layout::new(collections, &dataset.identity)?)
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(e) = source {
-        text.push_str(&format!(": {e}"));
-        source = e.source();
-    }
-    text
 }
 
 /// The handle of the person with a user name.

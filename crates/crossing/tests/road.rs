@@ -188,6 +188,34 @@ struct Asked {
     ladder: &'static [Treatment],
 }
 
+/// What is asked about one person, or nobody named.
+fn ask<'a>(
+    asked: &'a Asked,
+    selection: &'a Selection,
+    (lane, dataset): (&'a Name, &'a Name),
+    subject: Option<(SubjectId, Tag)>,
+    rows_max: u32,
+) -> Ask<'a> {
+    Ask {
+        flow: FlowId::new([8; 16]),
+        now: NOW,
+        border: asked.border,
+        actor: &asked.actor,
+        purpose: asked.purpose,
+        lane,
+        direction: Direction::Outward,
+        destination: asked.actor.principal().country,
+        dataset,
+        selection,
+        subject,
+        evidence: asked.evidence.clone(),
+        evidence_name: None,
+        ladder: asked.ladder,
+        rows_max,
+        people_max: 1,
+    }
+}
+
 /// Decides and treats one payload.
 fn treat(
     asked: &Asked,
@@ -196,24 +224,7 @@ fn treat(
     rows_max: u32,
 ) -> Result<crossing::Treated, Refused> {
     let (lane, dataset) = (name("test"), name("export"));
-    let ask = Ask {
-        flow: FlowId::new([8; 16]),
-        now: NOW,
-        border: asked.border,
-        actor: &asked.actor,
-        purpose: asked.purpose,
-        lane: &lane,
-        direction: Direction::Outward,
-        destination: asked.actor.principal().country,
-        dataset: &dataset,
-        selection,
-        subject: Some((subject(), tag(2))),
-        evidence: asked.evidence.clone(),
-        evidence_name: None,
-        ladder: asked.ladder,
-        rows_max,
-        people_max: 1,
-    };
+    let ask = ask(asked, selection, (&lane, &dataset), Some((subject(), tag(2))), rows_max);
     road().decide(&ask)?.treat(body.as_bytes(), &Format::Json, &Limits::default())
 }
 
@@ -611,24 +622,7 @@ fn road_with_intents() -> Road {
 fn where_policy_demands_it_nothing_is_treated_before_its_intent_is_on_the_ledger() {
     let road = road_with_intents();
     let (asked, selection, lane, dataset) = (in_dublin(), profile(), name("test"), name("export"));
-    let ask = |subject| Ask {
-        flow: FlowId::new([8; 16]),
-        now: NOW,
-        border: asked.border,
-        actor: &asked.actor,
-        purpose: asked.purpose,
-        lane: &lane,
-        direction: Direction::Outward,
-        destination: asked.actor.principal().country,
-        dataset: &dataset,
-        selection: &selection,
-        subject,
-        evidence: asked.evidence.clone(),
-        evidence_name: None,
-        ladder: asked.ladder,
-        rows_max: 10,
-        people_max: 1,
-    };
+    let ask = |subject| ask(&asked, &selection, (&lane, &dataset), subject, 10);
     let pinned = || road.decide(&ask(Some((subject(), tag(2))))).unwrap();
     let body = br#"[{"userName":"one"}]"#;
     let (limits, mut log) = (Limits::default(), sequencer());

@@ -10,8 +10,8 @@ use crossing::identify::{self, NotIdentified, Session, VerifiedActor, Who};
 use crossing::inward::Import;
 use crossing::seal::{PersonSeal, SealError, Sealing};
 use crossing::{
-    Border, InForce, Intent, Permitted, Receipts, Recording, Refused, Road, Sealed, SealedRefusal, Selection,
-    Treated,
+    Border, InForce, Intent, Passing, Permitted, Receipts, Recording, Refused, Road, Sealed, SealedRefusal,
+    Selection, Treated,
 };
 use ledger::{Entry, Receipt, SecretKey, Submission};
 use model::lanes::Lane;
@@ -305,15 +305,25 @@ impl Enclave {
         // a release behind it which it stops.
         let passing = self.in_force.passing();
         let treated = match treated.past(&passing) {
-            Ok(treated) if passing.stops_any(places) => Err(treated.refuse(Reason::Suspended)),
-            Ok(treated) if !self.control.is_fresh() => Err(treated.refuse(Reason::Rulebook)),
-            other => other,
+            Ok(treated) => match self.stopped(&passing, places) {
+                Some(reason) => Err(treated.refuse(reason)),
+                None => Ok(treated),
+            },
+            refused => refused,
         };
         let treated = treated.map_err(|refused| Held::Refused(Box::new(refused)))?;
         let (sealed, recording) = self.seal(treated).map_err(Held::Unsealed)?;
         let queued = self.queue(recording).map_err(Held::Closed)?;
         drop(passing);
         Ok((sealed, queued))
+    }
+
+    /// Why nothing of a caller's from these places may go on now.
+    fn stopped(&self, passing: &Passing<'_>, places: &[Country]) -> Option<Reason> {
+        if passing.stops_any(places) {
+            return Some(Reason::Suspended);
+        }
+        (!self.control.is_fresh()).then_some(Reason::Rulebook)
     }
 
     /// Seals the intent of a crossing, which releases at most so many bytes, and queues its entry, unless the crossing may not go
@@ -329,14 +339,8 @@ impl Enclave {
     ) -> Result<(Intent, Queued), Reason> {
         // INVARIANT: as with `send`.
         let passing = self.in_force.passing();
-        if let Some(reason) = permitted.stopped(&passing) {
+        if let Some(reason) = permitted.stopped(&passing).or_else(|| self.stopped(&passing, places)) {
             return Err(reason);
-        }
-        if passing.stops_any(places) {
-            return Err(Reason::Suspended);
-        }
-        if !self.control.is_fresh() {
-            return Err(Reason::Rulebook);
         }
         let sealed = self.sealing(permitted.at(), |sealing| permitted.intend(bytes, sealing));
         let (intent, recording) = sealed.map_err(|e| {

@@ -84,10 +84,7 @@ impl Permitted<'_> {
     /// can be.
     #[must_use]
     pub fn stopped(&self, passing: &Passing<'_>) -> Option<Reason> {
-        if passing.rulebook() != Some(self.outline.rulebook) {
-            return Some(Reason::Rulebook);
-        }
-        passing.stops(self.outline.place, self.outline.destination).then_some(Reason::Suspended)
+        self.outline.stopped(passing)
     }
 }
 

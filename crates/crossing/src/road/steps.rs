@@ -255,6 +255,14 @@ impl<'a> Permitted<'a> {
 }
 
 impl Outline {
+    /// Why it may not go on, if its country was suspended or its rulebook replaced meanwhile.
+    pub(super) fn stopped(&self, passing: &Passing<'_>) -> Option<Reason> {
+        if passing.rulebook() != Some(self.rulebook) {
+            return Some(Reason::Rulebook);
+        }
+        passing.stops(self.place, self.destination).then_some(Reason::Suspended)
+    }
+
     pub(super) fn draft(&self, kind: EntryKind) -> Draft {
         Draft {
             direction: self.direction,
@@ -364,13 +372,10 @@ impl Treated {
     /// # Errors
     /// [`Refused`], to be recorded like any other.
     pub fn past(self, passing: &Passing<'_>) -> Result<Self, Refused> {
-        if passing.rulebook() != Some(self.outline.rulebook) {
-            return Err(self.refuse(Reason::Rulebook));
+        match self.outline.stopped(passing) {
+            Some(reason) => Err(self.refuse(reason)),
+            None => Ok(self),
         }
-        if passing.stops(self.outline.place, self.outline.destination) {
-            return Err(self.refuse(Reason::Suspended));
-        }
-        Ok(self)
     }
 
     /// Builds the entry and its sealed detail; the payload now waits for the receipt of just this entry.

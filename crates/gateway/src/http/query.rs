@@ -94,11 +94,7 @@ impl Context<'_> {
         // No more is asked for than the ground gives in all.
         let rows_max = ground.rows_max(RECORDS_MAX);
         let ask = Ask { subject, rows_max, people_max: 1, ..base };
-        let permitted = match self.live.road.decide(&ask) {
-            Ok(permitted) => self.intend(permitted, ground.bytes_max(ANSWER_MAX as u64)).await,
-            Err(refused) => Err(refused),
-        };
-        let permitted = match permitted {
+        let permitted = match self.decide(&ask, ground.bytes_max(ANSWER_MAX as u64)).await {
             Ok(permitted) => permitted,
             Err(refused) => return Ok(Err(refused)),
         };

@@ -79,17 +79,8 @@ impl Context<'_> {
         let rows_max = ground.rows_max(lane.lane.rows_max);
         let ladder = &lane.lane.terms.treatments;
         let ask = Ask { subject, ladder, rows_max, people_max, ..base };
-        let permitted = match self.live.road.decide(&ask) {
-            Ok(permitted) => {
-                self.intend(
-                    permitted,
-                    ground.bytes_max(u64::from(lane.lane.body_bytes_max).saturating_mul(4)),
-                )
-                .await
-            }
-            Err(refused) => Err(refused),
-        };
-        let permitted = match permitted {
+        let most = ground.bytes_max(u64::from(lane.lane.body_bytes_max).saturating_mul(4));
+        let permitted = match self.decide(&ask, most).await {
             Ok(permitted) => permitted,
             Err(refused) => return Ok(Err(refused)),
         };

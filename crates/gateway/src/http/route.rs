@@ -387,15 +387,13 @@ impl Context<'_> {
         }
     }
 
-    /// Has the intent of a crossing be on the ledger, where policy demands that, before anything of it is opened.
+    /// Asks policy, and has the intent of releasing at most so many bytes be on the ledger, where policy demands that, before
+    /// anything is opened.
     ///
     /// # Errors
-    /// [`Refused`], when that cannot be; then nothing was opened.
-    pub(super) async fn intend<'p>(
-        &self,
-        mut permitted: Permitted<'p>,
-        most: u64,
-    ) -> Result<Permitted<'p>, Refused> {
+    /// [`Refused`]; then nothing was opened.
+    pub(super) async fn decide<'p>(&'p self, ask: &Ask<'p>, most: u64) -> Result<Permitted<'p>, Refused> {
+        let mut permitted = self.live.road.decide(ask)?;
         if !permitted.needs_intent() {
             return Ok(permitted);
         }

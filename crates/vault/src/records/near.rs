@@ -113,7 +113,7 @@ impl Near {
     pub(super) fn leave(&self, parts: &[Vec<u8>]) {
         let mut erased = self.erased.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        while erased.front().is_some_and(|(since, _)| *since + self.staleness + ERASING < now) {
+        while erased.front().is_some_and(|(since, _)| !self.may_have(since)) {
             erased.pop_front();
         }
         erased.extend(parts.iter().map(|part| (now, part.clone())));
@@ -122,8 +122,13 @@ impl Near {
     /// Whether this process erased any of these parts a moment ago.
     fn left<'p>(&self, mut parts: impl Iterator<Item = &'p [u8]>) -> bool {
         let erased = self.erased.lock().unwrap_or_else(PoisonError::into_inner);
-        let ended = |since: &Instant| since.elapsed() > self.staleness + ERASING;
-        !erased.is_empty() && parts.any(|part| erased.iter().any(|(since, p)| p == part && !ended(since)))
+        !erased.is_empty()
+            && parts.any(|part| erased.iter().any(|(since, p)| p == part && self.may_have(since)))
+    }
+
+    /// Whether a copy that serves may still have what was erased then.
+    fn may_have(&self, since: &Instant) -> bool {
+        since.elapsed() <= self.staleness + ERASING
     }
 
     /// The cells of these places, and since when something may be missing from them; `None` when somebody else must be asked.

@@ -117,17 +117,15 @@ impl Database {
     }
 
     /// Makes changes by one statement, if they are few and apart.
-    fn by_one(&self, sql: &str, changes: &[&Change]) -> Result<AtOnce, StoreError> {
+    fn by_one(&self, sql: &str, edits: &[&Edit]) -> Result<AtOnce, StoreError> {
         let lent = self.pool.ready()?;
         let connection = lent.get()?;
         let statement = connection.prepared(sql)?;
         let names = connection.good_names();
-        let versions = versions(changes)?;
+        let versions: Vec<_> = edits.iter().map(|edit| version_of(edit)).collect::<Result<_, _>>()?;
         let mut values: Vec<&(dyn ToSql + Sync)> = vec![&names];
-        for (edit, version) in changes.iter().flat_map(|change| change.iter()).zip(&versions) {
-            if !matches!((&edit.to, edit.expect), (To::Kept, Expect::Any)) {
-                values.extend(values_of(edit, version.as_ref()));
-            }
+        for (edit, version) in edits.iter().zip(&versions) {
+            values.extend(values_of(edit, version.as_ref()));
         }
         let error = match connection.run(connection.client.execute(&statement, &values)) {
             Ok(_) => {
@@ -156,8 +154,8 @@ impl Database {
 
     /// Makes changes in one transaction that is sent as a whole.
     fn at_once(&self, changes: &[&Change]) -> Result<AtOnce, StoreError> {
-        if let Some(sql) = whole(changes) {
-            return self.by_one(&sql, changes);
+        if let Some((sql, edits)) = whole(changes) {
+            return self.by_one(&sql, &edits);
         }
         let lent = self.pool.ready()?;
         let connection = lent.get()?;
@@ -279,13 +277,12 @@ fn values_of<'a>(edit: &'a Edit, version: Option<&'a i64>) -> Vec<&'a (dyn ToSql
     values
 }
 
-/// The version that each edit expects.
-fn versions(changes: &[&Change]) -> Result<Vec<Option<i64>>, StoreError> {
-    let version = |edit: &Edit| match edit.expect {
+/// The version that an edit expects.
+fn version_of(edit: &Edit) -> Result<Option<i64>, StoreError> {
+    match edit.expect {
         Expect::Version(version) => i64::try_from(version).map(Some).map_err(|_| StoreError::Forged),
         Expect::Absent | Expect::Any => Ok(None),
-    };
-    changes.iter().flat_map(|change| change.iter()).map(version).collect()
+    }
 }
 
 fn sent<'a>(
@@ -294,11 +291,10 @@ fn sent<'a>(
     statement: impl Fn(&Edit) -> Option<String>,
 ) -> Result<Vec<Sent<'a>>, StoreError> {
     let mut sent = Vec::new();
-    let mut versions = versions(changes)?.into_iter();
     for (number, change) in changes.iter().enumerate() {
         for edit in *change {
-            let version = versions.next().flatten();
             let Some(sql) = statement(edit) else { continue };
+            let version = version_of(edit)?;
             sent.push(Sent { number, edit, statement: connection.prepared(&sql)?, version });
         }
     }

@@ -55,15 +55,15 @@ pub(super) fn asserted(edit: &Edit) -> Option<String> {
 }
 
 /// How many values a statement about an edit takes.
-pub(super) fn values(edit: &Edit) -> usize {
+fn values(edit: &Edit) -> usize {
     2 + usize::from(matches!(edit.to, To::Put(_))) + usize::from(matches!(edit.expect, Expect::Version(_)))
 }
 
 /// All edits as one statement, which fails by a division by zero if a condition does not hold, and by a number that cannot be read
-/// if the server no longer asks the same others, by the first value. `None` for more than a few, or where a later edit must
+/// if the server no longer asks the same others, by the first value; and the edits whose values follow. `None` for more than a few, or where a later edit must
 /// see an earlier one: of one statement all parts see the same moment.
-pub(super) fn whole(changes: &[&Change]) -> Option<String> {
-    let edits = || changes.iter().flat_map(|change| change.iter());
+pub(super) fn whole<'e>(changes: &[&'e Change]) -> Option<(String, Vec<&'e Edit>)> {
+    let edits = || changes.iter().copied().flatten();
     if edits().count() > EDITS_MAX {
         return None;
     }
@@ -71,10 +71,11 @@ pub(super) fn whole(changes: &[&Change]) -> Option<String> {
     if edits().any(|edit| !seen.insert(&edit.at)) {
         return None;
     }
-    let (mut parts, mut counts, mut first) = (Vec::new(), Vec::new(), 2);
+    let (mut parts, mut counts, mut made, mut first) = (Vec::new(), Vec::new(), Vec::new(), 2);
     for edit in edits() {
         let Some((sql, one)) = touched(edit, first) else { continue };
         first += values(edit);
+        made.push(edit);
         if one {
             counts.push(format!("(select count(*) from e{})", parts.len()));
         }
@@ -83,8 +84,9 @@ pub(super) fn whole(changes: &[&Change]) -> Option<String> {
     let all = if counts.is_empty() { "1".to_owned() } else { counts.join(" * ") };
     let names = "current_setting('synchronous_standby_names')";
     let with = if parts.is_empty() { String::new() } else { format!("with {} ", parts.join(", ")) };
-    Some(format!(
+    let sql = format!(
         "{with}select case when {names} = $1 then 1 / ({all}) else (names.told || '?')::bigint end \
          from (select {names} as told) names"
-    ))
+    );
+    Some((sql, made))
 }

@@ -17,6 +17,7 @@ use vault::records::{
 };
 use vault::{Folder, KeyService, Log};
 
+use super::sites::cluster::until;
 use super::{hooks, identity, options, sample};
 
 const NOW: UnixSeconds = UnixSeconds(1_790_000_000);
@@ -551,18 +552,6 @@ fn no_store_in_a_database_is_made_as_a_side_effect() {
         .unwrap();
     let newer = Records::open_in(&database, None, folder.path(), NOW).err().unwrap();
     assert!(format!("{newer:?}").contains("99"), "{newer:?}");
-}
-
-/// Asks until there is an answer.
-fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let end = std::time::Instant::now() + Duration::from_secs(60);
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(std::time::Instant::now() < end, "never: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 #[test]

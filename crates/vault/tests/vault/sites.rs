@@ -4,7 +4,7 @@
 //! cluster. Where the machine gives no network namespaces (it needs root), nothing is cut, and that is said.
 
 mod client;
-mod cluster;
+pub(crate) mod cluster;
 mod history;
 
 use std::sync::atomic::{AtomicBool, Ordering};

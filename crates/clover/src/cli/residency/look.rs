@@ -25,7 +25,7 @@ use vault::media::{Bucket, S3};
 use super::{BLIND, FOUND, key_file};
 use crate::authority;
 use crate::cli::output::Output;
-use crate::error::CommandError;
+use crate::error::{CommandError, chain};
 use crate::layout::Layout;
 
 /// Seconds after which incidents are looked at for what is due, though nothing changed.
@@ -139,7 +139,7 @@ impl Sweep {
             tls: authority::client_config(ca, None).map_err(|e| format!("{e:#}"))?,
         });
         let host = endpoint.trim_start_matches("https://").trim_end_matches('/');
-        Ok((Swept(bucket.map_err(|e| whole(&e))?), format!("s3://{host}/{name}")))
+        Ok((Swept(bucket.map_err(|e| chain(&e))?), format!("s3://{host}/{name}")))
     }
 }
 
@@ -148,22 +148,11 @@ struct Swept(Bucket);
 
 impl Objects for Swept {
     fn list(&self, after: Option<&str>) -> Result<Vec<(String, u64)>, String> {
-        self.0.list(after).map_err(|e| whole(&e))
+        self.0.list(after).map_err(|e| chain(&e))
     }
     fn read(&self, name: &str, from: u64, most: usize) -> Result<Vec<u8>, String> {
-        self.0.read(name, from, most).map_err(|e| whole(&e))
+        self.0.read(name, from, most).map_err(|e| chain(&e))
     }
-}
-
-/// An error with what is behind it.
-fn whole(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut behind = error.source();
-    while let Some(source) = behind {
-        text.push_str(&format!(": {source}"));
-        behind = source.source();
-    }
-    text
 }
 
 /// An address without what stands before its host.
