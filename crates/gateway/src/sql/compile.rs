@@ -1,0 +1,1 @@
+//! A grant, compiled to what PostgreSQL enforces: a role, views and functions.

@@ -1,0 +1,1 @@
+//! Words of SQL, as PostgreSQL's own scanner parts them.
