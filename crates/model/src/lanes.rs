@@ -11,6 +11,7 @@ use crate::counts::{self, Privacy};
 use crate::id::{ActorId, Country, Name};
 use crate::inside::{self, Inside};
 use crate::problem::Problems;
+use crate::tables::{self, Table};
 
 mod carries;
 mod terms;
@@ -118,6 +119,8 @@ pub struct Lanes {
     pub inside: BTreeMap<Name, Inside>,
     /// How counts of datasets leave, of those of which anything is said.
     pub counts: BTreeMap<Name, Privacy>,
+    /// Tables of services, by what clients of the SQL gateway call them.
+    pub tables: BTreeMap<String, Table>,
 }
 
 #[derive(serde::Deserialize)]
@@ -131,6 +134,8 @@ struct Raw {
     inside: Vec<inside::Raw>,
     #[serde(default)]
     count: Vec<counts::Raw>,
+    #[serde(default)]
+    table: Vec<tables::Raw>,
 }
 
 #[derive(serde::Deserialize)]
@@ -238,6 +243,7 @@ impl Lanes {
             }
         }
         lanes.counts = counts::all(&raw.count, catalogue, &mut problems);
+        lanes.tables = tables::all(raw.table, catalogue, &mut problems);
         for l in lanes.lanes.values().filter(|l| l.way == Way::Forward) {
             if lanes.flows.iter().filter(|f| f.lane == l.name).count() != 1 {
                 let place = format!("lanes.toml: lane `{}`", l.name);
@@ -255,7 +261,7 @@ impl Lanes {
 }
 
 /// The gateway's own ways; a lane of that name would be taken for one.
-const RESERVED: [&str; 5] = ["read", "count", "own", "unknown", "records"];
+const RESERVED: [&str; 6] = ["read", "count", "own", "sql", "unknown", "records"];
 /// Most rows of a lane, so that the tags and sections of all its people fit into one entry.
 const ROWS_MAX: u32 = 10_000;
 /// Largest body of a lane, in bytes: bodies are held in memory.

@@ -19,6 +19,7 @@ pub mod procedures;
 pub mod programme;
 pub mod rulebook;
 mod stored;
+pub mod tables;
 
 pub use assessments::Assessments;
 pub use border::Border;
