@@ -25,6 +25,8 @@ pub enum Format {
     UrlEncoded,
     /// Parts behind this boundary.
     Multipart(String),
+    /// Messages of PostgreSQL's protocol, which have a way of their own ([`crate::Permitted::rows`]).
+    Messages,
 }
 
 /// What a sender says of a body in its head.
@@ -125,6 +127,7 @@ impl Format {
             Self::Csv => format!("{}; charset=utf-8", Form::Csv.media_type()),
             Self::UrlEncoded => Form::UrlEncoded.media_type().to_owned(),
             Self::Multipart(boundary) => format!("{}; boundary={boundary}", Form::Multipart.media_type()),
+            Self::Messages => "application/octet-stream".to_owned(),
         }
     }
 
@@ -162,7 +165,7 @@ impl Format {
                 multipart::rewrite_as(body, (from, to), &selection.parts, limits, visitor, out)
                     .map_err(|e| of_multipart(e.kind))
             }
-            (Self::Multipart(_), _) => Err(Reason::Malformed),
+            (Self::Multipart(_) | Self::Messages, _) => Err(Reason::Malformed),
         }
     }
 }

@@ -33,3 +33,4 @@ pub use rulebook::{ActiveRulebook, RulebookError};
 pub use seal::{Payload, ReceiptMismatch, Receipts, Recording, Sealed, SealedRefusal, Sealing, Witnessed};
 pub use select::Selection;
 pub use shadow::Shadow;
+pub use treat::{Column, Rows, Whose};

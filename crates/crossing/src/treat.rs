@@ -4,6 +4,7 @@ mod coarse;
 mod keys;
 mod measured;
 mod prose;
+mod rows;
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -18,6 +19,8 @@ use crate::select::{SUBJECT, Selection, Use};
 pub(crate) use keys::{For, Keys, formatted, opening};
 pub(crate) use measured::{Measured, told};
 pub(crate) use prose::{Amount, Prose};
+pub(crate) use rows::Reader;
+pub use rows::{Column, Rows, Whose};
 
 /// What becomes of one field.
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,7 @@
 //! The steps behind a decision: each consumes the one before it.
 
 mod counts;
+mod rows;
 
 use std::sync::Arc;
 
@@ -126,16 +127,8 @@ impl<'a> Permitted<'a> {
         {
             people.push(subject.clone());
         }
-        if let Some(stream) = &self.outline.stream {
-            // The last entry names whom the first one did, and allows no more.
-            let reason = match () {
-                () if people.len() > 1 => Some(Reason::Subject),
-                () if out.len() as u64 > stream.budget() => Some(Reason::Limit),
-                () => None,
-            };
-            if let Some(reason) = reason {
-                return Err(self.refuse(reason));
-            }
+        if let Some(reason) = self.beyond_intent(people.len(), out.len()) {
+            return Err(self.refuse(reason));
         }
         Ok(Treated {
             classes: self.classes(),
@@ -149,6 +142,17 @@ impl<'a> Permitted<'a> {
             findings,
             fired,
         })
+    }
+
+    /// Why an outcome of so many people and bytes is more than its intent says, if it has one.
+    pub(super) fn beyond_intent(&self, people: usize, bytes: usize) -> Option<Reason> {
+        // The last entry names whom the first one did, and allows no more.
+        let stream = self.outline.stream.as_ref()?;
+        match () {
+            () if people > 1 => Some(Reason::Subject),
+            () if bytes as u64 > stream.budget() => Some(Reason::Limit),
+            () => None,
+        }
     }
 
     /// What its lane says, if it is one of the rulebook's.
