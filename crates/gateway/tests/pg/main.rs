@@ -1,0 +1,19 @@
+//! Compiled grants on a real PostgreSQL, asked as their role with no gate in between.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "helpers of tests, which fail by panicking"
+)]
+
+mod attacks;
+mod catalogue;
+mod drift;
+mod life;
+mod noninterference;
+mod smith;
+mod support;
+mod tokens;
