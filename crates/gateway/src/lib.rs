@@ -7,5 +7,6 @@ pub mod http;
 mod inside;
 pub mod kept;
 pub mod metrics;
+pub mod tables;
 
 pub use enclave::{Enclave, Live};
