@@ -9,6 +9,7 @@ use std::time::Duration;
 use clover::tables::{Allowed, Bounds, Readers, Tables, Unread};
 use http::Method;
 use ledger::EntryKind;
+use ledger::facts::{Risk, RiskVerdict, risk};
 use model::Reason;
 use xtask::client::Answer;
 use xtask::world::{World, programs};
@@ -17,6 +18,9 @@ use crate::support::service::{Fiend, Mood, whole};
 use crate::support::{SEED, SUPPORT, Stage, change_rule, entries};
 
 const PARQUET: &str = "application/vnd.apache.parquet";
+/// Its releases are measured, too.
+const RISK: &str =
+    "[lane.risk]\nk = 2\n[lane.risk.roles]\n\"video.public.published_at\" = \"quasi\"\n[lane.bind]";
 
 fn given(name: &str) -> Vec<u8> {
     std::fs::read(format!("{}/../crates/table/testdata/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -31,6 +35,7 @@ fn with_tables(lanes: &str) -> String {
                 .replace("/*/video_id", "/*/user")
                 .replace("/*/title", "/*/email")
                 .replace("/*/published_at", "/*/born")
+                .replace("[lane.bind]", RISK)
         } else if lane.contains(r#"name = "moderation-signals""#) {
             tables.replace("/*/content_id", "/*/user").replace("/*/category", "/*/email")
         } else {
@@ -122,6 +127,10 @@ async fn rows_of_a_table_cross_as_lines_and_one_that_lies_or_whose_reader_dies_i
     let all = entries(&stage.world.ledger());
     let reasons: Vec<_> = all.iter().filter(|e| e.kind == EntryKind::Refusal).map(|e| e.reason).collect();
     assert_eq!(reasons, [Reason::Limit, Reason::Malformed, Reason::Malformed, Reason::Malformed]);
+    let measured: Vec<_> = all.iter().filter_map(|e| risk(&e.facts).ok().flatten()).collect();
+    let alone =
+        Risk { verdict: RiskVerdict::Weak, asked: 2, k: 1, l: 0, unique_micro: 1_000_000, linkable: false };
+    assert_eq!(measured, [alone, alone], "the entries say what was measured, and the auditor agrees");
     let log = std::fs::read_to_string(stage.world.layout.root().join("serve.log")).unwrap();
     assert!(!log.contains("ann@example.org"));
 }

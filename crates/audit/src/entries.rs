@@ -15,7 +15,7 @@ use crate::{
     hash::{Hash, sha256},
     header::{Header, HeaderError, Subjects},
     inside::Within,
-    invariants,
+    invariants, measured,
     orders::{Said, Suspensions},
     report::{Report, Rule},
     rulebook::{Rulebook, Rulebooks},
@@ -117,6 +117,7 @@ impl Looker<'_> {
         check_agreement(header, &facts, &mut seen.problems);
         let Some(rulebook) = rulebook else { return };
         seen.problems.extend(declared::check(&rulebook, header, &facts));
+        measured::check(&rulebook.lanes, header, &facts, &mut seen.problems);
         if header.kind.is_release() {
             seen.problems.extend(invariants::check(&rulebook.programme, &facts));
             seen.taken = Taken::of(header, &facts);

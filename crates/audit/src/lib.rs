@@ -40,6 +40,7 @@ mod keygen;
 mod keyleaf;
 mod levels;
 mod maps;
+mod measured;
 mod mirror;
 mod nodes;
 mod note;

@@ -597,6 +597,44 @@ fn no_rulebook_can_loosen_what_the_auditor_holds() {
     permissive("aggregate", |entry| entry.fact(8, Value::from(49)), &[Rule::GroupSize]);
 }
 
+/// A short honest log under a rulebook that says more in `lanes.toml`, with entries changed.
+fn saying(lanes: &str, change: impl Fn(&mut Log)) -> Log {
+    let mut log = Log::honest(12);
+    log.rulebooks.truncate(1);
+    let file = log.rulebooks[0].files.get_mut("lanes.toml").unwrap();
+    file.extend_from_slice(lanes.as_bytes());
+    let digest = log.rulebooks[0].digest();
+    log.entries.iter_mut().for_each(|entry| entry.rulebook = digest);
+    change(&mut log);
+    log
+}
+
+#[test]
+fn a_release_that_was_not_measured_or_whose_verdict_was_not_followed_is_found() {
+    const RISK: &str = "\n[[lane]]\nname = \"measured\"\ndataset = \"video\"\nrows_max = 1_000\n\
+                        [lane.risk]\nk = 5\n[lane.risk.roles]\n\"video.feed.handle\" = \"token\"\n";
+    let with = |name: &'static str, lane: &'static str, risk: Option<Value>| {
+        saying(RISK, move |log| {
+            let entry = &mut log.entries[index_of(name)];
+            entry.lane = writer::short_name(lane);
+            risk.iter().for_each(|risk| entry.fact(13, risk.clone()));
+        })
+    };
+    let risk = |numbers: [u64; 6]| Some(cbor!(numbers.to_vec()).unwrap());
+    let (holds, plain) = ([1, 5, 20, 0, 0, 0], [3, 5, 20, 0, 0, 1]);
+    expect(&with("list", "measured", risk(holds)), &[]);
+    expect(&with("public", "measured", risk(plain)), &[]);
+    expect(&with("list", "measured", None), &[Rule::Risk]);
+    expect(&with("list", "read", risk(holds)), &[Rule::Risk]);
+    expect(&with("list", "measured", risk([1, 6, 20, 0, 0, 0])), &[Rule::Risk]);
+    expect(&with("list", "measured", risk([1, 5, 4, 0, 0, 0])), &[Rule::Risk]);
+    // The rows of "grant" leave as pseudonyms in part: as plain they may not.
+    let report = expect(&with("grant", "measured", risk(plain)), &[Rule::Risk]);
+    assert!(report.to_string().contains("plain was not permitted"), "{report}");
+    // A refusal may say so.
+    expect(&with("refused", "measured", risk(plain)), &[]);
+}
+
 /// A receipt file for an entry of the honest log.
 fn receipt(index: usize) -> String {
     let hashes: String =

@@ -40,6 +40,8 @@ pub(crate) struct Lane {
     pub(crate) name: String,
     pub(crate) dataset: String,
     pub(crate) rows_max: u64,
+    /// For how many people of a class its releases are measured, if they are.
+    pub(crate) risk: Option<u64>,
 }
 
 /// One registered flow.
@@ -78,6 +80,11 @@ struct Raw {
 }
 
 #[derive(Deserialize)]
+struct RawRisk {
+    k: u64,
+}
+
+#[derive(Deserialize)]
 struct RawInside {
     name: String,
     dataset: String,
@@ -94,6 +101,7 @@ struct RawLane {
     name: String,
     dataset: String,
     rows_max: u64,
+    risk: Option<RawRisk>,
 }
 
 #[derive(Deserialize)]
@@ -111,8 +119,8 @@ impl Lanes {
     pub(crate) fn parse(text: &str) -> Result<Self, LanesError> {
         let raw: Raw = toml::from_str(text)?;
         let (mut lanes, mut flows) = (BTreeMap::new(), BTreeMap::new());
-        for RawLane { name, dataset, rows_max } in raw.lane {
-            let lane = Lane { name, dataset, rows_max };
+        for RawLane { name, dataset, rows_max, risk } in raw.lane {
+            let lane = Lane { name, dataset, rows_max, risk: risk.map(|risk| risk.k) };
             if let Some(other) = lanes.insert(short_name(&lane.name), lane) {
                 return Err(LanesError::Lane(other.name));
             }
