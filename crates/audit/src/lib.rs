@@ -43,6 +43,7 @@ mod maps;
 mod measured;
 mod mirror;
 mod nodes;
+mod noise;
 mod note;
 mod orders;
 mod overrides;
