@@ -52,6 +52,8 @@ mod subjects;
 mod support;
 #[cfg(test)]
 mod suspension;
+#[cfg(test)]
+mod tables;
 mod tidy;
 #[cfg(test)]
 mod verify_py;

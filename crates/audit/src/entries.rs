@@ -15,7 +15,8 @@ use crate::{
     hash::{Hash, sha256},
     header::{Header, HeaderError, Subjects},
     inside::Within,
-    invariants,
+    invariants, measured,
+    noise::Learned,
     orders::{Said, Suspensions},
     report::{Report, Rule},
     rulebook::{Rulebook, Rulebooks},
@@ -63,6 +64,8 @@ struct Behind {
     rows_max: Option<u64>,
     /// What a released crossing takes of its grant's amount.
     taken: Option<Taken>,
+    /// What a count with noise takes of privacy budgets.
+    learned: Option<Learned>,
     decided: bool,
     /// What a suspension or a demand says, or what is wrong with it.
     said: Option<Result<Said, String>>,
@@ -117,6 +120,9 @@ impl Looker<'_> {
         check_agreement(header, &facts, &mut seen.problems);
         let Some(rulebook) = rulebook else { return };
         seen.problems.extend(declared::check(&rulebook, header, &facts));
+        measured::check(&rulebook.lanes, header, &facts, &mut seen.problems);
+        let counting = rulebook.lanes.noise.get(facts.dataset);
+        seen.learned = Learned::of(header, &facts, counting, &mut seen.problems);
         if header.kind.is_release() {
             seen.problems.extend(invariants::check(&rulebook.programme, &facts));
             seen.taken = Taken::of(header, &facts);
@@ -328,6 +334,9 @@ impl Follow<Seen> for Follower<'_> {
         }
         if let Some(taken) = self.open_taken.follow(index, &header, seen.taken) {
             self.totals.add(index, &taken, report);
+        }
+        if let Some(learned) = seen.learned {
+            self.totals.noise.add(self.log, index, learned);
         }
         if let Some(country) = self.suspensions.broken_by(&header) {
             let text = format!("it releases to or in `{country}`, where crossings are suspended");

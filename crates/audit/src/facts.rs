@@ -30,6 +30,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) groups: Vec<Group<'a>>,
     /// What a release with noise took of privacy budgets.
     pub(crate) spent: Option<Spent>,
+    /// What was measured of a release's rows.
+    pub(crate) risk: Option<Risk>,
 }
 
 /// What one release took: millionths of epsilon, 10^-9 of rho, 10^-18 of delta.
@@ -39,6 +41,22 @@ pub(crate) struct Spent {
     pub(crate) rho: u64,
     pub(crate) delta: u64,
 }
+
+/// What was measured: its verdict, how many people of a class were asked for, the fewest there were, the fewest sensitive
+/// values, millionths of rows that stand alone, and whether tokens can be undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Risk {
+    pub(crate) verdict: u64,
+    pub(crate) asked: u64,
+    pub(crate) k: u64,
+    pub(crate) l: u64,
+    pub(crate) unique: u64,
+    pub(crate) linkable: bool,
+}
+
+pub(crate) const VERDICT_HOLDS: u64 = 1;
+pub(crate) const VERDICT_WEAK: u64 = 2;
+pub(crate) const VERDICT_PLAIN: u64 = 3;
 
 /// Who asks.
 #[derive(Debug, PartialEq)]
@@ -87,7 +105,7 @@ impl<'a> Facts<'a> {
         const MAP: &str = "the facts";
         let (mut version, mut principal, mut now, mut purpose, mut dataset) = (None, None, None, None, None);
         let (mut rows, mut subjects, mut subject, mut k, mut evidence) = (None, None, None, None, None);
-        let (mut ladder, mut groups, mut spent) = (Vec::new(), Vec::new(), None);
+        let (mut ladder, mut groups, mut spent, mut risk) = (Vec::new(), Vec::new(), None, None);
         let mut keys = reader.map()?;
         while let Some(key) = keys.next(reader)? {
             match key {
@@ -104,6 +122,7 @@ impl<'a> Facts<'a> {
                 10 => ladder = read_ladder(reader)?,
                 11 => groups = read_groups(reader)?,
                 12 => spent = Some(read_spent(reader)?),
+                13 => risk = Some(read_risk(reader)?),
                 other => return Err(CborError::UnknownKey(MAP, other)),
             }
         }
@@ -124,6 +143,7 @@ impl<'a> Facts<'a> {
             ladder,
             groups,
             spent,
+            risk,
         })
     }
 }
@@ -202,6 +222,24 @@ fn read_spent(reader: &mut Reader<'_>) -> Result<Spent> {
         return Err(WHAT);
     }
     Ok(Spent { epsilon: reader.unsigned()?, rho: reader.unsigned()?, delta: reader.unsigned()? })
+}
+
+/// Number of the verdict, four numbers, and 1 or 0.
+fn read_risk(reader: &mut Reader<'_>) -> Result<Risk> {
+    const WHAT: CborError = CborError::Value("what was measured");
+    if reader.array()? != 6 {
+        return Err(WHAT);
+    }
+    let verdict = reader.unsigned()?;
+    if !(VERDICT_HOLDS..=VERDICT_PLAIN).contains(&verdict) {
+        return Err(WHAT);
+    }
+    let (asked, k, l) = (reader.unsigned()?, reader.unsigned()?, reader.unsigned()?);
+    let (unique, linkable) = (reader.unsigned()?, reader.unsigned()?);
+    if linkable > 1 {
+        return Err(WHAT);
+    }
+    Ok(Risk { verdict, asked, k, l, unique, linkable: linkable == 1 })
 }
 
 /// An array of texts, ascending and distinct.

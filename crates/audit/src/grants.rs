@@ -10,6 +10,7 @@ use crate::{
     entries::{Problem, TIME_BACK_SECONDS_MAX},
     facts::{Amount, Approver, Evidence, Facts},
     header::{Header, Tag},
+    noise::Budgets,
     report::{Report, Rule},
     rulebook::{Procedures, Programme},
     siteleaf::AccessEntry,
@@ -293,14 +294,17 @@ impl OpenTaken {
     }
 }
 
-/// What was taken of each grant, in all logs that were read.
+/// What was taken of each grant and privacy budget, in all logs that were read.
 #[derive(Default)]
-pub(crate) struct Totals(HashMap<Tag, (u64, u64)>);
+pub(crate) struct Totals {
+    grants: HashMap<Tag, (u64, u64)>,
+    pub(crate) noise: Budgets,
+}
 
 impl Totals {
     /// Adds a crossing; reported is the one that goes over the amount.
     pub(crate) fn add(&mut self, index: u64, taken: &Taken, report: &mut Report) {
-        let (rows, bytes) = self.0.entry(taken.id).or_default();
+        let (rows, bytes) = self.grants.entry(taken.id).or_default();
         let within = *rows <= taken.most.rows && *bytes <= taken.most.bytes;
         *rows = rows.saturating_add(taken.rows);
         *bytes = bytes.saturating_add(taken.bytes);

@@ -126,6 +126,11 @@ rules! {
     Grant = "AUD-60",
     /// All crossings under a grant or case together stay within its amount.
     Amount = "AUD-61",
+    /// Counts with noise take of privacy budgets no more than one release may, and in thirty days no more than a recipient and a
+    /// dataset have.
+    Noise = "AUD-62",
+    /// A release is measured as its lane asks, and what became of it agrees with the verdict.
+    Risk = "AUD-63",
     /// A day map of the site log is the one that the entries give.
     DayMap = "AUD-50",
     /// No entry of a day stands outside of the day's final map.

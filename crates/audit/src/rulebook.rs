@@ -15,7 +15,7 @@ use std::{
 pub(crate) use access::Procedures;
 pub(crate) use assessments::{Assessments, Standing};
 pub(crate) use catalogue::Catalogue;
-pub(crate) use lanes::{Lanes, ShortName};
+pub(crate) use lanes::{Lanes, Noise, ShortName};
 pub(crate) use programme::{Holder, Programme};
 
 use crate::{

@@ -116,7 +116,9 @@ pub(crate) fn verify_with(options: &Options, records_max: usize) -> Result<Repor
         newest: 0,
         grants: None,
     };
-    log.check(&note, None, &mut flows, &mut Totals::default(), &mut report)?;
+    let mut totals = Totals::default();
+    log.check(&note, None, &mut flows, &mut totals, &mut report)?;
+    totals.noise.finish(&mut [&mut report]);
     flows.finish(&mut [&mut report], false, 0)?;
     (report.decisions_distinct, report.decisions_nanos) = memo.fresh();
     Ok(report)

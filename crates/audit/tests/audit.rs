@@ -597,6 +597,85 @@ fn no_rulebook_can_loosen_what_the_auditor_holds() {
     permissive("aggregate", |entry| entry.fact(8, Value::from(49)), &[Rule::GroupSize]);
 }
 
+/// A short honest log under a rulebook that says more in `lanes.toml`, with entries changed.
+fn saying(lanes: &str, change: impl Fn(&mut Log)) -> Log {
+    let mut log = Log::honest(12);
+    log.rulebooks.truncate(1);
+    let file = log.rulebooks[0].files.get_mut("lanes.toml").unwrap();
+    file.extend_from_slice(lanes.as_bytes());
+    let digest = log.rulebooks[0].digest();
+    log.entries.iter_mut().for_each(|entry| entry.rulebook = digest);
+    change(&mut log);
+    log
+}
+
+/// Counts of one employer at so many days after the first entry, each with what it took.
+fn counts(log: &mut Log, all: &[(&str, u64, u64)]) {
+    let first = log.entries.remove(index_of("aggregate"));
+    for (number, (employer, days, took)) in (0_u8..).zip(all) {
+        let mut entry = first.clone();
+        entry.flow[15] = number + 1;
+        entry.fact(12, cbor!([1, (*took), 0, (*took / 4_000)]).unwrap());
+        entry.inner_fact(1, 3, Value::from(*employer));
+        entry.set_time(writer::START + days * 86_400);
+        log.entries.push(entry);
+    }
+    for (index, entry) in log.entries.iter_mut().enumerate() {
+        entry.sequence = index as u64;
+    }
+}
+
+const NOISE: &str =
+    "\n[[count]]\ndataset = \"video\"\nprivacy = \"noise\"\nepsilon = \"1\"\ndataset_epsilon = \"5\"\n";
+
+#[test]
+fn counts_that_take_more_than_a_privacy_budget_in_thirty_days_are_found() {
+    let one = 1_000_000;
+    let four = [("acme", 0, one), ("acme", 1, one), ("acme", 2, one), ("acme", 3, one)];
+    let spent = |more: &[(&str, u64, u64)]| saying(NOISE, |log| counts(log, &[&four[..], more].concat()));
+    expect(&spent(&[("acme", 3, 0), ("other", 4, one), ("acme", 31, one)]), &[]);
+    let report = expect(&spent(&[("acme", 29, 1)]), &[Rule::Noise]);
+    let text = "with it, `employer acme` learned 4000001 millionths of epsilon of `video` in thirty days, of at most 4000000";
+    assert!(report.to_string().contains(text) && report.findings.len() == 1, "{report}");
+    let report = expect(&spent(&[("other", 4, one), ("third", 5, 1)]), &[Rule::Noise]);
+    assert!(report.to_string().contains("all recipients learned 5000001"), "{report}");
+}
+
+#[test]
+fn a_count_that_does_not_say_what_its_noise_took_is_found() {
+    expect(&saying(NOISE, |_| ()), &[Rule::Noise]);
+    let took = |log: &mut Log| counts(log, &[("acme", 0, 500_000)]);
+    expect(&saying("", took), &[Rule::Noise]);
+    expect(&saying(&NOISE.replace("epsilon = \"1\"", "epsilon = \"1/4\""), took), &[Rule::Noise]);
+    expect(&saying(NOISE, took), &[]);
+}
+
+#[test]
+fn a_release_that_was_not_measured_or_whose_verdict_was_not_followed_is_found() {
+    const RISK: &str = "\n[[lane]]\nname = \"measured\"\ndataset = \"video\"\nrows_max = 1_000\n\
+                        [lane.risk]\nk = 5\n[lane.risk.roles]\n\"video.feed.handle\" = \"token\"\n";
+    let with = |name: &'static str, lane: &'static str, risk: Option<Value>| {
+        saying(RISK, move |log| {
+            let entry = &mut log.entries[index_of(name)];
+            entry.lane = writer::short_name(lane);
+            risk.iter().for_each(|risk| entry.fact(13, risk.clone()));
+        })
+    };
+    let risk = |numbers: [u64; 6]| Some(cbor!(numbers.to_vec()).unwrap());
+    let (holds, plain) = ([1, 5, 20, 0, 0, 0], [3, 5, 20, 0, 0, 1]);
+    expect(&with("list", "measured", risk(holds)), &[]);
+    expect(&with("public", "measured", risk(plain)), &[]);
+    expect(&with("list", "measured", None), &[Rule::Risk]);
+    expect(&with("list", "read", risk(holds)), &[Rule::Risk]);
+    expect(&with("list", "measured", risk([1, 6, 20, 0, 0, 0])), &[Rule::Risk]);
+    expect(&with("list", "measured", risk([1, 5, 4, 0, 0, 0])), &[Rule::Risk]);
+    // The rows of "grant" leave as pseudonyms in part: as plain they may not.
+    let report = expect(&with("grant", "measured", risk(plain)), &[Rule::Risk]);
+    assert!(report.to_string().contains("plain was not permitted"), "{report}");
+    // A refusal may say so.
+    expect(&with("refused", "measured", risk(plain)), &[]);
+}
+
 /// A receipt file for an entry of the honest log.
 fn receipt(index: usize) -> String {
     let hashes: String =

@@ -31,6 +31,7 @@ use crate::site::border::Keeper;
 use crate::site::orders::{self, Orders, Signers};
 use crate::site::rules::Rules;
 use crate::site::{self, Running, Site};
+use crate::tables::{self, Readers};
 use crate::{authority, control, keys, location, logs, notices, office, people, shadow};
 
 /// The file that carries a rulebook's signatures.
@@ -343,6 +344,17 @@ fn upstreams(layout: &Layout, config: &Config) -> Result<HashMap<String, Upstrea
     Ok(all)
 }
 
+fn settings(config: &Config) -> Settings {
+    Settings {
+        listen: config.listen,
+        cleartext: config.cleartext,
+        hosts: config.hosts.clone(),
+        connections_max: config.connections_max,
+        head_timeout: config.head_timeout,
+        upstream_timeout: config.upstream_timeout,
+    }
+}
+
 /// Serves until the process is told to stop. Calls `ready` with the gateway's address and the names of the witnesses.
 ///
 /// # Errors
@@ -361,16 +373,11 @@ pub async fn serve(
         .map_err(CommandError::file(layout.control()))?;
     let (operator, sessions) = (verifier(layout, "operator")?, verifier(layout, "sessions")?);
     let tokens = Arc::new(Tokens::new(programme.as_str(), operator, sessions, ended.registry()));
-    let settings = Settings {
-        listen: config.listen,
-        cleartext: config.cleartext,
-        hosts: config.hosts.clone(),
-        connections_max: config.connections_max,
-        head_timeout: config.head_timeout,
-        upstream_timeout: config.upstream_timeout,
-    };
     let upstreams = upstreams(layout, &config)?;
-    let gateway = Arc::new(Gateway::new(Arc::clone(&enclave), upstreams, Arc::clone(&tokens), settings));
+    let tables = Box::new(Readers::new(Path::new(tables::SELF), config.tables));
+    let settings = settings(&config);
+    let gateway =
+        Arc::new(Gateway::new(Arc::clone(&enclave), upstreams, tables, Arc::clone(&tokens), settings));
     let listener = tokio::net::TcpListener::bind(config.control).await;
     let listener = listener.map_err(|source| ServeError::Bind { address: config.control, source })?;
     let (stop, stopped) = tokio::sync::watch::channel(false);

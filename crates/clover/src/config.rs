@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use model::{Name, Problems};
 
+use crate::tables::Allowed;
+
 mod keys;
 mod media;
 mod notify;
 mod people;
 mod raw;
 mod store;
+mod tables;
 
 pub use self::raw::starter;
 use self::raw::{Raw, RawDestination, RawJournal, RawLedger, RawLogs, RawPostgres};
@@ -73,6 +76,8 @@ pub struct Config {
     pub notify: Option<Notify>,
     /// A table of the countries of networks (MaxMind's format), for addresses that the programme does not declare.
     pub mmdb: Option<PathBuf>,
+    /// How much those who read tables of lanes may take.
+    pub tables: Allowed,
     /// Services inside, by the names that lanes use.
     pub upstreams: BTreeMap<String, SocketAddr>,
     /// Destinations outside, by the names that lanes use: address and certificate name.
@@ -163,9 +168,8 @@ impl Config {
         let samples_bytes = raw.site_logs.samples_bytes;
         let logs = listeners(raw.site_logs, &mut p);
         let publish_every = Duration::from_millis(raw.ledger.publish_every_ms.max(10));
-        let journal = journal(raw.ledger, &mut p);
+        let (journal, keys) = (journal(raw.ledger, &mut p), keys::check(raw.keys, &mut p));
         let stores = store::check(raw.control, &mut p).zip(store::vault(raw.vault, &mut p));
-        let keys = keys::check(raw.keys, &mut p);
         let mirror = raw.mirror.as_ref().and_then(|m| address("mirror.listen", &m.listen, &mut p));
         local_only(
             &[
@@ -178,7 +182,7 @@ impl Config {
         );
         mirrored(raw.mirror.is_some(), &logs, &mut p);
         let console = people::check(raw.console, raw.signin, &mut p);
-        let notify = notify::check(raw.notify, &mut p);
+        let (notify, tables) = (notify::check(raw.notify, &mut p), tables::check(&raw.tables, &mut p));
         let (upstreams, destinations) = services(raw.upstreams, raw.destinations, &mut p);
         at_least_one(&raw.gateway, &mut p);
         let (Some(site), Some(gateway), Some(listen), Some(control)) = (site, gateway, listen, control)
@@ -214,6 +218,7 @@ impl Config {
             console,
             notify,
             mmdb: raw.location.mmdb_file,
+            tables,
             upstreams,
             destinations,
             traces: raw.telemetry.otlp_endpoint,

@@ -24,6 +24,7 @@ pub mod sample;
 mod shadow;
 pub mod site;
 pub mod subjects;
+pub mod tables;
 
 /// The time now.
 #[must_use]

@@ -41,16 +41,39 @@ pub struct Said<'a> {
 /// Bytes that come out for one that goes in, at most.
 const RATIO_MAX: usize = 200;
 
-/// Opens a body of a lane: its bytes without what compressed them, and its format.
+/// A body without what compressed it.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Opened<'b> {
+    /// In a format that the road rewrites.
+    Body(Cow<'b, [u8]>, Format),
+    /// A table of Parquet. Its rows go the road as [`Format::Ndjson`]; what reads them must not run in this process.
+    Table(Cow<'b, [u8]>),
+}
+
+/// What a media type names.
+enum Written {
+    As(Format),
+    Table,
+}
+
+/// Opens a body of a lane.
 ///
 /// # Errors
 /// [`Reason::Malformed`] for a type, character set or coding that the lane does not declare and for a broken stream,
 /// [`Reason::Limit`] for more than the lane takes.
-pub fn open<'b>(lane: &Lane, said: Said<'_>, body: &'b [u8]) -> Result<(Cow<'b, [u8]>, Format), Reason> {
-    let format = Format::of(lane, said.content_type).ok_or(Reason::Malformed)?;
+pub fn open<'b>(lane: &Lane, said: Said<'_>, body: &'b [u8]) -> Result<Opened<'b>, Reason> {
+    let written = Format::of(lane, said.content_type).ok_or(Reason::Malformed)?;
+    let body = unpacked(lane, said, body)?;
+    Ok(match written {
+        Written::As(format) => Opened::Body(body, format),
+        Written::Table => Opened::Table(body),
+    })
+}
+
+fn unpacked<'b>(lane: &Lane, said: Said<'_>, body: &'b [u8]) -> Result<Cow<'b, [u8]>, Reason> {
     let coding = said.coding.map_or(Ok(Coding::Identity), Coding::parse).map_err(|_| Reason::Malformed)?;
     let declared = match coding {
-        Coding::Identity => return Ok((Cow::Borrowed(body), format)),
+        Coding::Identity => return Ok(Cow::Borrowed(body)),
         Coding::Gzip => Declared::Gzip,
         Coding::Brotli => Declared::Br,
         Coding::Zstd => Declared::Zstd,
@@ -61,7 +84,7 @@ pub fn open<'b>(lane: &Lane, said: Said<'_>, body: &'b [u8]) -> Result<(Cow<'b, 
     let caps = Caps { bytes: usize::try_from(lane.body_bytes_max).unwrap_or(usize::MAX), ratio: RATIO_MAX };
     let mut opened = Vec::new();
     match coding.decode(body, caps, &mut opened) {
-        Ok(()) => Ok((Cow::Owned(opened), format)),
+        Ok(()) => Ok(Cow::Owned(opened)),
         Err(CodingError::TooLarge | CodingError::Ratio) => Err(Reason::Limit),
         Err(_) => Err(Reason::Malformed),
     }
@@ -70,13 +93,14 @@ pub fn open<'b>(lane: &Lane, said: Said<'_>, body: &'b [u8]) -> Result<(Cow<'b, 
 impl Format {
     /// The format that a media type names, if the lane carries it. Where nothing is said, it is that of a lane with one
     /// format; then the rulebook says it.
-    fn of(lane: &Lane, content_type: Option<&str>) -> Option<Self> {
+    fn of(lane: &Lane, content_type: Option<&str>) -> Option<Written> {
         let Some(text) = content_type else {
             return match lane.forms.as_slice() {
-                [Form::Json] => Some(Self::Json),
-                [Form::Ndjson] => Some(Self::Ndjson),
-                [Form::Csv] => Some(Self::Csv),
-                [Form::UrlEncoded] => Some(Self::UrlEncoded),
+                [Form::Json] => Some(Written::As(Self::Json)),
+                [Form::Ndjson] => Some(Written::As(Self::Ndjson)),
+                [Form::Csv] => Some(Written::As(Self::Csv)),
+                [Form::UrlEncoded] => Some(Written::As(Self::UrlEncoded)),
+                [Form::Parquet] => Some(Written::Table),
                 _ => None,
             };
         };
@@ -87,6 +111,7 @@ impl Format {
             "text/csv" => Form::Csv,
             "application/x-www-form-urlencoded" => Form::UrlEncoded,
             "multipart/form-data" => Form::Multipart,
+            "application/vnd.apache.parquet" => Form::Parquet,
             _ => return None,
         };
         let (mut boundary, mut charset, mut header) = (None, None, None);
@@ -109,13 +134,14 @@ impl Format {
         if !known || !lane.forms.contains(&named) {
             return None;
         }
-        Some(match named {
+        Some(Written::As(match named {
+            Form::Parquet => return Some(Written::Table),
             Form::Json => Self::Json,
             Form::Ndjson => Self::Ndjson,
             Form::Csv => Self::Csv,
             Form::UrlEncoded => Self::UrlEncoded,
             Form::Multipart => Self::Multipart(boundary?.to_owned()),
-        })
+        }))
     }
 
     /// The media type of what is released in this format.

@@ -17,7 +17,7 @@ use transform::mask;
 
 use crate::select::{SUBJECT, Selection, Use};
 pub(crate) use keys::{For, Keys, formatted, opening};
-pub(crate) use measured::{Measured, told};
+pub(crate) use measured::{Measured, facts as measured_facts, told};
 pub(crate) use prose::{Amount, Prose};
 pub(crate) use rows::Reader;
 pub use rows::{Column, Rows, Whose};

@@ -8,7 +8,7 @@ mod formats;
 mod treatments;
 
 use access::{Actor, ActorKind};
-use crossing::format::{Said, open};
+use crossing::format::{Format, Opened, Said, open};
 use crossing::identify::{Who, identify};
 use crossing::seal::{PersonSeal, Sealing};
 use crossing::{
@@ -16,7 +16,7 @@ use crossing::{
 };
 use ledger::merkle::Frontier;
 use ledger::note::{Note, Signer};
-use ledger::{SecretKey, Sequencer, Storage, StorageError, sha256};
+use ledger::{Committed, Entry, SecretKey, Sequencer, Storage, StorageError, Submission, sha256};
 use model::facts::{Approver, Evidence, FlowFacts, GrantFacts};
 use model::lanes::Lane;
 use model::procedures::Amount;
@@ -210,7 +210,11 @@ impl World {
         };
         let permitted = self.road.decide(&ask)?;
         match open(&self.lane, said, body) {
-            Ok((body, format)) => permitted.treat(&body, &format, &Limits::default()),
+            Ok(Opened::Body(body, format)) => permitted.treat(&body, &format, &Limits::default()),
+            Ok(Opened::Table(body)) => match rows(&body) {
+                Some(rows) => permitted.treat(rows, &Format::Ndjson, &Limits::default()),
+                None => Err(permitted.refuse(Reason::Malformed)),
+            },
             Err(reason) => Err(permitted.refuse(reason)),
         }
     }
@@ -220,6 +224,12 @@ impl World {
         let said = Said { content_type: Some(content_type), coding: None };
         self.run(by, NOW, said, body.as_bytes()).map(payload_of).map_err(|refused| refused.reason())
     }
+}
+
+/// Tables are read elsewhere: of this one there is a row.
+fn rows(body: &[u8]) -> Option<&'static [u8]> {
+    let row = b"{\"email\":\"a@b.org\",\"state\":\"write to ann@example.org\",\"shoe\":43}\n";
+    (body == b"a table").then_some(row)
 }
 
 fn flow() -> Evidence {
@@ -250,8 +260,8 @@ fn grant(now: UnixSeconds) -> Evidence {
     })
 }
 
-/// The released bytes, behind the receipts of both logs.
-fn payload_of(treated: Treated) -> String {
+/// Seals something with keys and random bytes of a test.
+fn with_keys<T>(seal: impl FnOnce(Sealing<'_>) -> T) -> T {
     let key = SecretKey::new([7; 32]);
     let mut resolve = |_: &SubjectId| Ok(PersonSeal { tag: tag(2), key: SecretKey::new([6; 32]) });
     let mut next = 0u8;
@@ -259,14 +269,29 @@ fn payload_of(treated: Treated) -> String {
         next = next.wrapping_add(1);
         bytes.fill(next);
     };
-    let sealing = Sealing { epoch: 1, epoch_key: &key, nanos: 1, resolve: &mut resolve, random: &mut random };
-    let (sealed, recording) = treated.seal(sealing).unwrap();
-    let mut receipt = |submission| {
-        let signer = Signer::from_seed("log", &[3; 32]).unwrap();
-        let mut log = Sequencer::new("log", signer, Frontier::new(), Memory::default());
-        log.commit(vec![submission]).unwrap().receipts.remove(0)
-    };
-    let key_use = recording.key_use.map(&mut receipt);
+    seal(Sealing { epoch: 1, epoch_key: &key, nanos: 1, resolve: &mut resolve, random: &mut random })
+}
+
+fn committed(submission: Submission) -> Committed {
+    let signer = Signer::from_seed("log", &[3; 32]).unwrap();
+    let mut log = Sequencer::new("log", signer, Frontier::new(), Memory::default());
+    log.commit(vec![submission]).unwrap()
+}
+
+/// The facts of the entry of what was treated, or refused.
+fn facts_of(outcome: Result<Treated, Refused>) -> Vec<u8> {
+    let recording = with_keys(|sealing| match outcome {
+        Ok(treated) => treated.seal(sealing).unwrap().1,
+        Err(refused) => refused.seal(sealing).unwrap().1,
+    });
+    Entry::decode(&committed(recording.entry).entries.first().unwrap().leaf).unwrap().draft.facts
+}
+
+/// The released bytes, behind the receipts of both logs.
+fn payload_of(treated: Treated) -> String {
+    let (sealed, recording) = with_keys(|sealing| treated.seal(sealing).unwrap());
+    let receipt = |submission| committed(submission).receipts.remove(0);
+    let key_use = recording.key_use.map(receipt);
     let receipts = Receipts { entry: receipt(recording.entry), key_use };
     String::from_utf8(sealed.release(&receipts).unwrap().into_bytes()).unwrap()
 }

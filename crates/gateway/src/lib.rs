@@ -9,5 +9,6 @@ mod inside;
 pub mod kept;
 pub mod metrics;
 pub mod sql;
+pub mod tables;
 
 pub use enclave::{Enclave, Live};

@@ -7,8 +7,10 @@ use model::{Basis, CaseKind, Country, DataClass, Facts, Name, Purpose, Tag, Trea
 
 use crate::entry::FACTS_MAX;
 
+mod risk;
 mod spent;
 
+pub use risk::{Risk, RiskVerdict, risk, with_risk};
 pub use spent::{Mechanism, Spent, spent, with_spent};
 
 /// Facts that cannot be written, or bytes that are not facts.
@@ -130,11 +132,19 @@ fn evidence(e: &Evidence) -> Option<Value> {
 /// # Errors
 /// [`FactsError::TooLong`] when they do not fit into an entry.
 pub fn encode(facts: &Facts) -> Result<Vec<u8>, FactsError> {
-    write(facts, None)
+    write(facts, &Beside::default())
 }
 
-/// What policy read, and what the release took of privacy budgets, which policy did not.
-fn write(facts: &Facts, spent: Option<&Spent>) -> Result<Vec<u8>, FactsError> {
+/// What stands beside what policy read: it came about later.
+#[derive(Default)]
+struct Beside {
+    /// What the release took of privacy budgets.
+    spent: Option<Spent>,
+    /// What was measured of it.
+    risk: Option<Risk>,
+}
+
+fn write(facts: &Facts, beside: &Beside) -> Result<Vec<u8>, FactsError> {
     let groups = facts.groups.iter().map(|g| {
         let outcome = g.outcome.map_or(0, Treatment::code);
         let items = [number(g.class.code()), Some(names(&g.lists)), number(g.fields), number(outcome)];
@@ -153,7 +163,8 @@ fn write(facts: &Facts, spent: Option<&Spent>) -> Result<Vec<u8>, FactsError> {
         (9, evidence(&facts.evidence)),
         (10, Some(Value::Array(facts.ladder.iter().filter_map(|t| number(t.code())).collect()))),
         (11, Some(Value::Array(groups.collect()))),
-        (12, spent.map(Spent::value)),
+        (12, beside.spent.as_ref().map(Spent::value)),
+        (13, beside.risk.as_ref().map(Risk::value)),
     ]);
     let mut out = Vec::with_capacity(256);
     ciborium::into_writer(&value, &mut out).map_err(|_| FactsError::Shape("value"))?;
@@ -168,7 +179,7 @@ pub fn decode(bytes: &[u8]) -> Result<Facts, FactsError> {
     read(bytes).map(|(facts, _)| facts)
 }
 
-fn read(bytes: &[u8]) -> Result<(Facts, Option<Spent>), FactsError> {
+fn read(bytes: &[u8]) -> Result<(Facts, Beside), FactsError> {
     let value: Value = ciborium::from_reader(bytes).map_err(|_| FactsError::Shape("value"))?;
     let m = Fields::of(&value, "facts")?;
     if m.uint(0, "version")? != 1 {
@@ -187,15 +198,14 @@ fn read(bytes: &[u8]) -> Result<(Facts, Option<Spent>), FactsError> {
         ladder: list(m.get(10, "ladder")?, "ladder")?.iter().map(treatment).collect::<Result<_, _>>()?,
         groups: list(m.get(11, "groups")?, "groups")?.iter().map(group).collect::<Result<_, _>>()?,
     };
-    let spent = m.opt(12).map(Spent::read).transpose()?;
+    let beside = Beside {
+        spent: m.opt(12).map(Spent::read).transpose()?,
+        risk: m.opt(13).map(Risk::read).transpose()?,
+    };
     if !lists_ascend(&facts) {
         return Err(FactsError::Order);
     }
-    if write(&facts, spent.as_ref())? == bytes {
-        Ok((facts, spent))
-    } else {
-        Err(FactsError::NotDeterministic)
-    }
+    if write(&facts, &beside)? == bytes { Ok((facts, beside)) } else { Err(FactsError::NotDeterministic) }
 }
 
 /// Whether teams, ladder and the lists of each group ascend, as the page asks.

@@ -9,6 +9,10 @@ use crate::{
     hash::sha256,
 };
 
+/// What a recipient, and all of them, may learn of a dataset in thirty days where nothing is said, in millionths of epsilon.
+const RECIPIENT: u64 = 4_000_000;
+const DATASET: u64 = 8_000_000;
+
 /// First 8 bytes of SHA-256 of a lane's name.
 pub(crate) type ShortName = [u8; 8];
 
@@ -18,6 +22,16 @@ pub(crate) struct Lanes {
     pub(crate) lanes: BTreeMap<ShortName, Lane>,
     pub(crate) flows: BTreeMap<String, Flow>,
     pub(crate) inside: BTreeMap<String, Inside>,
+    /// Datasets whose counts leave with noise.
+    pub(crate) noise: BTreeMap<String, Noise>,
+}
+
+/// What noisy counts of a dataset may take, in millionths of epsilon: one release, those to one recipient in thirty days, and all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Noise {
+    pub(crate) release: u64,
+    pub(crate) recipient: u64,
+    pub(crate) dataset: u64,
 }
 
 /// What a service inside may do with records.
@@ -40,6 +54,8 @@ pub(crate) struct Lane {
     pub(crate) name: String,
     pub(crate) dataset: String,
     pub(crate) rows_max: u64,
+    /// For how many people of a class its releases are measured, if they are.
+    pub(crate) risk: Option<u64>,
 }
 
 /// One registered flow.
@@ -75,6 +91,22 @@ struct Raw {
     flow: Vec<RawFlow>,
     #[serde(default)]
     inside: Vec<RawInside>,
+    #[serde(default)]
+    count: Vec<RawCount>,
+}
+
+#[derive(Deserialize)]
+struct RawCount {
+    dataset: String,
+    privacy: String,
+    epsilon: Option<String>,
+    recipient_epsilon: Option<String>,
+    dataset_epsilon: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RawRisk {
+    k: u64,
 }
 
 #[derive(Deserialize)]
@@ -94,6 +126,7 @@ struct RawLane {
     name: String,
     dataset: String,
     rows_max: u64,
+    risk: Option<RawRisk>,
 }
 
 #[derive(Deserialize)]
@@ -111,8 +144,8 @@ impl Lanes {
     pub(crate) fn parse(text: &str) -> Result<Self, LanesError> {
         let raw: Raw = toml::from_str(text)?;
         let (mut lanes, mut flows) = (BTreeMap::new(), BTreeMap::new());
-        for RawLane { name, dataset, rows_max } in raw.lane {
-            let lane = Lane { name, dataset, rows_max };
+        for RawLane { name, dataset, rows_max, risk } in raw.lane {
+            let lane = Lane { name, dataset, rows_max, risk: risk.map(|risk| risk.k) };
             if let Some(other) = lanes.insert(short_name(&lane.name), lane) {
                 return Err(LanesError::Lane(other.name));
             }
@@ -132,8 +165,43 @@ impl Lanes {
                 return Err(LanesError::Twice(name));
             }
         }
-        Ok(Self { lanes, flows, inside })
+        Ok(Self { lanes, flows, inside, noise: noise(raw.count)? })
     }
+}
+
+/// What leaves with noise; a dataset of which more is said than once has two meanings.
+fn noise(counts: Vec<RawCount>) -> Result<BTreeMap<String, Noise>, LanesError> {
+    let mut all = BTreeMap::new();
+    for RawCount { dataset, privacy, epsilon, recipient_epsilon, dataset_epsilon } in counts {
+        let amount = |text: Option<&String>, usual: Option<u64>, what| {
+            let read = text.map_or(usual, |text| micro(text));
+            read.ok_or_else(|| LanesError::Unknown(dataset.clone(), what))
+        };
+        let noise = match privacy.as_str() {
+            "threshold" | "guard" => None,
+            "noise" => Some(Noise {
+                release: amount(epsilon.as_ref(), None, "epsilon")?,
+                recipient: amount(recipient_epsilon.as_ref(), Some(RECIPIENT), "recipient_epsilon")?,
+                dataset: amount(dataset_epsilon.as_ref(), Some(DATASET), "dataset_epsilon")?,
+            }),
+            _ => return Err(LanesError::Unknown(dataset, "privacy")),
+        };
+        if all.insert(dataset.clone(), noise).is_some() {
+            return Err(LanesError::Twice(dataset));
+        }
+    }
+    Ok(all.into_iter().filter_map(|(dataset, noise)| Some((dataset, noise?))).collect())
+}
+
+/// A ratio such as `1/2`, or a whole number, in millionths, where it is a whole number of those.
+fn micro(text: &str) -> Option<u64> {
+    let digits = |text: &str| {
+        let plain = (1..=9).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        if plain { text.parse::<u64>().ok() } else { None }
+    };
+    let (above, below) = text.split_once('/').unwrap_or((text, "1"));
+    let (above, below) = (digits(above)?.checked_mul(1_000_000)?, digits(below)?);
+    if above.checked_rem(below)? == 0 { above.checked_div(below) } else { None }
 }
 
 impl RawFlow {
@@ -203,6 +271,28 @@ mod tests {
         let lane = &lanes.lanes[&flow.lane];
         assert_eq!((lane.name.as_str(), lane.dataset.as_str(), lane.rows_max), ("feed", "video", 1000));
         assert!(Lanes::parse("# nothing").is_ok());
+    }
+
+    #[test]
+    fn what_noise_may_take_is_read_exactly_or_refused() {
+        let with = |text: &str| Lanes::parse(&format!("{GOOD}\n[[count]]\ndataset = \"export\"\n{text}"));
+        let noise = |text: &str| with(text).unwrap().noise.get("export").copied();
+        let usual = Noise { release: 500_000, recipient: 4_000_000, dataset: 8_000_000 };
+        assert_eq!(noise("privacy = \"noise\"\nepsilon = \"1/2\""), Some(usual));
+        let own =
+            "privacy = \"noise\"\nepsilon = \"1\"\nrecipient_epsilon = \"3/2\"\ndataset_epsilon = \"2\"";
+        assert_eq!(noise(own), Some(Noise { release: 1_000_000, recipient: 1_500_000, dataset: 2_000_000 }));
+        assert_eq!((noise("privacy = \"guard\""), noise("privacy = \"threshold\"")), (None, None));
+        for wrong in [
+            "privacy = \"noise\"",
+            "privacy = \"none\"",
+            "privacy = \"noise\"\nepsilon = \"1/3\"",
+            "privacy = \"noise\"\nepsilon = \"1/0\"",
+            "privacy = \"noise\"\nepsilon = \"0.5\"",
+            "privacy = \"guard\"\n[[count]]\ndataset = \"export\"\nprivacy = \"guard\"",
+        ] {
+            assert!(with(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

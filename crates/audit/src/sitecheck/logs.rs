@@ -77,12 +77,18 @@ impl Logs {
             log.activations = told.activations;
             all.logs.push(log);
         }
+        totals.noise.finish(&mut all.reports());
         let (distinct, nanos) = memo.fresh();
         if let Some(first) = all.logs.first_mut() {
             // One memory for all gateways: what was really decided stands with the first.
             (first.report.decisions_distinct, first.report.decisions_nanos) = (distinct, nanos);
         }
         Ok(all)
+    }
+
+    /// The site's report, then those of the logs by their numbers.
+    fn reports(&mut self) -> Vec<&mut Report> {
+        std::iter::once(&mut self.site).chain(self.logs.iter_mut().map(|log| &mut log.report)).collect()
     }
 
     pub(super) fn has_keys(&self) -> bool {
@@ -92,9 +98,8 @@ impl Logs {
     /// Compares the logs with each other and with the site log.
     pub(super) fn finish(&mut self, options: &SiteOptions, flows: Flows) -> io::Result<()> {
         let releases = self.has_keys();
-        let mut reports: Vec<&mut Report> =
-            std::iter::once(&mut self.site).chain(self.logs.iter_mut().map(|log| &mut log.report)).collect();
-        flows.finish(&mut reports, releases, self.newest)?;
+        let newest = self.newest;
+        flows.finish(&mut self.reports(), releases, newest)?;
         self.check_retired();
         self.check_activations();
         self.check_overrides([&options.operator, &options.auditor]);

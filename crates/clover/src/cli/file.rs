@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::error::CommandError;
+use crate::tables::TOO_LARGE;
 
 /// Longest file that is read.
 pub(super) const FILE_MAX: usize = 1 << 30;
@@ -62,24 +63,40 @@ fn rows(file: Vec<u8>) -> Result<Vec<u8>> {
 
 /// Reads a table from standard input and writes its rows to standard output, within bounds.
 #[derive(Debug, clap::Args)]
-pub(super) struct ReadTable {}
+pub(super) struct ReadTable {
+    /// Bytes of memory.
+    #[arg(long, default_value_t = MEMORY_MAX)]
+    memory: u64,
+    /// Seconds of processor time.
+    #[arg(long, default_value_t = SECONDS_MAX)]
+    seconds: u64,
+    /// Most bytes of rows.
+    #[arg(long, default_value_t = FILE_MAX)]
+    bytes: usize,
+    /// Most rows.
+    #[arg(long, default_value_t = u64::MAX)]
+    rows: u64,
+}
 
 impl ReadTable {
-    #[expect(clippy::unused_self, reason = "a command like the others")]
     pub(super) fn run(&self) -> Result<ExitCode> {
-        for (resource, most) in [(Resource::As, MEMORY_MAX), (Resource::Cpu, SECONDS_MAX)] {
+        // It opens no file, writes none, and leaves no image of its memory: that would be people's data on a disk.
+        let nothing = [Resource::Core, Resource::Fsize].map(|resource| (resource, 0));
+        let bounds = [(Resource::As, self.memory), (Resource::Cpu, self.seconds), (Resource::Nofile, 3)];
+        for (resource, most) in nothing.into_iter().chain(bounds) {
             setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
         }
         let mut file = Vec::new();
         std::io::stdin().lock().read_to_end(&mut file)?;
-        match table::lines(&file, table::Limits { bytes: FILE_MAX, rows: u64::MAX }) {
+        match table::lines(&file, table::Limits { bytes: self.bytes, rows: self.rows }) {
             Ok(lines) => {
                 std::io::stdout().lock().write_all(&lines)?;
                 Ok(ExitCode::SUCCESS)
             }
             Err(e) => {
                 let _ = writeln!(std::io::stderr().lock(), "{SAID}{e}");
-                Ok(ExitCode::FAILURE)
+                let large = e == table::TableError::TooLarge;
+                Ok(if large { ExitCode::from(TOO_LARGE) } else { ExitCode::FAILURE })
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{keys, media, notify, people};
+use super::{keys, media, notify, people, tables};
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,6 +26,8 @@ pub(super) struct Raw {
     pub(super) notify: Option<notify::RawNotify>,
     #[serde(default)]
     pub(super) location: people::RawLocation,
+    #[serde(default)]
+    pub(super) tables: tables::RawTables,
     #[serde(default)]
     pub(super) upstreams: BTreeMap<String, String>,
     #[serde(default)]

@@ -6,6 +6,7 @@ mod rows;
 use std::sync::Arc;
 
 use ledger::entry::short_name;
+use ledger::facts::with_risk;
 use ledger::stream::{Counts, Stream};
 use ledger::{Draft, EntryKind, Outcome, Subjects, sha256};
 use model::lanes::{Findings, Lane};
@@ -23,7 +24,7 @@ use crate::in_force::Passing;
 use crate::inward::upkeep;
 use crate::seal::{Payload, PersonSeal, Recording, SealError, Sealed, SealedRefusal, Sealing, seal_detail};
 use crate::select::Selection;
-use crate::treat::{Amount, Fired, For, Keys, Measured, Prose, Treater, told};
+use crate::treat::{Amount, Fired, For, Keys, Measured, Prose, Treater, measured_facts, told};
 
 pub use counts::{Counted, Guarded, NoisyQuestion};
 
@@ -198,6 +199,8 @@ impl<'a> Permitted<'a> {
             // A release that was not measured is not known to be harmless.
             let report = measured.finish().map_err(|_| Reason::Limit)?;
             self.outline.measured.insert("risk".to_owned(), told(&report));
+            let facts = with_risk(&self.outline.facts, &measured_facts(&report));
+            self.outline.facts = facts.map_err(|_| Reason::Limit)?;
             let treated = self.outcomes.iter().flatten().any(|outcome| *outcome != Treatment::Plain);
             // Pseudonyms that can be undone are clear text, and that is not what was permitted.
             if report.verdict() == Verdict::Plain && treated {

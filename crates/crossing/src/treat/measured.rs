@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use ledger::facts::{Risk as Facts, RiskVerdict};
 use model::catalogue::FieldIndex;
 use model::lanes::{Risk, Role};
 use transform::json::unescape;
-use transform::risk::{self, Columns, Measurer, Report, RiskError};
+use transform::risk::{self, Columns, Fact, Measurer, Report, RiskError, Verdict};
 
 /// Between values of one field in one row.
 const BETWEEN: char = '\u{1f}';
@@ -78,6 +79,25 @@ impl Measured {
             None => Ok(self.measurer.finish()),
             Some(e) => Err(e),
         }
+    }
+}
+
+/// For the entry: numbers that tell of nobody.
+pub(crate) fn facts(report: &Report) -> Facts {
+    let all: BTreeMap<Fact, u64> = report.facts().into_iter().collect();
+    let number = |fact| all.get(&fact).copied().unwrap_or(0);
+    let unique = number(Fact::Unique).saturating_mul(1_000_000);
+    Facts {
+        verdict: match report.verdict() {
+            Verdict::Holds => RiskVerdict::Holds,
+            Verdict::Weak => RiskVerdict::Weak,
+            Verdict::Plain => RiskVerdict::Plain,
+        },
+        asked: number(Fact::Asked),
+        k: number(Fact::K),
+        l: number(Fact::L),
+        unique_micro: unique.div_ceil(number(Fact::Rows).max(1)),
+        linkable: number(Fact::TokensFound) > 0,
     }
 }
 

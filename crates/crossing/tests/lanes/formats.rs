@@ -65,6 +65,37 @@ fn each_format_is_released_as_it_came_without_what_nobody_declared_or_may_have()
 }
 
 #[test]
+fn the_rows_of_a_table_are_treated_and_leave_as_lines() {
+    const PARQUET: &str = "application/vnd.apache.parquet";
+    let of_tables = World::changed("", |lane| {
+        lane.replace(r#"form = ["json", "ndjson", "csv", "form", "multipart"]"#, r#"form = "parquet""#)
+    });
+    let mut zipped = Vec::new();
+    Coding::Zstd.encode(b"a table", &mut zipped).unwrap();
+    for (content_type, coding, body) in [
+        (Some(PARQUET), None, &b"a table"[..]),
+        (None, None, b"a table"),
+        (Some(PARQUET), Some("zstd"), &zipped),
+    ] {
+        let treated = of_tables.run(By::Flow, NOW, Said { content_type, coding }, body).unwrap();
+        assert_eq!(treated.media_type(), "application/x-ndjson");
+        assert_eq!(payload_of(treated), "{\"state\":\"write to ***\"}\n");
+    }
+    for (lane, content_type, body) in [
+        (&of_tables, PARQUET, "none"),
+        (&of_tables, "application/vnd.apache.parquet; charset=latin1", "a table"),
+        (&of_tables, "application/x-ndjson", "{}\n"),
+        (world(), PARQUET, "a table"),
+    ] {
+        assert_eq!(
+            lane.released(By::Flow, content_type, body),
+            Err(Reason::Malformed),
+            "{content_type} {body}"
+        );
+    }
+}
+
+#[test]
 fn what_the_lane_does_not_declare_or_the_body_is_not_is_refused_with_its_reason() {
     let reason = |lane: &World, content_type: Option<&str>, coding: Option<&str>, body: &[u8]| {
         lane.run(By::Flow, NOW, Said { content_type, coding }, body).map(drop).map_err(|r| r.reason())

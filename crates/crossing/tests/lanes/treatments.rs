@@ -1,6 +1,7 @@
 //! Generalised values, epochs of pseudonyms, tokens that are opened inside, prose, and what a release gives away.
 
 use crossing::inside::{Opening, Recipient};
+use ledger::facts::{Risk, RiskVerdict, risk};
 
 use super::*;
 
@@ -160,4 +161,13 @@ fn a_release_whose_pseudonyms_can_be_undone_is_refused_where_plain_was_not_permi
     assert!(alike.is_ok(), "{alike:?}");
     let own = world.released(by, JSON, &rows(&|n| format!("https://example.org/of/user{n}/{n}")));
     assert_eq!(own, Err(Reason::Finding), "each token stands beside a link of its own");
+    let said = Said { content_type: Some(JSON), coding: None };
+    let told = |body: String| risk(&facts_of(world.run(by, NOW, said, body.as_bytes()))).unwrap().unwrap();
+    let verdict = RiskVerdict::Holds;
+    let good = Risk { verdict, asked: 5, k: 20, l: 0, unique_micro: 0, linkable: false };
+    assert_eq!(told(rows(&|_| "https://example.org/all".to_owned())), good, "the entry says it");
+    let bad = Risk { verdict: RiskVerdict::Plain, linkable: true, ..good };
+    assert_eq!(told(rows(&|n| format!("https://example.org/of/user{n}/{n}"))), bad, "and why it was refused");
+    let alone = told(r#"[{"program":"a"},{"program":"a"},{"program":"b"}]"#.to_owned());
+    assert_eq!((alone.verdict, alone.k, alone.unique_micro), (RiskVerdict::Weak, 1, 333_334));
 }

@@ -1,17 +1,18 @@
 //! Forward lanes: a service inside calls out, and its request carries data out. Only to named destinations.
 
 use bytes::Bytes;
-use crossing::{Ask, identify};
+use crossing::Ask;
+use crossing::identify::{self, VerifiedActor};
 use http::Method;
 use http::StatusCode;
-use model::Reason;
 use model::lanes::{Flow, Way};
+use model::{Reason, UnixSeconds};
 
 use super::answer::{self, Answer};
-use super::reverse::treat;
+use super::reverse::limits;
 use super::route::{Context, Paid};
 use super::upstream::{Call, Upstream};
-use crate::enclave::LiveLane;
+use crate::enclave::{self, LiveLane};
 
 impl Context<'_> {
     pub(super) async fn forward(
@@ -43,17 +44,7 @@ impl Context<'_> {
     async fn send(&self, lane: &LiveLane, flow: &Flow, body: &[u8]) -> Answer {
         let name = &lane.lane.name;
         let enclave = &self.gateway.enclave;
-        let programme = &self.live.road.rulebook().programme;
-        let record = enclave.control().actor(&flow.sink, self.now);
-        let tag = enclave.keys().actor_tag(&flow.sink);
-        let Some(Upstream::Outside { address, .. }) = self.upstream(lane) else {
-            return self.refuse_early(name, Reason::Upstream).await;
-        };
-        // Where the bytes will really go, by the programme's table: it must be where the flow is registered to.
-        let network = enclave.network_of(address.ip());
-        let receiver =
-            record.ok().and_then(|r| identify::receiver(&r, programme, tag, flow.destination, network).ok());
-        let Some(receiver) = receiver else {
+        let Some(receiver) = self.receiver(lane, flow, self.now) else {
             return self.refuse_early(name, Reason::Upstream).await;
         };
         let ground = self.flow_ground(flow);
@@ -61,9 +52,16 @@ impl Context<'_> {
         let rows = lane.lane.rows_max;
         let (destination, ladder) = (flow.destination, &lane.lane.terms.treatments[..]);
         let ask = Ask { actor: &receiver, destination, ladder, rows_max: rows, people_max: rows, ..base };
-        let treated = match self.live.road.decide(&ask) {
-            Ok(permitted) => treat(permitted, &lane.lane, self.headers, body),
-            Err(refused) => Err(refused),
+        let permitted = match self.live.road.decide(&ask) {
+            Ok(permitted) => permitted,
+            Err(refused) => return self.refuse(name, refused).await,
+        };
+        let opened = self.opened(&lane.lane, self.headers, body).await;
+        let treated = match opened {
+            // A table takes its time.
+            _ if !self.still_between(lane, flow, &receiver) => Err(permitted.refuse(Reason::Evidence)),
+            Ok((body, format)) => permitted.treat(&body, &format, &limits(&lane.lane)),
+            Err(reason) => Err(permitted.refuse(reason)),
         };
         let treated = match treated {
             Ok(treated) => treated,
@@ -88,6 +86,23 @@ impl Context<'_> {
             }
             Err(answer) => answer,
         }
+    }
+
+    /// Whom a flow sends to, where the bytes will really go, by the programme's table: it must be where the flow is registered to.
+    fn receiver(&self, lane: &LiveLane, flow: &Flow, now: UnixSeconds) -> Option<VerifiedActor> {
+        let enclave = &self.gateway.enclave;
+        let Some(Upstream::Outside { address, .. }) = self.upstream(lane) else { return None };
+        let network = enclave.network_of(address.ip());
+        let record = enclave.control().actor(&flow.sink, now).ok()?;
+        let (programme, tag) = (&self.live.road.rulebook().programme, enclave.keys().actor_tag(&flow.sink));
+        identify::receiver(&record, programme, tag, flow.destination, network).ok()
+    }
+
+    /// Whether sender and receiver are who they were, after something was waited for.
+    fn still_between(&self, lane: &LiveLane, flow: &Flow, receiver: &VerifiedActor) -> bool {
+        let (now, _) = enclave::now();
+        let same = |then: &VerifiedActor| then.principal() == receiver.principal();
+        now == self.now || self.still_caller(now) && self.receiver(lane, flow, now).as_ref().is_some_and(same)
     }
 
     fn upstream(&self, lane: &LiveLane) -> Option<&Upstream> {

@@ -1,10 +1,13 @@
 //! Reverse lanes: outside calls in, and the answer of a service behind carries data out.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
-use crossing::{Ask, Permitted, Refused, Treated, format};
+use crossing::format::{self, Format, Opened};
+use crossing::{Ask, Refused};
 use http::{HeaderMap, Method};
 use model::facts::Evidence;
-use model::lanes::{SubjectFrom, Way};
+use model::lanes::{Lane, SubjectFrom, Way};
 use model::{Purpose, Reason};
 use transform::json::Limits;
 
@@ -13,9 +16,10 @@ use super::body;
 use super::route::{Context, Paid};
 use super::upstream::{Call, Upstream};
 use crate::enclave::LiveLane;
+use crate::tables::Bounds;
 
 /// The limits of a lane's bodies.
-fn limits(lane: &model::lanes::Lane) -> Limits {
+pub(super) fn limits(lane: &Lane) -> Limits {
     let rows = u64::from(lane.rows_max);
     Limits {
         bytes: usize::try_from(lane.body_bytes_max).unwrap_or(usize::MAX),
@@ -26,26 +30,33 @@ fn limits(lane: &model::lanes::Lane) -> Limits {
 }
 
 /// What a lane takes of a service behind, as `accept` and `accept-encoding` say it.
-fn accepts(lane: &model::lanes::Lane) -> (String, String) {
+fn accepts(lane: &Lane) -> (String, String) {
     let forms: Vec<_> = lane.forms.iter().map(|form| form.media_type()).collect();
     let codings: Vec<_> = lane.codings.iter().map(|coding| coding.word()).chain(["identity"]).collect();
     (forms.join(", "), codings.join(", "))
 }
 
-/// Opens a body of a lane and treats it.
-pub(super) fn treat(
-    permitted: Permitted<'_>,
-    lane: &model::lanes::Lane,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<Treated, Refused> {
-    match body::said(headers).and_then(|said| format::open(lane, said, body)) {
-        Ok((body, format)) => permitted.treat(&body, &format, &limits(lane)),
-        Err(reason) => Err(permitted.refuse(reason)),
-    }
-}
-
 impl Context<'_> {
+    /// A body of a lane as the road takes it: without what compressed it, and of a table its rows.
+    ///
+    /// # Errors
+    /// The reason of the refusal.
+    pub(super) async fn opened<'b>(
+        &self,
+        lane: &Lane,
+        headers: &HeaderMap,
+        body: &'b [u8],
+    ) -> Result<(Cow<'b, [u8]>, Format), Reason> {
+        match format::open(lane, body::said(headers)?, body)? {
+            Opened::Body(body, format) => Ok((body, format)),
+            Opened::Table(table) => {
+                let bounds = Bounds { bytes: limits(lane).bytes, rows: u64::from(lane.rows_max) };
+                let rows = self.gateway.tables.rows(&table, bounds).await?;
+                Ok((Cow::Owned(rows), Format::Ndjson))
+            }
+        }
+    }
+
     pub(super) async fn reverse(
         &self,
         lane: &LiveLane,
@@ -99,9 +110,15 @@ impl Context<'_> {
             Some(upstream @ Upstream::Inside(_)) => self.gateway.caller.call(upstream, call).await,
             _ => Err(Reason::Upstream),
         };
-        let treated = match answer {
-            Ok(_) if !self.still(&lane.lane.name, &ground) => Err(permitted.refuse(Reason::Evidence)),
-            Ok((headers, body)) => treat(permitted, &lane.lane, &headers, &body),
+        let (headers, body) = match answer {
+            Ok(answer) => answer,
+            Err(reason) => return Ok(Err(permitted.refuse(reason))),
+        };
+        let opened = self.opened(&lane.lane, &headers, &body).await;
+        let treated = match opened {
+            // The service behind and a table took their time.
+            _ if !self.still(&lane.lane.name, &ground) => Err(permitted.refuse(Reason::Evidence)),
+            Ok((body, format)) => permitted.treat(&body, &format, &limits(&lane.lane)),
             Err(reason) => Err(permitted.refuse(reason)),
         };
         Ok(match treated {

@@ -343,6 +343,12 @@ impl Context<'_> {
         if reverse { Sender::Behind } else { Sender::Caller }
     }
 
+    /// Whether the caller is who they were, where they were.
+    pub(super) fn still_caller(&self, now: UnixSeconds) -> bool {
+        let then = self.gateway.enclave.identify(self.live, self.session, now);
+        then.is_ok_and(|actor| actor.principal() == self.actor.principal())
+    }
+
     /// Whether actor, place and ground are what they were, after something was waited for.
     pub(super) fn still(&self, lane: &Name, ground: &Ground) -> bool {
         let (now, _) = enclave::now();

@@ -26,6 +26,7 @@ use super::route;
 use super::seen::{End, Seen};
 use super::upstream::{Caller, Upstream};
 use crate::enclave::{self, Enclave};
+use crate::tables::Tables;
 
 /// Longest life of a connection: an idle one holds a slot.
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(600);
@@ -60,6 +61,7 @@ pub struct Gateway {
     pub(super) enclave: Arc<Enclave>,
     pub(super) upstreams: HashMap<String, Upstream>,
     pub(super) caller: Caller,
+    pub(super) tables: Box<dyn Tables>,
     hosts: Hosts,
     /// One count at a time.
     pub(super) counting: Semaphore,
@@ -102,12 +104,13 @@ impl Gateway {
     pub fn new(
         enclave: Arc<Enclave>,
         upstreams: HashMap<String, Upstream>,
+        tables: Box<dyn Tables>,
         tokens: Arc<Tokens>,
         settings: Settings,
     ) -> Self {
         let caller = Caller::new(settings.upstream_timeout);
         let hosts = Hosts::new(&settings.hosts, std::iter::once(settings.listen).chain(settings.cleartext));
-        Self { enclave, upstreams, caller, counting: Semaphore::new(1), hosts, tokens, settings }
+        Self { enclave, upstreams, caller, tables, counting: Semaphore::new(1), hosts, tokens, settings }
     }
 
     /// The names under which it is asked.

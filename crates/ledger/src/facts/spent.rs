@@ -2,7 +2,7 @@
 
 use ciborium::Value;
 
-use super::{FactsError, list, read, uint, write};
+use super::{Beside, FactsError, list, read, uint, write};
 
 /// How noise was drawn. The numbers stand in ledger entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,8 +74,8 @@ impl Spent {
 /// # Errors
 /// [`FactsError`] when these are no facts, or are too long then.
 pub fn with_spent(facts: &[u8], spent: &Spent) -> Result<Vec<u8>, FactsError> {
-    let (facts, _) = read(facts)?;
-    write(&facts, Some(spent))
+    let (facts, beside) = read(facts)?;
+    write(&facts, &Beside { spent: Some(*spent), ..beside })
 }
 
 /// What a release took, if it was one with noise.
@@ -83,5 +83,5 @@ pub fn with_spent(facts: &[u8], spent: &Spent) -> Result<Vec<u8>, FactsError> {
 /// # Errors
 /// [`FactsError`] when these are no facts.
 pub fn spent(facts: &[u8]) -> Result<Option<Spent>, FactsError> {
-    read(facts).map(|(_, spent)| spent)
+    read(facts).map(|(_, beside)| beside.spent)
 }

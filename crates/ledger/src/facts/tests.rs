@@ -146,3 +146,25 @@ fn what_a_release_took_stands_beside_what_policy_read() {
     other[at] = 3;
     assert_eq!(decode(&other).unwrap_err(), FactsError::Shape("spent"));
 }
+
+#[test]
+fn what_was_measured_of_a_release_stands_beside_what_it_took() {
+    let f = facts();
+    let plain = encode(&f).unwrap();
+    let took = Spent { mechanism: Mechanism::Laplace, epsilon_micro: 1, rho_nano: 0, delta_atto: 1 };
+    let verdict = RiskVerdict::Weak;
+    let measured = Risk { verdict, asked: 10, k: 1, l: 0, unique_micro: 333_334, linkable: false };
+    let one = with_risk(&with_spent(&plain, &took).unwrap(), &measured).unwrap();
+    assert_eq!(one, with_spent(&with_risk(&plain, &measured).unwrap(), &took).unwrap(), "in whatever order");
+    assert_eq!((decode(&one).unwrap(), spent(&one).unwrap()), (f, Some(took)));
+    assert_eq!((risk(&one).unwrap(), risk(&plain).unwrap()), (Some(measured), None));
+    // An unknown verdict, and what is neither yes nor no, are no facts.
+    let bytes = with_risk(&plain, &measured).unwrap();
+    for (from_end, was, is) in [(10, 2, 0), (10, 2, 4), (1, 0, 2)] {
+        let mut other = bytes.clone();
+        let at = bytes.len() - from_end;
+        assert_eq!(other[at], was);
+        other[at] = is;
+        assert_eq!(decode(&other).unwrap_err(), FactsError::Shape("risk"));
+    }
+}

@@ -15,6 +15,8 @@ pub enum Form {
     UrlEncoded,
     /// Parts, each a text (RFC 7578).
     Multipart,
+    /// A table of Apache Parquet. What leaves of it is NDJSON: a treated column has no longer its type.
+    Parquet,
 }
 
 impl Form {
@@ -27,6 +29,7 @@ impl Form {
             Self::Csv => "text/csv",
             Self::UrlEncoded => "application/x-www-form-urlencoded",
             Self::Multipart => "multipart/form-data",
+            Self::Parquet => "application/vnd.apache.parquet",
         }
     }
 

@@ -239,6 +239,7 @@ fn facts(recipe: &Recipe) -> Facts<'static> {
             outcome: steps.get(usize::from(recipe.outcome)).copied(),
         }],
         spent: None,
+        risk: None,
     }
 }
 
