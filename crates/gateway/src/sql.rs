@@ -7,5 +7,5 @@
 pub mod aggregate;
 pub mod compile;
 pub mod gate;
-mod lex;
+pub mod lex;
 pub mod wire;

@@ -20,6 +20,7 @@ use ledger::wal::{self, Batch};
 
 pub use self::address::Database;
 pub use self::connection::{PostgresError, Timeouts};
+pub use self::secure::end_point;
 
 use self::address::Address;
 use self::connection::Connection;

@@ -69,7 +69,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> tls::TlsStream for Encrypted<S> {
 
 /// The certificate's digest by the algorithm of its own signature, or SHA-256 where that is weaker. `None` for
 /// signatures without a digest of their own.
-fn end_point(der: &[u8]) -> Option<Vec<u8>> {
+#[must_use]
+pub fn end_point(der: &[u8]) -> Option<Vec<u8>> {
     let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
     let algorithm: &Algorithm = match certificate.signature_algorithm.algorithm.to_id_string().as_str() {
         // RSA with MD5, SHA-1 and SHA-256; ECDSA with SHA-1 and SHA-256.

@@ -1,0 +1,14 @@
+//! The wire, with a real PostgreSQL behind and real clients before it, and with what no client would send.
+
+#[path = "wire/clients.rs"]
+mod clients;
+#[path = "wire/hostile.rs"]
+mod hostile;
+#[path = "wire/raw.rs"]
+mod raw;
+#[path = "wire/rows.rs"]
+mod rows;
+#[path = "wire/windows.rs"]
+mod windows;
+#[path = "wire/world.rs"]
+mod world;
