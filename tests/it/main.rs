@@ -43,6 +43,8 @@ mod residency;
 #[cfg(test)]
 mod signin;
 #[cfg(test)]
+mod sql;
+#[cfg(test)]
 mod story;
 #[cfg(test)]
 mod streams;

@@ -128,6 +128,12 @@ impl Reserved {
         Ok(rows.collect())
     }
 
+    /// What nobody has reserved.
+    #[must_use]
+    pub fn left(&self, most: &Amount) -> Amount {
+        lacking(most, &NOTHING, &self.reserved())
+    }
+
     /// Who was counted last by name.
     #[must_use]
     pub fn last(&self) -> Option<Tag> {

@@ -32,7 +32,7 @@ use crate::site::orders::{self, Orders, Signers};
 use crate::site::rules::Rules;
 use crate::site::{self, Running, Site};
 use crate::tables::{self, Readers};
-use crate::{authority, control, keys, location, logs, notices, office, people, shadow};
+use crate::{authority, control, keys, location, logs, notices, office, people, shadow, sql};
 
 /// The file that carries a rulebook's signatures.
 pub const MANIFEST: &str = "manifest.note";
@@ -228,6 +228,13 @@ pub fn fits(config: &Config, book: &Rulebook) -> Result<(), Problems> {
             problems.add("enclave.toml", why, format!("give its address under {table}"));
         }
     }
+    for table in book.lanes.tables.values() {
+        // Tables without a gateway for them are for another process of the site.
+        if config.sql.as_ref().is_some_and(|sql| !sql.sources.contains_key(&table.source)) {
+            let why = format!("the table `{}` needs the database `{}`", table.name, table.source);
+            problems.add("enclave.toml", why, "name its server under [sql.sources]");
+        }
+    }
     let named = config.notify.iter().filter_map(|n| n.mail.as_ref()).flat_map(|m| m.book.sets.keys());
     for set in named.filter(|set| !book.access.sets.contains_key(*set)) {
         let why = format!("the rulebook has no set `{set}`");
@@ -385,7 +392,10 @@ pub async fn serve(
     let office = office::open(&enclave, &site.log, desk.clone(), glass.clone());
     let telling = desk.as_ref().map(|desk| desk.start(Known::of(Arc::clone(&office))));
     let follower = office::follow(Arc::clone(&office), glass, &config.control_store)?;
-    let people = people::serve(layout, &config, &enclave, office, tokens, ended, stopped.clone()).await?;
+    let sql = sql::serve(layout, &config, &enclave, &tokens, &programme, stopped.clone()).await?;
+    let (serving, passwords) = sql.unzip();
+    let people = people::serve(layout, &config, &enclave, office, tokens, ended, passwords, stopped.clone());
+    let people = people.await?;
     let store = config.control_store.place.word();
     let kept = keys::shown(layout, &config, &enclave, &stopped);
     let shown = control::shown(&enclave, Arc::clone(&site), store, layout.residency(), kept, desk, registry);
@@ -408,6 +418,9 @@ pub async fn serve(
     let served = gateway::http::serve(gateway, tls, stopped, |address| ready(address, &words)).await;
     control.abort();
     let _ = ordering.await;
+    if let Some(serving) = serving {
+        let _ = serving.await;
+    }
     if let Some(people) = people {
         let _ = people.await;
     }

@@ -168,6 +168,15 @@ pub fn server_config(layout: &Layout, stem: &Path) -> Result<Arc<ServerConfig>> 
     Ok(Arc::new(config))
 }
 
+/// The certificate that a listener shows, as it is on the wire.
+///
+/// # Errors
+/// When the file cannot be used.
+pub fn certificate(stem: &Path) -> Result<Vec<u8>> {
+    let (chain, _) = pair(stem)?;
+    Ok(chain.first().context("there is no certificate")?.to_vec())
+}
+
 /// TLS of a listener that anybody may ask, with a certificate and its key from files.
 ///
 /// # Errors

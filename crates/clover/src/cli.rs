@@ -15,6 +15,7 @@ mod risk;
 mod rulebook;
 mod serve;
 mod signin;
+mod sql;
 mod suspend;
 mod telemetry;
 
@@ -99,6 +100,9 @@ enum Command {
     /// See that data is where it should be and nowhere else: canaries, sweeps, the watch over replicas, incidents.
     #[command(subcommand)]
     Residency(residency::Residency),
+    /// Passwords for the SQL gateway, and the set-up of a database behind it.
+    #[command(subcommand)]
+    Sql(sql::Sql),
     /// Serve: gateway, vault, ledger and control API in one process.
     Serve,
     /// Show whether the border is open and what is on the ledger.
@@ -152,6 +156,7 @@ fn dispatch(command: &Command, layout: &Layout, output: &Output) -> anyhow::Resu
         Command::Ledger(c) => c.run(layout, output),
         Command::Keys(c) => c.run(layout, output),
         Command::Border(c) => c.run(layout, output),
+        Command::Sql(command) => command.run(&layout, &output),
         Command::Signin(c) => c.run(layout, output),
         Command::Signout => signin::sign_out(output),
         Command::Session => signin::show(output),

@@ -14,6 +14,7 @@ mod media;
 mod notify;
 mod people;
 mod raw;
+mod sql;
 mod store;
 mod tables;
 
@@ -23,6 +24,7 @@ pub use keys::{Keys, Service};
 pub use media::Media;
 pub use notify::{Mail, Notify, Webhook};
 pub use people::{Console, Signin};
+pub use sql::Sql;
 pub use store::{ControlStore, Near, Place};
 
 /// A checked configuration.
@@ -86,6 +88,8 @@ pub struct Config {
     pub traces: Option<String>,
     /// A proposed rulebook that is asked beside the one in force, and decides nothing.
     pub shadow: Option<PathBuf>,
+    /// The SQL gateway, where there is one.
+    pub sql: Option<Sql>,
 }
 
 /// Where frames of logs become durable.
@@ -183,6 +187,7 @@ impl Config {
         mirrored(raw.mirror.is_some(), &logs, &mut p);
         let console = people::check(raw.console, raw.signin, &mut p);
         let (notify, tables) = (notify::check(raw.notify, &mut p), tables::check(&raw.tables, &mut p));
+        let sql = sql::check(raw.sql, &mut p);
         let (upstreams, destinations) = services(raw.upstreams, raw.destinations, &mut p);
         at_least_one(&raw.gateway, &mut p);
         let (Some(site), Some(gateway), Some(listen), Some(control)) = (site, gateway, listen, control)
@@ -223,6 +228,7 @@ impl Config {
             destinations,
             traces: raw.telemetry.otlp_endpoint,
             shadow: raw.rulebook.shadow,
+            sql,
         })
     }
 }

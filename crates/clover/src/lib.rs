@@ -23,6 +23,7 @@ pub mod replay;
 pub mod sample;
 mod shadow;
 pub mod site;
+mod sql;
 pub mod subjects;
 pub mod tables;
 

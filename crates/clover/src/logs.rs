@@ -218,7 +218,8 @@ pub fn check(layout: &Layout, config: &Config) -> Result<()> {
         config::Place::Postgres(database) => Some(database),
         config::Place::Embedded => None,
     });
-    for database in journal.into_iter().chain(stores) {
+    let sources = config.sql.iter().flat_map(|sql| sql.sources.values());
+    for database in journal.into_iter().chain(stores).chain(sources) {
         Postgres::new(&reached(layout, database)?, "", "").map_err(broken)?;
     }
     Ok(())

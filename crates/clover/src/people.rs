@@ -36,6 +36,7 @@ pub async fn serve(
     office: Arc<Office>,
     tokens: Arc<Tokens>,
     ended: EndedSessions,
+    passwords: Option<console::sql::Issue>,
     stop: watch::Receiver<bool>,
 ) -> Result<Option<JoinHandle<()>>> {
     let Some(console) = &config.console else { return Ok(None) };
@@ -54,7 +55,10 @@ pub async fn serve(
     };
     let signin = Arc::new(Signin::new(parts(layout, console, enclave, &programme, ended)?));
     // Routers of other parts of the console are merged here; each handler takes `console::web::Caller`.
-    let router = console::signin::router(signin).merge(console::access::router(office));
+    let mut router = console::signin::router(signin).merge(console::access::router(office));
+    if let Some(issue) = passwords {
+        router = router.merge(console::sql::router(issue));
+    }
     Ok(Some(tokio::spawn(async move {
         if let Err(e) = console::web::serve(listener, tls, router, door, stop).await {
             tracing::error!(error = %e, "the console ended");

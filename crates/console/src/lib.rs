@@ -10,4 +10,5 @@ mod ask;
 pub mod logs;
 pub mod notify;
 pub mod signin;
+pub mod sql;
 pub mod web;

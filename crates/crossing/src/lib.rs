@@ -26,8 +26,8 @@ pub use format::Format;
 pub use identify::{Session, VerifiedActor};
 pub use in_force::{InForce, Passing};
 pub use road::{
-    Ask, Border, Calendar, Counted, Guarded, Intent, NoisyQuestion, Permitted, Pseudonyms, Refused, Road,
-    Treated,
+    Ask, Border, Calendar, Counted, Guarded, Intent, NoisyQuestion, OwnerKeys, PEOPLE_CLASS, Permitted,
+    Pseudonyms, Refused, Road, Treated,
 };
 pub use rulebook::{ActiveRulebook, RulebookError};
 pub use seal::{Payload, ReceiptMismatch, Receipts, Recording, Sealed, SealedRefusal, Sealing, Witnessed};

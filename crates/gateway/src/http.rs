@@ -14,7 +14,6 @@ mod query;
 mod records;
 mod reverse;
 mod route;
-mod seen;
 mod serve;
 mod upstream;
 

@@ -8,6 +8,8 @@ pub mod http;
 mod inside;
 pub mod kept;
 pub mod metrics;
+mod passage;
+mod seen;
 pub mod sql;
 pub mod tables;
 

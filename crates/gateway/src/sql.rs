@@ -5,7 +5,19 @@
 //! entry is durable, and [`aggregate`] is what those may ask who see no rows. None of them decides anything: the road does.
 
 pub mod aggregate;
+mod ask;
 pub mod compile;
 pub mod gate;
+mod intended;
 pub mod lex;
+pub mod login;
+mod people;
+mod reach;
+mod released;
+pub mod serve;
+mod session;
+mod show;
+pub mod source;
+mod stand;
 pub mod wire;
+mod words;

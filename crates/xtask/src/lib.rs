@@ -6,4 +6,5 @@
 pub mod client;
 pub mod services;
 pub mod story;
+pub mod tables;
 pub mod world;

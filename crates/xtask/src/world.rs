@@ -109,7 +109,7 @@ fn watched(layout: &Layout, arguments: &[&str]) -> Result<()> {
 
 /// A port that is free now, below those that systems hand out by themselves, so that nobody takes it before it
 /// is used.
-fn free_port() -> Result<SocketAddr> {
+pub(crate) fn free_port() -> Result<SocketAddr> {
     static TAKEN: AtomicU32 = AtomicU32::new(0);
     for _ in 0..1000 {
         let n = std::process::id().wrapping_mul(31).wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));

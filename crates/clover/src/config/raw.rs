@@ -36,6 +36,29 @@ pub(super) struct Raw {
     pub(super) telemetry: RawTelemetry,
     #[serde(default)]
     pub(super) rulebook: RawRulebook,
+    pub(super) sql: Option<RawSql>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSql {
+    pub(super) listen: String,
+    #[serde(default = "sql_connections_max")]
+    pub(super) connections_max: usize,
+    #[serde(default = "sql_statement_timeout_ms")]
+    pub(super) statement_timeout_ms: u64,
+    #[serde(default)]
+    pub(super) channel_binding: bool,
+    #[serde(default)]
+    pub(super) sources: BTreeMap<String, RawPostgres>,
+}
+
+fn sql_connections_max() -> usize {
+    100
+}
+
+fn sql_statement_timeout_ms() -> u64 {
+    60_000
 }
 
 #[derive(serde::Deserialize, Default)]

@@ -31,7 +31,7 @@ pub enum Whose<'a> {
     /// Some of these people's: nobody can say whose.
     All(&'a [SubjectId]),
     /// In this column each row names its person, in a way that the session can undo.
-    Column(usize, &'a dyn Fn(&[u8]) -> Option<SubjectId>),
+    Column(usize, &'a (dyn Fn(&[u8]) -> Option<SubjectId> + Sync)),
 }
 
 /// A result, or a part of one.

@@ -14,8 +14,9 @@ use vault::records::RecordError;
 
 use super::answer::Answer;
 use super::query::{ANSWER_MAX, Wanted};
-use super::route::{Context, Paid, own_name};
+use super::route::{Context, own_name};
 use crate::Enclave;
+use crate::passage::Paid;
 
 /// Most values that are counted apart.
 const GROUPS_MAX: usize = 10_000;

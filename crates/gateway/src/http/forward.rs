@@ -10,9 +10,10 @@ use model::{Reason, UnixSeconds};
 
 use super::answer::{self, Answer};
 use super::reverse::limits;
-use super::route::{Context, Paid};
+use super::route::Context;
 use super::upstream::{Call, Upstream};
 use crate::enclave::{self, LiveLane};
+use crate::passage::{Ground, Paid};
 
 impl Context<'_> {
     pub(super) async fn forward(
@@ -47,7 +48,7 @@ impl Context<'_> {
         let Some(receiver) = self.receiver(lane, flow, self.now) else {
             return self.refuse_early(name, Reason::Upstream).await;
         };
-        let ground = self.flow_ground(flow);
+        let ground = Ground::flow(&self.gateway.enclave, flow);
         let base = self.ask(name, &lane.lane.dataset, &lane.selection, flow.purpose, &ground);
         let rows = lane.lane.rows_max;
         let (destination, ladder) = (flow.destination, &lane.lane.terms.treatments[..]);

@@ -10,9 +10,10 @@ use ledger::{Entry, EntryKind};
 use model::{Purpose, Reason, UnixSeconds};
 
 use super::answer::Answer;
-use super::route::{Context, Ground, Paid, own_name};
+use super::route::{Context, own_name};
 use crate::Enclave;
 use crate::enclave::PersonKey;
+use crate::passage::{Ground, Paid};
 
 /// Most entries shown at once, newest first.
 const SHOWN_MAX: usize = 1000;
@@ -26,7 +27,7 @@ impl Context<'_> {
         let Who::Subject(subject) = self.actor.who() else {
             return self.refuse_early(&name, Reason::Unknown).await;
         };
-        let ground = Ground { evidence: model::facts::Evidence::None, name: None, amount: None };
+        let ground = Ground::none();
         let subject = match self.with_tag(subject.clone()) {
             Ok(subject) => subject,
             Err(reason) => return self.refuse_early(&name, reason).await,

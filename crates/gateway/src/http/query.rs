@@ -9,7 +9,8 @@ use vault::keys::KeyError;
 use vault::records::{Person, RecordError};
 
 use super::answer::Answer;
-use super::route::{Context, Paid, own_name};
+use super::route::{Context, own_name};
+use crate::passage::Paid;
 
 /// Longest query in bytes.
 pub(super) const QUERY_MAX: usize = 64 << 10;

@@ -13,9 +13,10 @@ use transform::json::Limits;
 
 use super::answer::Answer;
 use super::body;
-use super::route::{Context, Paid};
+use super::route::Context;
 use super::upstream::{Call, Upstream};
 use crate::enclave::LiveLane;
+use crate::passage::Paid;
 use crate::tables::Bounds;
 
 /// The limits of a lane's bodies.

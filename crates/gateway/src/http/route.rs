@@ -1,7 +1,6 @@
 //! From a request to its crossing, and from a receipt to the answer.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -10,23 +9,22 @@ use crossing::{Ask, Border, Permitted, Refused, Selection, Treated};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::{Body, Incoming};
-use model::facts::{Evidence, FlowFacts};
-use model::lanes::{Flow, Way};
-use model::procedures::Amount;
+use model::lanes::Way;
 use model::{Country, Direction, FlowId, Name, Purpose, Reason, SubjectId, Tag, Treatment, UnixSeconds};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
-use vault::control::{Exhausted, TakeError, Ticket};
+use vault::control::Exhausted;
 
 use super::answer::{self, Answer, Sender};
 use super::body;
 use super::head;
 use super::query::QUERY_MAX;
 use super::records;
-use super::seen::Seen;
 use super::serve::Gateway;
 use crate::enclave::{self, Held, Live};
 use crate::metrics::Labels;
+use crate::passage::{self, Ground, Named, Paid};
+use crate::seen::Seen;
 
 const PURPOSE: &str = "clover-purpose";
 const GRANT: &str = "clover-grant";
@@ -48,39 +46,6 @@ pub(super) struct Context<'a> {
     pub(super) flow: FlowId,
     pub(super) headers: &'a HeaderMap,
     pub(super) started: Instant,
-}
-
-/// A ground for a request: what policy sees, and its name for the sealed detail.
-pub(super) struct Ground {
-    pub(super) evidence: Evidence,
-    pub(super) name: Option<Name>,
-    /// How much may cross on it in all, where it is a grant or case.
-    pub(super) amount: Option<Amount>,
-}
-
-impl Ground {
-    /// Most bytes of one crossing, likewise.
-    pub(super) fn bytes_max(&self, most: u64) -> u64 {
-        self.amount.map_or(most, |a| most.min(a.bytes))
-    }
-
-    /// Most rows of one crossing: as many as its way takes, and no more than the ground gives in all.
-    pub(super) fn rows_max(&self, most: u32) -> u32 {
-        self.amount.map_or(most, |a| most.min(u32::try_from(a.rows).unwrap_or(u32::MAX)))
-    }
-}
-
-/// A payload, with what it took of its ground's amount.
-pub(super) struct Paid {
-    treated: Treated,
-    ticket: Option<Ticket>,
-}
-
-impl Paid {
-    /// A payload on a ground without an amount: a registered flow, public data, one's own record.
-    pub(super) fn free(treated: Treated) -> Self {
-        Self { treated, ticket: None }
-    }
 }
 
 /// Answers one request of a session, inside a span that names the lane and the outcome and nobody.
@@ -231,51 +196,24 @@ impl Context<'_> {
 
     /// The grant or case that the request names; a service's ground is the flow registered for the lane.
     pub(super) fn ground(&self, lane: Option<&Name>) -> Result<Ground, Reason> {
-        let (control, keys) = (self.gateway.enclave.control(), self.gateway.enclave.keys());
-        let named = |header| self.header(header).map(|v| v.map(Name::parse).transpose());
-        let grant = named(GRANT)?.map_err(|_| Reason::Request)?;
-        let case = named(CASE)?.map_err(|_| Reason::Request)?;
-        let Some(me) = self.actor.actor() else { return Err(Reason::Evidence) };
-        let tag = |id: &model::ActorId| keys.actor_tag(id);
-        let name = |id: &Name| keys.evidence_tag(id);
-        let person = |s: &SubjectId| self.gateway.enclave.tag_of(s, self.now);
-        match (grant, case) {
-            (Some(_), Some(_)) => Err(Reason::Request),
-            (Some(id), None) => {
-                let grant = control.grant(&id, self.now).map_err(|_| Reason::Evidence)?;
-                grant.usable(me, self.now).map_err(|_| Reason::Evidence)?;
-                let facts = grant.facts(name, tag, person).ok_or(Reason::Evidence)?;
-                self.seen.ground(&id);
-                Ok(Ground { evidence: Evidence::Grant(facts), name: Some(id), amount: Some(grant.amount) })
-            }
-            (None, Some(id)) => {
-                let case = control.case(&id, self.now).map_err(|_| Reason::Evidence)?;
-                case.usable(me, self.now).map_err(|_| Reason::Evidence)?;
-                let subject = person(&case.subject).ok_or(Reason::Subject)?;
-                let facts = case.facts(name, tag, subject, self.now).ok_or(Reason::Evidence)?;
-                self.seen.ground(&id);
-                Ok(Ground { evidence: Evidence::Case(facts), name: Some(id), amount: Some(case.amount) })
-            }
-            (None, None) => {
-                let service = matches!(self.actor.who(), Who::Service(_));
-                let flow =
-                    lane.filter(|_| service).and_then(|l| crate::Enclave::flow_of(self.live, l, Some(me)));
-                let none = Ground { evidence: Evidence::None, name: None, amount: None };
-                Ok(flow.map_or(none, |f| self.flow_ground(&f)))
-            }
-        }
+        let parsed = |header| self.header(header)?.map(Name::parse).transpose().map_err(|_| Reason::Request);
+        let named = match (parsed(GRANT)?, parsed(CASE)?) {
+            (Some(_), Some(_)) => return Err(Reason::Request),
+            (Some(id), None) => Named::Grant(id),
+            (None, Some(id)) => Named::Case(id),
+            (None, None) => return self.flow_of(lane),
+        };
+        let serving = self.gateway.enclave.serving(self.actor, &named, self.now)?;
+        serving.ground.name.iter().for_each(|id| self.seen.ground(id));
+        Ok(serving.ground)
     }
 
-    pub(super) fn flow_ground(&self, flow: &Flow) -> Ground {
-        let facts = FlowFacts {
-            name: flow.name.clone(),
-            sink: self.gateway.enclave.keys().actor_tag(&flow.sink),
-            fields: flow.fields.clone(),
-            destination: flow.destination,
-            basis: flow.basis,
-            active: flow.active,
-        };
-        Ground { evidence: Evidence::Flow(facts), name: Some(flow.name.clone()), amount: None }
+    /// What a service's ground is: the flow registered for the lane.
+    fn flow_of(&self, lane: Option<&Name>) -> Result<Ground, Reason> {
+        let me = self.actor.actor().ok_or(Reason::Evidence)?;
+        let service = matches!(self.actor.who(), Who::Service(_));
+        let flow = lane.filter(|_| service).and_then(|l| crate::Enclave::flow_of(self.live, l, Some(me)));
+        Ok(flow.map_or(Ground::none(), |f| Ground::flow(&self.gateway.enclave, &f)))
     }
 
     /// An ask of this context; callers set what differs.
@@ -322,7 +260,7 @@ impl Context<'_> {
     ) -> Answer {
         let named = |header| self.header(header).ok().flatten().and_then(|text| Name::parse(text).ok());
         let name = named(GRANT).or_else(|| named(CASE));
-        let ground = Ground { evidence: Evidence::None, name, amount: None };
+        let ground = Ground { name, ..Ground::none() };
         let purpose = self.purpose().unwrap_or(Purpose::Operation);
         let ask = Ask { subject, ..self.ask(lane, lane, &self.live.nothing, purpose, &ground) };
         let refused = self.live.road.refuse(&ask, reason);
@@ -375,21 +313,14 @@ impl Context<'_> {
     ) -> Answer {
         let reason = refused.reason();
         self.count_one(lane, "refused", reason);
-        let (sealed, queued) = match self.gateway.enclave.send_refusal(refused) {
-            Ok(sent) => sent,
-            Err(Held::Unsealed(e)) => return unsealed(&e),
-            Err(Held::Closed(e)) => return answer::broken(&e),
-            Err(Held::Refused(_)) => return answer::broken(&vault::BorderClosed::Stopped),
-        };
-        match queued.receipts().await {
-            Ok(receipts) => match sealed.release(&receipts) {
-                Ok(witnessed) => match left.filter(|_| witnessed.reason == Reason::Privacy) {
-                    Some(left) => answer::exhausted(&left, witnessed.index),
-                    None => answer::refused(witnessed.reason, self.sender(lane), witnessed.index),
-                },
-                Err(_) => answer::broken(&vault::BorderClosed::Stopped),
+        match passage::refuse(&self.gateway.enclave, refused).await {
+            Ok(witnessed) => match left.filter(|_| witnessed.reason == Reason::Privacy) {
+                Some(left) => answer::exhausted(&left, witnessed.index),
+                None => answer::refused(witnessed.reason, self.sender(lane), witnessed.index),
             },
-            Err(e) => answer::broken(&e),
+            Err(Held::Unsealed(e)) => unsealed(&e),
+            Err(Held::Closed(e)) => answer::broken(&e),
+            Err(Held::Refused(_)) => answer::broken(&vault::BorderClosed::Stopped),
         }
     }
 
@@ -399,75 +330,29 @@ impl Context<'_> {
     /// # Errors
     /// [`Refused`]; then nothing was opened.
     pub(super) async fn decide<'p>(&'p self, ask: &Ask<'p>, most: u64) -> Result<Permitted<'p>, Refused> {
-        let mut permitted = self.live.road.decide(ask)?;
-        if !permitted.needs_intent() {
-            return Ok(permitted);
-        }
-        let sent = self.gateway.enclave.send_intent(&permitted, most, &self.session.places());
-        let recorded = match sent {
-            Ok((intent, queued)) => queued.receipts().await.map(|receipts| (intent, receipts)),
-            Err(reason) => return Err(permitted.refuse(reason)),
-        };
-        match recorded {
-            Ok((intent, receipts)) if permitted.intended(&intent, &receipts).is_ok() => Ok(permitted),
-            _ => Err(permitted.refuse(Reason::Border)),
-        }
+        passage::decide(&self.gateway.enclave, &self.live.road, ask, most, &self.session.places()).await
     }
 
-    /// Takes what a payload needs from the amount of its ground, durably, before anything of it is recorded.
+    /// Takes what a payload needs from the amount of its ground.
     ///
     /// # Errors
-    /// [`Refused`] when the amount is spent, or nobody can say whether it is.
+    /// As [`Paid::of`].
     pub(super) async fn pay(&self, ground: &Ground, treated: Treated) -> Result<Paid, Refused> {
-        let Some((name, amount)) = ground.name.clone().zip(ground.amount) else {
-            return Ok(Paid::free(treated));
-        };
-        let (rows, bytes) = (u64::from(treated.rows()), treated.bytes());
-        let enclave = Arc::clone(&self.gateway.enclave);
-        let people: Vec<Tag> = treated.people().iter().map(|s| enclave.keys().counted_tag(s)).collect();
-        let taken = tokio::task::spawn_blocking(move || {
-            enclave.control().take(&name, &amount, rows, bytes, &people, 0)
-        });
-        match taken.await {
-            Ok(Ok(ticket)) => Ok(Paid { treated, ticket: Some(ticket) }),
-            Ok(Err(TakeError::Spent(_))) => Err(treated.refuse(Reason::Budget)),
-            _ => Err(treated.refuse(Reason::Evidence)),
-        }
+        Paid::of(&self.gateway.enclave, ground, treated).await
     }
 
-    /// Seals a payload, records it, and opens it with its receipt: the one exit. What it took is given back if it does
-    /// not come to that.
+    /// Records a payload and opens it with its receipt.
     pub(super) async fn record(&self, lane: &Name, paid: Paid) -> Result<(Bytes, u64), Answer> {
-        let Paid { treated, ticket } = paid;
-        let done = self.record_through(lane, treated).await;
-        if let (Err(_), Some(ticket)) = (&done, ticket) {
-            self.gateway.enclave.control().give_back(ticket);
-        }
-        done
-    }
-
-    async fn record_through(&self, lane: &Name, treated: Treated) -> Result<(Bytes, u64), Answer> {
         let enclave = &self.gateway.enclave;
-        let findings = treated.findings();
-        let (sealed, queued) = match enclave.send(treated, &self.session.places()) {
-            Ok(sent) => sent,
+        let (body, index) = match paid.release(enclave, &self.session.places()).await {
+            Ok((body, index)) => (Bytes::from(body), index),
             Err(Held::Refused(refused)) => return Err(self.refuse(lane, *refused).await),
             Err(Held::Unsealed(e)) => return Err(unsealed(&e)),
             Err(Held::Closed(e)) => return Err(self.closed(lane, e)),
         };
-        let receipts = queued.receipts().await.map_err(|e| self.closed(lane, e))?;
-        let index = receipts.entry.index();
-        let payload = sealed.release(&receipts).map_err(|e| {
-            tracing::error!(error = %e, "a receipt did not fit its payload");
-            self.closed(lane, vault::BorderClosed::Stopped)
-        })?;
-        let body = Bytes::from(payload.into_bytes());
         enclave.kept().keep(index, &body);
         self.count_one(lane, "released", Reason::None);
-        let metrics = enclave.metrics();
-        metrics.released_bytes.inc_by(body.len() as u64);
-        metrics.findings.inc_by(u64::from(findings));
-        metrics.seconds.observe(self.started.elapsed().as_secs_f64());
+        enclave.metrics().seconds.observe(self.started.elapsed().as_secs_f64());
         Ok((body, index))
     }
 

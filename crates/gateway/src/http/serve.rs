@@ -23,9 +23,9 @@ use tokio_rustls::rustls::ServerConfig;
 use super::answer;
 use super::head::Hosts;
 use super::route;
-use super::seen::{End, Seen};
 use super::upstream::{Caller, Upstream};
 use crate::enclave::{self, Enclave};
+use crate::seen::{End, Seen};
 use crate::tables::Tables;
 
 /// Longest life of a connection: an idle one holds a slot.
@@ -208,7 +208,7 @@ where
     let stood = Arc::clone(&seen);
     let looks = gateway.enclave.looks();
     let watched = Arc::clone(&gateway);
-    let ended = async move { stood.ended(&watched, looks).await };
+    let ended = async move { stood.ended(&watched.enclave, &watched.tokens, looks).await };
     let service = service_fn(move |request: Request<Incoming>| {
         let (gateway, session, seen) = (Arc::clone(&gateway), session.clone(), Arc::clone(&seen));
         async move {

@@ -2,7 +2,9 @@
 
 use std::future::Future;
 
-use gateway::sql::compile::{Column, Compiled, Declared, KeyOf, Plan, Role, Shows, Subject, Table, compile, setup};
+use gateway::sql::compile::{
+    Column, Compiled, Declared, KeyOf, Plan, Role, Shows, Subject, Table, compile, setup,
+};
 use model::catalogue::Kind;
 use model::{DataClass, UnixSeconds};
 use postgres_protocol::password::scram_sha_256;
@@ -109,7 +111,8 @@ impl Site {
 
     pub fn address(&self, user: &str, database: &str) -> String {
         let own = self.server.address();
-        own.replace("user=clover", &format!("user={user}")).replace("dbname=clover", &format!("dbname={database}"))
+        own.replace("user=clover", &format!("user={user}"))
+            .replace("dbname=clover", &format!("dbname={database}"))
     }
 
     pub async fn session(&self, user: &str, database: &str) -> Session {

@@ -116,6 +116,23 @@ impl Control {
         }
     }
 
+    /// What is left of a grant's amount: what nobody has reserved, and what this process has and has not taken.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn left(&self, grant: &Name, most: &Amount) -> Result<Amount, StoreError> {
+        let row = self.store.get(Table::Budgets, grant.as_str())?;
+        let all: Reserved = row.map_or(Ok(Reserved::default()), |row| parse("budget", &row.bytes))?;
+        let (free, mine) = (all.left(most), lock(&self.shares).get(grant).cloned());
+        let mine =
+            mine.map_or(Amount { rows: 0, bytes: 0, subjects: 0 }, |shared| lock(&shared.0).share.rest());
+        Ok(Amount {
+            rows: free.rows.saturating_add(mine.rows),
+            bytes: free.bytes.saturating_add(mine.bytes),
+            subjects: free.subjects.saturating_add(mine.subjects),
+        })
+    }
+
     fn share(&self, grant: &Name) -> Result<Arc<SharedHeld>, StoreError> {
         let mut shares = lock(&self.shares);
         if let Some(share) = shares.get(grant) {

@@ -10,6 +10,7 @@
 pub(crate) mod address;
 pub(crate) mod connection;
 mod secure;
+mod shared;
 mod writer;
 
 use std::io;
@@ -21,6 +22,7 @@ use ledger::wal::{self, Batch};
 pub use self::address::Database;
 pub use self::connection::{PostgresError, Timeouts};
 pub use self::secure::end_point;
+pub use self::shared::{Moving, connect};
 
 use self::address::Address;
 use self::connection::Connection;

@@ -1,11 +1,13 @@
 //! Results of a database, whose fields have their treatment by the views of a grant.
 
 use model::catalogue::{FieldIndex, Kind};
-use model::{DataClass, Reason, Treatment};
+use model::{DataClass, Reason, SubjectId, Treatment};
+use transform::pseudonym::{PseudonymKey, derive_bytes, derive_key, normalise};
+use zeroize::Zeroizing;
 
 use super::{Payload, Permitted, Refused, Treated};
 use crate::format::Format;
-use crate::treat::{Prose, Reader, Rows};
+use crate::treat::{Prose, Reader, Rows, label};
 
 impl Permitted<'_> {
     /// How a field is shown; `None` keeps it inside. What a view is made from.
@@ -64,5 +66,56 @@ impl Refused {
     pub fn of_statement(mut self, statement: serde_json::Value) -> Self {
         self.outline.measured.insert("statement".to_owned(), statement);
         self
+    }
+}
+
+/// What a database needs to make the tokens of a grant's views.
+pub struct OwnerKeys {
+    /// The epoch that the tokens name.
+    pub epoch: u32,
+    /// A key for each class.
+    pub keys: Vec<(DataClass, Zeroizing<[u8; 32]>)>,
+    people: PseudonymKey,
+}
+
+/// Of which class the tokens of people are: those who see no more than pseudonyms see this of whose a row is.
+pub const PEOPLE_CLASS: DataClass = DataClass::Allowable;
+
+impl OwnerKeys {
+    /// What stands for a person in a view: the token of their handle, an id.
+    #[must_use]
+    pub fn person(&self, person: &SubjectId) -> Vec<u8> {
+        let (label, mut token) = (label(Kind::Id), Vec::new());
+        self.people.token(label, &normalise(label, person.as_str().as_bytes()), &mut token);
+        token
+    }
+}
+
+impl std::fmt::Debug for OwnerKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "OwnerKeys(epoch {})", self.epoch)
+    }
+}
+
+impl Permitted<'_> {
+    /// The epoch of pseudonyms into which the entry's time falls; `None` when there is none, and then nothing gets a token.
+    #[must_use]
+    pub fn epoch(&self) -> Option<u32> {
+        self.road.epoch_at(self.outline.now).map(|(epoch, _)| epoch)
+    }
+
+    /// The keys of that epoch, for this recipient and purpose alone. They go into a table that only the owner of the views
+    /// reads, at a resident site.
+    #[must_use]
+    pub fn owner_keys(&self) -> Option<OwnerKeys> {
+        let (epoch, secret) = self.road.epoch_at(self.outline.now)?;
+        let (recipient, purpose) = (self.recipient.as_str(), self.outline.purpose.word());
+        let classes = [DataClass::Public, DataClass::Allowable, DataClass::Restricted];
+        let key = |class: DataClass| derive_bytes(&secret, recipient, purpose, class.word(), epoch);
+        Some(OwnerKeys {
+            epoch,
+            keys: classes.map(|class| (class, key(class))).into(),
+            people: derive_key(&secret, recipient, purpose, PEOPLE_CLASS.word(), epoch),
+        })
     }
 }

@@ -13,7 +13,7 @@ use super::{CompileError, asked};
 const END_MS: i64 = 5_000;
 
 /// All grants of which anything is in this database, or whose role is on the server.
-const NAMES: &str = "\
+pub(super) const NAMES: &str = "\
     select rolname::text from pg_catalog.pg_roles where rolname ~ '^clover_g_[0-9a-f]{24}$'
     union select nspname::text from pg_catalog.pg_namespace where nspname ~ '^clover_g_[0-9a-f]{24}$'
     union select \"grant\" from clover.grants union select \"grant\" from clover.keys";
@@ -54,7 +54,10 @@ async fn drop_one(client: &mut Client, role: &Role) -> Result<(), CompileError> 
         .await
         .map_err(asked("end the sessions of a grant"))?;
     let transaction = client.transaction().await.map_err(asked("begin"))?;
-    transaction.batch_execute("set local client_min_messages = warning").await.map_err(asked("take settings"))?;
+    transaction
+        .batch_execute("set local client_min_messages = warning")
+        .await
+        .map_err(asked("take settings"))?;
     transaction.batch_execute(TURN).await.map_err(asked("give a turn"))?;
     transaction
         .batch_execute(&format!("drop schema if exists {name} cascade"))

@@ -246,7 +246,10 @@ async fn is_made(
 ) -> Result<bool, CompileError> {
     let doing = asked("tell what was compiled before");
     let row = transaction
-        .query_opt("select plan, parts::text from clover.grants where \"grant\" = $1", &[&compiled.role().as_str()])
+        .query_opt(
+            "select plan, parts::text from clover.grants where \"grant\" = $1",
+            &[&compiled.role().as_str()],
+        )
         .await
         .map_err(&doing)?;
     let Some(row) = row else { return Ok(false) };
@@ -257,7 +260,11 @@ async fn is_made(
 }
 
 /// The schema anew, and its views, owned by whom they read as.
-async fn make_views(transaction: &Transaction<'_>, plan: &Plan, views: &[String]) -> Result<(), CompileError> {
+async fn make_views(
+    transaction: &Transaction<'_>,
+    plan: &Plan,
+    views: &[String],
+) -> Result<(), CompileError> {
     let name = identifier(plan.role.as_str());
     let mut text = format!(
         "drop schema if exists {name} cascade;\ncreate schema {name} authorization clover_views;\n\

@@ -307,10 +307,10 @@ impl Wake for Unpark {
     }
 }
 
-type Connected<S, T> = Result<(Client, tokio_postgres::Connection<S, T>), PostgresError>;
+pub(super) type Connected<S, T> = Result<(Client, tokio_postgres::Connection<S, T>), PostgresError>;
 
 /// The first server that takes writes, in time. All are asked at once: nobody waits for a site that is gone.
-async fn first<T>(address: &Address, tls: &T) -> Connected<Socket, T::Stream>
+pub(super) async fn first<T>(address: &Address, tls: &T) -> Connected<Socket, T::Stream>
 where
     T: MakeTlsConnect<Socket> + Clone + Send + 'static,
     T::Stream: Send,

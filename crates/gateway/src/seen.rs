@@ -8,12 +8,11 @@ use std::future::pending;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crossing::credential::{Shown, SignedIn};
+use crossing::credential::{Shown, SignedIn, Tokens};
 use model::{Country, Digest, Name, SessionId, UnixSeconds};
 use tokio::sync::{Notify, watch};
 
-use super::Gateway;
-use crate::enclave;
+use crate::enclave::{self, Enclave};
 
 /// Most grounds and most sessions that a connection is remembered to have used; one that has used more is ended.
 const SEEN_MAX: usize = 256;
@@ -22,7 +21,7 @@ const LOOK_MAX: Duration = Duration::from_secs(60);
 
 /// How a connection is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub(crate) enum End {
     /// At once.
     Cut,
     /// After the answers that are on their way, if they do not take long: other rules are in force.
@@ -41,7 +40,7 @@ struct Stood {
 
 /// What one connection has stood on so far.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     stood: Mutex<Stood>,
     changed: Notify,
 }
@@ -52,12 +51,12 @@ impl Seen {
     }
 
     /// Somebody in a country, as address or credential say.
-    pub(super) fn country(&self, country: Option<Country>) {
+    pub(crate) fn country(&self, country: Option<Country>) {
         self.stood().countries.extend(country);
     }
 
     /// A credential that counts.
-    pub(super) fn credential(&self, shown: &Shown) {
+    pub(crate) fn credential(&self, shown: &Shown) {
         let mut stood = self.stood();
         let before = (stood.countries.len(), stood.sessions.len(), stood.until);
         stood.countries.extend([shown.session.country, shown.session.device_country].into_iter().flatten());
@@ -73,7 +72,7 @@ impl Seen {
     }
 
     /// A grant or case that serves.
-    pub(super) fn ground(&self, name: &Name) {
+    pub(crate) fn ground(&self, name: &Name) {
         let mut stood = self.stood();
         if !stood.grounds.contains(name) {
             stood.grounds.insert(name.clone());
@@ -84,11 +83,16 @@ impl Seen {
     }
 
     /// Waits until something that the connection stood on has ended.
-    pub(super) async fn ended(&self, gateway: &Gateway, mut look: watch::Receiver<u64>) -> End {
-        let began = Began::of(gateway);
+    pub(crate) async fn ended(
+        &self,
+        enclave: &Enclave,
+        tokens: &Tokens,
+        mut look: watch::Receiver<u64>,
+    ) -> End {
+        let began = Began::of(enclave);
         loop {
             look.borrow_and_update();
-            if let Some(end) = self.look(gateway, &began) {
+            if let Some(end) = self.look(enclave, tokens, &began) {
                 return end;
             }
             let until = self.stood().until;
@@ -102,23 +106,22 @@ impl Seen {
         }
     }
 
-    fn look(&self, gateway: &Gateway, began: &Began) -> Option<End> {
+    fn look(&self, enclave: &Enclave, tokens: &Tokens, began: &Began) -> Option<End> {
         let (now, _) = enclave::now();
         let stood = self.stood();
-        let (control, suspended) = (gateway.enclave.control(), gateway.enclave.in_force().suspended());
+        let (control, suspended) = (enclave.control(), enclave.in_force().suspended());
         // What was suspended before the connection came is for the road to refuse, on the record.
         let stopped = suspended.iter().any(|c| !began.suspended.contains(c) && stood.countries.contains(c));
         let over = |name: &Name| control.grant(name, now).is_err() && control.case(name, now).is_err();
-        let out = |(id, since): (&SessionId, &UnixSeconds)| {
-            gateway.tokens.is_ended(SignedIn { id: *id, since: *since })
-        };
+        let out =
+            |(id, since): (&SessionId, &UnixSeconds)| tokens.is_ended(SignedIn { id: *id, since: *since });
         let cut = stood.full
             || stopped
             || stood.until.is_some_and(|until| until <= now)
             || stood.grounds.iter().any(over)
             || stood.sessions.iter().any(out);
         // While nobody knows which one is in force, requests are refused on the record.
-        let other = gateway.enclave.in_force().rulebook().is_some_and(|now| now != began.rulebook);
+        let other = enclave.in_force().rulebook().is_some_and(|now| now != began.rulebook);
         if cut { Some(End::Cut) } else { other.then_some(End::Renew) }
     }
 }
@@ -130,8 +133,7 @@ struct Began {
 }
 
 impl Began {
-    fn of(gateway: &Gateway) -> Self {
-        let enclave = &gateway.enclave;
+    fn of(enclave: &Enclave) -> Self {
         Self { suspended: enclave.in_force().suspended(), rulebook: enclave.live().road.rulebook().digest }
     }
 }

@@ -1,0 +1,353 @@
+//! The databases of services: grants compiled in them, and a look each second at what those stand on.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use model::tables::Table;
+use model::{Name, SubjectId};
+use tokio::sync::{Mutex as Turn, watch};
+use tokio_postgres::Client;
+use vault::log::{Database, PostgresError};
+use zeroize::Zeroizing;
+
+use super::compile::{self, CompileError, Compiled, Drift, Plan, Role};
+use super::people::{Known, PEOPLE_MAX, People};
+use super::wire::back::Place;
+
+/// How often what compiled grants stand on is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long a grant stays compiled that nobody uses.
+const IDLE: Duration = Duration::from_secs(60);
+/// What those are told whose grant no longer is what was compiled.
+const CHANGED: &str = "what the grant stands on in the database has changed";
+/// How long a database may take for a statement of ours.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is wrong with a source. Nothing of what the database holds is in it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// The connection string names no one server.
+    #[error("the address of the database `{0}` names no one server and database")]
+    Address(Name),
+    /// It is not to be reached.
+    #[error("the database cannot be reached")]
+    Unreachable(#[from] PostgresError),
+    /// It took too long.
+    #[error("the database did not answer in time")]
+    Slow,
+    /// A grant was not compiled.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// A table holds what is no handle of a person.
+    #[error("the table `{0}` names people otherwise than by their handles")]
+    Handles(String),
+}
+
+/// A grant in a database, as long as somebody holds it.
+pub(super) struct Granted {
+    pub(super) role: Role,
+    pub(super) password: Zeroizing<String>,
+    /// For each column of its views, by number of view and column: the view's name and its own.
+    pub(super) columns: HashMap<(u32, u16), (String, String)>,
+    compiled: Compiled,
+    /// Why it is closed, once it is.
+    closed: watch::Sender<Option<&'static str>>,
+    used: Mutex<Instant>,
+    known: Mutex<Option<(Instant, Arc<Known>)>>,
+}
+
+impl Granted {
+    /// Changes when the grant is closed.
+    pub(super) fn closed(&self) -> watch::Receiver<Option<&'static str>> {
+        self.closed.subscribe()
+    }
+
+    fn touch(&self) {
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+}
+
+/// The people of datasets, and when they were read.
+type Remembered = BTreeMap<Name, (Instant, Arc<People>)>;
+
+/// One database.
+pub struct Source {
+    name: Name,
+    server: Database,
+    place: Place,
+    database: String,
+    /// What names of roles of this gateway begin with.
+    ours: [u8; 4],
+    client: Turn<Option<Client>>,
+    live: Mutex<BTreeMap<Role, Arc<Granted>>>,
+    people: Turn<Remembered>,
+}
+
+impl Source {
+    /// A source of a gateway of this name. Nothing is asked of it yet.
+    ///
+    /// # Errors
+    /// [`SourceError::Address`]
+    pub fn new(name: Name, gateway: &str, server: Database) -> Result<Self, SourceError> {
+        let (place, database) = reached(&server).ok_or_else(|| SourceError::Address(name.clone()))?;
+        let digest = ledger::sha256(gateway.as_bytes());
+        let ours = digest.bytes().first_chunk::<4>().copied().unwrap_or_default();
+        let (client, live, people) = (Turn::default(), Mutex::default(), Turn::default());
+        Ok(Self { name, server, place, database, ours, client, live, people })
+    }
+
+    /// Where it is, and the name of its database.
+    pub(super) fn place(&self) -> (&Place, &str) {
+        (&self.place, &self.database)
+    }
+
+    /// Roles belong to a whole server and to one gateway: its own part comes first, then what a grant is.
+    pub(super) fn role(&self, parts: &[&[u8]]) -> Role {
+        let mut text = Vec::new();
+        for part in [self.database.as_bytes()].iter().chain(parts) {
+            text.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            text.extend_from_slice(part);
+        }
+        let digest = ledger::sha256(&text);
+        let mut name = [0; 12];
+        let bytes = self.ours.iter().chain(digest.bytes());
+        name.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        Role::of(&name)
+    }
+
+    /// Compiles a grant, unless it is.
+    pub(super) async fn compiled(
+        &self,
+        plan: Plan,
+        password: Zeroizing<String>,
+    ) -> Result<Arc<Granted>, SourceError> {
+        let mut turn = self.client.lock().await;
+        if let Some(granted) = self.held(&plan.role) {
+            return Ok(granted);
+        }
+        let client = self.connected(&mut turn).await?;
+        let work = async {
+            let compiled = compile::compile(client, &plan).await?;
+            let columns = compile::views(client, &plan.role).await?;
+            Ok::<_, CompileError>((compiled, columns))
+        };
+        let done = tokio::time::timeout(PATIENCE, work).await;
+        let (compiled, columns) = match done {
+            Ok(Ok(done)) => done,
+            Ok(Err(e)) => {
+                // It may have broken: the next one connects anew.
+                *turn = None;
+                return Err(e.into());
+            }
+            Err(_) => {
+                *turn = None;
+                return Err(SourceError::Slow);
+            }
+        };
+        let granted = Arc::new(Granted {
+            role: plan.role.clone(),
+            password,
+            columns: columns.into_iter().map(|c| ((c.oid, c.number), (c.view, c.column))).collect(),
+            compiled,
+            closed: watch::Sender::new(None),
+            used: Mutex::new(Instant::now()),
+            known: Mutex::default(),
+        });
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.insert(plan.role, Arc::clone(&granted));
+        Ok(granted)
+    }
+
+    /// A grant that is compiled and open.
+    pub(super) fn held(&self, role: &Role) -> Option<Arc<Granted>> {
+        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let granted = live.get(role).filter(|granted| granted.closed.borrow().is_none())?;
+        granted.touch();
+        Some(Arc::clone(granted))
+    }
+
+    /// The people of a dataset as a grant sees them; read anew where they are older than this.
+    pub(super) async fn known(
+        &self,
+        granted: &Granted,
+        dataset: &Name,
+        tables: &[Table],
+        fresh: Duration,
+        token: impl Fn(&SubjectId) -> Vec<u8>,
+    ) -> Result<Arc<Known>, SourceError> {
+        let young = |at: &Instant| at.elapsed() < fresh;
+        let held = granted.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((_, known)) = held.filter(|(at, _)| young(at)) {
+            return Ok(known);
+        }
+        let mut remembered = self.people.lock().await;
+        let people = match remembered.get(dataset).filter(|(at, _)| young(at)) {
+            Some((_, people)) => Arc::clone(people),
+            None => {
+                let people = Arc::new(self.read(tables).await?);
+                remembered.insert(dataset.clone(), (Instant::now(), Arc::clone(&people)));
+                people
+            }
+        };
+        drop(remembered);
+        let known = Arc::new(Known::new(people, token));
+        let now = (Instant::now(), Arc::clone(&known));
+        *granted.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        Ok(known)
+    }
+
+    async fn read(&self, tables: &[Table]) -> Result<People, SourceError> {
+        let mut turn = self.client.lock().await;
+        let client = self.connected(&mut turn).await?;
+        let (mut list, mut whole) = (Vec::new(), true);
+        for table in tables {
+            let place = (table.schema.as_str(), table.relation.as_str(), table.person.as_str());
+            let asked = compile::people(client, place, PEOPLE_MAX + 1);
+            let texts = tokio::time::timeout(PATIENCE, asked).await.map_err(|_| SourceError::Slow)??;
+            whole &= texts.len() <= PEOPLE_MAX;
+            for text in texts {
+                let person = SubjectId::parse(&text).map_err(|_| SourceError::Handles(table.name.clone()))?;
+                list.push(person);
+            }
+        }
+        Ok(People::new(list, whole))
+    }
+
+    async fn connected<'c>(&self, client: &'c mut Option<Client>) -> Result<&'c mut Client, SourceError> {
+        if client.as_ref().is_none_or(Client::is_closed) {
+            let (fresh, moving) = vault::log::connect(&self.server).await?;
+            tokio::spawn(moving);
+            *client = Some(fresh);
+        }
+        client.as_mut().ok_or(SourceError::Slow)
+    }
+
+    /// Looks after the grants in it until `stop` changes: what they stand on, and those that nobody uses.
+    pub(super) async fn watch(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let mut tick = tokio::time::interval(LOOK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = stop.changed() => break,
+                _ = tick.tick() => {}
+            }
+            if let Err(e) = self.look().await {
+                tracing::warn!(source = %self.name, error = %e, "what grants stand on could not be looked at: they are closed");
+                self.close_all("the database could not be looked at");
+                *self.client.lock().await = None;
+            }
+        }
+        self.close_all("the gateway stops");
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        if let Err(e) = self.drop_ended().await {
+            tracing::warn!(source = %self.name, error = %e, "grants were not dropped; the next start drops them");
+        }
+    }
+
+    fn close_all(&self, why: &'static str) {
+        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        for granted in live.values() {
+            let _ = granted.closed.send_replace(Some(why));
+        }
+    }
+
+    async fn look(&self) -> Result<(), SourceError> {
+        let ended = {
+            let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = live.len();
+            live.retain(|_, granted| {
+                let idle = granted.used.lock().unwrap_or_else(PoisonError::into_inner).elapsed() > IDLE;
+                let closed = granted.closed.borrow().is_some();
+                Arc::strong_count(granted) > 1 || !(idle || closed)
+            });
+            live.len() != before
+        };
+        let all: Vec<_> = {
+            let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+            live.values().filter(|granted| granted.closed.borrow().is_none()).cloned().collect()
+        };
+        if !all.is_empty() {
+            let mut turn = self.client.lock().await;
+            let client = self.connected(&mut turn).await?;
+            let compiled: Vec<_> = all.iter().map(|granted| granted.compiled.clone()).collect();
+            let looks = async { Drift::prepare(client).await?.look(client, &compiled).await };
+            let looked = tokio::time::timeout(PATIENCE, looks).await;
+            for changed in looked.map_err(|_| SourceError::Slow)?? {
+                tracing::error!(source = %self.name, part = %changed.part, "what a grant stands on has changed: it is closed");
+                let granted = all.iter().find(|granted| granted.role == changed.role);
+                if let Some(granted) = granted {
+                    let _ = granted.closed.send_replace(Some(CHANGED));
+                }
+            }
+        }
+        if ended { self.drop_ended().await } else { Ok(()) }
+    }
+
+    /// Drops the grants of this gateway that are not live.
+    pub(super) async fn drop_ended(&self) -> Result<(), SourceError> {
+        let mut turn = self.client.lock().await;
+        let client = self.connected(&mut turn).await?;
+        let dropped = async {
+            let roles = compile::roles(client).await?;
+            let stays: BTreeSet<Role> = {
+                let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+                // Those of other gateways are theirs to drop.
+                roles.into_iter().filter(|role| !role.begins(&self.ours) || live.contains_key(role)).collect()
+            };
+            compile::drop_ended(client, &stays).await
+        };
+        drop(tokio::time::timeout(PATIENCE, dropped).await.map_err(|_| SourceError::Slow)??);
+        Ok(())
+    }
+}
+
+/// The one server of a connection string, and the name of its database.
+fn reached(server: &Database) -> Option<(Place, String)> {
+    use tokio_postgres::config::Host;
+    let config: tokio_postgres::Config = server.address.parse().ok()?;
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    let database = config.get_dbname()?.to_owned();
+    let place = match config.get_hosts() {
+        [Host::Tcp(host)] => Place::Tcp { host: host.clone(), port, tls: server.tls.clone() },
+        [Host::Unix(folder)] => Place::Unix(folder.join(format!(".s.PGSQL.{port}"))),
+        _ => return None,
+    };
+    Some((place, database))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_server_and_database_are_named_or_it_is_no_source() {
+        let of = |address: &str| reached(&Database { address: address.to_owned(), ..Database::default() });
+        let (place, database) = of("host=/run/pg port=5433 dbname=services user=clover_gateway").unwrap();
+        assert!(matches!(place, Place::Unix(path) if path.ends_with(".s.PGSQL.5433")));
+        assert_eq!(database, "services");
+        assert!(matches!(of("host=db.example dbname=s").unwrap().0, Place::Tcp { port: 5432, .. }));
+        for wrong in ["host=db.example", "dbname=services", "host=a,b dbname=services", "host"] {
+            assert!(of(wrong).is_none(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_role_is_of_its_gateway_its_database_and_all_that_a_grant_is() {
+        let source = |gateway: &str, database: &str| {
+            let address = format!("host=/run/pg dbname={database}");
+            Source::new(Name::parse("s").unwrap(), gateway, Database { address, ..Database::default() })
+                .unwrap()
+        };
+        let one = source("gw", "a");
+        assert_eq!(one.role(&[b"x", b"y"]), source("gw", "a").role(&[b"x", b"y"]));
+        let others = [
+            one.role(&[b"xy"]),
+            source("gw", "b").role(&[b"x", b"y"]),
+            source("gv", "a").role(&[b"x", b"y"]),
+        ];
+        assert!(others.iter().all(|other| *other != one.role(&[b"x", b"y"])));
+        assert!(one.role(&[b"x"]).begins(&one.ours) && !one.role(&[b"x"]).begins(&source("gv", "a").ours));
+    }
+}

@@ -1,0 +1,212 @@
+//! What a session stands on, asked anew for each part of each result: who it is, on what ground, and what policy says.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crossing::identify::{Session as Who, VerifiedActor};
+use crossing::{Ask, Permitted, Selection};
+use model::tables::Table;
+use model::{Country, Digest, Direction, FlowId, Name, Reason, SubjectId, Tag, Treatment, UnixSeconds};
+
+use super::people::NAMED_MAX;
+use super::wire::relay::Refused;
+use super::words::{broken, told};
+use crate::enclave::{self, Enclave, Live};
+use crate::passage::{self, Named, Serving};
+
+/// The treatments that rows are asked for in.
+const ROWS: &[Treatment] = &[Treatment::Plain, Treatment::Pseudonymised];
+/// Most rows of one entry.
+pub(super) const ROWS_MAX: u32 = 10_000;
+
+/// Who is there, on what ground, and about which tables.
+pub(super) struct Stand {
+    pub(super) enclave: Arc<Enclave>,
+    pub(super) who: Who,
+    pub(super) named: Named,
+    pub(super) lane: Name,
+    pub(super) dataset: Name,
+    pub(super) tables: Vec<Table>,
+    pub(super) selection: Selection,
+    /// Under which rulebook the tables are as they are.
+    pub(super) rulebook: Digest,
+}
+
+/// Everything that a decision is made from, now.
+pub(super) struct Now {
+    pub(super) live: Arc<Live>,
+    pub(super) actor: VerifiedActor,
+    pub(super) serving: Serving,
+    flow: FlowId,
+    at: UnixSeconds,
+    subject: Option<(SubjectId, Tag)>,
+}
+
+impl Now {
+    /// Whether nothing of the crossing is outside of the region.
+    pub(super) fn is_inside(&self) -> bool {
+        self.live.road.rulebook().programme.in_region(self.actor.principal().country)
+    }
+
+    /// The one person whom the ground is about, if it is about one.
+    pub(super) fn subject(&self) -> Option<&SubjectId> {
+        self.subject.as_ref().map(|(subject, _)| subject)
+    }
+
+    /// Most people whom one entry may name on this ground.
+    pub(super) fn people_max(&self) -> u32 {
+        let most = self.serving.ground.amount.map_or(0, |amount| amount.subjects);
+        let most = u32::try_from(most).unwrap_or(u32::MAX);
+        most.min(u32::try_from(NAMED_MAX).unwrap_or(u32::MAX))
+    }
+}
+
+impl Stand {
+    /// Looks at who and what there is now.
+    ///
+    /// # Errors
+    /// What the client is told. Of somebody who is known the refusal is on the ledger.
+    pub(super) async fn now(&self) -> Result<Now, Refused> {
+        let (at, _) = enclave::now();
+        let enclave = &self.enclave;
+        let live = enclave.live();
+        let Ok(actor) = enclave.identify(&live, &self.who, at) else {
+            enclave.metrics().strangers.inc();
+            return Err(told("28000", "nobody of this programme"));
+        };
+        let flow = enclave.flow_id().map_err(|_| broken())?;
+        let places = self.who.places();
+        // Who is nowhere is where address or credential say: the road sees only the place on which all agree.
+        let stopped = |places: &[Country]| enclave.in_force().passing().stops_any(places);
+        let suspended = stopped(&places) && !stopped(&[actor.principal().country]);
+        let serving = enclave.serving(&actor, &self.named, at);
+        let (serving, reason) = match serving {
+            Ok(serving) if suspended => (Some(serving), Some(Reason::Suspended)),
+            Ok(serving) if live.road.rulebook().digest != self.rulebook => {
+                (Some(serving), Some(Reason::Rulebook))
+            }
+            Ok(serving) => (Some(serving), None),
+            Err(reason) => (None, Some(reason)),
+        };
+        let subject = serving.as_ref().and_then(|serving| serving.subject.clone());
+        let tagged = subject.as_ref().map(|s| enclave.tag_of(s, at).map(|tag| (s.clone(), tag)));
+        let (subject, reason) = match tagged {
+            Some(None) => (None, reason.or(Some(Reason::Subject))),
+            Some(known) => (known, reason),
+            None => (None, reason),
+        };
+        match (serving, reason) {
+            (Some(serving), None) => Ok(Now { live, actor, serving, flow, at, subject }),
+            (_, reason) => {
+                Err(self.refuse_early(&live, &actor, (flow, at), reason.unwrap_or(Reason::Evidence)).await)
+            }
+        }
+    }
+
+    /// Records a refusal that came before a decision could be asked for.
+    async fn refuse_early(
+        &self,
+        live: &Live,
+        actor: &VerifiedActor,
+        (flow, now): (FlowId, UnixSeconds),
+        reason: Reason,
+    ) -> Refused {
+        let (Named::Grant(name) | Named::Case(name)) = &self.named;
+        let ask = Ask {
+            flow,
+            now,
+            border: self.enclave.border(),
+            actor,
+            purpose: model::Purpose::Operation,
+            lane: &self.lane,
+            direction: Direction::Outward,
+            destination: actor.principal().country,
+            dataset: &self.dataset,
+            // The tables may be another rulebook's.
+            selection: &live.nothing,
+            subject: None,
+            evidence: model::facts::Evidence::None,
+            evidence_name: Some(name),
+            ladder: ROWS,
+            rows_max: 1,
+            people_max: 1,
+        };
+        self.record(live.road.refuse(&ask, reason)).await
+    }
+
+    /// Records a refusal, and says what the client is told of it.
+    pub(super) async fn record(&self, refused: crossing::Refused) -> Refused {
+        let reason = refused.reason();
+        self.count("refused", reason);
+        match passage::refuse(&self.enclave, refused).await {
+            Ok(witnessed) => super::words::refused(witnessed.reason, witnessed.index),
+            Err(e) => {
+                tracing::error!(error = ?e, "a refusal was not recorded; nothing was told of it");
+                broken()
+            }
+        }
+    }
+
+    pub(super) fn count(&self, outcome: &'static str, reason: Reason) {
+        let labels = crate::metrics::Labels { lane: self.lane.to_string(), outcome, reason: reason.word() };
+        self.enclave.metrics().crossings.get_or_create(&labels).inc();
+    }
+
+    /// What is asked of policy.
+    pub(super) fn ask<'a>(&'a self, now: &'a Now) -> Ask<'a> {
+        let ground = &now.serving.ground;
+        Ask {
+            flow: now.flow,
+            now: now.at,
+            border: self.enclave.border(),
+            actor: &now.actor,
+            purpose: now.serving.purpose,
+            lane: &self.lane,
+            direction: Direction::Outward,
+            destination: now.actor.principal().country,
+            dataset: &self.dataset,
+            selection: &self.selection,
+            subject: now.subject.clone(),
+            evidence: ground.evidence.clone(),
+            evidence_name: ground.name.as_ref(),
+            ladder: ROWS,
+            rows_max: ground.rows_max(ROWS_MAX),
+            people_max: if now.subject.is_some() { 1 } else { now.people_max() },
+        }
+    }
+
+    /// From where the caller seems to be.
+    pub(super) fn places(&self) -> Vec<Country> {
+        self.who.places()
+    }
+}
+
+/// What is decided of fields, and the epoch of their tokens: what views are made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Shown {
+    fields: BTreeMap<u16, Treatment>,
+    epoch: Option<u32>,
+}
+
+impl Shown {
+    pub(super) fn of(permitted: &Permitted<'_>, tables: &[Table]) -> Self {
+        let fields = tables.iter().flat_map(|table| &table.columns);
+        let fields = fields.filter_map(|(_, field)| Some((field.0, permitted.shown(*field)?))).collect();
+        Self { fields, epoch: permitted.epoch() }
+    }
+
+    /// How a field is shown.
+    pub(super) fn field(&self, field: model::catalogue::FieldIndex) -> Option<Treatment> {
+        self.fields.get(&field.0).copied()
+    }
+
+    /// The same as bytes, by which a role is named.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        let mut bytes = self.epoch.unwrap_or(0).to_be_bytes().to_vec();
+        for (field, treatment) in &self.fields {
+            bytes.extend_from_slice(&field.to_be_bytes());
+            bytes.push(treatment.code());
+        }
+        bytes
+    }
+}
