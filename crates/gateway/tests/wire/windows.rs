@@ -137,6 +137,10 @@ fn prepared_statements_portals_and_cursors_are_known_by_what_the_server_confirme
         let own =
             [extended("select 1"), extended("show clover.budget"), extended(" "), SYNC.to_vec()].concat();
         assert_eq!(raw.ask(&own).await, "1 2 T D C:SELECT 1 1 2 T D C:SHOW 1 2 n I Z:I");
+        let one =
+            [extended("show clover.grant")[..].strip_suffix(b"\0\0\0\0").unwrap(), &[0, 0, 0, 1], &SYNC]
+                .concat();
+        assert_eq!(raw.ask(&one).await, "1 2 T D C:SHOW Z:I");
         // Without an end, a flush brings what is there.
         raw.send(&[extended("select 1"), frame(b'H', &[])].concat()).await;
         for tag in [b'1', b'2', b'T', b'D', b'C'] {

@@ -323,7 +323,15 @@ impl Asked {
             self.out.copy(&describe);
             book.expect(Expect::Portal { name: Bytes::copy_from_slice(name), quiet: true, simple: false });
         }
-        self.run(Run { portal, cursor, rows_max, frame: frame.clone(), sync: false }, book, crossings);
+        let frame = if matches!(portal.source.prepared.verdict(), Verdict::Own(_)) {
+            // What we answer is whole: the server, which stands in for it, must not stop at a number of rows.
+            let mut whole = BytesMut::new();
+            put(&mut whole, b'E', &[name, b"\0\0\0\0\0"]);
+            whole.freeze()
+        } else {
+            frame.clone()
+        };
+        self.run(Run { portal, cursor, rows_max, frame, sync: false }, book, crossings);
         Ok(Flow::Went)
     }
 
