@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use model::UnixSeconds;
 use serde::{Deserialize, Serialize};
 
+use crate::dp::table::Key;
 use crate::dp::{Answer, Cost, DELTA_MAX_ATTO, EPSILON_MAX_MICRO, Noised};
 
 pub use model::counts::{DATASET_MAX_MICRO, DATASET_MICRO, RECIPIENT_MAX_MICRO};
@@ -24,8 +25,8 @@ mod tests;
 
 /// Days for which an amount counts after the day on which it was spent.
 pub const WINDOW_DAYS: u32 = 30;
-/// Most bytes of a group's name and most groups in an answer that is kept.
-const ANSWER_BYTES_MAX: usize = 512 * 1024;
+/// Most bytes that an answer takes, about, to be kept.
+pub const ANSWER_BYTES_MAX: usize = 512 * 1024;
 
 /// Why nothing was charged, and nothing may be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +44,9 @@ pub enum Refused {
     /// The stored answer is of another question.
     #[error("the stored answer is of another question")]
     Mixed,
+    /// Nobody has charged for the answer, or for another cost.
+    #[error("the answer was not charged for")]
+    Unpaid,
     /// The limits are outside of what is permitted.
     #[error("the limits of a privacy budget are outside of what is permitted")]
     Limits,
@@ -57,6 +61,7 @@ impl Refused {
             Self::Dataset => "budget-dataset",
             Self::Release => "budget-release",
             Self::Mixed => "budget-mixed",
+            Self::Unpaid => "budget-unpaid",
             Self::Limits => "budget-limits",
         }
     }
@@ -205,6 +210,11 @@ impl Released {
     pub const fn at(&self) -> UnixSeconds {
         UnixSeconds(self.at)
     }
+
+    /// Whether it was charged for, and there is no answer yet.
+    const fn owed(&self) -> bool {
+        matches!(self.answer, Answer::Owed)
+    }
 }
 
 /// The rows that a question concerns, as the store has them now.
@@ -225,7 +235,7 @@ impl Rows {
     /// [`Refused::Mixed`] when the row is another question's.
     pub fn known(&self, query: Query) -> Result<Option<&Released>, Refused> {
         match &self.released {
-            Some(released) if released.query == query => Ok(Some(released)),
+            Some(released) if released.query == query => Ok((!released.owed()).then_some(released)),
             Some(_) => Err(Refused::Mixed),
             None => Ok(None),
         }
@@ -295,24 +305,78 @@ pub fn charge(
     if let Some(known) = rows.known(query)? {
         return Ok(known.clone());
     }
-    let cost = noised.cost();
-    rows.affords(cost, limits, now)?;
+    if let Reserved::Paid = reserve(rows, query, noised.cost(), limits, now)? {
+        settle(rows, query, noised)?;
+    }
+    rows.known(query)?.cloned().ok_or(Refused::Unpaid)
+}
+
+/// What [`reserve`] found or did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reserved {
+    /// The question was answered before: free of charge.
+    Known(Box<Released>),
+    /// It is charged for, now or by somebody whose answer is not there: whoever [`settle`]s first answers it.
+    Paid,
+}
+
+/// Charges for an answer that is still to be made, where making it already tells something (how long it takes, that it
+/// ends at all). The answer may be made once `rows` are stored. A charge without an answer stands, and the same question is
+/// not charged for again: one charge, one answer. On an error the rows are unchanged.
+///
+/// # Errors
+/// Why nothing may be told.
+pub fn reserve(
+    rows: &mut Rows,
+    query: Query,
+    cost: Cost,
+    limits: &Limits,
+    now: UnixSeconds,
+) -> Result<Reserved, Refused> {
+    match &rows.released {
+        Some(released) if released.query != query => return Err(Refused::Mixed),
+        Some(released) if !released.owed() => return Ok(Reserved::Known(Box::new(released.clone()))),
+        // Another cost than was charged for is another question.
+        Some(released) if released.cost != cost => return Err(Refused::Mixed),
+        Some(_) => return Ok(Reserved::Paid),
+        None => rows.affords(cost, limits, now)?,
+    }
+    rows.recipient.add(cost, now);
+    rows.dataset.add(cost, now);
+    rows.released = Some(Released { query, answer: Answer::Owed, cost, at: now.0 });
+    Ok(Reserved::Paid)
+}
+
+/// Answers a question that was charged for, unless somebody else did first: then theirs is the answer. Whether it was this one
+/// that did. What is in `rows` may be told once they are stored.
+///
+/// # Errors
+/// [`Refused`]; then the noised answer is gone unread.
+pub fn settle(rows: &mut Rows, query: Query, noised: Noised) -> Result<bool, Refused> {
+    if rows.known(query)?.is_some() {
+        return Ok(false);
+    }
+    let owed = rows.released.as_mut().filter(|released| released.cost == noised.cost());
+    let owed = owed.ok_or(Refused::Unpaid)?;
     // Whether an answer is too large to be kept follows from the draw, so that it is charged for like any other.
-    let answer = match noised.into_answer() {
+    owed.answer = match noised.into_answer() {
+        Answer::Table(groups) if bytes_of(&groups) > ANSWER_BYTES_MAX => Answer::Table(Vec::new()),
         large if bytes(&large) > ANSWER_BYTES_MAX => Answer::Groups(Vec::new()),
         answer => answer,
     };
-    rows.recipient.add(cost, now);
-    rows.dataset.add(cost, now);
-    let released = Released { query, answer, cost, at: now.0 };
-    rows.released = Some(released.clone());
-    Ok(released)
+    Ok(true)
 }
 
 /// About how much an answer takes in a store.
 fn bytes(answer: &Answer) -> usize {
     match answer {
         Answer::Groups(groups) => groups.iter().map(|(group, _)| group.len() + 32).sum(),
-        Answer::Number(_) | Answer::Mean { .. } => 64,
+        Answer::Table(groups) => bytes_of(groups),
+        Answer::Number(_) | Answer::Mean { .. } | Answer::Owed => 64,
     }
+}
+
+fn bytes_of(groups: &[(Key, Vec<i64>)]) -> usize {
+    let name = |value: &Option<String>| value.as_ref().map_or(0, String::len) + 8;
+    groups.iter().map(|(key, numbers)| key.iter().map(name).sum::<usize>() + numbers.len() * 21 + 16).sum()
 }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub mod bound;
 pub mod groups;
 pub mod measure;
+pub mod table;
 
 mod exact;
 mod noise;
@@ -160,7 +161,7 @@ impl Privacy {
         self.cost().plus(Cost { epsilon: 0, rho: 0, delta: delta.0 })
     }
 
-    const fn cost(self) -> Cost {
+    pub(crate) const fn cost(self) -> Cost {
         match self {
             Self::Pure(epsilon) => Cost { epsilon: epsilon.0 as u64, rho: 0, delta: 0 },
             Self::Concentrated(rho) => Cost { epsilon: 0, rho: rho.0, delta: 0 },
@@ -246,6 +247,10 @@ pub enum Answer {
     },
     /// Groups with their numbers of people.
     Groups(Vec<(String, i64)>),
+    /// Groups with numbers of several kinds, people first.
+    Table(Vec<(table::Key, Vec<i64>)>),
+    /// None yet: it was charged for, and what it is made of is still being read.
+    Owed,
 }
 
 /// An answer whose cost nobody has counted yet: it cannot be read before.

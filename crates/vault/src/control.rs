@@ -30,7 +30,7 @@ pub use budgets::{TakeError, Ticket};
 pub use incidents::Incident;
 pub use memory::{OPEN_MAX, REQUESTS_MAX};
 pub use notes::{Notes, write};
-pub use privacy::{Charged, Exhausted, Spend, SpendError, Tally};
+pub use privacy::{Charged, Exhausted, Paid, Prepaid, Spend, SpendError, Tally};
 pub use prune::{Keep, Pruned, Pruning, STEP_MAX};
 pub use requests::Record;
 pub use store::{ChangeError, Store, StoreError};

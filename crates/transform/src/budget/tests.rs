@@ -287,3 +287,43 @@ proptest! {
         }
     }
 }
+
+/// The statement of a question may run twice, or never end: one charge, one answer.
+#[test]
+fn what_is_charged_before_it_is_made_is_charged_once_and_answered_once() {
+    let (mut rows, limits) = (Rows::default(), Limits::default());
+    let cost = noised(1_000_000).cost();
+    assert_eq!(settle(&mut rows, query(1), noised(1_000_000)), Err(Refused::Unpaid), "nobody charged");
+    assert_eq!(reserve(&mut rows, query(1), cost, &limits, START), Ok(Reserved::Paid));
+    let spent = rows.clone();
+    assert_eq!(rows.left(&limits, START), 3_000_000);
+    // Whoever asks while there is no answer, or after a crash, finds it paid for; nobody reads an answer before it is there.
+    assert_eq!(reserve(&mut rows, query(1), cost, &limits, START.plus(9)), Ok(Reserved::Paid));
+    assert_eq!((&rows, rows.known(query(1))), (&spent, Ok(None)));
+    assert_eq!(reserve(&mut rows, query(1), noised(1).cost(), &limits, START), Err(Refused::Mixed));
+    assert_eq!(settle(&mut rows, query(1), noised(1)), Err(Refused::Unpaid), "another cost");
+    assert_eq!(settle(&mut rows, query(2), noised(1_000_000)), Err(Refused::Mixed));
+    assert_eq!(rows, spent);
+    assert_eq!(settle(&mut rows, query(1), noised(1_000_000)), Ok(true));
+    let told = rows.known(query(1)).unwrap().unwrap().clone();
+    assert_eq!(settle(&mut rows, query(1), noised(1_000_000)), Ok(false), "the first to settle");
+    let again = reserve(&mut rows, query(1), cost, &limits, START);
+    assert_eq!(again, Ok(Reserved::Known(Box::new(told.clone()))));
+    assert_eq!((rows.known(query(1)), rows.left(&limits, START)), (Ok(Some(&told)), 3_000_000));
+    let stored = serde_json::to_vec(&spent.released).unwrap();
+    assert_eq!(serde_json::from_slice::<Option<Released>>(&stored).unwrap(), spent.released);
+}
+
+#[test]
+fn a_table_that_is_too_large_to_be_kept_is_charged_for_and_empty() {
+    let mut cells = crate::dp::table::Cells::new(1, vec![1]).unwrap();
+    for n in 0..10_000 {
+        cells.name(vec![Some(format!("{n:060}"))]).unwrap();
+    }
+    let privacy = Privacy::Pure(Epsilon::micro(1_000_000).unwrap());
+    let large = crate::dp::table::table(&cells, crate::dp::table::Names::Declared, privacy).unwrap();
+    let mut rows = Rows::default();
+    let released = charge(&mut rows, query(1), large, &Limits::default(), START).unwrap();
+    assert_eq!(released.answer(), &Answer::Table(Vec::new()));
+    assert_eq!(rows.left(&Limits::default(), START), 3_000_000);
+}

@@ -49,7 +49,7 @@ pub fn private_groups(rows: &Grouped, k: u32, privacy: Privacy, delta: Delta) ->
 }
 
 /// The noisy number that a group with one person reaches so seldom that, with all groups of one person, it is `delta`.
-fn threshold(noise: Noise, per_person: u32, delta: Delta) -> Result<i64, DpError> {
+pub(super) fn threshold(noise: Noise, per_person: u32, delta: Delta) -> Result<i64, DpError> {
     let far = noise.tail(delta.as_atto(), ATTO * u128::from(per_person))?;
     i64::try_from(far).ok().and_then(|far| far.checked_add(1)).ok_or(DpError::Parameter("noise"))
 }

@@ -33,6 +33,18 @@ impl Noise {
         }
     }
 
+    /// For a vector in which one person changes at most `numbers` numbers by at most `most` each.
+    pub(super) fn wide(privacy: Privacy, numbers: u32, most: u64) -> Self {
+        match privacy {
+            Privacy::Pure(epsilon) => Self::laplace(u64::from(numbers).saturating_mul(most), epsilon),
+            Privacy::Concentrated(rho) => match Self::gaussian(u64::from(numbers), rho) {
+                // The root was rounded up before, which makes it wider and never narrower.
+                Self::Gaussian(width) => Self::Gaussian(width.saturating_mul(u128::from(most))),
+                laplace @ Self::Laplace(..) => laplace,
+            },
+        }
+    }
+
     /// Width^2 = square / (2 rho), where `square` is what one person changes, squared and in sum.
     fn gaussian(square: u64, rho: Rho) -> Self {
         let parts = u128::from(square) * WIDTH_PARTS * WIDTH_PARTS * 1_000_000_000;

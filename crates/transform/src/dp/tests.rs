@@ -111,6 +111,19 @@ fn opendp_says_that_noise_costs_what_we_charge_or_less() {
         let cost = theirs.unwrap().map(&f64::from(numbers).sqrt()).unwrap() * 1e9;
         assert!(cost <= nano as f64 * (1.0 + 1e-9) && cost > nano as f64 * 0.999, "{cost} for {nano}");
     }
+    for (numbers, most, nano) in [(1_u32, 5_000_u64, 10_000_000_u64), (50, 1 << 40, 11_408_447)] {
+        let Noise::Gaussian(width) = Noise::wide(rho(nano), numbers, most) else { panic!("not Gaussian") };
+        let space = (VectorDomain::new(AtomDomain::<i64>::default()), L2Distance::<f64>::default());
+        let theirs =
+            make_gaussian::<_, _, ZeroConcentratedDivergence>(space.0, space.1, width as f64 / 1e3, None);
+        let far = f64::from(numbers).sqrt() * most as f64;
+        let cost = theirs.unwrap().map(&far).unwrap() * 1e9;
+        assert!(cost <= nano as f64 * (1.0 + 1e-9) && cost > nano as f64 * 0.999, "{cost} for {nano}");
+    }
+    let Noise::Laplace(n, d) = Noise::wide(Privacy::Pure(epsilon(250_000)), 3, 70) else {
+        panic!("not Laplace")
+    };
+    assert_eq!((n, d), (210_000_000, 250_000), "three groups, seventy each");
 }
 
 #[test]

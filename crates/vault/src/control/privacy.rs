@@ -11,7 +11,9 @@ use data_encoding::HEXLOWER;
 use ledger::sha256;
 use model::{Explain, Name, UnixSeconds};
 use serde::{Deserialize, Serialize};
-use transform::budget::{Limits, Query, Refused, Released, Rows, Spending, WINDOW_DAYS, charge};
+use transform::budget::{
+    Limits, Query, Refused, Released, Reserved, Rows, Spending, WINDOW_DAYS, charge, reserve, settle,
+};
 use transform::dp::{Cost, DpError, Noised};
 
 use super::Control;
@@ -56,6 +58,24 @@ impl Charged {
     fn known(released: Released) -> Self {
         Self { released, took: Cost::default() }
     }
+}
+
+/// What [`Control::prepay`] found.
+#[derive(Debug)]
+pub enum Prepaid {
+    /// The question was answered before: free of charge.
+    Known(Charged),
+    /// The answer may be made.
+    Paid(Paid),
+}
+
+/// That an answer was charged for, durably, before anything of it is made. If it is dropped, the charge stands.
+#[derive(Debug)]
+#[must_use = "what was charged for is answered by `Control::answer`"]
+pub struct Paid {
+    keys: Keys,
+    query: Query,
+    cost: Cost,
 }
 
 /// A budget that does not give as much, and when it does.
@@ -168,6 +188,7 @@ fn tally_of(row: Option<&Row>, dataset: &Name, recipient: Option<&str>) -> Resul
 }
 
 /// The keys of a question's rows, the one that is locked first.
+#[derive(Debug)]
 struct Keys {
     dataset: String,
     recipient: String,
@@ -250,6 +271,68 @@ impl Control {
             (Err(_), Some(refused)) => Err(refused),
             (Err(e), None) => Err(e.into()),
         }
+    }
+
+    /// Charges for an answer before it is made, durably, or gives what the same question was answered with before. For what
+    /// must not even be run without a charge. A charge whose answer never came stands, and whoever asks the same again is
+    /// not charged again: for one charge there is one answer.
+    ///
+    /// # Errors
+    /// [`SpendError`]; then nothing may be run.
+    pub fn prepay(&self, spend: &Spend<'_>, now: UnixSeconds) -> Result<Prepaid, SpendError> {
+        let keys = Keys::of(spend);
+        let (mut reserved, mut refused) = (None, None);
+        let done = self.store.change_all(&keys.rows(), &mut |rows| {
+            let mut held = Held::read(spend, rows)?;
+            let before = held.rows.clone();
+            match reserve(&mut held.rows, spend.query, spend.cost, &spend.limits, now) {
+                Ok(done) => reserved = Some(done),
+                Err(why) => {
+                    refused = Some(exhausted(spend, &held.rows, why, now));
+                    return Err(why.into());
+                }
+            }
+            if held.rows == before { Ok(vec![Becomes::Same; 3]) } else { held.becomes() }
+        });
+        // INVARIANT: nothing is returned before the store says that the rows are durable.
+        match (done, refused, reserved) {
+            (Ok(_), _, Some(Reserved::Known(known))) => Ok(Prepaid::Known(Charged::known(*known))),
+            (Ok(_), _, Some(Reserved::Paid)) => {
+                Ok(Prepaid::Paid(Paid { keys, query: spend.query, cost: spend.cost }))
+            }
+            (Ok(_), _, None) => Err(StoreError::from(ChangeError::Form("answer")).into()),
+            (Err(_), Some(refused), _) => Err(refused),
+            (Err(e), None, _) => Err(e.into()),
+        }
+    }
+
+    /// Answers what was charged for, durably. Of several that do so the first gives the answer to all, and only it took
+    /// anything: what their entries say adds up to what was charged.
+    ///
+    /// # Errors
+    /// [`SpendError`]; then nobody has read anything, and the charge stands.
+    pub fn answer(&self, paid: Paid, noised: Noised) -> Result<Charged, SpendError> {
+        let (mut charged, mut noised) = (None, Some(noised));
+        self.store.change_all(&paid.keys.rows(), &mut |rows| {
+            let form = || ChangeError::Form("answer");
+            let released = match rows {
+                [_, _, Some(row)] => parse::<Released>("answer", &row.bytes)?,
+                _ => return Err(Refused::Unpaid.into()),
+            };
+            // The two other rows are the lock, and stay as they are: what is charged was charged.
+            let mut rows = Rows { released: Some(released), ..Rows::default() };
+            let first = settle(&mut rows, paid.query, noised.take().ok_or_else(form)?)?;
+            let told = rows.known(paid.query)?.cloned().ok_or_else(form)?;
+            let becomes = if first {
+                Becomes::Put(serde_json::to_vec(&told).map_err(|_| form())?)
+            } else {
+                Becomes::Same
+            };
+            charged = Some(Charged { released: told, took: if first { paid.cost } else { Cost::default() } });
+            Ok(vec![Becomes::Same, Becomes::Same, becomes])
+        })?;
+        // INVARIANT: nothing is returned before the store says that the row is durable.
+        charged.ok_or_else(|| StoreError::from(ChangeError::Form("answer")).into())
     }
 
     /// What was spent, by dataset and recipient. It reads the whole store.

@@ -213,6 +213,7 @@ pub(crate) fn claims(world: &dyn World) {
         ("a step removes few rows, and the steps all that is old", super::control_prune::steps),
         ("however many ask at once, nobody learns more than the budgets give", super::control_privacy::race),
         ("what was charged stays charged, and nothing was told uncharged", super::control_privacy::crash),
+        ("what is charged before it is made is charged once", super::control_privacy::prepaid),
         (
             "the same question is free, also after a restart, and others are not",
             super::control_privacy::repeats,

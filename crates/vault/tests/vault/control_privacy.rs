@@ -12,7 +12,7 @@ use transform::budget::{Limits, Query, Refused};
 use transform::dp::groups::private_groups;
 use transform::dp::{Answer, Delta, DpError, Epsilon, Grouped, Noised, Privacy};
 use vault::control::store::{Store, Table};
-use vault::control::{ChangeError, Charged, Keep, Pruning, Spend, SpendError, StoreError};
+use vault::control::{ChangeError, Charged, Keep, Prepaid, Pruning, Spend, SpendError, StoreError};
 
 use super::control::{Place, all_after};
 use super::control_claims::{NOW, Office, Watched, name};
@@ -125,6 +125,47 @@ pub(crate) fn crash(place: &dyn Place) {
     let cheaper = Spend { cost: Privacy::Pure(half).cost_of_groups(privacy().1), ..other };
     assert!(ask(&office, &cheaper, NOW).is_err());
     assert_eq!(ever(&office, None), 1_000_000);
+}
+
+/// What is charged before it is made: twelve askers of one question in two processes pay once and get one answer; a process
+/// that dies in between has paid, and whoever asks again pays nothing more.
+pub(crate) fn prepaid(place: &dyn Place) {
+    let dataset = name("export");
+    let question = spend("employer a", &dataset, 7);
+    {
+        let offices = place.pair().map(Office::new);
+        let Ok(Prepaid::Paid(dropped)) = offices[0].control.prepay(&question, NOW) else {
+            panic!("not reserved")
+        };
+        drop((dropped, offices));
+    }
+    place.crash();
+    let offices = place.pair().map(Office::new);
+    assert_eq!((ever(&offices[0], None), ever(&offices[1], Some("employer a"))), (1_000_000, 1_000_000));
+    let start = Barrier::new(12);
+    let ask = &|thread: usize| {
+        let control = &offices[thread % 2].control;
+        start.wait();
+        match control.prepay(&question, NOW).unwrap() {
+            Prepaid::Known(known) => known,
+            Prepaid::Paid(paid) => control.answer(paid, draw().unwrap()).unwrap(),
+        }
+    };
+    let told: Vec<Charged> = std::thread::scope(|s| {
+        let threads: Vec<_> = (0..12).map(|thread| s.spawn(move || ask(thread))).collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    assert!(told.iter().all(|charged| charged.released() == told[0].released()), "one question, two answers");
+    assert_eq!(told.iter().map(took).sum::<u64>(), 1_000_000);
+    assert_eq!(ever(&offices[1], None), 1_000_000);
+    // A spent budget lets nothing be made.
+    for n in 0..3 {
+        let _paid = offices[0].control.prepay(&spend("employer a", &dataset, n), NOW).unwrap();
+    }
+    let spent = offices[1].control.prepay(&spend("employer a", &dataset, 3), NOW);
+    assert!(
+        matches!(spent, Err(SpendError::Exhausted(e)) if e.why == Refused::Recipient && e.left_micro == 0)
+    );
 }
 
 /// The same question is free across a restart, and a spent budget says what is left and when it is back.
