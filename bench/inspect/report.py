@@ -77,7 +77,7 @@ def speed():
         cpu, wall = row["cpu_mb_s"], row["wall_mb_s"]
         ours.setdefault(row["set"], cpu["median"])
         print(f"| {row['set']} | {row['engine']} | {cpu['median']:,.0f} ({cpu['least']:,.0f} to {cpu['most']:,.0f}) | {wall['median']:,.0f} | {row['hits']:,} | {ours[row['set']] / cpu['median']:,.1f} |")
-    for which in "ab":
+    for which in "abc":
         peer = load(f"presidio-speed-{which}.json")
         if peer and which == report.get("which", "a"):
             for row in peer["rows"]:
@@ -87,3 +87,4 @@ def speed():
 speed()
 quality("a")
 quality("b")
+quality("c")

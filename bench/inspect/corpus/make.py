@@ -1,11 +1,11 @@
-"""Makes the corpus: `make.py FOLDER --set a|b --seed N [--user MB] [--clean MB] [--csv MB]`.
+"""Makes the corpus: `make.py FOLDER --set a|b|c --seed N [--user MB] [--clean MB] [--csv MB]`.
 
 FOLDER gets `user.ndjson`, `clean.ndjson`, `table-NNN.csv`, and `labels.tsv` with a line for each labelled span:
 file, first byte, byte after the last, kind, country, context. The same arguments make the same bytes.
 """
 import argparse, os, random
 
-import noise, set_a, set_b, shapes
+import noise, set_a, set_b, set_c, shapes
 from tree import Label, Writer
 
 
@@ -44,7 +44,7 @@ def tables(folder, r, which, columns, megabytes):
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("folder")
-    p.add_argument("--set", choices="ab", required=True)
+    p.add_argument("--set", choices="abc", required=True)
     p.add_argument("--seed", type=int, required=True)
     for name, default in (("user", 40), ("clean", 10), ("csv", 4)):
         p.add_argument(f"--{name}", type=float, default=default)
@@ -55,10 +55,11 @@ def main():
             os.remove(os.path.join(args.folder, old))
     # A stream of its own for each file, so that one's size does not change another.
     user, clean, csv = (random.Random(f"{args.set}{args.seed}{part}") for part in ("user", "clean", "csv"))
-    chosen = {"a": set_a, "b": set_b}[args.set]
+    chosen = {"a": set_a, "b": set_b, "c": set_c}[args.set]
+    names = {"a": ("event", "details"), "b": ("type", "ctx"), "c": ("kind", "extra")}[args.set]
     makes, weights = zip(*chosen.SHAPES)
     labels = {"user.ndjson": events(os.path.join(args.folder, "user.ndjson"), args.user, lambda: user.choices(makes, weights)[0](user))}
-    events(os.path.join(args.folder, "clean.ndjson"), args.clean, lambda: noise.clean(clean, chosen.NOISE, *(("event", "details") if args.set == "a" else ("type", "ctx"))))
+    events(os.path.join(args.folder, "clean.ndjson"), args.clean, lambda: noise.clean(clean, chosen.NOISE, *names))
     labels |= dict(tables(args.folder, csv, args.set, chosen.COLUMNS, args.csv))
     with open(os.path.join(args.folder, "labels.tsv"), "w", encoding="utf-8") as f:
         for name, spans in labels.items():

@@ -1,8 +1,9 @@
 //! What is known of a value beside its text.
 
 use crate::key::{self, Hint};
+use crate::quick::Suspects;
 use crate::{
-    Confidence, Country, Finding, Kind, Rule, card_valid, evade, ids, keyed, quick, scan_plain, settle,
+    Confidence, Country, Finding, Kind, Rule, card_valid, evade, ids, keyed, quick, scan_suspects, settle,
 };
 
 /// What is known of a value: what its field is declared to hold, what the field is called, and what stands before
@@ -95,10 +96,10 @@ impl Default for Known {
 impl Known {
     /// Appends what it finds in a text, in order and without overlap.
     pub fn scan(self, text: &[u8], out: &mut Vec<Finding>) {
-        if !self.0.is_telling() && quick::is_quiet(quick::Value::alone(text, self.0)) {
-            return;
+        let suspects = quick::suspects(quick::Value::alone(text, self.0));
+        if self.0.is_telling() || suspects != Suspects::NONE {
+            scan_value(self.0, false, text, || suspects, out);
         }
-        scan_hinted(self.0, false, text, out);
     }
 
     /// What a number is, as JSON spells it.
@@ -164,6 +165,18 @@ pub fn scan_in(context: Context<'_>, text: &[u8], out: &mut Vec<Finding>) {
 
 /// What a value holds: by what is said of it, and by form.
 pub(crate) fn scan_hinted(hint: Hint, declared: bool, text: &[u8], out: &mut Vec<Finding>) {
+    scan_value(hint, declared, text, || quick::suspects(quick::Value::alone(text, hint)), out);
+}
+
+/// The same, where the first look may have been taken before.
+#[inline]
+pub(crate) fn scan_value(
+    hint: Hint,
+    declared: bool,
+    text: &[u8],
+    suspects: impl FnOnce() -> Suspects,
+    out: &mut Vec<Finding>,
+) {
     let first = out.len();
     if hint.is_telling() {
         keyed::scan(hint, declared, text, out);
@@ -177,11 +190,10 @@ pub(crate) fn scan_hinted(hint: Hint, declared: bool, text: &[u8], out: &mut Vec
         if out.len() == first {
             evade::scan_named(text, hint, out);
         }
+    } else if hint == Hint::Harmless && is_article(text) {
+        return;
     }
-    scan_plain(text, hint, out);
-    if hint == Hint::Harmless && is_article(text) {
-        out.truncate(first);
-    }
+    scan_suspects(text, suspects(), hint, out);
     if out.len() > first + 1 {
         settle(first, out);
     }

@@ -12,11 +12,11 @@ pub use stream::TextStream;
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use crate::context::scan_hinted;
+use crate::context::{scan_hinted, scan_value};
 use crate::decoded::Decoded;
 use crate::key::{CleanValues, Hint, Keys, Known};
 use crate::lanes::Lanes;
-use crate::quick::{self, Value};
+use crate::quick::{self, Suspects, Value};
 use crate::{Finding, OperatorRules, settle};
 
 pub(crate) use text::scan as scan_pieces;
@@ -106,42 +106,53 @@ impl Scanner {
     /// Looks at one value, as it stands in the document.
     #[inline(always)]
     fn value<L: Lanes>(&mut self, lanes: L, value: Value<'_>, out: &mut Vec<Finding>) {
-        let hint = value.hint;
-        if self.operators.is_none() && !hint.is_telling() && lanes.call(value) {
-            return;
-        }
-        let Value { bytes, start, end, .. } = value;
-        let value = bytes.get(start..end).unwrap_or_default();
         if self.operators.is_some() {
-            self.value_with_operators(value, start, hint, out);
-        } else {
-            self.suspect_value(value, start, hint, out);
+            return self.value_with_operators(value, out);
+        }
+        if value.hint.is_telling() {
+            return self.told_value(value, out);
+        }
+        let suspects = lanes.call(value);
+        if suspects != Suspects::NONE {
+            self.suspect_value(value, suspects, out);
+        }
+    }
+
+    /// Looks at a value of which its field's name says what it is.
+    #[inline(never)]
+    fn told_value(&mut self, value: Value<'_>, out: &mut Vec<Finding>) {
+        let first = out.len();
+        scan_value(value.hint, false, value.text(), || quick::suspects(value), out);
+        for finding in out.iter_mut().skip(first) {
+            finding.start += value.start;
+            finding.end += value.start;
         }
     }
 
     #[inline(never)]
-    fn suspect_value(&mut self, value: &[u8], start: usize, hint: Hint, out: &mut Vec<Finding>) {
+    fn suspect_value(&mut self, value: Value<'_>, suspects: Suspects, out: &mut Vec<Finding>) {
+        let Value { start, hint, .. } = value;
+        let value = value.text();
         // What held nothing under no hint holds nothing under one that makes less of it.
-        let told = hint.is_telling();
-        if !told && self.clean.knows(value) {
+        if self.clean.knows(value) {
             return;
         }
         let first = out.len();
-        scan_hinted(hint, false, value, out);
+        scan_value(hint, false, value, || suspects, out);
         for finding in out.iter_mut().skip(first) {
             finding.start += start;
             finding.end += start;
         }
-        if !told && !matches!(hint, Hint::Harmless | Hint::Version) && out.len() == first {
+        if !matches!(hint, Hint::Harmless | Hint::Version) && out.len() == first {
             self.clean.learn(value);
         }
     }
 
     #[cold]
-    fn value_with_operators(&mut self, value: &[u8], start: usize, hint: Hint, out: &mut Vec<Finding>) {
+    fn value_with_operators(&mut self, value: Value<'_>, out: &mut Vec<Finding>) {
         let first = out.len();
-        self.suspect_value(value, start, hint, out);
-        self.operators(value, start, first, out);
+        self.told_value(value, out);
+        self.operators(value.text(), value.start, first, out);
     }
 
     /// Looks at the value at `start..end`, whose spelling `read` undoes; a long one piece by piece.
@@ -187,6 +198,7 @@ impl Scanner {
         }
     }
 
+    #[inline(always)]
     fn known(&mut self, bytes: &[u8], start: usize, end: usize) -> Known {
         self.keys.of(bytes, start, end, crate::is_clean)
     }

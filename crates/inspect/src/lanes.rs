@@ -1,7 +1,7 @@
 //! Classes of bytes as bit masks, sixty-four bytes a step.
 //!
-//! Bit `n` of a mask tells of byte `n`. On x86-64 the masks come from SSE2, which all such processors have, or from AVX2
-//! where the processor says that it has it; elsewhere from a loop with the same result.
+//! Bit `n` of a mask tells of byte `n`. On x86-64 the masks come from SSE2, which all such processors have, or from AVX2 or
+//! AVX-512 where the processor says that it has them; elsewhere from a loop with the same result.
 
 use std::ops::{BitAnd, BitOr, BitOrAssign, Not, Shl, Shr};
 
@@ -222,18 +222,20 @@ pub(crate) fn widest<W: Work>(work: W) -> W::Out {
     lane::widest(work)
 }
 
-/// The only `unsafe` of this crate: calls of functions that need SSE2 or AVX2, and a barrier for the compiler.
+/// The only `unsafe` of this crate: calls of functions that need SSE2, AVX2 or AVX-512, and a barrier for the compiler.
 #[cfg(target_arch = "x86_64")]
 #[expect(
     unsafe_code,
-    reason = "SSE2 is a part of x86-64 itself, and AVX2 is asked for before it is used; the compiler wants a word on both and on the barrier, which is empty"
+    reason = "SSE2 is a part of x86-64 itself, and the others are asked for before they are used; the compiler wants a word on all and on the barrier, which is empty"
 )]
 mod lane {
     use std::arch::asm;
     use std::arch::x86_64::{
-        __m128i, __m256i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128,
-        _mm_set1_epi8, _mm_sub_epi8, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_min_epu8,
-        _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8, _mm256_sub_epi8,
+        __m128i, __m256i, __m512i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8,
+        _mm_or_si128, _mm_set1_epi8, _mm_sub_epi8, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_min_epu8,
+        _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8, _mm256_sub_epi8, _mm512_cmpeq_epi8_mask,
+        _mm512_loadu_si512, _mm512_maskz_permutex2var_epi8, _mm512_movepi8_mask, _mm512_set1_epi8,
+        _mm512_test_epi8_mask,
     };
 
     use super::{Block, Classes, Lanes, Signs, WIDTH, Work};
@@ -246,9 +248,21 @@ mod lane {
     #[derive(Clone, Copy)]
     pub(super) struct Avx2(());
 
+    /// Only made where the processor has AVX-512 with tables of bytes (VBMI), and AVX2.
+    #[derive(Clone, Copy)]
+    pub(super) struct Avx512(());
+
+    impl Avx512 {
+        #[inline]
+        pub(super) fn new() -> Option<Self> {
+            let has = is_x86_feature_detected!("avx512vbmi") && is_x86_feature_detected!("avx512bw");
+            (has && Avx2::new().is_some()).then_some(Self(()))
+        }
+    }
+
     impl Avx2 {
         #[inline]
-        fn new() -> Option<Self> {
+        pub(super) fn new() -> Option<Self> {
             let has = is_x86_feature_detected!("avx2")
                 && is_x86_feature_detected!("bmi1")
                 && is_x86_feature_detected!("bmi2")
@@ -260,12 +274,22 @@ mod lane {
 
     #[inline]
     pub(super) fn widest<W: Work>(work: W) -> W::Out {
+        if let Some(lanes) = Avx512::new() {
+            // SAFETY: an `Avx512` is made only where the processor has all that `run_avx512` asks for.
+            return unsafe { run_avx512(work, lanes) };
+        }
         match Avx2::new() {
             // SAFETY: an `Avx2` is made only where the processor has all that `run_avx2` asks for.
             Some(lanes) => unsafe { run_avx2(work, lanes) },
             // SAFETY: every x86-64 processor has SSE2.
             None => unsafe { run_sse2(work, Sse2) },
         }
+    }
+
+    #[inline(never)]
+    #[target_feature(enable = "avx512bw,avx512vbmi,avx2,bmi1,bmi2,lzcnt,popcnt")]
+    fn run_avx512<W: Work>(work: W, lanes: Avx512) -> W::Out {
+        work.run(lanes)
     }
 
     #[inline(never)]
@@ -288,10 +312,9 @@ mod lane {
         mask
     }
 
-    /// The masks by registers of `$bytes`.
-    macro_rules! lanes {
-        ($lanes:ty, $run:ident, $feature:literal, $module:ident, $bytes:ty, $load:ident, $splat:ident, $equal:ident, $or:ident,
-         $less:ident, $least:ident, $bits:ident) => {
+    /// The masks that a module of functions makes.
+    macro_rules! lanes_of {
+        ($lanes:ty, $run:ident, $module:ident) => {
             impl Lanes for $lanes {
                 #[inline(always)]
                 fn classes(self, window: &[u8; WIDTH]) -> Classes<u64> {
@@ -317,6 +340,14 @@ mod lane {
                     unsafe { $run(work, self) }
                 }
             }
+        };
+    }
+
+    /// The masks by registers of `$bytes`.
+    macro_rules! lanes {
+        ($lanes:ty, $run:ident, $feature:literal, $module:ident, $bytes:ty, $load:ident, $splat:ident, $equal:ident, $or:ident,
+         $less:ident, $least:ident, $bits:ident) => {
+            lanes_of!($lanes, $run, $module);
 
             mod $module {
                 use super::*;
@@ -438,6 +469,102 @@ mod lane {
         _mm256_min_epu8,
         _mm256_movemask_epi8
     );
+    lanes_of!(Avx512, run_avx512, avx512);
+
+    /// The classes of sixty-four bytes from one table, a bit each.
+    mod avx512 {
+        use super::*;
+
+        const DIGIT: u8 = 1;
+        const LETTER: u8 = 2;
+        const DOT: u8 = 4;
+        const COLON: u8 = 8;
+        const JOINT: u8 = 16;
+        const SPECIAL: u8 = 32;
+        const BETWEEN: u8 = 64;
+        const TIE: u8 = 128;
+
+        /// What each byte of ASCII is.
+        static CLASSES: [[u8; WIDTH]; 2] = {
+            let mut table = [[0; WIDTH]; 2];
+            let mut b = 0;
+            while b < 2 * WIDTH {
+                #[expect(clippy::indexing_slicing, reason = "built at compile time, index is below 128")]
+                {
+                    table[b / WIDTH][b % WIDTH] = match b as u8 {
+                        b'0'..=b'9' => DIGIT,
+                        b'a'..=b'z' | b'A'..=b'Z' => LETTER,
+                        b'.' => DOT | BETWEEN,
+                        b':' => COLON,
+                        b'-' | b'/' => JOINT | BETWEEN | TIE,
+                        b'_' | b'+' => JOINT | TIE,
+                        b'=' => JOINT,
+                        b' ' | b'(' | b')' => BETWEEN,
+                        b'@' | b'%' | b'&' => SPECIAL,
+                        _ => 0,
+                    };
+                }
+                b += 1;
+            }
+            table
+        };
+
+        #[inline]
+        #[target_feature(enable = "avx512bw,avx512vbmi")]
+        fn load(window: &[u8; WIDTH]) -> __m512i {
+            // SAFETY: the array has as many bytes as are read, and they need not be aligned.
+            unsafe { _mm512_loadu_si512(window.as_ptr().cast()) }
+        }
+
+        /// The class of each byte, none for what is no ASCII, and which those are.
+        #[inline]
+        #[target_feature(enable = "avx512bw,avx512vbmi")]
+        fn look_up(bytes: __m512i) -> (__m512i, u64) {
+            let [low, high] = &CLASSES;
+            let other = _mm512_movepi8_mask(bytes);
+            (_mm512_maskz_permutex2var_epi8(!other, load(low), bytes, load(high)), other)
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx512bw,avx512vbmi")]
+        fn of(classes: __m512i, class: u8) -> u64 {
+            whole(_mm512_test_epi8_mask(classes, _mm512_set1_epi8(class as i8)))
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx512bw,avx512vbmi")]
+        pub(super) fn classes(window: &[u8; WIDTH]) -> Classes<u64> {
+            let (classes, other) = look_up(load(window));
+            Classes {
+                digits: of(classes, DIGIT),
+                letters: of(classes, LETTER),
+                dots: of(classes, DOT),
+                colons: of(classes, COLON),
+                joints: of(classes, JOINT),
+                special: of(classes, SPECIAL) | other,
+            }
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx512bw,avx512vbmi")]
+        pub(super) fn signs(window: &[u8; WIDTH]) -> Signs<u64> {
+            let (classes, _) = look_up(load(window));
+            Signs { between: of(classes, BETWEEN), ties: of(classes, TIE) }
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx512bw,avx512vbmi")]
+        pub(super) fn block(window: &[u8; WIDTH], marks: [u8; 3]) -> Block {
+            let bytes = load(window);
+            let (classes, other) = look_up(bytes);
+            let [a, b, c] = marks.map(|mark| _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8(mark as i8)));
+            Block {
+                marks: whole(a | b | c),
+                digits: of(classes, DIGIT),
+                signs: of(classes, SPECIAL | COLON) | other,
+            }
+        }
+    }
 }
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -522,6 +649,10 @@ mod tests {
                 widest(SameAsPlain(&window));
                 #[cfg(target_arch = "x86_64")]
                 SameAsPlain(&window).run(lane::Sse2);
+                #[cfg(target_arch = "x86_64")]
+                if let Some(lanes) = lane::Avx2::new() {
+                    SameAsPlain(&window).run(lanes);
+                }
             }
         }
     }

@@ -45,6 +45,7 @@ pub use rule::{Country, Needs, Rule};
 
 use decoded::Decoded;
 use key::Hint;
+use quick::Suspects;
 use sketch::Sketch;
 
 /// What was found. Where findings overlap, the kind declared first names them all.
@@ -297,6 +298,38 @@ fn is_timestamp(text: &[u8]) -> bool {
     digits <= 9 && zone && time.iter().zip(SHAPE).all(like)
 }
 
+/// What the first look left possible.
+fn scan_suspects(text: &[u8], suspects: Suspects, hint: Hint, out: &mut Vec<Finding>) {
+    if suspects == Suspects::NONE {
+        return;
+    }
+    if suspects == Suspects::ALL {
+        return scan_plain(text, hint, out);
+    }
+    let first = out.len();
+    if suspects.has(Suspects::EMAIL) {
+        email::scan(text, out);
+    }
+    if suspects.has(Suspects::NUMBER) {
+        number::scan(text, hint, out);
+    }
+    if suspects.has(Suspects::IPV6) {
+        network::scan_ipv6(text, out);
+    }
+    if suspects.has(Suspects::MAC) {
+        device::scan_mac(text, out);
+    }
+    if suspects.has(Suspects::JWT) {
+        jwt::scan(text, out);
+    }
+    if suspects.has(Suspects::WORD) {
+        scan_words(text, hint, 0, out);
+    }
+    if out.len() > first + 1 {
+        settle(first, out);
+    }
+}
+
 /// What form and neighbouring words tell, whatever the field is called.
 fn scan_plain(text: &[u8], hint: Hint, out: &mut Vec<Finding>) {
     if text.len() > LONG {
@@ -344,14 +377,19 @@ fn scan_level(text: &[u8], sketch: Sketch, hint: Hint, depth: usize, out: &mut V
         scan_marked(text, hint, depth, out);
     }
     if sketch.may_hold_token(text.len()) {
-        for (start, end) in evade::LongWords::of(text) {
-            if !secret::scan_word(text, start, end, out) {
-                evade::scan_word(text, (start, end), hint, depth, out);
-            }
-        }
+        scan_words(text, hint, depth, out);
     }
     if out.len() > first + 1 {
         settle(first, out);
+    }
+}
+
+/// Long words: keys, and what is encoded.
+fn scan_words(text: &[u8], hint: Hint, depth: usize, out: &mut Vec<Finding>) {
+    for (start, end) in evade::LongWords::of(text) {
+        if !secret::scan_word(text, start, end, out) {
+            evade::scan_word(text, (start, end), hint, depth, out);
+        }
     }
 }
 

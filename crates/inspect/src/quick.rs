@@ -5,6 +5,8 @@
 
 mod numbers;
 
+use std::ops::BitOr;
+
 use crate::key::Hint;
 use crate::lanes::{Classes, Lanes, Mask, Signs, WIDTH, Work, has_run, widest};
 use crate::{evade, fold, is_timestamp, key, secret};
@@ -24,6 +26,41 @@ const JWT_LEN_MIN: usize = 20;
 const MAC_LEN_MIN: usize = 14;
 const IBAN_LEN_MIN: usize = 15;
 
+/// The families of forms that a value may hold something of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Suspects(u8);
+
+impl Suspects {
+    pub(crate) const NONE: Self = Self(0);
+    pub(crate) const EMAIL: Self = Self(1);
+    pub(crate) const NUMBER: Self = Self(2);
+    pub(crate) const IPV6: Self = Self(4);
+    pub(crate) const MAC: Self = Self(8);
+    pub(crate) const JWT: Self = Self(16);
+    /// Words that may be keys, or hold something encoded.
+    pub(crate) const WORD: Self = Self(32);
+    /// Whatever there is: the spelling has to be undone first, or the text is long.
+    pub(crate) const ALL: Self = Self(255);
+
+    #[inline(always)]
+    pub(crate) fn has(self, family: Self) -> bool {
+        self.0 & family.0 != 0
+    }
+
+    #[inline(always)]
+    fn when(self, is: bool) -> Self {
+        if is { self } else { Self::NONE }
+    }
+}
+
+impl BitOr for Suspects {
+    type Output = Self;
+    #[inline(always)]
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
 /// A value within its document, and what is said of it.
 #[derive(Clone, Copy)]
 pub(crate) struct Value<'a> {
@@ -40,7 +77,7 @@ impl<'a> Value<'a> {
     }
 
     #[inline(always)]
-    fn text(self) -> &'a [u8] {
+    pub(crate) fn text(self) -> &'a [u8] {
         self.bytes.get(self.start..self.end).unwrap_or_default()
     }
 
@@ -59,23 +96,29 @@ struct Look<'a, M> {
     classes: Classes<M>,
 }
 
-/// True if nothing can be found in the value by form, or by words within it.
+/// What may be found in the value by form, or by words within it.
 #[inline]
-pub(crate) fn is_quiet(value: Value<'_>) -> bool {
+pub(crate) fn suspects(value: Value<'_>) -> Suspects {
     widest(value)
 }
 
+/// True if that is nothing.
+#[inline]
+pub(crate) fn is_quiet(value: Value<'_>) -> bool {
+    suspects(value) == Suspects::NONE
+}
+
 impl Work for Value<'_> {
-    type Out = bool;
+    type Out = Suspects;
 
     #[inline(always)]
-    fn run<L: Lanes>(self, lanes: L) -> bool {
+    fn run<L: Lanes>(self, lanes: L) -> Suspects {
         let text = self.text();
         if text.len() > WIDTH {
             return lanes.call(Long(self));
         }
         let classes = lanes.short(self.bytes, self.start, self.end);
-        is_quiet_short(lanes, Look { text, value: self, classes })
+        suspects_of_short(lanes, Look { text, value: self, classes })
     }
 }
 
@@ -83,32 +126,33 @@ impl Work for Value<'_> {
 struct Long<'a>(Value<'a>);
 
 impl Work for Long<'_> {
-    type Out = bool;
+    type Out = Suspects;
 
     #[inline(always)]
-    fn run<L: Lanes>(self, lanes: L) -> bool {
+    fn run<L: Lanes>(self, lanes: L) -> Suspects {
         let value = self.0;
         let text = value.text();
         if text.len() > 2 * WIDTH {
-            return is_quiet_prose(lanes, text);
+            return Suspects::ALL.when(!is_quiet_prose(lanes, text));
         }
         let classes = lanes.long(value.bytes, value.start, value.end);
         let look = Look { text, value, classes };
-        look.is_unmarked() && look.is_quiet(|| lanes.long_signs(value.bytes, value.start, value.end))
+        look.suspects(|| lanes.long_signs(value.bytes, value.start, value.end))
     }
 }
 
 #[inline(always)]
-fn is_quiet_short<L: Lanes>(lanes: L, look: Look<'_, u64>) -> bool {
+fn suspects_of_short<L: Lanes>(lanes: L, look: Look<'_, u64>) -> Suspects {
     let Look { text, value, classes } = look;
     let len = text.len();
     if classes.digits == u64::low(len) {
-        return numbers::is_quiet_bare(text);
+        let number = Suspects::NUMBER.when(!numbers::is_quiet_bare(text));
+        return number | Suspects::WORD.when(len >= WORD_MIN && evade::is_suspect(text));
     }
     if look.is_time() || look.is_uuid() {
-        return true;
+        return Suspects::NONE;
     }
-    look.is_unmarked() && look.is_quiet(|| lanes.short_signs(value.bytes, value.start, value.end))
+    look.suspects(|| lanes.short_signs(value.bytes, value.start, value.end))
 }
 
 impl Look<'_, u64> {
@@ -136,62 +180,70 @@ impl Look<'_, u64> {
 }
 
 impl<M: Mask> Look<'_, M> {
-    /// True if nothing is written with percent signs or entities, there is no at sign, and whatever is no ASCII stands
-    /// for itself.
+    /// All questions. `signs` are asked for where digits are left to look at.
     #[inline(always)]
-    fn is_unmarked(&self) -> bool {
+    fn suspects(&self, signs: impl FnOnce() -> Signs<M>) -> Suspects {
+        let Classes { digits, letters, dots, colons, joints, special } = self.classes;
+        let marked = if special.any() { self.marked() } else { Suspects::NONE };
+        if marked == Suspects::ALL {
+            return marked;
+        }
+        let len = self.text.len();
+        let words = letters | digits | joints;
+        // A line of five dashes stands around keys in PEM.
+        let word = len >= WORD_MIN
+            && has_run(words, WORD_MIN as u32)
+            && (has_run(joints, 5) || !self.are_quiet_words(words));
+        // Two colons beside each other, or six, are in every IPv6 address, and five in a MAC address.
+        let ipv6 = colons.any() && (colons.count() >= 5 || (colons & colons >> 1).any());
+        let dotted = len >= MAC_LEN_MIN && (dots & dots >> 5).any();
+        let mac = ipv6 || dotted || len >= MAC_LEN_MIN && may_be_mac(joints);
+        let jwt = len >= JWT_LEN_MIN && dots.count() >= 2 && may_hold_jwt(self.text);
+        let number = len >= IBAN_LEN_MIN && self.may_hold_iban()
+            || digits.count() >= FEW_DIGITS && !self.are_quiet_digits(signs);
+        marked
+            | Suspects::WORD.when(word)
+            | Suspects::IPV6.when(ipv6)
+            | Suspects::MAC.when(mac)
+            | Suspects::JWT.when(jwt)
+            | Suspects::NUMBER.when(number)
+    }
+
+    /// What percent signs and entities, at signs, and whatever is no ASCII make of the text.
+    #[inline(never)]
+    fn marked(&self) -> Suspects {
         let mut special = self.classes.special;
+        let mut suspects = Suspects::NONE;
         while special.any() {
             let rest = self.text.get(special.first() as usize..).unwrap_or_default();
             let plain = match rest.first() {
+                Some(b'@') => {
+                    suspects = Suspects::EMAIL;
+                    true
+                }
                 // An entity ends soon.
                 Some(b'&') => !rest.iter().take(12).any(|b| *b == b';'),
                 Some(b @ 0x80..) => !fold::may_begin(*b),
                 _ => false,
             };
             if !plain {
-                return false;
+                return Suspects::ALL;
             }
             special = special.rest();
         }
-        true
+        suspects
     }
 
-    /// All other questions. `signs` are asked for where digits are left to look at.
+    /// Two letters and two digits at the start of a word: all else may be letters.
     #[inline(always)]
-    fn is_quiet(&self, signs: impl FnOnce() -> Signs<M>) -> bool {
-        let Classes { digits, letters, dots, colons, joints, .. } = self.classes;
-        let len = self.text.len();
-        let words = letters | digits | joints;
-        // A line of five dashes stands around keys in PEM.
-        if len >= WORD_MIN
-            && has_run(words, WORD_MIN as u32)
-            && (has_run(joints, 5) || !self.are_quiet_words(words))
-        {
-            return false;
-        }
-        // Two colons beside each other, or six, are in every IPv6 address, and five in a MAC address.
-        if colons.any() && (colons.count() >= 5 || (colons & colons >> 1).any()) {
-            return false;
-        }
-        if len >= MAC_LEN_MIN && ((dots & dots >> 5).any() || may_be_mac(joints)) {
-            return false;
-        }
-        if len >= JWT_LEN_MIN && dots.count() >= 2 && may_hold_jwt(self.text) {
-            return false;
-        }
-        digits.count() < FEW_DIGITS || self.are_quiet_digits(signs)
+    fn may_hold_iban(&self) -> bool {
+        let Classes { digits, letters, .. } = self.classes;
+        let alnum = letters | digits;
+        (!(alnum << 1) & letters & letters >> 1 & digits >> 2 & digits >> 3).any()
     }
 
     #[inline(always)]
     fn are_quiet_digits(&self, signs: impl FnOnce() -> Signs<M>) -> bool {
-        let Classes { digits, letters, .. } = self.classes;
-        let alnum = letters | digits;
-        let starts = alnum & !(alnum << 1);
-        let iban = starts & letters & letters >> 1 & digits >> 2 & digits >> 3;
-        if iban.any() && self.text.len() >= IBAN_LEN_MIN && digits.count() >= 5 {
-            return false;
-        }
         // Without six digits that no letter parts, or a word that has both, only an address of four numbers is left.
         let signs = signs();
         self.are_quiet_lettered(signs) && self.are_quiet_runs(signs)

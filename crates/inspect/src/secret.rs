@@ -1,6 +1,8 @@
 //! Keys, tokens, passwords and cookies: by the prefixes that issuers give them, or by a name first, then form,
 //! then entropy.
 
+use std::sync::LazyLock;
+
 use crate::key::{self, Hint};
 use crate::{Confidence, Finding, Rule};
 
@@ -144,21 +146,28 @@ fn private_key(text: &[u8], at: usize, out: &mut Vec<Finding>) -> bool {
     true
 }
 
-/// Shannon's entropy in bits a byte.
-pub(crate) fn entropy(word: &[u8]) -> f64 {
+/// By how much `n log2 n` grows from `n` to `n + 1`.
+fn growth(n: u32) -> f64 {
+    let whole = |n: f64| if n > 0.0 { n * n.log2() } else { 0.0 };
+    whole(f64::from(n) + 1.0) - whole(f64::from(n))
+}
+
+/// The same for the counts that words have.
+static GROWTH: LazyLock<[f64; 64]> = LazyLock::new(|| std::array::from_fn(|n| growth(n as u32)));
+
+/// Shannon's entropy in bits a byte; what is lost in rounding is added.
+fn entropy(word: &[u8]) -> f64 {
+    let known: &[f64; 64] = &GROWTH;
     let mut counts = [0_u32; 256];
+    let mut sum = 0.0;
     for b in word {
         if let Some(count) = counts.get_mut(usize::from(*b)) {
+            sum += known.get(*count as usize).copied().unwrap_or_else(|| growth(*count));
             *count += 1;
         }
     }
     let len = word.len().max(1) as f64;
-    counts
-        .iter()
-        .filter(|count| **count > 0)
-        .map(|count| f64::from(*count) / len)
-        .map(|share| -share * share.log2())
-        .sum()
+    len.log2() - sum / len + 1e-9
 }
 
 /// Sixteen letters and digits at least, of more than one class.

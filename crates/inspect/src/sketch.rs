@@ -99,7 +99,7 @@ impl Sketch {
 
     #[inline]
     pub(crate) fn may_hold_number(self, len: usize) -> bool {
-        self.digits >= 6 || (self.digits >= 4 && self.dots >= 3) || (self.digits >= 4 && len >= IBAN_LEN_MIN)
+        self.digits >= 6 || (self.digits >= 4 && self.dots >= 3) || (self.digits >= 2 && len >= IBAN_LEN_MIN)
     }
 
     #[inline]

@@ -1,7 +1,9 @@
 //! Identifiers that were cut into the elements of an array, or into fields that are numbered: `card1`, `card2`.
 
+use crate::key::Hint;
 use crate::lanes::WIDTH;
-use crate::{Finding, Kind, is_clean, scan};
+use crate::quick::{self, Suspects, Value};
+use crate::{Finding, Kind, scan_suspects};
 
 /// Most parts, and most bytes of all of them together: what is cut finer, or longer, is not put together.
 const PARTS_MAX: usize = 8;
@@ -41,11 +43,12 @@ impl Fragments {
     }
 
     fn look(&mut self, out: &mut Vec<Finding>) {
-        if !self.joined.iter().any(|b| b.is_ascii_digit() || *b == b'@') || is_clean(&self.joined) {
+        let suspects = quick::suspects(Value::alone(&self.joined, Hint::None));
+        if suspects == Suspects::NONE {
             return;
         }
         let mut found = Vec::new();
-        scan(&self.joined, &mut found);
+        scan_suspects(&self.joined, suspects, Hint::None, &mut found);
         let whole = found.into_iter().find(|finding| self.is_cut(finding));
         let floor = out.last().map_or(0, |finding| finding.end);
         let Some(whole) = whole.filter(|_| self.parts.first().is_some_and(|(start, _)| floor <= *start))

@@ -11,7 +11,9 @@ const NAME_MAX: usize = 32;
 /// Slots that are tried for a name.
 const TRIES: usize = 4;
 
+/// One line of the processor's cache.
 #[derive(Clone, Copy)]
+#[repr(align(64))]
 struct Slot {
     len: u8,
     clean: bool,
@@ -32,20 +34,17 @@ pub(crate) struct Known {
 
 /// A memory of fixed size; what finds no room is worked out anew each time.
 pub(crate) struct Keys {
-    slots: Vec<Slot>,
-    /// For each slot the one whose name came next, and the last one asked: records repeat the order, too.
-    next: Vec<u16>,
-    last: usize,
+    slots: Box<[Slot; SLOTS]>,
 }
 
 impl Keys {
     pub(crate) fn new() -> Self {
         let free = Slot { len: 0, clean: true, hint: Hint::None, name: [0; 4] };
-        Self { slots: vec![free; SLOTS], next: vec![0; SLOTS], last: 0 }
+        Self { slots: Box::new([free; SLOTS]) }
     }
 
     /// What the name `start..end` of `bytes` says; `is_clean` is asked once for each name that is remembered.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn of(
         &mut self,
         bytes: &[u8],
@@ -61,44 +60,31 @@ impl Keys {
             return work_out(bytes.get(start..end).unwrap_or_default(), is_clean);
         }
         let name = padded(bytes, start, len);
-        let guess = self.next.get(self.last).map_or(0, |slot| usize::from(*slot));
-        if let Some(slot) = self.slots.get(guess)
-            && usize::from(slot.len) == len
+        let first = slot_of(&name, len);
+        if let Some(slot) = self.slots.get(first % SLOTS)
             && slot.name == name
+            && usize::from(slot.len) == len
         {
-            self.last = guess;
             return Known { hint: slot.hint, clean: slot.clean };
         }
-        self.search(bytes, start, name, len, is_clean)
+        self.search(first, bytes.get(start..end).unwrap_or_default(), name, is_clean)
     }
 
+    /// Looks for it in the next slots, or learns it.
     #[inline(never)]
-    fn search(
-        &mut self,
-        bytes: &[u8],
-        start: usize,
-        name: Name,
-        len: usize,
-        is_clean: fn(&[u8]) -> bool,
-    ) -> Known {
-        let end = start + len;
-        let first = slot_of(&name, len);
+    fn search(&mut self, first: usize, spelled: &[u8], name: Name, is_clean: fn(&[u8]) -> bool) -> Known {
         for place in (first..first + TRIES).map(|slot| slot % SLOTS) {
             let Some(slot) = self.slots.get_mut(place) else { break };
-            if usize::from(slot.len) == len && slot.name == name {
-                if let Some(next) = self.next.get_mut(self.last) {
-                    *next = place as u16;
-                }
-                self.last = place;
+            if usize::from(slot.len) == spelled.len() && slot.name == name {
                 return Known { hint: slot.hint, clean: slot.clean };
             }
             if slot.len == 0 {
-                let known = work_out(bytes.get(start..end).unwrap_or_default(), is_clean);
-                *slot = Slot { len: len as u8, clean: known.clean, hint: known.hint, name };
+                let known = work_out(spelled, is_clean);
+                *slot = Slot { len: spelled.len() as u8, clean: known.clean, hint: known.hint, name };
                 return known;
             }
         }
-        work_out(bytes.get(start..end).unwrap_or_default(), is_clean)
+        work_out(spelled, is_clean)
     }
 }
 
@@ -128,15 +114,13 @@ static MASKS: [Name; NAME_MAX + 1] = {
 };
 
 /// Reads the name, without a loop where the document goes on behind it.
-#[inline]
+#[inline(always)]
 fn padded(bytes: &[u8], start: usize, len: usize) -> Name {
     let mut short = [0; NAME_MAX];
     let window = match bytes.get(start..).and_then(<[u8]>::first_chunk::<NAME_MAX>) {
         Some(window) => window,
         None => {
-            for (place, b) in short.iter_mut().zip(bytes.get(start..start + len).unwrap_or_default()) {
-                *place = *b;
-            }
+            fill(&mut short, bytes.get(start..start + len).unwrap_or_default());
             &short
         }
     };
@@ -148,11 +132,18 @@ fn padded(bytes: &[u8], start: usize, len: usize) -> Name {
     name
 }
 
-#[inline]
+#[cold]
+fn fill(window: &mut [u8; NAME_MAX], name: &[u8]) {
+    for (place, b) in window.iter_mut().zip(name) {
+        *place = *b;
+    }
+}
+
+#[inline(always)]
 fn slot_of(name: &Name, len: usize) -> usize {
     let [a, b, c, d] = *name;
     let mixed = a ^ b.rotate_left(23) ^ c.rotate_left(41) ^ d.rotate_left(11) ^ len as u64;
-    (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize % SLOTS
+    (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize
 }
 
 /// Slots for values.

@@ -82,6 +82,8 @@ fn forms_are_found_whatever_the_key() {
         (r#"{"a":"AKIAIOSFODNN7EXAMPLE"}"#, ("secret.prefix", "AKIAIOSFODNN7EXAMPLE")),
         (r#"{"a":"Bearer q8Zr71mWv0Xc93LpT5.aa"}"#, ("bearer", "q8Zr71mWv0Xc93LpT5.aa")),
         (r#"{"a":"BSN: 123456782"}"#, ("nl.bsn", "123456782")),
+        (r#"{"a":"RO90 AMEQ BKPH KRZG SCRS NHER"}"#, ("iban", "RO90 AMEQ BKPH KRZG SCRS NHER")),
+        (r#"{"a":"34313131313131313131313131313131"}"#, ("card", "34313131313131313131313131313131")),
         (r#"{"a":"mobile 612 345 678 please"}"#, ("phone.national", "612 345 678")),
     ] {
         assert_eq!(found(scan_json, document), [expected], "{document}");

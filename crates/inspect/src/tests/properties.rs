@@ -98,10 +98,20 @@ proptest! {
     fn the_first_look_hides_nothing_under_a_name_either(text in documents()) {
         for hint in [Hint::Harmless, Hint::Version, Hint::Generic] {
             let mut found = Vec::new();
-            crate::context::scan_hinted(hint, false, text.as_bytes(), &mut found);
+            scan_plain(text.as_bytes(), hint, &mut found);
             if quick::is_quiet(quick::Value::alone(text.as_bytes(), hint)) {
                 prop_assert!(found.is_empty(), "{:?} in {:?} under {:?}", found, text, hint);
             }
+        }
+    }
+
+    #[test]
+    fn what_the_first_look_leaves_out_holds_nothing(text in prop_oneof![documents(), "[A-Z0-9a-f @.:/+&=-]{1,130}", "(3[0-9]){8,20}", "[A-Z]{2}[0-9]{2}[A-Z ]{11,40}"]) {
+        for hint in [Hint::None, Hint::Harmless, Hint::Version, Hint::Phone, Hint::PersonName] {
+            let (mut all, mut left) = (Vec::new(), Vec::new());
+            scan_plain(text.as_bytes(), hint, &mut all);
+            scan_suspects(text.as_bytes(), quick::suspects(quick::Value::alone(text.as_bytes(), hint)), hint, &mut left);
+            prop_assert_eq!(all, left, "{:?} under {:?}", text, hint);
         }
     }
 
