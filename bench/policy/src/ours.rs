@@ -362,6 +362,7 @@ impl Kept {
             subject: None,
             evidence: Evidence::None,
             evidence_name: None,
+            statement: None,
             ladder: &[Treatment::Plain],
             rows_max: 10,
             people_max: 10,

@@ -32,6 +32,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) spent: Option<Spent>,
     /// What was measured of a release's rows.
     pub(crate) risk: Option<Risk>,
+    /// The digest of the statement of SQL that was asked.
+    pub(crate) statement: Option<[u8; 32]>,
 }
 
 /// What one release took: millionths of epsilon, 10^-9 of rho, 10^-18 of delta.
@@ -105,7 +107,8 @@ impl<'a> Facts<'a> {
         const MAP: &str = "the facts";
         let (mut version, mut principal, mut now, mut purpose, mut dataset) = (None, None, None, None, None);
         let (mut rows, mut subjects, mut subject, mut k, mut evidence) = (None, None, None, None, None);
-        let (mut ladder, mut groups, mut spent, mut risk) = (Vec::new(), Vec::new(), None, None);
+        let (mut ladder, mut groups) = (Vec::new(), Vec::new());
+        let (mut spent, mut risk, mut statement) = (None, None, None);
         let mut keys = reader.map()?;
         while let Some(key) = keys.next(reader)? {
             match key {
@@ -123,6 +126,7 @@ impl<'a> Facts<'a> {
                 11 => groups = read_groups(reader)?,
                 12 => spent = Some(read_spent(reader)?),
                 13 => risk = Some(read_risk(reader)?),
+                14 => statement = Some(reader.bytes()?),
                 other => return Err(CborError::UnknownKey(MAP, other)),
             }
         }
@@ -144,6 +148,7 @@ impl<'a> Facts<'a> {
             groups,
             spent,
             risk,
+            statement,
         })
     }
 }

@@ -191,6 +191,7 @@ impl World {
             subject: None,
             evidence: self.evidence.clone(),
             evidence_name: Some(&flow.name),
+            statement: None,
             ladder: LADDER,
             rows_max: 2_000,
             people_max: 2_000,

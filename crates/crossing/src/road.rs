@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use model::facts::{Evidence, Facts, PrincipalKind};
 use model::programme::Epochs;
-use model::{Country, Direction, FlowId, Name, Purpose, Reason, SubjectId, Tag, Treatment, UnixSeconds};
+use model::{
+    Country, Digest, Direction, FlowId, Name, Purpose, Reason, SubjectId, Tag, Treatment, UnixSeconds,
+};
 use transform::pseudonym::Rotation;
 
 use crate::identify::VerifiedActor;
@@ -71,6 +73,8 @@ pub struct Ask<'a> {
     pub evidence: Evidence,
     /// Name of the ground, for the sealed detail only.
     pub evidence_name: Option<&'a Name>,
+    /// The digest of the statement of SQL that is asked, without its values.
+    pub statement: Option<Digest>,
     /// Which treatments would do, plainest first.
     pub ladder: &'a [Treatment],
     /// Most rows.
@@ -237,7 +241,12 @@ impl Road {
         let decided = self.memoised(facts, ask.lane);
         let Some(decided) = decided else { return Err(self.refuse(ask, Reason::Evaluation)) };
         self.shadow.iter().for_each(|shadow| shadow.count(decided.shadowed));
-        let mut outline = self.outline(ask, decided.facts.clone());
+        let facts = match &ask.statement {
+            Some(digest) => ledger::facts::with_statement(&decided.facts, digest),
+            None => Ok(decided.facts.clone()),
+        };
+        let Ok(facts) = facts else { return Err(self.refuse(ask, Reason::Evaluation)) };
+        let mut outline = self.outline(ask, facts);
         outline.policies = Arc::clone(&decided.policies);
         if decided.outcomes.iter().all(Option::is_none) {
             return Err(Refused { outline, reason: decided.reason, findings: 0, fired: Fired::new() });

@@ -204,6 +204,7 @@ impl World {
             subject: None,
             evidence,
             evidence_name: None,
+            statement: None,
             ladder: &self.lane.terms.treatments,
             rows_max: self.lane.rows_max,
             people_max: self.lane.rows_max,

@@ -75,6 +75,7 @@ fn decide(road: &Road, at: u64) -> String {
         subject: None,
         evidence: Evidence::None,
         evidence_name: None,
+        statement: None,
         ladder: &[Treatment::Plain],
         rows_max: 10,
         people_max: 1,

@@ -3,15 +3,17 @@
 use ciborium::Value;
 use model::facts::{Approver, CaseFacts, Evidence, FlowFacts, GrantFacts, Group, Principal, PrincipalKind};
 use model::procedures::Amount;
-use model::{Basis, CaseKind, Country, DataClass, Facts, Name, Purpose, Tag, Treatment, UnixSeconds};
+use model::{Basis, CaseKind, Country, DataClass, Digest, Facts, Name, Purpose, Tag, Treatment, UnixSeconds};
 
 use crate::entry::FACTS_MAX;
 
 mod risk;
 mod spent;
+mod statement;
 
 pub use risk::{Risk, RiskVerdict, risk, with_risk};
 pub use spent::{Mechanism, Spent, spent, with_spent};
+pub use statement::{statement, with_statement};
 
 /// Facts that cannot be written, or bytes that are not facts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -142,6 +144,8 @@ struct Beside {
     spent: Option<Spent>,
     /// What was measured of it.
     risk: Option<Risk>,
+    /// Which statement of SQL it answers.
+    statement: Option<Digest>,
 }
 
 fn write(facts: &Facts, beside: &Beside) -> Result<Vec<u8>, FactsError> {
@@ -165,6 +169,7 @@ fn write(facts: &Facts, beside: &Beside) -> Result<Vec<u8>, FactsError> {
         (11, Some(Value::Array(groups.collect()))),
         (12, beside.spent.as_ref().map(Spent::value)),
         (13, beside.risk.as_ref().map(Risk::value)),
+        (14, beside.statement.as_ref().map(statement::value)),
     ]);
     let mut out = Vec::with_capacity(256);
     ciborium::into_writer(&value, &mut out).map_err(|_| FactsError::Shape("value"))?;
@@ -201,6 +206,7 @@ fn read(bytes: &[u8]) -> Result<(Facts, Beside), FactsError> {
     let beside = Beside {
         spent: m.opt(12).map(Spent::read).transpose()?,
         risk: m.opt(13).map(Risk::read).transpose()?,
+        statement: m.opt(14).map(statement::parse).transpose()?,
     };
     if !lists_ascend(&facts) {
         return Err(FactsError::Order);

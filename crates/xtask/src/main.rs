@@ -1,5 +1,6 @@
 //! `xtask demo`: the first crossing, played with real processes and checked by a stranger.
 
+mod dialogue;
 mod mirror;
 mod show;
 mod sites;
@@ -41,6 +42,9 @@ struct Demo {
     /// middle.
     #[arg(long)]
     sites: bool,
+    /// Ask a service's tables with psql through the SQL gateway.
+    #[arg(long, conflicts_with_all = ["sites", "keep", "json"])]
+    sql: bool,
     /// People in the vault; with fewer, no country would be large enough to show.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(500..=1_000_000))]
     people: u64,
@@ -84,6 +88,9 @@ async fn run(demo: &Demo) -> Result<bool> {
 
 async fn tell(demo: &Demo, folder: &Path) -> Result<bool> {
     let show = show::Show::new();
+    if demo.sql {
+        return dialogue::play(demo, folder, &show).await;
+    }
     let (sites, mut world) = created(demo, folder, &show).await?;
     show.chapter("Crossings: who asks for what from where");
     story::approvals(&world).await?;

@@ -44,6 +44,11 @@ impl Show {
         ));
     }
 
+    pub(crate) fn dialogue(&self, user: &str, statement: &str, seen: &str) {
+        let seen = seen.replace('\n', "\n    ");
+        line(&format!("\n    $ psql \"dbname=video user={user} …\"\n    video=> {statement};\n    {seen}"));
+    }
+
     pub(crate) fn summary(&self, crossings: &[Crossing], world: &World) {
         let right = crossings.iter().filter(|c| c.as_expected).count();
         let recorded = crossings.iter().filter(|c| c.entry.is_some()).count();

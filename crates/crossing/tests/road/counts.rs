@@ -46,6 +46,7 @@ fn asked<T>(road: &Road, day: u32, then: impl FnOnce(Permitted<'_>) -> T) -> T {
         subject: None,
         evidence: Evidence::None,
         evidence_name: None,
+        statement: None,
         ladder: &[Treatment::Aggregate],
         rows_max: 100,
         people_max: 1_000,

@@ -239,6 +239,7 @@ impl Context<'_> {
             subject: None,
             evidence: ground.evidence.clone(),
             evidence_name: ground.name.as_ref(),
+            statement: None,
             ladder: ROWS,
             rows_max: 1,
             people_max: 1,

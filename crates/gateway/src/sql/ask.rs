@@ -25,7 +25,7 @@ impl Crossings for Asked {
             let reach = reach::of(text, statement.row_wise(), views);
             let mut begun = Begun { run: statement.source, reach, parts: 0, intended: None };
             let now = session.stand.now().await?;
-            let ask = session.stand.ask(&now);
+            let ask = session.stand.ask(&now, Some(begun.digest()));
             let intent = match now.live.road.decide(&ask) {
                 Ok(permitted) if !session.still_shows(&permitted) => {
                     let refused =
@@ -59,7 +59,7 @@ impl Crossings for Asked {
                 return hand.over(window).await;
             }
             let now = session.stand.now().await?;
-            let ask = session.stand.ask(&now);
+            let ask = session.stand.ask(&now, Some(begun.digest()));
             match now.live.road.decide(&ask) {
                 Ok(permitted) => {
                     let part = Part { begun: &begun, window: &window };
@@ -78,7 +78,7 @@ impl Crossings for Asked {
         async move {
             // A stranger by now, or one whose grant ended, was recorded as just that.
             if let Ok(now) = session.stand.now().await {
-                let ask = session.stand.ask(&now);
+                let ask = session.stand.ask(&now, None);
                 let refused = now.live.road.refuse(&ask, Reason::Unknown).of_statement(statement);
                 session.stand.record(refused).await;
             }

@@ -53,7 +53,7 @@ async fn carry(
         Ok(now) => now,
         Err(refused) => return drop(told.send(Err(refused))),
     };
-    let ask = stand.ask(&now);
+    let ask = stand.ask(&now, Some(begun.digest()));
     let most = now.serving.ground.bytes_max(BYTES_MAX);
     let permitted = match passage::decide(&stand.enclave, &now.live.road, &ask, most, &stand.places()).await {
         Ok(permitted) => permitted,

@@ -136,7 +136,6 @@ pub(super) fn statement(begun: &Begun) -> serde_json::Value {
     }
     serde_json::json!({
         "text": text.get(..end),
-        "normalised": ledger::sha256(begun.run.prepared.normalised().as_bytes()).to_string(),
         "parameters": ledger::sha256(&begun.run.parameters).to_string(),
         "part": begun.parts,
     })

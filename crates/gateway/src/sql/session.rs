@@ -14,7 +14,7 @@ use crossing::identify::Session as Who;
 use crossing::{OwnerKeys, PEOPLE_CLASS, Permitted, Selection};
 use model::catalogue::{FieldIndex, Kind};
 use model::tables::Table;
-use model::{Name, Reason, SubjectId, Treatment};
+use model::{Digest, Name, Reason, SubjectId, Treatment};
 use zeroize::Zeroizing;
 
 use super::compile::{self, Column, KeyOf, Plan, Shows};
@@ -92,6 +92,13 @@ pub(super) struct Begun {
     pub(super) intended: Option<Hand>,
 }
 
+impl Begun {
+    /// The digest of its text without values.
+    pub(super) fn digest(&self) -> Digest {
+        ledger::sha256(self.run.prepared.normalised().as_bytes())
+    }
+}
+
 impl Session {
     /// Opens a session on a dataset: decides what its views show, and has them made.
     ///
@@ -112,7 +119,7 @@ impl Session {
         let Some(source) = stand.tables.first().and_then(|table| with.sources.get(&table.source)) else {
             return Err(told("3D000", "there is no such database: connect to a dataset that has tables"));
         };
-        let ask = stand.ask(&now);
+        let ask = stand.ask(&now, None);
         let permitted = match now.live.road.decide(&ask) {
             Ok(permitted) => permitted,
             Err(refused) => return Err(stand.record(refused).await),

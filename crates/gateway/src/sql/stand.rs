@@ -127,6 +127,7 @@ impl Stand {
             subject: None,
             evidence: model::facts::Evidence::None,
             evidence_name: Some(name),
+            statement: None,
             ladder: ROWS,
             rows_max: 1,
             people_max: 1,
@@ -152,8 +153,8 @@ impl Stand {
         self.enclave.metrics().crossings.get_or_create(&labels).inc();
     }
 
-    /// What is asked of policy.
-    pub(super) fn ask<'a>(&'a self, now: &'a Now) -> Ask<'a> {
+    /// What is asked of policy, about a statement where there is one.
+    pub(super) fn ask<'a>(&'a self, now: &'a Now, statement: Option<Digest>) -> Ask<'a> {
         let ground = &now.serving.ground;
         Ask {
             flow: now.flow,
@@ -169,6 +170,7 @@ impl Stand {
             subject: now.subject.clone(),
             evidence: ground.evidence.clone(),
             evidence_name: ground.name.as_ref(),
+            statement,
             ladder: ROWS,
             rows_max: ground.rows_max(ROWS_MAX),
             people_max: if now.subject.is_some() { 1 } else { now.people_max() },

@@ -168,3 +168,22 @@ fn what_was_measured_of_a_release_stands_beside_what_it_took() {
         assert_eq!(decode(&other).unwrap_err(), FactsError::Shape("risk"));
     }
 }
+
+#[test]
+fn the_digest_of_a_statement_stands_behind_everything_else() {
+    let f = facts();
+    let plain = encode(&f).unwrap();
+    let digest = model::Digest::new([7; 32]);
+    let bytes = with_statement(&plain, &digest).unwrap();
+    assert_eq!((decode(&bytes).unwrap(), statement(&bytes).unwrap()), (f, Some(digest)));
+    assert_eq!((statement(&plain).unwrap(), bytes.len()), (None, plain.len() + 35));
+    let measured =
+        Risk { verdict: RiskVerdict::Holds, asked: 5, k: 9, l: 0, unique_micro: 0, linkable: false };
+    let both = with_risk(&bytes, &measured).unwrap();
+    assert_eq!((risk(&both).unwrap(), statement(&both).unwrap()), (Some(measured), Some(digest)));
+    let mut short = bytes.clone();
+    short.truncate(bytes.len() - 1);
+    let at = short.len() - 32;
+    short[at] = 31;
+    assert_eq!(decode(&short).unwrap_err(), FactsError::Shape("statement"));
+}
