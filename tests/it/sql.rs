@@ -1,5 +1,9 @@
 //! PostgreSQL's clients through the SQL gateway: what a grant shows, what is on the ledger, and what is refused.
 
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+use model::{Reason, UnixSeconds};
 use serde_json::json;
 use xtask::story::{case_wanted, granted};
 use xtask::tables::{Desk, Tables, VIDEOS};
@@ -97,5 +101,122 @@ async fn a_statement_shows_what_its_grant_shows_and_is_on_the_ledger_with_those_
         "{:?}",
         entry.subjects
     );
+    stage.must_audit_clean();
+}
+
+/// Waits until something is so, and returns how long that took.
+fn until(what: &str, limit: Duration, so: impl Fn() -> bool) -> Duration {
+    let began = Instant::now();
+    while !so() {
+        assert!(began.elapsed() < limit, "{what}: not within {limit:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    began.elapsed()
+}
+
+/// A `psql` that stays connected: it reads statements from a pipe that nobody writes to.
+fn idle(desk: &Desk) -> std::process::Child {
+    let mut child = desk.start("video").unwrap();
+    use std::io::Write;
+    let input = child.stdin.as_mut().unwrap();
+    input.write_all(b"select count(*) from video_status;\n").unwrap();
+    input.flush().unwrap();
+    child
+}
+
+fn sessions(tables: &Tables) -> usize {
+    let count = tables.server.sql("select count(*) from pg_stat_activity where usename like 'clover_g_%'");
+    count.unwrap()[0].parse().unwrap()
+}
+
+fn roles(tables: &Tables) -> usize {
+    tables.server.sql("select count(*) from pg_roles where rolname like 'clover_g_%'").unwrap()[0].parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_ends_with_what_it_stands_on_and_what_was_compiled_for_it_goes() {
+    let (mut stage, tables) = stage().await;
+    let world = &stage.world;
+    let aoife = world.colleague("aoife", "IE", at::DUBLIN).unwrap();
+    let ana = world.colleague("ana", "IE", at::DUBLIN).unwrap();
+    for id in ["G-1", "G-2"] {
+        granted(&ana, &videos(id, 100), &[&aoife]).await.unwrap();
+    }
+    // A password for a grant, which only a client takes that ties it to the gateway's certificate.
+    let given = ana.post("/sql/login", &[], &json!({ "ground": "G-1" })).await.unwrap();
+    assert_eq!(given.status, StatusCode::OK, "{}", given.text());
+    let given = given.json();
+    let mut one = tables.desk("ana", "IE", at::DUBLIN, "G-1").await.unwrap();
+    let certified = one.clone();
+    (one.credential, one.password) = (None, given["password"].as_str().map(str::to_owned));
+    assert_eq!(given["user"], one.user.as_str());
+    assert!(UnixSeconds::parse(given["until"].as_str().unwrap()).unwrap() > clover::now());
+    assert_eq!(rows(&one, "select count(*) from video_status"), ["180"]);
+    let wrong = Desk { password: Some("a".repeat(32)), ..one.clone() };
+    assert!(said(&wrong, "select 1").contains("do not belong together"));
+    let other = Desk { user: "ana@G-2".into(), ..one.clone() };
+    assert!(said(&other, "select 1").contains("do not belong together"), "a password is for its grant");
+
+    let two = tables.desk("ana", "IE", at::DUBLIN, "G-2").await.unwrap();
+    let mut children = [idle(&one), idle(&certified), idle(&two)];
+    until("three sessions", Duration::from_secs(20), || sessions(&tables) == 3);
+    let revoked = aoife.post("/access/requests/G-1/revoke", &[], &json!({})).await.unwrap();
+    assert_eq!(revoked.status, StatusCode::OK, "{}", revoked.text());
+    let took = until("the sessions of the revoked grant end", Duration::from_secs(5), || sessions(&tables) == 1);
+    println!("revoked, and its sessions closed at the database after {took:?}");
+    until("its role is dropped", Duration::from_secs(20), || roles(&tables) == 1);
+    assert!(said(&one, "select 1").contains("does not serve you now"));
+
+    // Somebody changes a table under the other one.
+    tables.server.sql("alter table app.video_status add column more text").unwrap();
+    until("the session on the changed table ends", Duration::from_secs(10), || sessions(&tables) == 0);
+    assert_eq!(rows(&two, "select count(*) from video_status"), ["180"], "compiled anew");
+    tables.server.sql("create function public.tell() returns int language sql as 'select 1'").unwrap();
+    let unsafe_now = said(&two, "select 1");
+    assert!(unsafe_now.contains("cannot serve this grant now"), "{unsafe_now}");
+    children.iter_mut().for_each(|child| drop((child.kill(), child.wait())));
+    stage.world.stop().unwrap();
+    assert_eq!(roles(&tables), 0, "nothing of a grant is left when the gateway stops");
+    stage.world.start().unwrap();
+    stage.must_audit_clean();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_refused_is_on_the_ledger_and_what_nobody_can_attribute_is_not_told() {
+    let (mut stage, tables) = stage().await;
+    let world = &stage.world;
+    let aoife = world.colleague("aoife", "IE", at::DUBLIN).unwrap();
+    let ana = world.colleague("ana", "IE", at::DUBLIN).unwrap();
+    granted(&ana, &videos("G-5", 5), &[&aoife]).await.unwrap();
+    let desk = tables.desk("ana", "IE", at::DUBLIN, "G-5").await.unwrap();
+    // Of sixty people a grant for five shows row by row only.
+    assert!(said(&desk, "select count(*) from video_status").contains("nobody can say whose rows these are"));
+    assert!(said(&desk, "select video_id from video_status limit 1").contains("select the person's column"));
+    assert_eq!(rows(&desk, "select owner, video_id from video_status where video_id = 1000000").len(), 1);
+    // Of catalogues everybody may read nobody is told.
+    let catalogue = rows(&desk, "select relname from pg_catalog.pg_class where relname = 'pg_class'");
+    assert_eq!(catalogue, ["pg_class"]);
+    let listed = desk.psql("video", &["-c", "\\d video_status"]).unwrap();
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("review_state"), "{}", String::from_utf8_lossy(&listed.stderr));
+    // More people than it is for, one by one.
+    let more = said(&desk, "select owner, video_id from video_status");
+    assert!(more.contains("more rows or people") || more.contains("nothing is left"), "{more}");
+    let refused = said(&desk, "copy video_status to program 'id'");
+    assert!(refused.contains("COPY goes to the client only"), "{refused}");
+    world.published().unwrap();
+    let all = entries(&world.ledger());
+    let of_sql: Vec<_> = all.iter().filter(|e| e.lane == ledger::entry::short_name("sql")).collect();
+    let reasons: Vec<_> = of_sql.iter().map(|e| e.reason).collect();
+    let count = |reason| reasons.iter().filter(|r| **r == reason).count();
+    assert_eq!(count(Reason::Subject), 2, "{reasons:?}");
+    assert_eq!(count(Reason::Unknown), 1, "{reasons:?}");
+    assert_eq!(count(Reason::Limit) + count(Reason::Budget), 1, "{reasons:?}");
+    // Statements that differ in values alone are the same statement.
+    let digest = |text: &str| ledger::sha256(gateway::sql::lex::normalised(text).unwrap().as_bytes());
+    let wanted = digest("select owner, video_id from video_status where video_id = 7");
+    let same = of_sql.iter().filter(|e| {
+        e.reason == Reason::None && ledger::facts::statement(&e.facts).is_ok_and(|d| d == Some(wanted))
+    });
+    assert_eq!(same.count(), 1);
     stage.must_audit_clean();
 }

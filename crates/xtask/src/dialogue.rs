@@ -38,12 +38,12 @@ impl Dialogue<'_> {
         let told = String::from_utf8(both.stdout)?;
         let mut lines: Vec<String> = told.lines().map(str::to_owned).collect();
         let said = String::from_utf8_lossy(&both.stderr).into_owned();
-        let receipt = if both.status.success() { lines.pop() } else { None };
+        let receipt = if seen.status.success() { lines.pop() } else { None };
         let entry =
             receipt.as_deref().and_then(|r| r.strip_prefix("entry ")?.split(' ').next()?.parse().ok());
         // A refusal says its entry itself.
         let entry = entry.or_else(|| said.rsplit_once("(entry ")?.1.split(')').next()?.parse().ok());
-        let answer = if both.status.success() { Ok(lines) } else { Err(said) };
+        let answer = if seen.status.success() { Ok(lines) } else { Err(said) };
         let as_expected = right(&answer);
         let happened = match answer {
             Ok(lines) => format!("{} rows", lines.len()),

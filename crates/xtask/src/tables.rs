@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use testkit::postgres::Postgres;
@@ -85,8 +85,10 @@ pub struct Desk {
     pub credential: Option<PathBuf>,
     /// Their password, if they have one.
     pub password: Option<String>,
-    psql: PathBuf,
-    ca: PathBuf,
+    /// The program.
+    pub psql: PathBuf,
+    /// The authority of the gateway's certificate.
+    pub ca: PathBuf,
 }
 
 impl Desk {
@@ -118,6 +120,17 @@ impl Desk {
         command.arg(self.address(dataset)).arg("-X").args(arguments).stdin(Stdio::null());
         command.env("PGCONNECT_TIMEOUT", "20").envs(self.password.iter().map(|p| ("PGPASSWORD", p)));
         command.output().with_context(|| format!("cannot run `{}`", self.psql.display()))
+    }
+
+    /// Starts a `psql` that reads statements from a pipe.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(&self, dataset: &str) -> Result<Child> {
+        let mut command = Command::new(&self.psql);
+        command.arg(self.address(dataset)).args(["-XqAt"]).envs(self.password.iter().map(|p| ("PGPASSWORD", p)));
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().with_context(|| format!("cannot run `{}`", self.psql.display()))
     }
 
     /// What a statement answers, a line for each row, or what the gateway says against it.

@@ -103,6 +103,7 @@ impl Crossings for Asked {
             };
             tokio::select! {
                 _ = session.seen.ended(enclave, &session.tokens, enclave.looks()) => {
+                    session.let_go();
                     told("57P01", "what this session stood on has ended: the grant, the sign-in, the rules or the country")
                 }
                 why = drifted => told("57P01", why.unwrap_or("the grant was closed")),

@@ -195,6 +195,15 @@ impl Session {
         self.last.store(index, Ordering::Relaxed);
     }
 
+    /// Has what was compiled for the ground dropped at once, if that is over.
+    pub(super) fn let_go(&self) {
+        let (Named::Grant(name) | Named::Case(name)) = &self.stand.named;
+        let (control, now) = (self.stand.enclave.control(), crate::enclave::now().0);
+        if control.grant(name, now).is_err() && control.case(name, now).is_err() {
+            self.granted.close("the grant or case is over");
+        }
+    }
+
     /// Whether the views show what is decided now.
     pub(super) fn still_shows(&self, permitted: &Permitted<'_>) -> bool {
         Shown::of(permitted, &self.stand.tables) == self.shown

@@ -64,6 +64,11 @@ impl Granted {
         self.closed.subscribe()
     }
 
+    /// Ends it for whoever holds it.
+    pub(super) fn close(&self, why: &'static str) {
+        self.closed.send_replace(Some(why));
+    }
+
     fn touch(&self) {
         *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
@@ -249,7 +254,7 @@ impl Source {
     fn close_all(&self, why: &'static str) {
         let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         for granted in live.values() {
-            let _ = granted.closed.send_replace(Some(why));
+            granted.close(why);
         }
     }
 
@@ -278,7 +283,7 @@ impl Source {
                 tracing::error!(source = %self.name, part = %changed.part, "what a grant stands on has changed: it is closed");
                 let granted = all.iter().find(|granted| granted.role == changed.role);
                 if let Some(granted) = granted {
-                    let _ = granted.closed.send_replace(Some(CHANGED));
+                    granted.close(CHANGED);
                 }
             }
         }
