@@ -71,7 +71,8 @@ impl Compiled {
 
     /// What concerns this grant's views alone, as text of JSON.
     pub(super) fn made(&self) -> String {
-        let part = |part: Part| format!("\"{part}\": \"{}\"", self.parts.get(&part).map_or("", String::as_str));
+        let part =
+            |part: Part| format!("\"{part}\": \"{}\"", self.parts.get(&part).map_or("", String::as_str));
         format!("{{{}, {}}}", part(Part::Columns), part(Part::Views))
     }
 }
@@ -169,18 +170,24 @@ impl Drift {
     /// # Errors
     /// [`CompileError::Database`]; then nothing is known of any, and all are to be closed.
     pub async fn look(&self, client: &Client, compiled: &[Compiled]) -> Result<Vec<Changed>, CompileError> {
-        let mut now: Vec<Compiled> = compiled.iter().map(|c| Compiled::new(c.role.clone(), c.bases.clone())).collect();
+        let mut now: Vec<Compiled> =
+            compiled.iter().map(|c| Compiled::new(c.role.clone(), c.bases.clone())).collect();
         self.ask(client, &mut now).await?;
         let pairs = compiled.iter().zip(&now);
         Ok(pairs
             .flat_map(|(then, now)| {
-                let parts = Part::ALL.into_iter().filter(|(part, _)| then.parts.get(part) != now.parts.get(part));
+                let parts =
+                    Part::ALL.into_iter().filter(|(part, _)| then.parts.get(part) != now.parts.get(part));
                 parts.map(|(part, _)| Changed { role: then.role.clone(), part })
             })
             .collect())
     }
 
-    pub(super) async fn read<C: GenericClient>(&self, client: &C, of: &mut Compiled) -> Result<(), CompileError> {
+    pub(super) async fn read<C: GenericClient>(
+        &self,
+        client: &C,
+        of: &mut Compiled,
+    ) -> Result<(), CompileError> {
         self.ask(client, std::slice::from_mut(of)).await
     }
 
@@ -193,8 +200,11 @@ impl Drift {
         let rows = client.query(&self.grants, &[&names, &whose, &bases]).await.map_err(&doing)?;
         let mut found: BTreeMap<String, BTreeMap<Part, String>> = BTreeMap::new();
         for row in rows.iter().chain(&shared) {
-            let (name, part, digest): (String, String, String) =
-                (row.try_get(0).map_err(&doing)?, row.try_get(1).map_err(&doing)?, row.try_get(2).map_err(&doing)?);
+            let (name, part, digest): (String, String, String) = (
+                row.try_get(0).map_err(&doing)?,
+                row.try_get(1).map_err(&doing)?,
+                row.try_get(2).map_err(&doing)?,
+            );
             if let Some(part) = Part::parse(&part) {
                 found.entry(name).or_default().insert(part, digest);
             }

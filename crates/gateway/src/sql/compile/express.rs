@@ -25,7 +25,8 @@ pub(super) struct Base {
 /// Types whose text depends on the value alone, whatever a session sets. INVARIANT: a type whose text depends on `TimeZone`,
 /// `DateStyle`, `IntervalStyle`, `extra_float_digits`, `bytea_output` or `lc_monetary` is none of them, for by changing the setting a
 /// session would make many tokens of one value, and days of one moment.
-const STEADY: &[&str] = &["smallint", "integer", "bigint", "numeric", "uuid", "cidr", "macaddr", "macaddr8", "boolean", "jsonb"];
+const STEADY: &[&str] =
+    &["smallint", "integer", "bigint", "numeric", "uuid", "cidr", "macaddr", "macaddr8", "boolean", "jsonb"];
 
 impl Base {
     /// The column, in a view whose table is called `b`.
@@ -45,7 +46,9 @@ impl Base {
                 format!("pg_catalog.to_char({column}, 'YYYY-MM-DD\"T\"HH24:MI:SS.US')")
             }
             "timestamp with time zone" => {
-                format!("pg_catalog.to_char({column} at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
+                format!(
+                    "pg_catalog.to_char({column} at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+                )
             }
             _ => return None,
         })
@@ -65,7 +68,9 @@ impl Base {
             Shows::Withheld => return Ok(None),
             Shows::Plain => self.column(),
             Shows::Masked => "'***'::text".to_owned(),
-            Shows::Generalised { kind: Kind::Count } | Shows::Token { kind: Kind::Count, .. } => self.count()?,
+            Shows::Generalised { kind: Kind::Count } | Shows::Token { kind: Kind::Count, .. } => {
+                self.count()?
+            }
             Shows::Generalised { kind: Kind::Date } | Shows::Token { kind: Kind::Date, .. } => self.day()?,
             Shows::Generalised { .. } => {
                 format!("case when {} is not null then '***'::text end", self.column())

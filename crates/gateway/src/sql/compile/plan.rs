@@ -102,7 +102,12 @@ pub struct Subject {
 
 impl std::fmt::Debug for Subject {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Subject({}, {})", self.column, if self.only.is_some() { "one person" } else { "everybody" })
+        write!(
+            f,
+            "Subject({}, {})",
+            self.column,
+            if self.only.is_some() { "one person" } else { "everybody" }
+        )
     }
 }
 
@@ -296,7 +301,10 @@ mod tests {
         assert_eq!(refused(|p| *p.verifier = "SCRAM-SHA-256$4096:a' b$c:d".into()), PlanError::Verifier);
         assert_eq!(refused(|p| p.tables.push(p.tables[0].clone())), PlanError::Twice("orders".into()));
         assert_eq!(refused(|p| p.tables[0].view = "pg_class".into()), PlanError::Name("pg_class".into()));
-        assert_eq!(refused(|p| p.tables[0].columns[0].name = "x".repeat(64)), PlanError::Name("x".repeat(64)));
+        assert_eq!(
+            refused(|p| p.tables[0].columns[0].name = "x".repeat(64)),
+            PlanError::Name("x".repeat(64))
+        );
         let twice = refused(|p| p.tables[0].columns[1].name = "email".into());
         assert_eq!(twice, PlanError::Twice("shop.orders.email".into()));
         let two = refused(|p| {
@@ -309,8 +317,13 @@ mod tests {
     fn only_names_of_ours_are_roles() {
         let role = Role::of(&[7; 12]);
         assert_eq!(Role::parse(role.as_str()), Some(role));
-        for other in ["postgres", "clover_g_", "clover_views", "clover_g_0707070707070707070707070", "clover_g_070707070707070707070707x"]
-        {
+        for other in [
+            "postgres",
+            "clover_g_",
+            "clover_views",
+            "clover_g_0707070707070707070707070",
+            "clover_g_070707070707070707070707x",
+        ] {
             assert_eq!(Role::parse(other), None, "{other}");
         }
     }

@@ -8,7 +8,11 @@ pub(super) fn identifier(name: &str) -> String {
 /// A text as a literal, whatever `standard_conforming_strings` says.
 pub(super) fn literal(value: &str) -> String {
     let quoted = value.replace('\0', "").replace('\'', "''");
-    if quoted.contains('\\') { format!(" E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
+    if quoted.contains('\\') {
+        format!(" E'{}'", quoted.replace('\\', "\\\\"))
+    } else {
+        format!("'{quoted}'")
+    }
 }
 
 #[cfg(test)]
@@ -17,7 +21,8 @@ mod tests {
 
     #[test]
     fn no_name_and_no_value_ends_its_quotes() {
-        for (name, expected) in [("a", r#""a""#), (r#"a"; drop--"#, r#""a""; drop--""#), ("a\0b", r#""ab""#)] {
+        for (name, expected) in [("a", r#""a""#), (r#"a"; drop--"#, r#""a""; drop--""#), ("a\0b", r#""ab""#)]
+        {
             assert_eq!(identifier(name), expected);
         }
         for (value, expected) in

@@ -159,6 +159,7 @@ fn base32() -> String {
 
 /// The two arguments that make digits of other scripts those of ASCII.
 fn digits() -> String {
-    let from: String = ZEROS.iter().flat_map(|zero| (0..10).map(move |n| format!("\\{:04X}", zero + n))).collect();
+    let from: String =
+        ZEROS.iter().flat_map(|zero| (0..10).map(move |n| format!("\\{:04X}", zero + n))).collect();
     format!("U&'{from}', '{}'", "0123456789".repeat(ZEROS.len()))
 }
