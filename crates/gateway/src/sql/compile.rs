@@ -13,6 +13,7 @@ mod make;
 mod plan;
 mod quote;
 mod setup;
+mod shown;
 
 use tokio_postgres::error::SqlState;
 
@@ -22,6 +23,7 @@ pub use look::{ViewColumn, people, roles, views};
 pub use make::compile;
 pub use plan::{COLUMNS_MAX, Column, KeyOf, Plan, PlanError, Role, Shows, Subject, TABLES_MAX, Table};
 pub use setup::{Declared, setup};
+pub use shown::{Shown, people, views};
 
 /// Why a grant was not compiled, looked at or dropped. Whoever gets one serves nobody under the grant.
 #[derive(Debug, thiserror::Error)]

@@ -15,8 +15,8 @@ use transform::pseudonym::derive_bytes;
 use zeroize::Zeroizing;
 
 /// The root of all pseudonyms.
-pub const ROOT: [u8; 32] = [9; 32];
-pub const EPOCH: u32 = 12;
+pub(crate) const ROOT: [u8; 32] = [9; 32];
+pub(crate) const EPOCH: u32 = 12;
 
 /// Rows of three people, of whom the grant is for `p0`: rows 3, 6, 9 and so on.
 const CUSTOMERS: &str = "
@@ -29,24 +29,24 @@ const CUSTOMERS: &str = "
     analyze raw.customers;
     reset role";
 
-pub fn run<T>(doing: impl Future<Output = T>) -> T {
+pub(crate) fn run<T>(doing: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(doing)
 }
 
-pub fn role() -> Role {
+pub(crate) fn role() -> Role {
     Role::of(&[0xa1; 12])
 }
 
-pub fn column(name: &str, shows: Shows) -> Column {
+pub(crate) fn column(name: &str, shows: Shows) -> Column {
     Column { name: name.into(), shows }
 }
 
-pub fn token(kind: Kind) -> Shows {
+pub(crate) fn token(kind: Kind) -> Shows {
     Shows::Token { class: DataClass::Allowable, kind }
 }
 
 /// The grant for `p0`'s customers.
-pub fn plan() -> Plan {
+pub(crate) fn plan() -> Plan {
     plan_of(vec![Table {
         schema: "raw".into(),
         relation: "customers".into(),
@@ -62,7 +62,7 @@ pub fn plan() -> Plan {
     }])
 }
 
-pub fn plan_of(tables: Vec<Table>) -> Plan {
+pub(crate) fn plan_of(tables: Vec<Table>) -> Plan {
     let key = derive_bytes(&ROOT, "lab", "research", DataClass::Allowable.word(), EPOCH);
     Plan {
         role: role(),
@@ -76,7 +76,7 @@ pub fn plan_of(tables: Vec<Table>) -> Plan {
     }
 }
 
-pub fn declared(tables: &[Table]) -> Vec<Declared> {
+pub(crate) fn declared(tables: &[Table]) -> Vec<Declared> {
     let of = |table: &Table| {
         let columns = table.columns.iter().filter(|c| c.shows != Shows::Withheld).map(|c| c.name.clone());
         let subject = table.subject.iter().map(|s| s.column.clone());
@@ -90,12 +90,12 @@ pub fn declared(tables: &[Table]) -> Vec<Declared> {
 }
 
 /// A server whose database is set up, with customers in it.
-pub struct Site {
-    pub server: Postgres,
+pub(crate) struct Site {
+    pub(crate) server: Postgres,
 }
 
 impl Site {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let server = Postgres::start().unwrap();
         server.sql(CUSTOMERS).unwrap();
         server.sql(&setup(&declared(&plan().tables))).unwrap();
@@ -103,19 +103,19 @@ impl Site {
     }
 
     /// One with the grant compiled.
-    pub fn compiled() -> (Self, Compiled) {
+    pub(crate) fn compiled() -> (Self, Compiled) {
         let site = Self::start();
         let compiled = run(async { compile(&mut site.gateway().await.client, &plan()).await.unwrap() });
         (site, compiled)
     }
 
-    pub fn address(&self, user: &str, database: &str) -> String {
+    pub(crate) fn address(&self, user: &str, database: &str) -> String {
         let own = self.server.address();
         own.replace("user=clover", &format!("user={user}"))
             .replace("dbname=clover", &format!("dbname={database}"))
     }
 
-    pub async fn session(&self, user: &str, database: &str) -> Session {
+    pub(crate) async fn session(&self, user: &str, database: &str) -> Session {
         loop {
             match tokio_postgres::connect(&self.address(user, database), NoTls).await {
                 Ok((client, connection)) => {
@@ -131,24 +131,24 @@ impl Site {
         }
     }
 
-    pub async fn gateway(&self) -> Session {
+    pub(crate) async fn gateway(&self) -> Session {
         self.session("clover_gateway", "clover").await
     }
 
     /// A session of the grant, as PostgreSQL has it: no gate between.
-    pub async fn grant(&self) -> Session {
+    pub(crate) async fn grant(&self) -> Session {
         self.session(role().as_str(), "clover").await
     }
 }
 
-pub struct Session {
-    pub client: Client,
+pub(crate) struct Session {
+    pub(crate) client: Client,
     _driver: JoinHandle<()>,
 }
 
 impl Session {
     /// What statements end as: `!` and a code, or rows of text, parted by `;`, of values parted by `|`.
-    pub async fn ask(&self, statements: &str) -> (String, String) {
+    pub(crate) async fn ask(&self, statements: &str) -> (String, String) {
         match self.client.simple_query(statements).await {
             Ok(messages) => {
                 let rows: Vec<String> = messages.iter().filter_map(row).collect();

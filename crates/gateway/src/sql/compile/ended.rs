@@ -4,13 +4,10 @@ use std::collections::BTreeSet;
 
 use tokio_postgres::Client;
 
-use super::make::TURN;
+use super::make::{END, END_MS, TURN};
 use super::plan::Role;
 use super::quote::identifier;
 use super::{CompileError, asked};
-
-/// How long a session that was told to end may take, in milliseconds.
-const END_MS: i64 = 5_000;
 
 /// All grants of which anything is in this database, or whose role is on the server.
 pub(super) const NAMES: &str = "\
@@ -46,13 +43,7 @@ async fn drop_one(client: &mut Client, role: &Role) -> Result<(), CompileError> 
         // Committed before sessions are ended, so that none begins behind.
         client.batch_execute(&format!("alter role {name} nologin")).await.map_err(asked("close a login"))?;
     }
-    client
-        .query(
-            "select pg_catalog.pg_terminate_backend(pid, $2) from pg_catalog.pg_stat_activity where usename = $1",
-            &[&text, &END_MS],
-        )
-        .await
-        .map_err(asked("end the sessions of a grant"))?;
+    client.query(END, &[&text, &END_MS, &true]).await.map_err(asked("end the sessions of a grant"))?;
     let transaction = client.transaction().await.map_err(asked("begin"))?;
     transaction
         .batch_execute("set local client_min_messages = warning")

@@ -13,6 +13,12 @@ use super::{CompileError, asked};
 /// All who compile or drop in a database take turns: catalogues do not like two who change one row. The bytes of `clover g`.
 pub(super) const TURN: &str = "select pg_catalog.pg_advisory_xact_lock(7164781918302052967)";
 
+/// Ends the sessions of a role, in this database or in all, and waits until each has gone.
+pub(super) const END: &str = "select pg_catalog.pg_terminate_backend(pid, $2) from pg_catalog.pg_stat_activity \
+     where usename = $1 and (datname = pg_catalog.current_database() or $3)";
+/// How long a session that was told to end may take, in milliseconds.
+pub(super) const END_MS: i64 = 5_000;
+
 /// Waits and names for a transaction of ours, whatever the login's settings are.
 const SETTINGS: &str = "set local search_path = pg_catalog, pg_temp; set local lock_timeout = '10s'; set local statement_timeout = '60s'; \
      set local client_min_messages = warning; set local standard_conforming_strings = on";
@@ -46,11 +52,19 @@ const UNSAFE: &str = "\
       where has_any_column_privilege($1::name, t::regclass, 'select'))
     union all select 'a role has a right or a member that it may not have' where exists (select from pg_roles r
       where r.rolname in ($1::name, 'clover_reader', 'clover_views')
-        and (r.rolsuper or r.rolcreaterole or r.rolcreatedb or r.rolreplication or r.rolbypassrls or not r.rolinherit or r.rolcanlogin <> (r.rolname = $1::name)))
+        and (r.rolsuper or r.rolcreaterole or r.rolcreatedb or r.rolreplication or r.rolbypassrls
+          or not r.rolinherit or r.rolcanlogin <> (r.rolname = $1::name)))
       or exists (select from pg_auth_members m where m.member::regrole::text in ('clover_reader', 'clover_views')
         or m.member::regrole::text = $1::name::text and (m.roleid::regrole::text <> 'clover_reader' or m.admin_option)
         or m.roleid::regrole::text = $1::name
         or m.roleid::regrole::text = 'clover_views' and m.member::regrole::text <> 'clover_gateway')
+    union all select 'a role has a right outside its views' where exists (select from pg_shdepend d join pg_roles r on r.oid = d.refobjid
+      where d.refclassid = 'pg_authid'::regclass and d.dbid in (0, (select oid from pg_database where datname = current_database()))
+        and (r.rolname = 'clover_reader' and d.classid not in ('pg_proc'::regclass, 'pg_database'::regclass)
+            and not (d.classid = 'pg_namespace'::regclass and d.objid = 'clover'::regnamespace)
+          or r.rolname = $1::name and not (d.classid = 'pg_namespace'::regclass and d.objid = (select n.oid from pg_namespace n where n.nspname = $1::name)
+            or d.classid = 'pg_class'::regclass and d.objid in (select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
+              where n.nspname = $1::name))))
     union all select 'a view has no barrier, or another owner' where exists (select from pg_class c
       where c.relnamespace = (select n.oid from pg_namespace n where n.nspname = $1::name)
         and (c.relkind <> 'v' or c.relowner <> 'clover_views'::regrole or not coalesce(c.reloptions @> array['security_barrier=true'], false)))";
@@ -64,21 +78,35 @@ pub async fn compile(client: &mut Client, plan: &Plan) -> Result<Compiled, Compi
     plan.check()?;
     let drift = Drift::prepare(client).await?;
     let transaction = client.transaction().await.map_err(asked("begin"))?;
+    match make(&transaction, &drift, plan).await {
+        Ok(compiled) => {
+            transaction.commit().await.map_err(asked("commit"))?;
+            Ok(compiled)
+        }
+        Err(e) => {
+            // Waited for, since the turn and the locks go with it.
+            transaction.rollback().await.map_err(asked("roll back"))?;
+            Err(e)
+        }
+    }
+}
+
+async fn make(transaction: &Transaction<'_>, drift: &Drift, plan: &Plan) -> Result<Compiled, CompileError> {
     transaction.batch_execute(SETTINGS).await.map_err(asked("take settings"))?;
     transaction.batch_execute(TURN).await.map_err(asked("give a turn"))?;
     let mut views = Vec::with_capacity(plan.tables.len());
     let mut bases = Vec::with_capacity(plan.tables.len());
     for table in &plan.tables {
-        let (oid, columns) = columns_of(&transaction, table).await?;
+        let (oid, columns) = columns_of(transaction, table).await?;
         bases.push(oid);
-        views.push(view(plan, table, &columns)?);
+        views.extend(view(plan, table, &columns)?);
     }
-    make_role(&transaction, plan).await?;
-    put_keys(&transaction, plan).await?;
-    let digest = digest(&SHA256, views.join("\n").as_bytes());
+    make_role(transaction, plan).await?;
+    put_keys(transaction, plan).await?;
+    let digest = digest(&SHA256, views.concat().as_bytes());
     let mut compiled = Compiled::new(plan.role.clone(), bases);
-    if !is_made(&transaction, &drift, &compiled, digest.as_ref()).await? {
-        make_views(&transaction, plan, &views).await?;
+    if !is_made(transaction, drift, &compiled, digest.as_ref()).await? {
+        make_views(transaction, plan, &views).await?;
     }
     let role = plan.role.as_str();
     let wrong = transaction.query(UNSAFE, &[&role]).await.map_err(asked("tell what a role may do"))?;
@@ -86,7 +114,7 @@ pub async fn compile(client: &mut Client, plan: &Plan) -> Result<Compiled, Compi
         let wrong: Vec<String> = wrong.iter().filter_map(|row| row.try_get(0).ok()).collect();
         return Err(CompileError::Unsafe(wrong.join(", ")));
     }
-    drift.read(&transaction, &mut compiled).await?;
+    drift.read(transaction, &mut compiled).await?;
     let made = compiled.made();
     transaction
         .execute(
@@ -96,7 +124,6 @@ pub async fn compile(client: &mut Client, plan: &Plan) -> Result<Compiled, Compi
         )
         .await
         .map_err(asked("keep what was compiled"))?;
-    transaction.commit().await.map_err(asked("commit"))?;
     Ok(compiled)
 }
 
@@ -129,14 +156,15 @@ async fn columns_of(transaction: &Transaction<'_>, table: &Table) -> Result<(u32
     Ok((oid.ok_or_else(|| CompileError::NoTable(table.place()))?, columns))
 }
 
-/// The statement that makes one view.
-fn view(plan: &Plan, table: &Table, columns: &[Base]) -> Result<String, CompileError> {
+/// The statements that make one view; `None` where nothing of the table is shown, since a view without columns is none.
+fn view(plan: &Plan, table: &Table, columns: &[Base]) -> Result<Option<String>, CompileError> {
     let base = |name: &str| {
         let found = columns.iter().find(|column| column.name == name);
         found.ok_or_else(|| CompileError::NoColumn(format!("{}.{name}", table.place())))
     };
     let mut shown = Vec::with_capacity(table.columns.len());
-    for column in &table.columns {
+    // One that is withheld may be gone for all that is seen of it.
+    for column in table.columns.iter().filter(|column| column.shows != Shows::Withheld) {
         if let Some(expression) = base(&column.name)?.shown(column.shows, plan)? {
             shown.push(format!("{expression} as {}", identifier(&column.name)));
         }
@@ -145,15 +173,18 @@ fn view(plan: &Plan, table: &Table, columns: &[Base]) -> Result<String, CompileE
         Some(subject) => base(&subject.column)?.only(subject)?,
         None => None,
     };
-    Ok(format!(
-        "create view {}.{} with (security_barrier = true) as select {} from {}.{} b{}",
-        identifier(plan.role.as_str()),
-        identifier(&table.view),
+    if shown.is_empty() {
+        return Ok(None);
+    }
+    let role = identifier(plan.role.as_str());
+    let name = format!("{role}.{}", identifier(&table.view));
+    Ok(Some(format!(
+        "create view {name} with (security_barrier = true) as select {} from {}.{} b{};\ngrant select on {name} to {role};\n",
         shown.join(", "),
         identifier(&table.schema),
         identifier(&table.relation),
         filter.map(|filter| format!(" where {filter}")).unwrap_or_default(),
-    ))
+    )))
 }
 
 /// The role, with its limits and settings, whatever they were.
@@ -197,7 +228,8 @@ async fn make_role(transaction: &Transaction<'_>, plan: &Plan) -> Result<(), Com
     for (setting, value) in settings.into_iter().chain(temp) {
         text.push_str(&format!("alter role {name} set {setting} = {};\n", literal(&value)));
     }
-    text.push_str(&format!("alter role {name} set search_path = {name}, pg_catalog;\n"));
+    // The catalogue is searched first unless it is named: a view called `text` or `date` is in nobody's way.
+    text.push_str(&format!("alter role {name} set search_path = {name};\n"));
     transaction.batch_execute(&text).await.map_err(asked("make a role"))
 }
 
@@ -266,14 +298,16 @@ async fn make_views(
     views: &[String],
 ) -> Result<(), CompileError> {
     let name = identifier(plan.role.as_str());
+    // Sessions that began under other views hold statements and cursors over them, and locks.
+    transaction
+        .query(END, &[&plan.role.as_str(), &END_MS, &false])
+        .await
+        .map_err(asked("end the sessions of a grant"))?;
     let mut text = format!(
         "drop schema if exists {name} cascade;\ncreate schema {name} authorization clover_views;\n\
          set local role clover_views;\ngrant usage on schema {name} to {name};\n"
     );
-    for (table, view) in plan.tables.iter().zip(views) {
-        text.push_str(view);
-        text.push_str(&format!(";\ngrant select on {name}.{} to {name};\n", identifier(&table.view)));
-    }
+    views.iter().for_each(|view| text.push_str(view));
     text.push_str("set local role none;\n");
     transaction.batch_execute(&text).await.map_err(asked("make views"))
 }
