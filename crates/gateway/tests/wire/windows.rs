@@ -80,7 +80,7 @@ fn a_statement_that_is_refused_fails_as_one_of_the_servers_would() {
         assert_eq!(ask(&frame(b'Q', b"select '\xff'\0")).await, "E:22021 Z:I");
         // And when the budget is used up.
         world.control.refuse_begin.send_replace(true);
-        assert_eq!(ask(&query("select 1")).await, "E:42501 Z:I");
+        assert_eq!(ask(&query("select 1")).await, "T E:42501 Z:I");
         world.control.refuse_begin.send_replace(false);
         assert_eq!(ask(&query("select 1")).await, "T D C:SELECT 1 Z:I");
     });

@@ -240,8 +240,12 @@ where
     /// Moves everything on as far as it goes at once; whether anything moved.
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<bool, RelayError> {
         let mut some = self.exit.poll(&mut self.client, cx)?;
-        some |= self.asked.poll_begun(&mut self.book, cx);
-        some |= self.asked.take(&mut self.book, &mut self.crossings, &self.rules)?;
+        // A batch goes to the server in one piece where its runs are allowed at once.
+        while self.asked.take(&mut self.book, &mut self.crossings, &self.rules)?
+            | self.asked.poll_begun(&mut self.book, cx)
+        {
+            some = true;
+        }
         if !self.eof {
             some |= self.asked.poll_write(&mut self.back, cx)?;
         }
