@@ -29,12 +29,23 @@ pub struct Exact {
 }
 
 /// What would be told, and who is in it.
-#[derive(Debug)]
 pub struct Measured {
     /// The answer.
     pub told: Told,
     /// Who is in each group of it, as the column of the person names them: for a guard. Nobody where there is none.
     pub groups: Vec<Vec<String>>,
+}
+
+impl std::fmt::Debug for Measured {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Measured").field("told", &self.told).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Measuring<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Measuring").field("contributions", &self.contributions.len()).finish_non_exhaustive()
+    }
 }
 
 impl Exact {
@@ -95,7 +106,6 @@ impl Exact {
 }
 
 /// What people contribute, while it is read.
-#[derive(Debug)]
 pub struct Measuring<'e> {
     of: &'e Exact,
     keys: BTreeMap<Key, usize>,
@@ -104,7 +114,6 @@ pub struct Measuring<'e> {
     people: Vec<String>,
 }
 
-#[derive(Debug)]
 struct Contribution {
     group: usize,
     person: u128,

@@ -7,8 +7,8 @@ const DIGITS_MAX: usize = 38;
 /// Longest text, in bytes.
 pub(super) const TEXT_MAX: usize = 1_024;
 
-/// A value, in the one spelling that equal ones share.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// A value, in the one spelling that equal ones share. It may be about somebody, and prints nothing.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Literal {
     Integer(i64),
     Decimal(String),
@@ -18,7 +18,7 @@ pub(super) enum Literal {
 }
 
 /// A value as it is written in a question.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) enum Written<'a> {
     /// Digits, perhaps with a sign and a point.
     Number {
@@ -27,6 +27,12 @@ pub(super) enum Written<'a> {
     },
     Quoted(&'a str),
     Bool(bool),
+}
+
+impl std::fmt::Debug for Literal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Literal(..)")
+    }
 }
 
 impl Literal {

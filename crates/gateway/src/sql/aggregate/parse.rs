@@ -29,8 +29,11 @@ pub const TEXT_MAX: usize = 64 * 1024;
 const TOKENS_MAX: usize = 1_000;
 /// How deep brackets may be.
 const DEPTH_MAX: usize = 4;
-/// How deep the parser goes by itself. A step of it takes tens of kilobytes, and a thread has two megabytes.
+/// How deep the parser goes by itself. A step of it takes tens of kilobytes.
 const RECURSION_MAX: usize = 16;
+/// The stack of who reads a text: for the deepest that the limits above let pass, several times over. What is not used is not
+/// taken.
+const STACK: usize = 16 << 20;
 /// Words that PostgreSQL keeps for itself, so that no column has them as its name, and that begin what is not in the grammar.
 const NOT_POSSIBLE: &[Keyword] = &[
     Keyword::ARRAY,
@@ -46,11 +49,19 @@ const NOT_POSSIBLE: &[Keyword] = &[
 /// Most columns of an answer.
 const SHOWN_MAX: usize = 32;
 
-/// Reads a question about one of these tables.
+/// Reads a question about one of these tables, on a thread of its own: a parser that goes deep, or gives up, ends nothing else.
 ///
 /// # Errors
 /// [`Refusal`], which says what is possible.
 pub fn parse(text: &str, tables: &[Arc<Declared>]) -> Result<Question, Refusal> {
+    let read = std::thread::scope(|scope| {
+        let reader = std::thread::Builder::new().stack_size(STACK);
+        reader.spawn_scoped(scope, || read(text, tables)).ok()?.join().ok()
+    });
+    read.unwrap_or_else(|| Err(Refusal::new("53000", None, "this cannot be read now")))
+}
+
+fn read(text: &str, tables: &[Arc<Declared>]) -> Result<Question, Refusal> {
     let places = Places(text);
     let query = query_of(&places)?;
     let Query {
