@@ -17,8 +17,8 @@ def call(*command, **more):
     subprocess.run([str(c) for c in command], check=True, stdout=sys.stderr, **more)
 
 
-def packages():
-    missing = [package for binary, package in PACKAGES.items() if not shutil.which(binary)]
+def packages(names=tuple(PACKAGES)):
+    missing = [PACKAGES[binary] for binary in names if not shutil.which(binary)]
     if missing:
         call("apt-get", "update", "-qq")
         call("apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing)

@@ -83,7 +83,14 @@ pub fn leaves(data: &[u8]) {
         Some((b'e', leaf)) => entry_leaf(leaf),
         Some((b'f', bytes)) => {
             if let Ok(read) = facts::decode(bytes) {
-                assert_eq!(facts::encode(&read).as_deref(), Ok(bytes));
+                let mut again = facts::encode(&read);
+                if let Ok(Some(spent)) = facts::spent(bytes) {
+                    again = again.and_then(|facts| facts::with_spent(&facts, &spent));
+                }
+                if let Ok(Some(risk)) = facts::risk(bytes) {
+                    again = again.and_then(|facts| facts::with_risk(&facts, &risk));
+                }
+                assert_eq!(again.as_deref(), Ok(bytes));
             }
         }
         Some((b's', leaf)) => site_leaf(leaf),
