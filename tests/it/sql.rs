@@ -1,5 +1,7 @@
 //! PostgreSQL's clients through the SQL gateway: what a grant shows, what is on the ledger, and what is refused.
 
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
@@ -104,6 +106,49 @@ async fn a_statement_shows_what_its_grant_shows_and_is_on_the_ledger_with_those_
     stage.must_audit_clean();
 }
 
+fn ok(command: &mut Command) {
+    let output = command.output().unwrap();
+    let (told, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && told.trim_end().ends_with("ok"), "{command:?}: {told}{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_in_python_javascript_and_java_connect_browse_prepare_and_fetch_unchanged() {
+    let (mut stage, tables) = stage().await;
+    let world = &stage.world;
+    let aoife = world.colleague("aoife", "IE", at::DUBLIN).unwrap();
+    let ana = world.colleague("ana", "IE", at::DUBLIN).unwrap();
+    let wanted = json!({
+        "id": "G-C", "ground": "grant", "purpose": "support", "case": "T-4714", "dataset": "video", "seconds": 7200,
+        "amount": { "rows": 50_000, "bytes": 50_000_000, "subjects": 100 },
+    });
+    granted(&ana, &wanted, &[&aoife]).await.unwrap();
+    let desk = tables.desk("ana", "IE", at::DUBLIN, "G-C").await.unwrap();
+    let tree = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let installed = tree.join("../target/clients").canonicalize().expect("scripts/test --tools installs the clients");
+    let mut python = Command::new("/usr/bin/python3");
+    python.arg(tree.join("clients/client.py")).args([desk.address("video"), "60".to_owned()]);
+    ok(python.env("PYTHONPATH", installed.join("python")));
+    let stem = desk.credential.clone().unwrap();
+    let config = json!({
+        "host": "127.0.0.1", "port": desk.port, "database": "video", "user": desk.user, "ca": desk.ca,
+        "cert": stem.with_extension("pem"), "key": stem.with_extension("key"),
+    });
+    let mut node = Command::new("node");
+    node.arg(tree.join("clients/client.js")).args([config.to_string(), "60".to_owned()]);
+    ok(node.env("CLOVER_NODE_MODULES", &installed));
+    let given = ana.post("/sql/login", &[], &json!({ "ground": "G-C" })).await.unwrap().json();
+    let url = format!(
+        "jdbc:postgresql://localhost:{}/video?sslmode=verify-full&sslrootcert={}",
+        desk.port,
+        desk.ca.display()
+    );
+    let mut java = Command::new("java");
+    java.args(["-cp", "/usr/share/java/postgresql.jar"]).arg(tree.join("clients/Client.java"));
+    ok(java.args([&url, "60", &desk.user, given["password"].as_str().unwrap()]));
+    stage.must_audit_clean();
+}
+
 /// Waits until something is so, and returns how long that took.
 fn until(what: &str, limit: Duration, so: impl Fn() -> bool) -> Duration {
     let began = Instant::now();
@@ -130,7 +175,9 @@ fn sessions(tables: &Tables) -> usize {
 }
 
 fn roles(tables: &Tables) -> usize {
-    tables.server.sql("select count(*) from pg_roles where rolname like 'clover_g_%'").unwrap()[0].parse().unwrap()
+    tables.server.sql("select count(*) from pg_roles where rolname like 'clover_g_%'").unwrap()[0]
+        .parse()
+        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -162,7 +209,8 @@ async fn a_session_ends_with_what_it_stands_on_and_what_was_compiled_for_it_goes
     until("three sessions", Duration::from_secs(20), || sessions(&tables) == 3);
     let revoked = aoife.post("/access/requests/G-1/revoke", &[], &json!({})).await.unwrap();
     assert_eq!(revoked.status, StatusCode::OK, "{}", revoked.text());
-    let took = until("the sessions of the revoked grant end", Duration::from_secs(5), || sessions(&tables) == 1);
+    let took =
+        until("the sessions of the revoked grant end", Duration::from_secs(5), || sessions(&tables) == 1);
     println!("revoked, and its sessions closed at the database after {took:?}");
     until("its role is dropped", Duration::from_secs(20), || roles(&tables) == 1);
     assert!(said(&one, "select 1").contains("does not serve you now"));
@@ -197,7 +245,11 @@ async fn what_is_refused_is_on_the_ledger_and_what_nobody_can_attribute_is_not_t
     let catalogue = rows(&desk, "select relname from pg_catalog.pg_class where relname = 'pg_class'");
     assert_eq!(catalogue, ["pg_class"]);
     let listed = desk.psql("video", &["-c", "\\d video_status"]).unwrap();
-    assert!(String::from_utf8_lossy(&listed.stdout).contains("review_state"), "{}", String::from_utf8_lossy(&listed.stderr));
+    assert!(
+        String::from_utf8_lossy(&listed.stdout).contains("review_state"),
+        "{}",
+        String::from_utf8_lossy(&listed.stderr)
+    );
     // More people than it is for, one by one.
     let more = said(&desk, "select owner, video_id from video_status");
     assert!(more.contains("more rows or people") || more.contains("nothing is left"), "{more}");
@@ -218,5 +270,51 @@ async fn what_is_refused_is_on_the_ledger_and_what_nobody_can_attribute_is_not_t
         e.reason == Reason::None && ledger::facts::statement(&e.facts).is_ok_and(|d| d == Some(wanted))
     });
     assert_eq!(same.count(), 1);
+    stage.must_audit_clean();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_sees_no_rows_asks_for_numbers_until_the_budget_ends_and_the_same_question_is_free() {
+    let (mut stage, tables) = stage().await;
+    let world = &stage.world;
+    let aoife = world.colleague("aoife", "IE", at::DUBLIN).unwrap();
+    let gro = world.colleague("gro", "US", at::OREGON).unwrap();
+    granted(&gro, &videos("G-N", 100), &[&aoife]).await.unwrap();
+    let desk = tables.desk("gro", "US", at::OREGON, "G-N").await.unwrap();
+    let states = "select review_state, count(distinct owner) as people from video_status group by review_state order by review_state";
+    let first = rows(&desk, states);
+    let held: i64 = first.iter().find_map(|row| row.strip_prefix("held|")?.parse().ok()).unwrap();
+    assert!((20..=100).contains(&held), "sixty people, and noise: {first:?}");
+    assert_eq!(rows(&desk, states), first, "asked again, and free");
+    let plain = said(&desk, "select video_id from video_status");
+    assert!(
+        plain.contains("possible is: SELECT") && plain.contains("keys are review_state, visibility"),
+        "{plain}"
+    );
+    assert!(said(&desk, "select relname from pg_class").contains("no rows are shown here"));
+    for visibility in ["everyone", "followers", "nobody"] {
+        rows(
+            &desk,
+            &format!("select count(distinct owner) from video_status where visibility = '{visibility}'"),
+        );
+    }
+    let spent = said(&desk, "select count(*) from video_status");
+    assert!(spent.contains("no more may be learned") && spent.contains("0 is left"), "{spent}");
+    let json = desk.psql("video", &["-qAt", "--csv", "-c", states]).unwrap();
+    assert_eq!(String::from_utf8(json.stdout).unwrap().lines().count(), first.len(), "still free");
+    world.published().unwrap();
+    let all = entries(&world.ledger());
+    let took: Vec<u64> = all
+        .iter()
+        .filter(|e| e.lane == ledger::entry::short_name("sql") && e.reason == Reason::None)
+        .map(|e| ledger::facts::spent(&e.facts).unwrap().unwrap().epsilon_micro)
+        .collect();
+    assert_eq!(took.iter().filter(|micro| **micro > 0).count(), 4, "{took:?}");
+    assert_eq!(all.iter().filter(|e| e.reason == Reason::Privacy).count(), 1);
+    assert!(
+        all.iter()
+            .filter(|e| e.reason == Reason::None && e.lane == ledger::entry::short_name("sql"))
+            .all(|e| e.subjects == ledger::Subjects::Population)
+    );
     stage.must_audit_clean();
 }

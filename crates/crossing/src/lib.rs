@@ -27,7 +27,7 @@ pub use identify::{Session, VerifiedActor};
 pub use in_force::{InForce, Passing};
 pub use road::{
     Ask, Border, Calendar, Counted, Guarded, Intent, NoisyQuestion, OwnerKeys, PEOPLE_CLASS, Permitted,
-    Pseudonyms, Refused, Road, Treated,
+    Pseudonyms, Refused, Road, Told, Treated,
 };
 pub use rulebook::{ActiveRulebook, RulebookError};
 pub use seal::{Payload, ReceiptMismatch, Receipts, Recording, Sealed, SealedRefusal, Sealing, Witnessed};

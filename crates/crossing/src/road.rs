@@ -25,7 +25,9 @@ use policy::Duty;
 use steps::Outline;
 
 pub use intent::Intent;
-pub use steps::{Counted, Guarded, NoisyQuestion, OwnerKeys, PEOPLE_CLASS, Permitted, Refused, Treated};
+pub use steps::{
+    Counted, Guarded, NoisyQuestion, OwnerKeys, PEOPLE_CLASS, Permitted, Refused, Told, Treated,
+};
 pub use transform::pseudonym::{Calendar, Shared as Pseudonyms};
 
 /// Most decisions remembered. Facts hold the second they were made in, so none outlives it.

@@ -11,6 +11,7 @@ pub mod gate;
 mod intended;
 pub mod lex;
 pub mod login;
+mod numbers;
 mod people;
 mod reach;
 mod released;

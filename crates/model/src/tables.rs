@@ -17,6 +17,8 @@ const COLUMNS_MAX: usize = 1_600;
 const DOMAIN_MAX: usize = 1_000;
 /// Most groups of one question that a person may be counted in.
 const GROUPS_MAX: u32 = 16;
+/// Most rows of a person that count in one group.
+const ROWS_MAX: u32 = 1_000;
 /// Most decimals of a sum.
 const SCALE_MAX: u8 = 6;
 
@@ -50,6 +52,8 @@ pub struct Asked {
     pub sums: BTreeMap<String, Sum>,
     /// In how many groups of one question a person counts at most.
     pub groups_max: u32,
+    /// How many rows of a person count in one group at most.
+    pub rows_max: u32,
 }
 
 /// Bounds of what one person adds to a sum, in units of its last decimal.
@@ -78,6 +82,8 @@ pub(crate) struct Raw {
     sums: BTreeMap<String, RawSum>,
     #[serde(default = "one")]
     groups_max: u32,
+    #[serde(default = "one")]
+    rows_max: u32,
 }
 
 #[derive(Deserialize)]
@@ -194,7 +200,10 @@ fn asked(
     if !(1..=GROUPS_MAX).contains(&raw.groups_max) {
         p.add(place, "`groups_max` is not 1 to 16", "in how many groups of one question a person counts");
     }
-    Asked { keys: raw.keys.clone(), sums, groups_max: raw.groups_max }
+    if !(1..=ROWS_MAX).contains(&raw.rows_max) {
+        p.add(place, "`rows_max` is not 1 to 1,000", "how many rows of a person count in one group");
+    }
+    Asked { keys: raw.keys.clone(), sums, groups_max: raw.groups_max, rows_max: raw.rows_max }
 }
 
 /// A name that PostgreSQL reads the same with and without quotes.

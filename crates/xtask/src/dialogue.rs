@@ -71,6 +71,15 @@ pub(super) async fn play(demo: &Demo, folder: &Path, show: &Show) -> Result<bool
     });
     granted(&ana, &grant, &[&aoife]).await?;
     granted(&mei, &case_wanted("C-7", &first, 7200), &[&aoife]).await?;
+    let gro = world.colleague("gro", "US", at::OREGON)?;
+    granted(
+        &gro,
+        &json!({ "id": "G-8", "ground": "grant", "purpose": "support", "case": "T-8", "dataset": DATASET,
+        "seconds": 7200, "amount": { "rows": 500, "bytes": 1_000_000, "subjects": 100 } }),
+        &[&aoife],
+    )
+    .await?;
+    let analyst = tables.desk("gro", "US", at::OREGON, "G-8").await?;
     let agent = tables.desk("ana", "IE", at::DUBLIN, "G-7").await?;
     let engineer = tables.desk("mei", "SG", at::SINGAPORE, "C-7").await?;
     let mut dialogue = Dialogue { show, crossings: Vec::new() };
@@ -118,6 +127,38 @@ pub(super) async fn play(demo: &Demo, folder: &Path, show: &Show) -> Result<bool
         "whether there are others",
         "none that the case shows",
         &|answer| answer.as_ref().is_ok_and(|rows| rows == &["0"]),
+    )?;
+    show.chapter("An analyst in the United States, who sees no rows");
+    let states = "select review_state, count(distinct owner) from video_status group by review_state";
+    let some = |answer: &Result<Vec<String>, String>| answer.is_ok();
+    dialogue.ask(
+        &analyst,
+        states,
+        "how many people have a video in which state",
+        "numbers with noise, charged for",
+        &some,
+    )?;
+    dialogue.ask(&analyst, states, "the same question again", "the same answer, free of charge", &some)?;
+    dialogue.ask(
+        &analyst,
+        "select owner, review_state from video_status",
+        "rows",
+        "refused, with what is possible",
+        &|answer| answer.as_ref().is_err_and(|said| said.contains("possible is")),
+    )?;
+    for (statement, what) in [
+        ("select count(distinct owner) from video_status where visibility = 'everyone'", "a second question"),
+        ("select count(*) from video_status", "a third"),
+        ("select visibility, count(*) from video_status group by visibility", "a fourth"),
+    ] {
+        dialogue.ask(&analyst, statement, what, "numbers with noise", &some)?;
+    }
+    dialogue.ask(
+        &analyst,
+        "select count(distinct owner) from video_status where review_state = 'removed'",
+        "a fifth",
+        "refused: the budget of thirty days is spent",
+        &|answer| answer.as_ref().is_err_and(|said| said.contains("no more may be learned")),
     )?;
     show.chapter("The person's own list");
     for (whose, handle, names) in

@@ -128,7 +128,10 @@ impl Desk {
     /// When it cannot be started.
     pub fn start(&self, dataset: &str) -> Result<Child> {
         let mut command = Command::new(&self.psql);
-        command.arg(self.address(dataset)).args(["-XqAt"]).envs(self.password.iter().map(|p| ("PGPASSWORD", p)));
+        command
+            .arg(self.address(dataset))
+            .args(["-XqAt"])
+            .envs(self.password.iter().map(|p| ("PGPASSWORD", p)));
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         command.spawn().with_context(|| format!("cannot run `{}`", self.psql.display()))
     }

@@ -26,7 +26,7 @@ use crate::seal::{Payload, PersonSeal, Recording, SealError, Sealed, SealedRefus
 use crate::select::Selection;
 use crate::treat::{Amount, Fired, For, Keys, Measured, Prose, Treater, measured_facts, told};
 
-pub use counts::{Counted, Guarded, NoisyQuestion};
+pub use counts::{Counted, Guarded, NoisyQuestion, Told};
 pub use rows::{OwnerKeys, PEOPLE_CLASS};
 
 /// What every entry of a crossing says, whatever comes of it.

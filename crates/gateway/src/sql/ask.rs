@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use crossing::Selection;
 use model::Reason;
 
-use super::gate::Shown;
+use super::gate::{Refusal, Shown, Verdict};
 use super::intended;
-use super::reach;
-use super::released::{Part, release};
+use super::numbers::{self, Answer};
+use super::reach::{self, Reach};
+use super::released::{Part, leave, release};
 use super::session::{Begun, Session};
+use super::stand::Now;
 use super::wire::relay::{Crossings, Refused, Statement, Window};
 use super::words::{broken, told};
 
@@ -20,10 +23,19 @@ impl Crossings for Asked {
     fn begin(&mut self, statement: Statement) -> impl Future<Output = Result<(), Refused>> + Send + 'static {
         let session = Arc::clone(&self.0);
         async move {
+            if *statement.source.prepared.verdict() == Verdict::Asked {
+                return numbers(&session, statement).await;
+            }
+            if session.numbers.is_some() {
+                return Err(told(
+                    "42501",
+                    "no rows are shown here: ask for numbers, such as SELECT count(*) FROM a table",
+                ));
+            }
             let text = statement.cursor.as_ref().unwrap_or(&statement.source).prepared.text();
             let views = session.stand.tables.iter().map(|table| table.name.as_str());
             let reach = reach::of(text, statement.row_wise(), views);
-            let mut begun = Begun { run: statement.source, reach, parts: 0, intended: None };
+            let mut begun = Begun { run: statement.source, reach, parts: 0, intended: None, answer: None };
             let now = session.stand.now().await?;
             let ask = session.stand.ask(&now, Some(begun.digest()));
             let intent = match now.live.road.decide(&ask) {
@@ -59,6 +71,9 @@ impl Crossings for Asked {
                 return hand.over(window).await;
             }
             let now = session.stand.now().await?;
+            if let Some(answer) = begun.answer.clone() {
+                return answered(&session, &now, &begun, &answer, &window).await;
+            }
             let ask = session.stand.ask(&now, Some(begun.digest()));
             match now.live.road.decide(&ask) {
                 Ok(permitted) => {
@@ -70,7 +85,12 @@ impl Crossings for Asked {
         }
     }
 
-    #[cfg(any())]
+    fn stand_in(&self, text: &str) -> Option<String> {
+        let numbers = self.0.numbers.as_ref()?;
+        let tables = self.0.stand.tables.iter().map(|table| table.name.as_str());
+        (reach::of(text, false, tables) != Reach::Nobody).then(|| numbers.stand_in(text))
+    }
+
     fn refused(&mut self, text: &str, refusal: &Refusal) -> impl Future<Output = ()> + Send + 'static {
         let session = Arc::clone(&self.0);
         let cut: String = text.chars().take(16_384).collect();
@@ -109,5 +129,72 @@ impl Crossings for Asked {
                 why = drifted => told("57P01", why.unwrap_or("the grant was closed")),
             }
         }
+    }
+}
+
+/// Answers a question about numbers, before the client is told anything of it.
+async fn numbers(session: &Arc<Session>, statement: Statement) -> Result<(), Refused> {
+    let (id, run) = (statement.id, statement.source);
+    let mut begun = Begun { run, reach: Reach::Nobody, parts: 0, intended: None, answer: None };
+    let stand = &session.stand;
+    let refuse = |refused: crossing::Refused, begun: &Begun| {
+        let refused = refused.of_statement(super::released::statement(begun));
+        async move { stand.record(refused).await }
+    };
+    let numbers = session.numbers.as_ref().ok_or_else(broken)?;
+    let now = stand.now().await?;
+    let question = match numbers.question(begun.run.prepared.text()) {
+        Ok(question) => question,
+        Err(impossible) => {
+            let ask = stand.ask_numbers(&now, &stand.selection, Some(begun.digest()));
+            refuse(now.live.road.refuse(&ask, Reason::Unknown), &begun).await;
+            return Err(impossible);
+        }
+    };
+    let selection =
+        stand.columns(&now.live, question.declared().name(), &question.columns()).ok_or_else(broken)?;
+    let plan = numbers::plan(question, &now, &stand.dataset)?;
+    let ask = stand.ask_numbers(&now, &selection, Some(begun.digest()));
+    let permitted = match now.live.road.decide(&ask) {
+        Ok(permitted) => permitted,
+        Err(refused) => return Err(refuse(refused, &begun).await),
+    };
+    let recipient = permitted.recipient().to_owned();
+    let mut client = match session.source.held_open().await {
+        Ok(client) => client,
+        Err(e) => {
+            tracing::error!(error = %e, "the database behind cannot be asked for numbers");
+            return Err(refuse(permitted.refuse(Reason::Upstream), &begun).await);
+        }
+    };
+    let answered = numbers::answer(stand, &now, &recipient, plan, &mut client).await;
+    drop(client);
+    match answered {
+        Ok(answer) => {
+            begun.answer = Some(Arc::new((answer, selection)));
+            session.begun(id, begun);
+            Ok(())
+        }
+        Err(Ok(reason)) => Err(refuse(permitted.refuse(reason), &begun).await),
+        Err(Err(words)) => {
+            refuse(permitted.refuse(Reason::Privacy), &begun).await;
+            Err(words)
+        }
+    }
+}
+
+/// Lets an answer out, decided anew.
+async fn answered(
+    session: &Arc<Session>,
+    now: &Now,
+    begun: &Begun,
+    (answer, selection): &(Answer, Selection),
+    window: &Window,
+) -> Result<Bytes, Refused> {
+    let ask = session.stand.ask_numbers(now, selection, Some(begun.digest()));
+    let treated = now.live.road.decide(&ask);
+    match treated.and_then(|permitted| answer.treated(permitted, window.description.as_ref(), begun)) {
+        Ok(treated) => leave(session, now, treated).await,
+        Err(refused) => Err(session.stand.record(refused).await),
     }
 }

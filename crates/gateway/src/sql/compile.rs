@@ -8,7 +8,6 @@
 mod drift;
 mod ended;
 mod express;
-mod look;
 mod make;
 mod plan;
 mod quote;
@@ -18,8 +17,7 @@ mod shown;
 use tokio_postgres::error::SqlState;
 
 pub use drift::{Changed, Compiled, Drift, Part};
-pub use ended::drop_ended;
-pub use look::{ViewColumn, people, roles, views};
+pub use ended::{drop_ended, roles};
 pub use make::compile;
 pub use plan::{COLUMNS_MAX, Column, KeyOf, Plan, PlanError, Role, Shows, Subject, TABLES_MAX, Table};
 pub use setup::{Declared, setup};

@@ -29,6 +29,8 @@ pub enum Verdict {
     Show,
     /// `SHOW` of what the gateway answers itself.
     Own(Shown),
+    /// A question that is answered by others than the server.
+    Asked,
     /// Control of transactions, with the tags that the server may give.
     Transaction(&'static [&'static str]),
     /// `DECLARE` of a cursor with this name.
@@ -74,7 +76,7 @@ impl Verdict {
     /// Whether the result tells anything that the one who asked did not say.
     #[must_use]
     pub fn tells(&self) -> bool {
-        matches!(self, Self::Read | Self::Show | Self::Fetch(_) | Self::Move(_) | Self::CopyOut)
+        matches!(self, Self::Read | Self::Show | Self::Asked | Self::Fetch(_) | Self::Move(_) | Self::CopyOut)
     }
 
     /// Whether the server's tag of what it ran is that of this kind.
@@ -86,7 +88,7 @@ impl Verdict {
         };
         match self {
             Self::Empty => false,
-            Self::Read | Self::Own(_) => counted("SELECT"),
+            Self::Read | Self::Own(_) | Self::Asked => counted("SELECT"),
             Self::Show => tag == "SHOW",
             Self::Transaction(tags) => tags.contains(&tag),
             Self::Declare(_) => tag == "DECLARE CURSOR",

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use crossing::{Column, Permitted, Rows, Whose};
+use crossing::{Column, Permitted, Rows, Treated, Whose};
 use model::Reason;
 
 use super::people::Known;
@@ -72,6 +72,12 @@ pub(super) async fn release(
         Ok(treated) => treated,
         Err(refused) => return Err(stand.record(refused).await),
     };
+    leave(session, now, treated).await
+}
+
+/// What was looked at is paid for, sealed, recorded and released.
+pub(super) async fn leave(session: &Session, now: &Now, treated: Treated) -> Result<Bytes, Refused> {
+    let stand = &session.stand;
     let paid = match Paid::of(&stand.enclave, &now.serving.ground, treated).await {
         Ok(paid) => paid,
         Err(refused) => return Err(stand.record(refused).await),

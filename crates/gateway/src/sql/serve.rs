@@ -20,6 +20,7 @@ use super::gate::Ceilings;
 use super::login::Logins;
 use super::session::{Caller, Session, With};
 use super::source::Source;
+use super::stand::ROWS_MAX;
 use super::wire::back::{self, Login};
 use super::wire::cancel::Cancels;
 use super::wire::front::{self, Front, Met, SignIn, Signed, User};
@@ -178,7 +179,7 @@ async fn connected(sql: &Sql, stream: TcpStream, peer: IpAddr) {
     match opened(sql, caller, &database, &settings, long_keys).await {
         Ok((session, behind, key, inside)) => {
             let wording = if inside { Wording::Inside } else { Wording::Outside };
-            let limits = Limits::default();
+            let limits = Limits { rows: u64::from(ROWS_MAX), ..Limits::default() };
             let rules = Rules { limits, ceilings: ceilings(&sql.settings), wording };
             let crossings = Asked(session);
             relay::run(relay::Session { client: stream, behind, crossings, key, rules }).await;

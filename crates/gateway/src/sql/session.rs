@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 
 use super::compile::{self, Column, KeyOf, Plan, Shows};
 use super::intended::Hand;
+use super::numbers::{Answer, Numbers};
 use super::people::Known;
 use super::reach::Reach;
 use super::source::{Granted, Source, SourceError};
@@ -75,6 +76,8 @@ pub(super) struct Session {
     pub(super) granted: Arc<Granted>,
     /// What the views were made to show.
     shown: Shown,
+    /// For those who see no rows: what they may ask.
+    pub(super) numbers: Option<Numbers>,
     pub(super) origins: HashMap<(u32, u16), Origin>,
     runs: Mutex<HashMap<u64, Begun>>,
     last: AtomicU64,
@@ -90,6 +93,8 @@ pub(super) struct Begun {
     pub(super) parts: u64,
     /// Takes the one part of a run whose intent is on the ledger.
     pub(super) intended: Option<Hand>,
+    /// The answer of a question about numbers.
+    pub(super) answer: Option<Arc<(Answer, Selection)>>,
 }
 
 impl Begun {
@@ -119,16 +124,11 @@ impl Session {
         let Some(source) = stand.tables.first().and_then(|table| with.sources.get(&table.source)) else {
             return Err(told("3D000", "there is no such database: connect to a dataset that has tables"));
         };
-        let ask = stand.ask(&now, None);
-        let permitted = match now.live.road.decide(&ask) {
-            Ok(permitted) => permitted,
-            Err(refused) => return Err(stand.record(refused).await),
+        let (shown, keys) = match decide(&stand, &now) {
+            Ok(decided) => decided,
+            Err(refused) => return Err(stand.record(*refused).await),
         };
-        let shown = Shown::of(&permitted, &stand.tables);
-        let Some(keys) = permitted.owner_keys() else {
-            return Err(stand.record(permitted.refuse(Reason::Rulebook)).await);
-        };
-        drop(permitted);
+        let numbers = keys.is_none().then(|| Numbers::of(&stand.tables));
         let role = {
             let rulebook = stand.rulebook.to_string();
             let who = caller.actor.as_bytes();
@@ -156,6 +156,7 @@ impl Session {
             source: Arc::clone(source),
             granted,
             shown,
+            numbers,
             origins,
             runs: Mutex::default(),
             last: AtomicU64::new(u64::MAX),
@@ -224,6 +225,29 @@ impl Session {
     }
 }
 
+/// What the views of a session show, and the keys of its tokens; no keys for those who see no rows.
+type Decided = (Shown, Option<OwnerKeys>);
+
+/// Asks policy for rows, and for numbers where there are no rows.
+fn decide(stand: &Stand, now: &Now) -> Result<Decided, Box<crossing::Refused>> {
+    let ask = stand.ask(now, None);
+    let refused = match now.live.road.decide(&ask) {
+        Ok(permitted) => {
+            let shown = Shown::of(&permitted, &stand.tables);
+            return match permitted.owner_keys() {
+                Some(keys) => Ok((shown, Some(keys))),
+                None => Err(Box::new(permitted.refuse(Reason::Rulebook))),
+            };
+        }
+        Err(refused) => refused,
+    };
+    let numbers = stand.ask_numbers(now, &stand.selection, None);
+    match now.live.road.decide(&numbers) {
+        Ok(permitted) => Ok((Shown::nothing(permitted.epoch()), None)),
+        Err(_) => Err(Box::new(refused)),
+    }
+}
+
 /// Who and what there is, of what the caller named.
 fn stand(with: &With<'_>, caller: &Caller, dataset: &str) -> Result<Stand, Refused> {
     let live = with.enclave.live();
@@ -266,7 +290,7 @@ fn plan(
     now: &Now,
     role: compile::Role,
     shown: &Shown,
-    keys: OwnerKeys,
+    keys: Option<OwnerKeys>,
     statement_timeout: Duration,
 ) -> Result<(Plan, Zeroizing<String>), Refused> {
     let (mut secret, mut salt) = (Zeroizing::new([0; 32]), [0; 16]);
@@ -276,7 +300,8 @@ fn plan(
     let password = Zeroizing::new(data_encoding::HEXLOWER.encode(secret.as_slice()));
     let verifier = Verifier::of(password.as_bytes(), &salt, ROUNDS);
     let catalogue = &now.live.road.rulebook().catalogue;
-    let tables = stand.tables.iter().map(|table| {
+    // Those who see no rows have no view.
+    let tables = stand.tables.iter().filter(|_| keys.is_some()).map(|table| {
         let person = Column {
             name: table.person.clone(),
             shows: Shows::Token { class: PEOPLE_CLASS, kind: Kind::Id },
@@ -303,11 +328,16 @@ fn plan(
             }),
         }
     });
+    let tables: Vec<_> = tables.collect();
+    let key_of = |keys: OwnerKeys| {
+        let epoch = keys.epoch;
+        keys.keys.into_iter().map(|(class, key)| KeyOf { class, epoch, key }).collect()
+    };
     let plan = Plan {
         role,
         until: now.serving.until,
-        tables: tables.collect(),
-        keys: keys.keys.into_iter().map(|(class, key)| KeyOf { class, epoch: keys.epoch, key }).collect(),
+        tables,
+        keys: keys.map_or_else(Vec::new, key_of),
         statement_timeout_ms: u32::try_from(statement_timeout.as_millis()).unwrap_or(u32::MAX),
         connections_max: SESSIONS_MAX,
         temp_bytes_max: TEMP_MAX,

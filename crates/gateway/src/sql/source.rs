@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use model::tables::Table;
 use model::{Name, SubjectId};
-use tokio::sync::{Mutex as Turn, watch};
+use tokio::sync::{MappedMutexGuard, Mutex as Turn, MutexGuard, watch};
 use tokio_postgres::Client;
 use vault::log::{Database, PostgresError};
 use zeroize::Zeroizing;
@@ -154,7 +154,7 @@ impl Source {
         let granted = Arc::new(Granted {
             role: plan.role.clone(),
             password,
-            columns: columns.into_iter().map(|c| ((c.oid, c.number), (c.view, c.column))).collect(),
+            columns: columns.into_iter().filter_map(column).collect(),
             compiled,
             closed: watch::Sender::new(None),
             used: Mutex::new(Instant::now()),
@@ -209,7 +209,7 @@ impl Source {
         let (mut list, mut whole) = (Vec::new(), true);
         for table in tables {
             let place = (table.schema.as_str(), table.relation.as_str(), table.person.as_str());
-            let asked = compile::people(client, place, PEOPLE_MAX + 1);
+            let asked = compile::people(client, place, u32::try_from(PEOPLE_MAX + 1).unwrap_or(u32::MAX));
             let texts = tokio::time::timeout(PATIENCE, asked).await.map_err(|_| SourceError::Slow)??;
             whole &= texts.len() <= PEOPLE_MAX;
             for text in texts {
@@ -218,6 +218,13 @@ impl Source {
             }
         }
         Ok(People::new(list, whole))
+    }
+
+    /// The connection by which the database is asked as the owner of all views, which no client ever has.
+    pub(super) async fn held_open(&self) -> Result<MappedMutexGuard<'_, Client>, SourceError> {
+        let mut turn = self.client.lock().await;
+        self.connected(&mut turn).await?;
+        MutexGuard::try_map(turn, Option::as_mut).map_err(|_| SourceError::Slow)
     }
 
     async fn connected<'c>(&self, client: &'c mut Option<Client>) -> Result<&'c mut Client, SourceError> {
@@ -306,6 +313,11 @@ impl Source {
         drop(tokio::time::timeout(PATIENCE, dropped).await.map_err(|_| SourceError::Slow)??);
         Ok(())
     }
+}
+
+/// A column of a view as row descriptions name it.
+fn column(shown: compile::Shown) -> Option<((u32, u16), (String, String))> {
+    Some(((shown.view, u16::try_from(shown.number).ok()?), (shown.name, shown.column)))
 }
 
 /// The one server of a connection string, and the name of its database.

@@ -1,12 +1,14 @@
 //! What a session stands on, asked anew for each part of each result: who it is, on what ground, and what policy says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crossing::identify::{Session as Who, VerifiedActor};
 use crossing::{Ask, Permitted, Selection};
 use model::tables::Table;
 use model::{Country, Digest, Direction, FlowId, Name, Reason, SubjectId, Tag, Treatment, UnixSeconds};
+
+use transform::dp::bound::VALUES_MAX;
 
 use super::people::NAMED_MAX;
 use super::wire::relay::Refused;
@@ -16,6 +18,8 @@ use crate::passage::{self, Named, Serving};
 
 /// The treatments that rows are asked for in.
 const ROWS: &[Treatment] = &[Treatment::Plain, Treatment::Pseudonymised];
+/// The treatment that those ask for who see no rows.
+const NUMBERS: &[Treatment] = &[Treatment::Aggregate];
 /// Most rows of one entry.
 pub(super) const ROWS_MAX: u32 = 10_000;
 
@@ -38,7 +42,7 @@ pub(super) struct Now {
     pub(super) actor: VerifiedActor,
     pub(super) serving: Serving,
     flow: FlowId,
-    at: UnixSeconds,
+    pub(super) at: UnixSeconds,
     subject: Option<(SubjectId, Tag)>,
 }
 
@@ -177,6 +181,32 @@ impl Stand {
         }
     }
 
+    /// What is asked of policy about numbers of these fields, of everybody.
+    pub(super) fn ask_numbers<'a>(
+        &'a self,
+        now: &'a Now,
+        selection: &'a Selection,
+        statement: Option<Digest>,
+    ) -> Ask<'a> {
+        // How many people there are is told by no entry, as with other counts.
+        let people_max = u32::try_from(VALUES_MAX).unwrap_or(u32::MAX);
+        Ask { selection, ladder: NUMBERS, subject: None, people_max, ..self.ask(now, statement) }
+    }
+
+    /// The fields of these columns of its tables.
+    pub(super) fn columns(&self, live: &Live, table: &str, columns: &BTreeSet<&str>) -> Option<Selection> {
+        let table = self.tables.iter().find(|t| t.name == table)?;
+        // A question that names no column is about all that may be asked of.
+        let asked =
+            |name: &String| table.asked.keys.contains_key(name) || table.asked.sums.contains_key(name);
+        let wanted =
+            |name: &String| if columns.is_empty() { asked(name) } else { columns.contains(name.as_str()) };
+        let named = table.columns.iter().filter(|(name, _)| wanted(name));
+        let pointers: Vec<_> =
+            named.map(|(name, field)| (format!("/{}/{name}", table.name), *field)).collect();
+        Selection::new(&live.road.rulebook().catalogue, &pointers, None).ok()
+    }
+
     /// From where the caller seems to be.
     pub(super) fn places(&self) -> Vec<Country> {
         self.who.places()
@@ -195,6 +225,11 @@ impl Shown {
         let fields = tables.iter().flat_map(|table| &table.columns);
         let fields = fields.filter_map(|(_, field)| Some((field.0, permitted.shown(*field)?))).collect();
         Self { fields, epoch: permitted.epoch() }
+    }
+
+    /// No field at all.
+    pub(super) const fn nothing(epoch: Option<u32>) -> Self {
+        Self { fields: BTreeMap::new(), epoch }
     }
 
     /// How a field is shown.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway::sql::gate::{Ceilings, Shown};
+use gateway::sql::gate::{self, Ceilings, Shown};
 use gateway::sql::wire::back::{self, Login, Place};
 use gateway::sql::wire::cancel::Cancels;
 use gateway::sql::wire::front::{ALPN, Front, Met, Settings, SignIn, User};
@@ -54,6 +54,8 @@ pub(crate) struct Control {
     pub(crate) windows: watch::Sender<Windows>,
     pub(crate) ended: watch::Sender<bool>,
     pub(crate) refuse_begin: watch::Sender<bool>,
+    /// Statements that the gate refused.
+    pub(crate) refused: AtomicUsize,
     pub(crate) seen: Mutex<Vec<Seen>>,
     pub(crate) began: Mutex<Vec<Began>>,
     waiting: AtomicUsize,
@@ -66,6 +68,7 @@ impl Control {
             windows: watch::channel(Windows::Pass).0,
             ended: watch::channel(false).0,
             refuse_begin: watch::channel(false).0,
+            refused: AtomicUsize::new(0),
             seen: Mutex::default(),
             began: Mutex::default(),
             waiting: AtomicUsize::new(0),
@@ -115,6 +118,11 @@ impl Crossings for Pass {
             control.waiting.fetch_sub(bytes, Ordering::SeqCst);
             if state == Windows::Pass { Ok(window.frames) } else { Err(refusal("the border is closed")) }
         }
+    }
+
+    fn refused(&mut self, _: &str, _: &gate::Refusal) -> impl Future<Output = ()> + Send + 'static {
+        self.0.refused.fetch_add(1, Ordering::SeqCst);
+        std::future::ready(())
     }
 
     fn show(&mut self, shown: Shown) -> impl Future<Output = String> + Send + 'static {

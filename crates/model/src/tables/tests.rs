@@ -72,6 +72,7 @@ fn a_table_that_is_not_wholly_clear_is_refused_with_its_reason() {
         ("high = 3600", "high = -1", "bounds"),
         ("high = 3600", "high = 1, scale = 7", "bounds"),
         ("person = \"owner\"", "person = \"owner\"\ngroups_max = 17", "groups_max"),
+        ("person = \"owner\"", "person = \"owner\"\nrows_max = 0", "rows_max"),
         ("person = \"owner\"", "person = \"owner\"\nfilter = \"true\"", "filter"),
         ("", &second.replace("services", "elsewhere"), "two databases"),
         ("", TABLE, "declared twice"),

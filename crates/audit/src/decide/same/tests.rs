@@ -240,6 +240,7 @@ fn facts(recipe: &Recipe) -> Facts<'static> {
         }],
         spent: None,
         risk: None,
+        statement: None,
     }
 }
 

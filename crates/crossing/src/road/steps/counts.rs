@@ -20,7 +20,7 @@ use transform::dp::{Answer, Cost, DELTA_MAX_ATTO, Delta, DpError, Epsilon, Group
 use super::{Permitted, Refused, Treated};
 use crate::format::Format;
 use crate::seal::Payload;
-use crate::treat::Fired;
+use crate::treat::{Fired, Prose, Reader, Rows};
 
 /// A question whose answer leaves with noise only.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +72,19 @@ impl NoisyQuestion {
     pub fn draw(&self, people: &Grouped) -> Result<Noised, DpError> {
         private_groups(people, self.k, self.privacy, self.delta)
     }
+}
+
+/// An answer with noise that was charged for, to a question.
+#[derive(Debug, Clone, Copy)]
+pub struct Told<'a> {
+    /// By what the question is known.
+    pub query: Query,
+    /// Which noise it was drawn with.
+    pub privacy: Privacy,
+    /// What may be told.
+    pub released: &'a Released,
+    /// What it took this time.
+    pub took: Cost,
 }
 
 /// Counts without noise, on their way.
@@ -208,20 +221,10 @@ impl Permitted<'_> {
         if !ours {
             return Err(self.refuse(Reason::Upstream));
         }
-        let mechanism = match question.privacy {
-            Privacy::Pure(_) => Mechanism::Laplace,
-            Privacy::Concentrated(_) => Mechanism::Gaussian,
+        let mechanism = match self.took(question.privacy, took) {
+            Ok(mechanism) => mechanism,
+            Err(reason) => return Err(self.refuse(reason)),
         };
-        let spent = Spent {
-            mechanism,
-            epsilon_micro: took.pure_micro(),
-            rho_nano: took.rho_nano(),
-            delta_atto: took.pure_delta_atto(),
-        };
-        match with_spent(&self.outline.facts, &spent) {
-            Ok(facts) => self.outline.facts = facts,
-            Err(_) => return Err(self.refuse(Reason::Evaluation)),
-        }
         let (shown, findings) = clean(groups.clone());
         let noise = json!({
             "mechanism": mechanism.word(),
@@ -231,6 +234,68 @@ impl Permitted<'_> {
         let drawn = released.at().rfc3339();
         let body = json!({ "groups": told(&shown), "k": self.k(), "noise": noise, "drawn_at": drawn });
         self.counted(shown.len(), findings, &body)
+    }
+
+    /// Writes into the facts what an answer took of privacy budgets.
+    fn took(&mut self, privacy: Privacy, took: Cost) -> Result<Mechanism, Reason> {
+        let mechanism = match privacy {
+            Privacy::Pure(_) => Mechanism::Laplace,
+            Privacy::Concentrated(_) => Mechanism::Gaussian,
+        };
+        let spent = Spent {
+            mechanism,
+            epsilon_micro: took.pure_micro(),
+            rho_nano: took.rho_nano(),
+            delta_atto: took.pure_delta_atto(),
+        };
+        self.outline.facts = with_spent(&self.outline.facts, &spent).map_err(|_| Reason::Evaluation)?;
+        Ok(mechanism)
+    }
+
+    /// Rows of numbers about a table, as messages of PostgreSQL's protocol. With noise they are of an answer that was charged for;
+    /// without they hold groups of enough people only, where the rulebook has numbers of the dataset leave so.
+    ///
+    /// # Errors
+    /// [`Refused`] when the rulebook has numbers of the dataset leave otherwise, or this is the answer to another question.
+    pub fn numbers(mut self, noise: Option<&Told<'_>>, rows: &Rows<'_>) -> Result<Treated, Refused> {
+        let counting = self.counting().map(|(privacy, _)| privacy);
+        let right = match (counting, noise) {
+            (Some(counts::Privacy::Noise(_)), Some(told)) => told.released.query() == told.query,
+            (Some(counts::Privacy::Threshold), None) => true,
+            _ => false,
+        };
+        let Some(selection) = self.selection.filter(|_| right) else {
+            return Err(self.refuse(Reason::Policy));
+        };
+        if let Some(told) = noise
+            && let Err(reason) = self.took(told.privacy, told.took)
+        {
+            return Err(self.refuse(reason));
+        }
+        self.outline.measured.insert("statement".to_owned(), rows.statement.clone());
+        let reader = Reader::new(selection, &self.outcomes, Prose::Withheld, (self.rows_max, 0));
+        let looked = match reader.read(rows) {
+            Ok(looked) => looked,
+            Err(reason) => return Err(self.refuse(reason)),
+        };
+        Ok(Treated {
+            classes: self.classes(),
+            treatments: self.treatments(),
+            outline: self.outline,
+            payload: Payload::new(looked.out),
+            format: Format::Messages,
+            people: Vec::new(),
+            population: true,
+            rows: looked.rows,
+            findings: looked.findings,
+            fired: looked.fired,
+        })
+    }
+
+    /// Whom it would be released to, as budgets and pseudonyms name them.
+    #[must_use]
+    pub fn recipient(&self) -> &str {
+        &self.recipient
     }
 
     /// How counts of the dataset leave, where counts were decided for.

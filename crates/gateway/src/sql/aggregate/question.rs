@@ -97,6 +97,12 @@ impl Question {
         named.filter_map(|column| self.declared.columns.get(column)).map(|c| c.name.as_str()).collect()
     }
 
+    /// The columns of its answer, whatever the answer is.
+    #[must_use]
+    pub fn columns_told(&self) -> Vec<super::told::ToldColumn> {
+        self.told(Vec::new(), None).columns
+    }
+
     /// By what it is known: what it depends on here, and `of`, by which the caller tells apart what it depends on besides, such
     /// as the recipient, the rulebook, how much noise there is, and the day or the version of the data. In which order its
     /// answer is shown, how much of it and under which names, is not part of it.

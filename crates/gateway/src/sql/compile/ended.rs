@@ -10,10 +10,20 @@ use super::quote::identifier;
 use super::{CompileError, asked};
 
 /// All grants of which anything is in this database, or whose role is on the server.
-pub(super) const NAMES: &str = "\
+const NAMES: &str = "\
     select rolname::text from pg_catalog.pg_roles where rolname ~ '^clover_g_[0-9a-f]{24}$'
     union select nspname::text from pg_catalog.pg_namespace where nspname ~ '^clover_g_[0-9a-f]{24}$'
     union select \"grant\" from clover.grants union select \"grant\" from clover.keys";
+
+/// The roles of all grants in a database, of whatever gateway.
+///
+/// # Errors
+/// [`CompileError::Database`]
+pub async fn roles(client: &Client) -> Result<Vec<Role>, CompileError> {
+    let rows = client.query(NAMES, &[]).await.map_err(asked("tell the grants in it"))?;
+    let names = rows.iter().filter_map(|row| row.try_get::<_, String>(0).ok());
+    Ok(names.filter_map(|name| Role::parse(&name)).collect())
+}
 
 /// Drops what belongs to grants that are not among `live`, and returns their names: logins are closed first, then sessions ended, then
 /// keys, views and role dropped in one transaction. Whoever is cut off in the middle runs it again.
@@ -23,10 +33,8 @@ pub(super) const NAMES: &str = "\
 /// # Errors
 /// [`CompileError::Database`] at the first grant that does not go. Those before it are gone.
 pub async fn drop_ended(client: &mut Client, live: &BTreeSet<Role>) -> Result<Vec<Role>, CompileError> {
-    let rows = client.query(NAMES, &[]).await.map_err(asked("tell the grants in it"))?;
-    let names: Vec<String> = rows.iter().filter_map(|row| row.try_get(0).ok()).collect();
     let mut gone = Vec::new();
-    for role in names.iter().filter_map(|name| Role::parse(name)) {
+    for role in roles(client).await? {
         if !live.contains(&role) {
             drop_one(client, &role).await?;
             gone.push(role);

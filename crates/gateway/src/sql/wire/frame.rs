@@ -252,7 +252,7 @@ impl Outgoing {
 }
 
 /// Puts a frame together.
-pub(super) fn put(out: &mut impl BufMut, tag: u8, parts: &[&[u8]]) {
+pub(in crate::sql) fn put(out: &mut impl BufMut, tag: u8, parts: &[&[u8]]) {
     let length: usize = parts.iter().map(|p| p.len()).sum();
     out.put_u8(tag);
     out.put_u32(u32::try_from(length + 4).unwrap_or(u32::MAX));

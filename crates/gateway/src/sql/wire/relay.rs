@@ -49,6 +49,8 @@ pub struct Limits {
     pub answered: usize,
     /// Bytes of a window. One row may be more.
     pub window: usize,
+    /// Rows of a window.
+    pub rows: u64,
     /// Messages that the server has not answered.
     pub awaited: usize,
     /// Prepared statements and portals with names.
@@ -64,6 +66,7 @@ impl Default for Limits {
             bind: 16 << 20,
             answered: 64 << 20,
             window: 1 << 20,
+            rows: 10_000,
             awaited: 512,
             names: 4096,
             stalled: Duration::from_secs(60),

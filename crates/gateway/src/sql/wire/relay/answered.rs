@@ -102,7 +102,8 @@ impl Answered {
                 some = true;
             }
             let Some((tag, length)) = self.frame(rules)? else { return Ok(some) };
-            if self.held.tells && self.held.bytes + length > rules.limits.window {
+            let full = self.held.bytes + length > rules.limits.window || self.held.rows >= rules.limits.rows;
+            if self.held.tells && full {
                 self.close(exit, false);
                 continue;
             }
@@ -249,7 +250,8 @@ impl Answered {
         if (tag == b'd') != run.copying || !(run.tells() || own) {
             return Err(RelayError::Unawaited("a row that nothing asked for"));
         }
-        if own {
+        // What a server gives of a stand-in is not the answer.
+        if own || *run.source.prepared.verdict() == Verdict::Asked {
             return Ok(self.replace(length, None));
         }
         self.tell(run);
@@ -281,6 +283,24 @@ impl Answered {
             }
             exit.show(Box::pin(crossings.show(*shown)));
             self.replace(length, None);
+        } else if *run.source.prepared.verdict() == Verdict::Asked {
+            if self.held.bytes > 0 {
+                self.close(exit, false);
+                return Ok(Step::Again);
+            }
+            let (id, prepared) = (run.id, run.source.prepared.clone());
+            self.replace(length, None);
+            book.answered();
+            self.parked = Some(Window {
+                statement: Some(id),
+                prepared: Some(prepared),
+                description: self.description.clone(),
+                rows: 0,
+                last: true,
+                error: None,
+                frames: Bytes::new(),
+            });
+            return Ok(Step::Taken);
         } else {
             if tells {
                 self.tell(run);
@@ -376,9 +396,23 @@ impl Answered {
         let Reduced { frame, code, fatal } = own::reduced(b'E', self.body(length), rules.wording);
         self.fatal |= fatal;
         match book.next() {
-            Some(Expect::Refused(words)) if !fatal => {
-                let words = mem::take(words);
-                self.replace(length, Some(words));
+            Some(Expect::Refused { noted: Some(_), .. }) if !fatal && self.held.bytes > 0 => {
+                self.close(exit, false);
+                return Step::Again;
+            }
+            Some(Expect::Refused { words, noted }) if !fatal => {
+                let (words, noted) = (mem::take(words), noted.take());
+                if let Some(noted) = noted {
+                    let bytes = words.len();
+                    let told = async move {
+                        noted.await;
+                        Ok(words)
+                    };
+                    exit.record(Box::pin(told), bytes);
+                    self.replace(length, None);
+                } else {
+                    self.replace(length, Some(words));
+                }
             }
             next => {
                 match next {

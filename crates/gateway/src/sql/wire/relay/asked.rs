@@ -169,7 +169,7 @@ impl Asked {
             b'X' => return Ok(Flow::Left),
             b'Q' | b'P' | b'B' | b'D' | b'E' | b'C' | b'H' | b'F' if self.skip => {}
             b'Q' => return self.query(body, book, crossings, rules),
-            b'P' => self.parse(&frame, body, book, rules)?,
+            b'P' => self.parse(&frame, body, book, (rules, crossings))?,
             b'B' => return self.bind(&frame, body, book, rules),
             b'E' => return self.execute(&frame, body, book, crossings),
             b'D' => {
@@ -212,10 +212,10 @@ impl Asked {
     ) -> Result<Flow, RelayError> {
         let text = body.string()?;
         body.end()?;
-        let prepared = match judged(text, rules) {
+        let prepared = match judged(text, rules, crossings) {
             Ok(prepared) => Arc::new(prepared),
-            Err(refused) => {
-                self.refuse(book, refused.code, &refused.text);
+            Err((refused, noted)) => {
+                self.refused(book, refused.code, &refused.text, noted);
                 self.sync(book, SYNC);
                 return Ok(Flow::Went);
             }
@@ -235,12 +235,12 @@ impl Asked {
         Ok(Flow::Went)
     }
 
-    fn parse(
+    fn parse<C: Crossings>(
         &mut self,
         frame: &Bytes,
         mut body: Body<'_>,
         book: &mut Book,
-        rules: &Rules,
+        (rules, crossings): (&Rules, &mut C),
     ) -> Result<(), RelayError> {
         let (name, text) = (body.string()?, body.string()?);
         let types = usize::from(body.short()?);
@@ -250,9 +250,9 @@ impl Asked {
             self.refuse(book, "53400", "too many prepared statements and portals: close some");
             return Ok(());
         }
-        match judged(text, rules) {
+        match judged(text, rules, crossings) {
             Ok(prepared) => {
-                if matches!(prepared.verdict(), Verdict::Own(_)) {
+                if matches!(prepared.verdict(), Verdict::Own(_) | Verdict::Asked) {
                     self.send_parse(name, &prepared);
                 } else {
                     self.out.push(frame.clone());
@@ -260,7 +260,7 @@ impl Asked {
                 let (name, prepared) = (Bytes::copy_from_slice(name), Arc::new(prepared));
                 book.expect(Expect::Parse { name, prepared, quiet: false });
             }
-            Err(refused) => self.refuse(book, refused.code, &refused.text),
+            Err((refused, noted)) => self.refused(book, refused.code, &refused.text, noted),
         }
         Ok(())
     }
@@ -363,7 +363,7 @@ impl Asked {
             own = format!("SELECT ''::text AS \"{}\"", shown.name());
             &own
         } else {
-            prepared.text()
+            prepared.sent()
         };
         let mut out = BytesMut::with_capacity(text.len() + name.len() + 16);
         put(&mut out, b'P', &[name, b"\0", text.as_bytes(), b"\0\0\0"]);
@@ -371,8 +371,13 @@ impl Asked {
     }
 
     fn refuse(&mut self, book: &mut Book, code: &str, text: &str) {
+        self.refused(book, code, text, None);
+    }
+
+    /// The same, told only when it is on record.
+    fn refused(&mut self, book: &mut Book, code: &str, text: &str, noted: Option<Waits<()>>) {
         self.out.copy(REFUSED);
-        book.expect(Expect::Refused(own::error(Severity::Error, code, text)));
+        book.expect(Expect::Refused { words: own::error(Severity::Error, code, text), noted });
         self.skip = true;
     }
 
@@ -405,10 +410,20 @@ impl From<FrameError> for RelayError {
     }
 }
 
-fn judged(text: &[u8], rules: &Rules) -> Result<Prepared, Refused> {
-    let text = std::str::from_utf8(text)
-        .map_err(|_| Refused { code: "22021", text: "a statement is a text in UTF-8".to_owned() })?;
-    Prepared::judged(text, &rules.ceilings).map_err(|no| Refused { code: no.code, text: no.text.to_owned() })
+/// What is told of a statement that does not pass, and when.
+type NotPassed = (Refused, Option<Waits<()>>);
+
+fn judged<C: Crossings>(text: &[u8], rules: &Rules, crossings: &mut C) -> Result<Prepared, NotPassed> {
+    let Ok(text) = std::str::from_utf8(text) else {
+        return Err((Refused { code: "22021", text: "a statement is a text in UTF-8".to_owned() }, None));
+    };
+    if let Some(stand_in) = crossings.stand_in(text) {
+        return Ok(Prepared::asked(text, stand_in));
+    }
+    Prepared::judged(text, &rules.ceilings).map_err(|no| {
+        let noted: Waits<()> = Box::pin(crossings.refused(text, &no));
+        (Refused { code: no.code, text: no.text.to_owned() }, Some(noted))
+    })
 }
 
 /// What the cursor reads that a statement fetches from. `None` while that cannot be known.

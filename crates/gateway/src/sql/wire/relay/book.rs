@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::super::super::gate::Verdict;
+use super::exit::Waits;
 use super::{Prepared, Source};
 
 /// What a client may run by a portal's name.
@@ -67,7 +68,11 @@ pub(super) enum Expect {
         name: Bytes,
     },
     /// A statement that fails in place of one that was refused, and what the client is told of it.
-    Refused(Bytes),
+    Refused {
+        words: Bytes,
+        /// Ends when the refusal is on record, where it is to be.
+        noted: Option<Waits<()>>,
+    },
     Flush,
     Sync,
 }

@@ -16,6 +16,8 @@ pub struct Prepared {
     verdict: Verdict,
     row_wise: bool,
     normalised: OnceLock<Box<str>>,
+    /// What the server gets in its place.
+    stand_in: Option<Box<str>>,
 }
 
 impl fmt::Debug for Prepared {
@@ -28,7 +30,24 @@ impl Prepared {
     pub(super) fn judged(text: &str, ceilings: &Ceilings) -> Result<Self, Refusal> {
         let verdict = gate::judge(text, ceilings)?;
         let row_wise = gate::row_wise(text);
-        Ok(Self { text: text.into(), verdict, row_wise, normalised: OnceLock::new() })
+        Ok(Self { text: text.into(), verdict, row_wise, normalised: OnceLock::new(), stand_in: None })
+    }
+
+    /// A question that is answered by others, while the server runs a statement of the same form.
+    pub(super) fn asked(text: &str, stand_in: String) -> Self {
+        let stand_in = Some(stand_in.into());
+        Self {
+            text: text.into(),
+            verdict: Verdict::Asked,
+            row_wise: false,
+            normalised: OnceLock::new(),
+            stand_in,
+        }
+    }
+
+    /// What the server gets.
+    pub(super) fn sent(&self) -> &str {
+        self.stand_in.as_deref().unwrap_or(&self.text)
     }
 
     /// As the client sent it.
@@ -141,6 +160,17 @@ pub trait Crossings: Send {
     /// Takes a part of an answer and gives what the client may have of it, as whole frames, when that is recorded. If it is
     /// refused the session ends: what the server did is then not what the client was told.
     fn window(&mut self, window: Window) -> impl Future<Output = Result<Bytes, Refused>> + Send + 'static;
+
+    /// A statement of the same form as the answer to this text, where the text is a question that this answers itself: the server
+    /// runs that one in its place, whatever the gate says of the text, and the one window of it has no frames. What is given for
+    /// that window goes out as it is.
+    fn stand_in(&self, text: &str) -> Option<String> {
+        let _ = text;
+        None
+    }
+
+    /// The gate refused a statement. The client is told when this has ended.
+    fn refused(&mut self, text: &str, refusal: &Refusal) -> impl Future<Output = ()> + Send + 'static;
 
     /// What the gateway shows of itself.
     fn show(&mut self, shown: Shown) -> impl Future<Output = String> + Send + 'static;
