@@ -1,5 +1,6 @@
 //! Statements that `sqlsmith` makes up from the catalogues, as a compiled role sees them.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 
 use super::support::{Site, run};
@@ -12,13 +13,7 @@ fn no_statement_that_is_made_up_shows_what_is_hidden_or_stops_the_server() {
     let role = compiled.role().as_str();
     let target = format!("--target={}", site.address(role, "clover"));
     let made = Command::new("sqlsmith")
-        .args([
-            "--dry-run",
-            "--dump-all-queries",
-            "--seed=7",
-            &format!("--max-queries={STATEMENTS}"),
-            &target,
-        ])
+        .args(["--dry-run", "--seed=7", &format!("--max-queries={STATEMENTS}"), &target])
         .output();
     let Ok(made) = made else {
         println!("not run: Debian's `sqlsmith` is not installed; `./scripts/test` installs it");
@@ -31,16 +26,17 @@ fn no_statement_that_is_made_up_shows_what_is_hidden_or_stops_the_server() {
     run(async {
         let session = site.grant().await;
         session.ask("set statement_timeout = 300").await;
-        let (mut ran, mut refused) = (0, 0);
+        let (mut ran, mut ends) = (0, BTreeMap::<String, u32>::new());
         for statement in statements {
             let (ended, said) = session.ask(statement).await;
             assert!(!said.contains("@corp.example") && !said.contains("secret note"), "{statement}: {said}");
             assert_ne!(ended, "!gone", "{statement}");
             ran += u32::from(!ended.starts_with('!'));
-            refused += u32::from(ended == "!42501");
+            if ended.starts_with('!') {
+                *ends.entry(ended).or_default() += 1;
+            }
         }
-        println!("{ran} ran, {refused} were refused");
-        assert!(ran > 5, "none of them asked anything");
+        assert!(ran > 5, "none of them asked anything: {ends:?}");
     });
     // No session of the server died: then all are started anew.
     assert_eq!(site.server.sql("select pg_postmaster_start_time()").unwrap(), started);
