@@ -199,10 +199,10 @@ pub(crate) fn scan_value(
     }
 }
 
-/// A number of an article (GTIN-13, GS1), as fields for harmless numbers hold: its check digit lets cards and AHV numbers
-/// through by chance.
+/// A number of an article (GTIN-13 and GTIN-14, GS1), as fields for harmless numbers hold: its check digit lets cards and AHV
+/// numbers through by chance.
 fn is_article(text: &[u8]) -> bool {
-    text.len() == 13 && text.iter().all(u8::is_ascii_digit)
+    matches!(text.len(), 13 | 14) && text.iter().all(u8::is_ascii_digit)
 }
 
 /// What a bare number is, as JSON spells it.

@@ -3,6 +3,7 @@
 mod csv;
 mod json;
 mod marks;
+mod rows;
 mod split;
 mod stream;
 mod text;

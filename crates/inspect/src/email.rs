@@ -37,7 +37,7 @@ pub(crate) fn scan(text: &[u8], out: &mut Vec<Finding>) {
 /// How many bytes at the end of `before` are the part before the at sign.
 fn local_len(before: &[u8]) -> usize {
     let near = before.iter().rev().take(LOCAL_MAX);
-    let len = near.take_while(|b| is_local(**b)).count();
+    let len = near.take_while(|b| is(**b, LOCAL)).count();
     let mut local = before.get(before.len() - len..).unwrap_or_default();
     // The limit may have cut a character in two.
     while let Some((0x80..0xC0, rest)) = local.split_first() {
@@ -58,16 +58,41 @@ fn ascii_tail(local: &[u8]) -> usize {
     local.iter().rev().take_while(|b| b.is_ascii_alphanumeric()).count()
 }
 
-/// Signs that RFC 5321 permits but that more often delimit an address (`/ = ? & {`) end it.
-fn is_local(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b >= 0x80 || b"._-+'~!#$^*".contains(&b)
+/// Letters of the part before the at sign, and of a domain, as bits.
+static LETTERS: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut b = 0;
+    while b < 256 {
+        let byte = b as u8;
+        let both = byte.is_ascii_alphanumeric() || byte >= 0x80 || matches!(byte, b'.' | b'-');
+        // Signs that RFC 5321 permits but that more often delimit an address (`/ = ? & {`) end it.
+        let local = matches!(byte, b'_' | b'+' | b'\'' | b'~' | b'!' | b'#' | b'$' | b'^' | b'*');
+        #[expect(clippy::indexing_slicing, reason = "built at compile time, index is below 256")]
+        {
+            table[b] = if both {
+                LOCAL | DOMAIN
+            } else if local {
+                LOCAL
+            } else {
+                0
+            };
+        }
+        b += 1;
+    }
+    table
+};
+const LOCAL: u8 = 1;
+const DOMAIN: u8 = 2;
+
+#[inline]
+fn is(b: u8, class: u8) -> bool {
+    LETTERS.get(usize::from(b)).is_some_and(|classes| classes & class != 0)
 }
 
 /// How many bytes at the start of `after` are a domain of at least two labels, the last of which
 /// can be a top-level domain.
 fn domain_len(after: &[u8]) -> usize {
-    let is_domain = |b: &&u8| b.is_ascii_alphanumeric() || **b >= 0x80 || matches!(**b, b'.' | b'-');
-    let len = after.iter().take(DOMAIN_MAX).take_while(is_domain).count();
+    let len = after.iter().take(DOMAIN_MAX).take_while(|b| is(**b, DOMAIN)).count();
     let run = after.get(..len).unwrap_or_default();
     let run = match std::str::from_utf8(run) {
         Ok(run) => run,

@@ -38,6 +38,7 @@ pub(crate) enum Hint {
     AndroidId,
     Card,
     Iban,
+    Bic,
     Secret,
     Session,
     Password,
@@ -78,8 +79,8 @@ const WORDS_MAX: usize = 8;
 /// Most words of one entry of the table.
 const ENTRY_WORDS: usize = 4;
 
-/// A word of more letters than this may be a plural.
-const PLURAL_MIN: usize = 3;
+/// A word of more letters than this may be a plural: `iks`, `rcs`.
+const PLURAL_MIN: usize = 2;
 
 /// Letters of a name that are kept.
 const LETTERS_MAX: usize = 128;
@@ -98,17 +99,26 @@ impl Words {
         let mut small = false;
         let mut rest = name;
         while let Some(first) = rest.first() {
-            let (c, len) = if first.is_ascii() { (char::from(*first), 1) } else { character(rest) };
+            if first.is_ascii() {
+                let letter = first.is_ascii_alphanumeric();
+                if !letter || small && first.is_ascii_uppercase() {
+                    words.close();
+                }
+                if letter && let Some(place) = words.letters.get_mut(words.len) {
+                    *place = first.to_ascii_lowercase();
+                    words.len += 1;
+                }
+                small = first.is_ascii_lowercase();
+                rest = rest.get(1..).unwrap_or_default();
+                continue;
+            }
+            let (c, len) = character(rest);
             rest = rest.get(len..).unwrap_or_default();
             let letter = c.is_alphanumeric();
             if !letter || small && c.is_uppercase() {
                 words.close();
             }
-            if c.is_ascii() {
-                if letter {
-                    words.push(&[c.to_ascii_lowercase() as u8]);
-                }
-            } else if letter {
+            if letter {
                 words.push_folded(c);
             }
             small = c.is_lowercase();
@@ -129,6 +139,12 @@ impl Words {
     /// Where the letters of the first `count` words end.
     fn end(&self, count: usize) -> u8 {
         count.checked_sub(1).and_then(|word| self.ends.get(word)).copied().unwrap_or(0)
+    }
+
+    /// The letters of the last word.
+    fn last(&self) -> &[u8] {
+        let start = usize::from(self.end(self.count.saturating_sub(1)));
+        self.letters.get(start..usize::from(self.end(self.count))).unwrap_or_default()
     }
 
     /// What is too long is left out: its words are none of the table's.
@@ -197,6 +213,11 @@ pub(crate) fn hint(name: &[u8]) -> Hint {
     while to > least {
         match words.known(to) {
             Some((Hint::Generic, from)) => to = from,
+            // `created_at` is a time, `social_insurance_number_at` is Austrian.
+            Some((Hint::Harmless, from)) if from + 1 == words.count && words.last() == b"at" => {
+                let before = words.known(from).map(|(hint, _)| hint);
+                return before.filter(|hint| matches!(hint, Hint::Id(_))).unwrap_or(Hint::Harmless);
+            }
             Some((hint, _)) => return hint,
             None => {
                 generic = false;

@@ -24,6 +24,7 @@ pub(crate) fn scan(hint: Hint, declared: bool, text: &[u8], out: &mut Vec<Findin
         Hint::AndroidId => device::keyed_android_id(value, out),
         Hint::Card => number::keyed_cards(value, declared, out),
         Hint::Iban => declared_iban(value, declared, out),
+        Hint::Bic => bic(value, out),
         Hint::Secret => secret::keyed(value, out),
         Hint::Session => secret::session(value, out),
         Hint::Password => secret::password(value, out),
@@ -139,12 +140,26 @@ impl Iterator for Words<'_> {
     }
 }
 
+/// The code of a bank: four letters, its country, two letters or digits, and three more for a branch (ISO 9362).
+fn bic(text: &[u8], out: &mut Vec<Finding>) {
+    let Some((head, tail)) = text.split_first_chunk::<6>() else { return };
+    let letters = head.iter().all(u8::is_ascii_alphabetic) && tail.iter().all(u8::is_ascii_alphanumeric);
+    let one_case = !text.iter().any(u8::is_ascii_lowercase) || !text.iter().any(u8::is_ascii_uppercase);
+    if letters && one_case && matches!(tail.len(), 2 | 5) {
+        let country = head.last_chunk::<2>().map(|two| two.map(|b| b.to_ascii_uppercase()));
+        let country = country.and_then(crate::Country::new);
+        out.push(Finding { country, ..Finding::new(Rule::BIC, 0, text.len(), Confidence::Medium) });
+    }
+}
+
 /// In a declared field an account number counts though its check digits are wrong.
 fn declared_iban(text: &[u8], declared: bool, out: &mut Vec<Finding>) {
     let letters = text.iter().filter(|b| b.is_ascii_alphanumeric()).count();
     let like = text.first_chunk::<2>().is_some_and(|head| head.iter().all(u8::is_ascii_alphabetic));
     if declared && like && (15..=34).contains(&letters) {
         out.push(Finding::new(Rule::IBAN, 0, text.len(), Confidence::Low));
+    } else if declared {
+        bic(text, out);
     }
 }
 

@@ -50,8 +50,12 @@ fn name_words(text: &[u8]) -> Option<Vec<&str>> {
 }
 
 fn is_listed(list: &[&str], word: &str) -> bool {
+    is_any_listed(&[list], word)
+}
+
+fn is_any_listed(lists: &[&[&str]], word: &str) -> bool {
     let word = word.to_lowercase();
-    word.split('-').any(|part| list.binary_search(&part).is_ok())
+    word.split('-').any(|part| lists.iter().any(|list| list.binary_search(&part).is_ok()))
 }
 
 /// A field for names: whatever can be one.
@@ -62,7 +66,7 @@ pub(crate) fn keyed_name(text: &[u8], out: &mut Vec<Finding>) {
     if letters < 2 || words.len() == 1 && NO_NAMES.contains(&first.as_str()) {
         return;
     }
-    let listed = words.iter().any(|word| is_listed(lists::GIVEN, word) || is_listed(lists::FAMILY, word));
+    let listed = words.iter().any(|word| is_any_listed(&[lists::GIVEN, lists::FAMILY], word));
     let confidence = if listed { Confidence::High } else { Confidence::Medium };
     out.push(Finding::new(Rule::NAME, 0, text.len(), confidence));
 }

@@ -133,7 +133,7 @@ impl Work for Long<'_> {
         let value = self.0;
         let text = value.text();
         if text.len() > 2 * WIDTH {
-            return Suspects::ALL.when(!is_quiet_prose(lanes, text));
+            return suspects_of_prose(lanes, value);
         }
         let classes = lanes.long(value.bytes, value.start, value.end);
         let look = Look { text, value, classes };
@@ -313,20 +313,42 @@ fn may_be_mac<M: Mask>(joints: M) -> bool {
     (three & three >> 6).any()
 }
 
-/// Prose without anything that marks an identifier.
+/// What a text longer than two looks may hold: the questions of [`crate::sketch::Sketch`], and whether there are long words.
 #[inline(always)]
-fn is_quiet_prose<L: Lanes>(lanes: L, text: &[u8]) -> bool {
+fn suspects_of_prose<L: Lanes>(lanes: L, value: Value<'_>) -> Suspects {
+    let text = value.text();
     if text.len() > LEN_MAX {
-        return false;
+        return Suspects::ALL;
     }
-    let (mut before, mut colons) = (0, 0);
-    (0..text.len()).step_by(WIDTH).all(|start| {
+    let (mut before, mut colons, mut dots, mut digits) = (0, 0, 0, 0);
+    let (mut last_joints, mut last_dots) = (0, 0);
+    let mut suspects = Suspects::NONE;
+    for start in (0..text.len()).step_by(WIDTH) {
         let classes = lanes.short(text, start, text.len().min(start + WIDTH));
+        if classes.special != 0 {
+            let rest = text.get(start..).unwrap_or_default();
+            suspects = suspects | Look { text: rest, value, classes }.marked();
+            if suspects == Suspects::ALL {
+                return suspects;
+            }
+        }
         let words = classes.letters | classes.digits | classes.joints;
         let joined = before + words.trailing_ones() as usize;
         before = if words == u64::MAX { joined } else { words.leading_ones() as usize };
+        let word = joined >= WORD_MIN || has_run(words, WORD_MIN as u32);
+        // What began in the last look may go on in this one.
+        let both = |last: u64, next: u64| u128::from(last) | u128::from(next) << WIDTH;
+        let (joints, points) = (both(last_joints, classes.joints), both(last_dots, classes.dots));
+        let mac = may_be_mac(joints) || (points & points >> 5).any();
+        suspects = suspects | Suspects::WORD.when(word) | Suspects::MAC.when(mac);
+        (last_joints, last_dots) = (classes.joints, classes.dots);
         colons += classes.colons.count_ones();
-        let quiet = classes.special | classes.digits == 0 && colons < 2;
-        quiet && joined < WORD_MIN && !has_run(words, WORD_MIN as u32)
-    })
+        dots += classes.dots.count_ones();
+        digits += classes.digits.count_ones();
+    }
+    suspects
+        | Suspects::NUMBER.when(digits >= 2)
+        | Suspects::IPV6.when(colons >= 2)
+        | Suspects::MAC.when(colons >= 5)
+        | Suspects::JWT.when(dots >= 2 && may_hold_jwt(text))
 }

@@ -261,6 +261,8 @@ rules! {
     GB_NHS = 84 "gb.nhs" SocialId "GB" Context "NHS data dictionary, NHS number";
     GB_UTR = 85 "gb.utr" TaxId "GB" Context "OECD TIN portal, United Kingdom";
     PT_NISS = 86 "pt.niss" SocialId "PT" Context "Seguranca Social, NISS";
+
+    BIC = 87 "bic" Iban "" Context "ISO 9362:2022 4, ISO 3166-1";
 }
 
 #[cfg(test)]

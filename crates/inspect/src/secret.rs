@@ -172,10 +172,13 @@ fn entropy(word: &[u8]) -> f64 {
 
 /// Sixteen letters and digits at least, of more than one class.
 fn is_mixed(word: &[u8]) -> bool {
-    let any = |is: fn(&u8) -> bool| word.iter().any(is);
-    word.len() >= 16
-        && (any(u8::is_ascii_digit) && any(u8::is_ascii_alphabetic)
-            || any(u8::is_ascii_lowercase) && any(u8::is_ascii_uppercase) && word.len() >= 20)
+    let (mut digit, mut small, mut capital) = (false, false, false);
+    for b in word {
+        digit |= b.is_ascii_digit();
+        small |= b.is_ascii_lowercase();
+        capital |= b.is_ascii_uppercase();
+    }
+    word.len() >= 16 && (digit && (small || capital) || small && capital && word.len() >= 20)
 }
 
 /// Letters and digits without an order: what people write has less entropy, or no digits.

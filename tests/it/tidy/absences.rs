@@ -11,7 +11,10 @@ const RELEASES: &[&str] = &["crates/gateway/src/passage.rs"];
 
 /// Modules with unsafe code, each with its reason.
 const UNSAFE: &[(&str, &str)] = &[
-    ("crates/inspect/src/lanes.rs", "three calls of functions that need SSE2, which is a part of x86-64"),
+    (
+        "crates/inspect/src/lanes.rs",
+        "calls functions for SSE2, which is a part of x86-64, and for AVX2 and AVX-512, which are asked for first",
+    ),
     (
         "crates/transform/src/json/block.rs",
         "calls one function for SSE2, which every x86-64 processor has: safe code has no way to ask sixteen bytes at once",

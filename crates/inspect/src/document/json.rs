@@ -5,10 +5,12 @@
 
 use super::Scanner;
 use super::marks::Marks;
+use super::rows::Rows;
 use super::split::Fragments;
 use crate::Finding;
 use crate::context::{number_hinted, scan_hinted};
 use crate::decoded::Decoded;
+use crate::ids::Wanted;
 use crate::key::{self, Hint};
 use crate::lanes::{Lanes, Work, widest};
 use crate::number::may_begin_card;
@@ -21,7 +23,7 @@ const DEPTH_MAX: usize = 64;
 const NUMBER_MIN: usize = 13;
 
 /// Longest value that may name the next.
-const TOLD_MAX: usize = 24;
+const TOLD_MAX: usize = 48;
 
 struct Walk<'a, L> {
     lanes: L,
@@ -33,6 +35,10 @@ struct Walk<'a, L> {
     /// What the names of the objects around it say.
     outer: [Hint; DEPTH_MAX],
     depth: usize,
+    /// Which of them are arrays, a bit for each; and whether the name of the object says whose identifier is in it.
+    arrays: u64,
+    inside: bool,
+    rows: Rows,
     /// Where the last value stands if it is short: it may name the next, `{"type":"pesel","value":…}`.
     told: (usize, usize),
     /// Values that may be parts of one: elements of an array, and fields whose names end with a number.
@@ -76,6 +82,9 @@ fn walk<L: Lanes>(lanes: L, scanner: &mut Scanner, bytes: &[u8], out: &mut Vec<F
         hint: Hint::None,
         outer: [Hint::None; DEPTH_MAX],
         depth: 0,
+        arrays: 0,
+        inside: false,
+        rows: Rows::default(),
         told: (0, 0),
         parts: Fragments::default(),
         name: (0, 0),
@@ -128,7 +137,7 @@ impl<L: Lanes> Walk<'_, L> {
             self.name(start, end, escaped);
             return next;
         }
-        let hint = if self.hint == Hint::Generic { self.around() } else { self.hint };
+        let hint = if self.is_vague() { self.around() } else { self.hint };
         if escaped {
             self.scanner.spelled_value(self.bytes, (start, end), hint, Decoded::read_json, self.out);
         } else if hint.is_telling() || !marks.is_plain(start, end) || self.operators {
@@ -178,6 +187,12 @@ impl<L: Lanes> Walk<'_, L> {
         stem(start, end) == stem(self.name.0, self.name.1)
     }
 
+    /// True if what is around the value may tell more of it than its name.
+    #[inline(always)]
+    fn is_vague(&self) -> bool {
+        self.hint == Hint::Generic || self.inside && self.hint == Hint::None
+    }
+
     /// For a name such as `value`: what the object's own name or the value before it says.
     #[cold]
     fn around(&mut self) -> Hint {
@@ -201,6 +216,7 @@ impl<L: Lanes> Walk<'_, L> {
     #[inline(always)]
     fn gap(&mut self, from: usize, to: usize, marks: &Marks<'_, L>) {
         match self.bytes.get(from..to) {
+            Some([b',']) if self.rows.is_on() => self.long_gap(from, to),
             Some([] | [b',' | b':']) | None => {}
             Some(gap) => {
                 // Most are one number that is too short to be anything.
@@ -208,7 +224,8 @@ impl<L: Lanes> Walk<'_, L> {
                 let lone = digits > 0 && gap.get(digits..) == Some(b",");
                 if !(lone && is_quiet_number(gap, digits))
                     || self.hint.is_telling()
-                    || self.hint == Hint::Generic
+                    || self.is_vague()
+                    || self.rows.is_on()
                 {
                     self.long_gap(from, to);
                 }
@@ -224,14 +241,22 @@ impl<L: Lanes> Walk<'_, L> {
             at += match b {
                 b'0'..=b'9' | b'-' => self.number(at, to),
                 b'{' | b'[' => {
-                    self.enter(b == b'{');
+                    self.enter(b == b'{', at);
                     1
                 }
                 b'}' | b']' => {
-                    self.leave();
+                    self.leave(at);
                     1
                 }
-                b' ' | b'\t' | b'\r' | b'\n' | b',' | b':' => 1,
+                b',' => {
+                    if self.rows.is_on()
+                        && let Some(hint) = self.rows.next_cell(self.depth)
+                    {
+                        self.hint = hint;
+                    }
+                    1
+                }
+                b' ' | b'\t' | b'\r' | b'\n' | b':' => 1,
                 b't' | b'f' | b'n' => match self.literal(at, to) {
                     Some(len) => len,
                     None => return self.foreign(at, to),
@@ -248,7 +273,7 @@ impl<L: Lanes> Walk<'_, L> {
         let is_part = |b: &&u8| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+' | b'e' | b'E');
         let len = digits + rest.iter().skip(digits).take_while(is_part).count();
         let number = rest.get(..len).unwrap_or_default();
-        let hint = if self.hint == Hint::Generic { self.around() } else { self.hint };
+        let hint = if self.is_vague() { self.around() } else { self.hint };
         if let Some(mut finding) = number_hinted(hint, number) {
             finding.start += at;
             finding.end += at;
@@ -273,24 +298,40 @@ impl<L: Lanes> Walk<'_, L> {
     }
 
     #[inline]
-    fn enter(&mut self, object: bool) {
+    fn enter(&mut self, object: bool, at: usize) {
         if let Some(place) = self.outer.get_mut(self.depth) {
             *place = self.hint;
         }
+        let in_array = self.is_array();
+        let cell = if object { None } else { self.rows.enter_array(self.bytes, at, self.depth, in_array) };
         self.depth = (self.depth + 1).min(DEPTH_MAX);
+        let bit = 1_u64 << (self.depth % DEPTH_MAX);
+        self.arrays = if object { self.arrays & !bit } else { self.arrays | bit };
         self.element = !object;
+        self.hint = cell.unwrap_or(self.hint);
         if object {
+            self.rows.enter_object();
+            self.inside = matches!(self.hint, Hint::Id(Wanted::Rule(_)));
             (self.hint, self.told) = (Hint::None, (0, 0));
             self.parts.clear();
         }
     }
 
     #[inline]
-    fn leave(&mut self) {
+    fn leave(&mut self, at: usize) {
+        self.rows.leave(at, self.depth, self.is_array());
         self.depth = self.depth.saturating_sub(1);
         self.hint = self.outer.get(self.depth).copied().unwrap_or_default();
+        let around = self.depth.checked_sub(1).and_then(|depth| self.outer.get(depth));
+        self.inside = !self.is_array() && matches!(around, Some(Hint::Id(Wanted::Rule(_))));
         self.told = (0, 0);
         self.parts.clear();
+    }
+
+    /// True if what is being read are the elements of an array.
+    #[inline]
+    fn is_array(&self) -> bool {
+        self.arrays >> (self.depth % DEPTH_MAX) & 1 == 1
     }
 }
 

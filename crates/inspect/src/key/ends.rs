@@ -28,25 +28,34 @@ static THREES: [u32; 1 << (2 * BITS)] = {
     threes
 };
 
-/// Bits for the last four letters of entries, by a hash of them; three letters alone go with all.
+/// The same for entries of which no more than three letters are known: they go with all letters before them.
+static WHOLE: [u32; 1 << (2 * BITS)] = {
+    let mut whole = [0; 1 << (2 * BITS)];
+    let mut at = 0;
+    while at < 2 * words::ENTRIES.len() {
+        if let Some([last, second, third, NONE]) = ending(at / 2, at % 2 == 1) {
+            #[expect(clippy::indexing_slicing, reason = "built at compile time, codes are below 32")]
+            {
+                whole[last << BITS | second] |= 1 << third;
+            }
+        }
+        at += 1;
+    }
+    whole
+};
+
+/// Bits for the last four letters of the others, by a hash of them.
 static FOURS: [u64; FOURS_LEN] = {
     let mut fours = [0; FOURS_LEN];
     let mut at = 0;
     while at < 2 * words::ENTRIES.len() {
-        if let Some([last, second, third, fourth]) = ending(at / 2, at % 2 == 1) {
-            let mut code = 0;
-            while code < 1 << BITS {
-                if fourth == NONE || fourth == code {
-                    let bit = four(last, second, third, code);
-                    #[expect(
-                        clippy::indexing_slicing,
-                        reason = "built at compile time, `four` is below the number"
-                    )]
-                    {
-                        fours[bit / 64] |= 1 << (bit % 64);
-                    }
-                }
-                code += 1;
+        if let Some([last, second, third, fourth]) = ending(at / 2, at % 2 == 1)
+            && fourth != NONE
+        {
+            let bit = four(last, second, third, fourth);
+            #[expect(clippy::indexing_slicing, reason = "built at compile time, `four` is below the number")]
+            {
+                fours[bit / 64] |= 1 << (bit % 64);
             }
         }
         at += 1;
@@ -66,7 +75,7 @@ const fn four(last: usize, second: usize, third: usize, fourth: usize) -> usize 
 const fn ending(at: usize, plural: bool) -> Option<[usize; 4]> {
     let (word, hint) = words::ENTRIES[at];
     let word = word.as_bytes();
-    if !hint.is_telling() || plural && word.len() < 3 {
+    if !hint.is_telling() || plural && word.len() < 2 {
         return None;
     }
     let mut codes = [NONE; 4];
@@ -181,8 +190,12 @@ fn ends_like_an_entry(codes: &[u8; 4]) -> bool {
     if thirds == u32::MAX {
         return true;
     }
+    if thirds >> third & 1 == 0 {
+        return false;
+    }
+    let whole = WHOLE.get(last << BITS | second).copied().unwrap_or(u32::MAX);
     let bit = four(last, second, third, fourth);
-    thirds >> third & 1 == 1 && FOURS.get(bit / 64).is_none_or(|bits| bits >> (bit % 64) & 1 == 1)
+    whole >> third & 1 == 1 || FOURS.get(bit / 64).is_none_or(|bits| bits >> (bit % 64) & 1 == 1)
 }
 
 #[cfg(test)]

@@ -204,15 +204,19 @@ fn told(text: &[u8], sequence: &Sequence, out: &mut Vec<Finding>) {
     // Versions are many, and few.
     let version = groups.len() >= 3
         && groups.windows(2).all(|pair| matches!(pair, [l, r] if l.joined_by(text, r, b".")));
-    if sequence.digits() < 7 || longest < 2 || version && longest < 5 {
+    if sequence.digits() < 7 || longest < 2 {
         return;
     }
     let hint = near(text, first.start);
     if !hint.is_telling() {
         return;
     }
+    // What a word names has its check digit to tell it from a version.
     if let Hint::Id(wanted) = hint {
         out.extend(keyed::identifier_at(wanted, text, first.start));
+        return;
+    }
+    if version && longest < 5 {
         return;
     }
     let plus = usize::from(before(text, first.start) == Some(&b'+'));

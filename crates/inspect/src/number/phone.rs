@@ -102,7 +102,18 @@ fn prefixed_end(text: &[u8], groups: &[Group]) -> Option<usize> {
         *place = *b;
     }
     let article = end == first.end && is_article(text.get(first.start..end)?);
-    (is_plausible(&head, len) && plan::fits(number, 1) && !article).then_some(end)
+    let serial = is_serial(text, groups, end);
+    (is_plausible(&head, len) && plan::fits(number, 1) && !article && !serial).then_some(end)
+}
+
+/// Three groups or more of the same length with dashes between them, the first as long as the others: numbers of lots and
+/// machines, and no telephone's, whose country code is shorter.
+fn is_serial(text: &[u8], groups: &[Group], end: usize) -> bool {
+    let run = groups.get(..groups.iter().take_while(|group| group.end <= end).count()).unwrap_or_default();
+    let [first, rest @ ..] = run else { return false };
+    rest.len() >= 2
+        && rest.iter().all(|group| group.len() == first.len())
+        && run.windows(2).all(|pair| matches!(pair, [left, right] if left.joined_by(text, right, b"-")))
 }
 
 /// True for twelve to fourteen digits with the check digit of articles (GS1 General Specifications 7.9): North America's

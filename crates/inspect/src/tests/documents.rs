@@ -224,3 +224,68 @@ fn lists_days_with_a_time_and_disguises_are_told_by_the_name_of_their_field() {
     assert_eq!(rules(articles), nothing);
     assert_eq!(rules(r#"{"note":"0033 1 99 00 00 01"}"#), ["phone.e164"]);
 }
+
+#[test]
+fn names_of_columns_tell_what_the_cells_of_rows_are() {
+    for table in [
+        r#"{"columns":["email","bsn","n"],"rows":[["-","123456782",1],["-",111222333,2]]}"#,
+        r#"{"columns":["email","bsn","n"], "of":3, "rows":[["-", "123456782", 1], ["-", 111222333, 2]]}"#,
+        r#"[["email","bsn","n"],["-","123456782",1],["-",111222333,2]]"#,
+    ] {
+        assert_eq!(found(scan_json, table), [("nl.bsn", "123456782"), ("nl.bsn", "111222333")], "{table}");
+    }
+    for none in [
+        r#"{"columns":["bsn"],"o":{"rows":[["123456782"]]}}"#,
+        r#"{"columns":["n","bsn"],"rows":[["123456782","-"]]}"#,
+        r#"{"columns":["bsn",4],"rows":[["123456782"]]}"#,
+        r#"{"rows":[["123456782"]],"columns":["bsn"]}"#,
+    ] {
+        assert!(found(scan_json, none).is_empty(), "{none}");
+    }
+}
+
+#[test]
+fn an_object_that_is_named_for_an_identifier_tells_what_is_in_it() {
+    for document in [
+        r#"{"bsn":[{"current":"123456782"}]}"#,
+        r#"{"bsn":{"old":123456782,"source":"ocr"}}"#,
+        r#"{"bsn":{"a":[1,{"b":2}],"old":"123456782"}}"#,
+    ] {
+        assert_eq!(found(scan_json, document), [("nl.bsn", "123456782")], "{document}");
+    }
+    assert!(found(scan_json, r#"{"bsn":{"created_at":123456782},"n":123456782}"#).is_empty());
+}
+
+#[test]
+fn codes_of_banks_are_found_where_a_name_tells_them() {
+    for (document, expected) in
+        [(r#"{"swift":"DEUTDEFF500"}"#, "DEUTDEFF500"), (r#"{"bic_code":"DABADKKK"}"#, "DABADKKK")]
+    {
+        assert_eq!(found(scan_json, document), [("bic", expected)], "{document}");
+    }
+    for none in
+        [r#"{"swift":"Taylor"}"#, r#"{"bic":"DEUTDE"}"#, r#"{"bic":"12345678"}"#, r#"{"a":"DEUTDEFF500"}"#]
+    {
+        assert!(found(scan_json, none).is_empty(), "{none}");
+    }
+    let mut declared = Vec::new();
+    scan_in(Context::declared(Kind::Iban), b"DEUTDEFF", &mut declared);
+    assert_eq!(declared[0].rule.id(), "bic");
+}
+
+#[test]
+fn words_that_bend_and_countries_behind_names_tell_identifiers() {
+    for (document, expected) in [
+        (r#"{"a":"podał peselem 44051401359"}"#, ("pl.pesel", "44051401359")),
+        (r#"{"a":"BSN nummer 1234.56.782"}"#, ("nl.bsn", "1234.56.782")),
+        (r#"{"taxes":{"social_insurance_number_at":"8919020257"}}"#, ("at.svnr", "8919020257")),
+        (r#"{"type":"osobni_identifikacijski_broj","value":"63146608080"}"#, ("hr.oib", "63146608080")),
+    ] {
+        assert_eq!(found(scan_json, document), [expected], "{document}");
+    }
+    for none in
+        [r#"{"lot":"0088-2708-9983"}"#, r#"{"gtin":"36409642842026"}"#, r#"{"fiscal_year":"123456782"}"#]
+    {
+        assert!(found(scan_json, none).is_empty(), "{none}");
+    }
+}
