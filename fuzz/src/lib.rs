@@ -4,4 +4,5 @@ pub mod border;
 pub mod both;
 pub mod inspection;
 pub mod formats;
+pub mod sql;
 pub mod writer;

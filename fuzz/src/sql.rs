@@ -1,5 +1,4 @@
-//! What SQL clients and servers send: texts of statements, frames, errors, and the messages of a sign-in. The gateway's tests run it over
-//! `corpus/sql`; it is no target of the fuzzer until the lock file beside names what the gateway needs.
+//! What SQL clients and servers send: texts of statements, frames, errors, and the messages of a sign-in.
 
 use std::hint::black_box;
 use std::num::NonZeroU32;

@@ -125,7 +125,8 @@ async fn clients_in_python_javascript_and_java_connect_browse_prepare_and_fetch_
     granted(&ana, &wanted, &[&aoife]).await.unwrap();
     let desk = tables.desk("ana", "IE", at::DUBLIN, "G-C").await.unwrap();
     let tree = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let installed = tree.join("../target/clients").canonicalize().expect("scripts/test --tools installs the clients");
+    let installed =
+        tree.join("../target/clients").canonicalize().expect("scripts/test --tools installs the clients");
     let mut python = Command::new("/usr/bin/python3");
     python.arg(tree.join("clients/client.py")).args([desk.address("video"), "60".to_owned()]);
     ok(python.env("PYTHONPATH", installed.join("python")));
