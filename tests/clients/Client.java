@@ -16,12 +16,12 @@ public class Client {
         int people = Integer.parseInt(arguments[1]);
         try (Connection connection = DriverManager.getConnection(arguments[0], arguments[2], arguments[3])) {
             List<String> names = new ArrayList<>();
-            try (ResultSet tables = connection.getMetaData().getTables(null, null, "video%", new String[] {"VIEW", "TABLE"})) {
+            try (ResultSet tables = connection.getMetaData().getTables(null, connection.getSchema(), "video%", new String[] {"VIEW", "TABLE"})) {
                 while (tables.next()) names.add(tables.getString("TABLE_NAME"));
             }
             must(names.equals(List.of("video_status")), names);
             List<String> columns = new ArrayList<>();
-            try (ResultSet found = connection.getMetaData().getColumns(null, null, "video_status", null)) {
+            try (ResultSet found = connection.getMetaData().getColumns(null, connection.getSchema(), "video_status", null)) {
                 while (found.next()) columns.add(found.getString("COLUMN_NAME"));
             }
             must(columns.contains("review_state") && !columns.contains("uploader_ip"), columns);

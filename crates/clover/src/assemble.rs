@@ -376,15 +376,14 @@ pub async fn serve(
     let tls = authority::server_config(layout, &layout.tls().join("gateway"))?;
     let programme = enclave.live().road.rulebook().programme.name.clone();
     let desk = notices::open(layout, &config, &programme, &mut registry)?;
-    let ended = EndedSessions::open(&layout.control(), enclave::now().0)
-        .map_err(CommandError::file(layout.control()))?;
+    let ended = EndedSessions::open(&layout.control(), enclave::now().0);
+    let ended = ended.map_err(CommandError::file(layout.control()))?;
     let (operator, sessions) = (verifier(layout, "operator")?, verifier(layout, "sessions")?);
     let tokens = Arc::new(Tokens::new(programme.as_str(), operator, sessions, ended.registry()));
     let upstreams = upstreams(layout, &config)?;
     let tables = Box::new(Readers::new(Path::new(tables::SELF), config.tables));
-    let settings = settings(&config);
-    let gateway =
-        Arc::new(Gateway::new(Arc::clone(&enclave), upstreams, tables, Arc::clone(&tokens), settings));
+    let (ours, tokened) = (Arc::clone(&enclave), Arc::clone(&tokens));
+    let gateway = Arc::new(Gateway::new(ours, upstreams, tables, tokened, settings(&config)));
     let listener = tokio::net::TcpListener::bind(config.control).await;
     let listener = listener.map_err(|source| ServeError::Bind { address: config.control, source })?;
     let (stop, stopped) = tokio::sync::watch::channel(false);
@@ -392,9 +391,9 @@ pub async fn serve(
     let office = office::open(&enclave, &site.log, desk.clone(), glass.clone());
     let telling = desk.as_ref().map(|desk| desk.start(Known::of(Arc::clone(&office))));
     let follower = office::follow(Arc::clone(&office), glass, &config.control_store)?;
-    let sql = sql::serve(layout, &config, &enclave, &tokens, &programme, stopped.clone()).await?;
-    let (serving, passwords) = sql.unzip();
-    let people = people::serve(layout, &config, &enclave, office, tokens, ended, passwords, stopped.clone());
+    let (sql, passwords) = sql::open(layout, &config, &enclave, &tokens, &programme).await?.unzip();
+    let people =
+        people::serve(layout, &config, &enclave, office, (tokens, ended), passwords, stopped.clone());
     let people = people.await?;
     let store = config.control_store.place.word();
     let kept = keys::shown(layout, &config, &enclave, &stopped);
@@ -413,16 +412,14 @@ pub async fn serve(
     Arc::clone(&orders).begin().await?;
     let running = Running::start(layout, &config, &enclave, &site, &stopped).await?;
     let ordering = tokio::spawn(orders.run(stopped.clone()));
+    let asked = sql.map(|sql| sql.start(stopped.clone()));
     let words = site.shown().words();
     enclave.witnessed(words.clone());
     let served = gateway::http::serve(gateway, tls, stopped, |address| ready(address, &words)).await;
     control.abort();
     let _ = ordering.await;
-    if let Some(serving) = serving {
-        let _ = serving.await;
-    }
-    if let Some(people) = people {
-        let _ = people.await;
+    for ended in [asked, people].into_iter().flatten() {
+        let _ = ended.await;
     }
     follower.end();
     if let Some(telling) = telling {

@@ -156,7 +156,7 @@ fn dispatch(command: &Command, layout: &Layout, output: &Output) -> anyhow::Resu
         Command::Ledger(c) => c.run(layout, output),
         Command::Keys(c) => c.run(layout, output),
         Command::Border(c) => c.run(layout, output),
-        Command::Sql(command) => command.run(&layout, &output),
+        Command::Sql(c) => c.run(layout, output),
         Command::Signin(c) => c.run(layout, output),
         Command::Signout => signin::sign_out(output),
         Command::Session => signin::show(output),

@@ -169,8 +169,7 @@ impl Config {
         let control = address("control.listen", &raw.control.listen, &mut p);
         let cleartext = raw.gateway.cleartext_listen.as_ref();
         let cleartext = cleartext.and_then(|t| address("gateway.cleartext_listen", t, &mut p));
-        let samples_bytes = raw.site_logs.samples_bytes;
-        let logs = listeners(raw.site_logs, &mut p);
+        let (samples_bytes, logs) = (raw.site_logs.samples_bytes, listeners(raw.site_logs, &mut p));
         let publish_every = Duration::from_millis(raw.ledger.publish_every_ms.max(10));
         let (journal, keys) = (journal(raw.ledger, &mut p), keys::check(raw.keys, &mut p));
         let stores = store::check(raw.control, &mut p).zip(store::vault(raw.vault, &mut p));
@@ -185,9 +184,8 @@ impl Config {
             &mut p,
         );
         mirrored(raw.mirror.is_some(), &logs, &mut p);
-        let console = people::check(raw.console, raw.signin, &mut p);
+        let (console, sql) = (people::check(raw.console, raw.signin, &mut p), sql::check(raw.sql, &mut p));
         let (notify, tables) = (notify::check(raw.notify, &mut p), tables::check(&raw.tables, &mut p));
-        let sql = sql::check(raw.sql, &mut p);
         let (upstreams, destinations) = services(raw.upstreams, raw.destinations, &mut p);
         at_least_one(&raw.gateway, &mut p);
         let (Some(site), Some(gateway), Some(listen), Some(control)) = (site, gateway, listen, control)

@@ -34,8 +34,7 @@ pub async fn serve(
     config: &Config,
     enclave: &Arc<Enclave>,
     office: Arc<Office>,
-    tokens: Arc<Tokens>,
-    ended: EndedSessions,
+    (tokens, ended): (Arc<Tokens>, EndedSessions),
     passwords: Option<console::sql::Issue>,
     stop: watch::Receiver<bool>,
 ) -> Result<Option<JoinHandle<()>>> {

@@ -22,12 +22,35 @@ pub(crate) struct Ground {
     pub(crate) amount: Option<Amount>,
 }
 
-/// A grant or case that a caller names.
+/// A grant or case that a caller names, or none and a purpose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Named {
     Grant(Name),
     Case(Name),
+    Purpose(Purpose),
 }
+
+impl Named {
+    /// The name of the grant or case.
+    pub(crate) const fn name(&self) -> Option<&Name> {
+        match self {
+            Self::Grant(name) | Self::Case(name) => Some(name),
+            Self::Purpose(_) => None,
+        }
+    }
+}
+
+/// A purpose that somebody may claim who asks.
+pub(crate) fn claimed(word: &str) -> Option<Purpose> {
+    let purpose = Purpose::parse(word).ok()?;
+    let free = !matches!(purpose, Purpose::SelfAccess | Purpose::Migration | Purpose::Operation);
+    free.then_some(purpose)
+}
+
+/// As many people's keys are looked up where nothing may wait long.
+const AT_ONCE: usize = 64;
+/// How long a session without a grant or case stands at most, in seconds: as long as a sign-in.
+const UNGRANTED_SECONDS: u64 = 12 * 3600;
 
 impl Ground {
     /// Nothing to stand on.
@@ -72,12 +95,13 @@ pub(crate) struct Serving {
 }
 
 impl Enclave {
-    /// The grant or case of a name, if it serves this actor now.
+    /// The grant or case of a name, if it serves this actor now. What stands on none serves for a while from `since` on.
     pub(crate) fn serving(
         &self,
         actor: &VerifiedActor,
         named: &Named,
         now: UnixSeconds,
+        since: UnixSeconds,
     ) -> Result<Serving, Reason> {
         let (control, keys) = (self.control(), self.keys());
         let me = actor.actor().ok_or(Reason::Evidence)?;
@@ -85,6 +109,13 @@ impl Enclave {
         let name = |id: &Name| keys.evidence_tag(id);
         let person = |s: &SubjectId| self.tag_of(s, now);
         match named {
+            Named::Purpose(purpose) => {
+                let until = since.plus(UNGRANTED_SECONDS);
+                if now >= until {
+                    return Err(Reason::Evidence);
+                }
+                Ok(Serving { ground: Ground::none(), purpose: *purpose, subject: None, until })
+            }
             Named::Grant(id) => {
                 let grant = control.grant(id, now).map_err(|_| Reason::Evidence)?;
                 grant.usable(me, now).map_err(|_| Reason::Evidence)?;
@@ -135,7 +166,12 @@ impl Paid {
         let (rows, bytes) = (u64::from(treated.rows()), treated.bytes());
         let people: Vec<Tag> = treated.people().iter().map(|s| enclave.keys().counted_tag(s)).collect();
         let enclave = Arc::clone(enclave);
+        // Keys of many are looked up before anything is held: nobody who suspends a country waits for that.
+        let many = treated.people().len() > AT_ONCE;
+        let subjects = if many { treated.people().to_vec() } else { Vec::new() };
         let taken = tokio::task::spawn_blocking(move || {
+            let now = crate::enclave::now().0;
+            subjects.iter().for_each(|person| drop(enclave.person(person, now)));
             enclave.control().take(&name, &amount, rows, bytes, &people, 0)
         });
         match taken.await {

@@ -65,105 +65,23 @@ pub(super) async fn play(demo: &Demo, folder: &Path, show: &Show) -> Result<bool
     let aoife = world.colleague("aoife", "IE", at::DUBLIN)?;
     let ana = world.colleague("ana", "IE", at::DUBLIN)?;
     let mei = world.colleague("mei", "SG", at::SINGAPORE)?;
+    world.colleague("gro", "US", at::OREGON)?;
     let grant = json!({
         "id": "G-7", "ground": "grant", "purpose": "support", "case": "T-7", "dataset": DATASET, "seconds": 7200,
         "amount": { "rows": 500, "bytes": 1_000_000, "subjects": 100 },
     });
     granted(&ana, &grant, &[&aoife]).await?;
     granted(&mei, &case_wanted("C-7", &first, 7200), &[&aoife]).await?;
-    let gro = world.colleague("gro", "US", at::OREGON)?;
-    granted(
-        &gro,
-        &json!({ "id": "G-8", "ground": "grant", "purpose": "support", "case": "T-8", "dataset": DATASET,
-        "seconds": 7200, "amount": { "rows": 500, "bytes": 1_000_000, "subjects": 100 } }),
-        &[&aoife],
-    )
-    .await?;
-    let analyst = tables.desk("gro", "US", at::OREGON, "G-8").await?;
-    let agent = tables.desk("ana", "IE", at::DUBLIN, "G-7").await?;
-    let engineer = tables.desk("mei", "SG", at::SINGAPORE, "C-7").await?;
     let mut dialogue = Dialogue { show, crossings: Vec::new() };
-    show.chapter("An agent in Dublin, with a grant on videos");
-    dialogue.ask(
-        &agent,
-        "select video_id, review_state, reason, owner from video_status where video_id = 1000000",
-        "one video, row by row, with the person's column",
-        "in plain, but for whose it is; the person is named on the ledger",
-        &|answer| {
-            answer.as_ref().is_ok_and(|rows| {
-                rows.len() == 1 && rows[0].starts_with("1000000|held|a reviewer looks at it|t1.")
-            })
-        },
-    )?;
-    dialogue.ask(
-        &agent,
-        "select uploader_ip from video_status",
-        "a column that the rulebook does not declare",
-        "it does not exist",
-        &|answer| answer.as_ref().is_err_and(|said| said.contains("does not exist")),
-    )?;
-    dialogue.ask(
-        &agent,
-        "explain analyze select * from video_status",
-        "a plan, which would count rows that are hidden",
-        "refused, and on the ledger",
-        &|answer| answer.as_ref().is_err_and(|said| said.contains("EXPLAIN is not possible")),
-    )?;
-    show.chapter("An engineer in Singapore, with a case about one person");
-    dialogue.ask(
-        &engineer,
-        "select video_id, review_state, visibility from video_status order by 1",
-        "that person's videos",
-        "three rows, and nobody else's",
-        &|answer| {
-            answer
-                .as_ref()
-                .is_ok_and(|rows| rows.len() == 3 && rows.iter().all(|row| row.starts_with("100000")))
-        },
-    )?;
-    dialogue.ask(
-        &engineer,
-        "select count(*) from video_status where owner is null or video_id > 1000002",
-        "whether there are others",
-        "none that the case shows",
-        &|answer| answer.as_ref().is_ok_and(|rows| rows == &["0"]),
-    )?;
-    show.chapter("An analyst in the United States, who sees no rows");
-    let states = "select review_state, count(distinct owner) from video_status group by review_state";
-    let some = |answer: &Result<Vec<String>, String>| answer.is_ok();
-    dialogue.ask(
-        &analyst,
-        states,
-        "how many people have a video in which state",
-        "numbers with noise, charged for",
-        &some,
-    )?;
-    dialogue.ask(&analyst, states, "the same question again", "the same answer, free of charge", &some)?;
-    dialogue.ask(
-        &analyst,
-        "select owner, review_state from video_status",
-        "rows",
-        "refused, with what is possible",
-        &|answer| answer.as_ref().is_err_and(|said| said.contains("possible is")),
-    )?;
-    for (statement, what) in [
-        ("select count(distinct owner) from video_status where visibility = 'everyone'", "a second question"),
-        ("select count(*) from video_status", "a third"),
-        ("select visibility, count(*) from video_status group by visibility", "a fourth"),
-    ] {
-        dialogue.ask(&analyst, statement, what, "numbers with noise", &some)?;
-    }
-    dialogue.ask(
-        &analyst,
-        "select count(distinct owner) from video_status where review_state = 'removed'",
-        "a fifth",
-        "refused: the budget of thirty days is spent",
-        &|answer| answer.as_ref().is_err_and(|said| said.contains("no more may be learned")),
-    )?;
+    dialogue.agent(&tables.desk("ana", "IE", at::DUBLIN, "G-7").await?)?;
+    dialogue.engineer(&tables.desk("mei", "SG", at::SINGAPORE, "C-7").await?)?;
+    dialogue.analyst(&tables.desk("gro", "US", at::OREGON, "research").await?)?;
     show.chapter("The person's own list");
-    for (whose, handle, names) in
-        [("the person of the case", &first, true), ("somebody whose rows nobody asked for", &second, false)]
-    {
+    let both = [
+        ("the person of the case", &first, true),
+        ("somebody of whom only all together were asked", &second, false),
+    ];
+    for (whose, handle, names) in both {
         let crossing = listed(&world, whose, handle, names).await?;
         show.crossing(&crossing);
         dialogue.crossings.push(crossing);
@@ -179,6 +97,94 @@ pub(super) async fn play(demo: &Demo, folder: &Path, show: &Show) -> Result<bool
     let right = checked.as_expected && crossings.iter().all(|c| c.as_expected);
     show.summary(&crossings, &world);
     Ok(right)
+}
+
+type Answer = Result<Vec<String>, String>;
+
+/// Right if it is refused with these words.
+fn against(words: &'static str) -> impl Fn(&Answer) -> bool {
+    move |answer| answer.as_ref().is_err_and(|said| said.contains(words))
+}
+
+/// Right if there are so many rows, each of which begins so.
+fn each(count: usize, begin: &'static str) -> impl Fn(&Answer) -> bool {
+    move |answer| {
+        answer.as_ref().is_ok_and(|rows| rows.len() == count && rows.iter().all(|row| row.starts_with(begin)))
+    }
+}
+
+impl Dialogue<'_> {
+    fn agent(&mut self, desk: &Desk) -> Result<()> {
+        self.show.chapter("An agent in Dublin, with a grant on videos");
+        self.ask(
+            desk,
+            "select video_id, review_state, reason, owner from video_status where video_id = 1000000",
+            "one video, row by row, with the person's column",
+            "in plain, but for whose it is; the person is named on the ledger",
+            &each(1, "1000000|held|a reviewer looks at it|t1."),
+        )?;
+        self.ask(
+            desk,
+            "select uploader_ip from video_status",
+            "a column that the rulebook does not declare",
+            "it does not exist",
+            &against("does not exist"),
+        )?;
+        self.ask(
+            desk,
+            "explain analyze select * from video_status",
+            "a plan, which would count rows that are hidden",
+            "refused, and on the ledger",
+            &against("EXPLAIN is not possible"),
+        )
+    }
+
+    fn engineer(&mut self, desk: &Desk) -> Result<()> {
+        self.show.chapter("An engineer in Singapore, with a case about one person");
+        self.ask(
+            desk,
+            "select video_id, review_state, visibility from video_status order by 1",
+            "that person's videos",
+            "three rows, and nobody else's",
+            &each(3, "100000"),
+        )?;
+        self.ask(
+            desk,
+            "select count(*) from video_status where owner is null or video_id > 1000002",
+            "whether there are others",
+            "none that the case shows",
+            &each(1, "0"),
+        )
+    }
+
+    fn analyst(&mut self, desk: &Desk) -> Result<()> {
+        self.show.chapter("An analyst in the United States, without a grant: numbers, and no rows");
+        let states = "select review_state, count(distinct owner) from video_status group by review_state";
+        self.ask(
+            desk,
+            states,
+            "how many people have a video in which state",
+            "numbers with noise",
+            &Answer::is_ok,
+        )?;
+        self.ask(desk, states, "the same question again", "the same answer, free of charge", &Answer::is_ok)?;
+        let rows = "select owner, review_state from video_status";
+        self.ask(desk, rows, "rows", "refused, with what is possible", &against("possible is"))?;
+        for statement in [
+            "select count(distinct owner) from video_status where visibility = 'everyone'",
+            "select count(*) from video_status",
+            "select visibility, count(*) from video_status group by visibility",
+        ] {
+            self.ask(desk, statement, "another question", "numbers with noise", &Answer::is_ok)?;
+        }
+        self.ask(
+            desk,
+            "select count(distinct owner) from video_status where review_state = 'removed'",
+            "a fifth question",
+            "refused: the budget of thirty days is spent",
+            &against("no more may be learned"),
+        )
+    }
 }
 
 /// What somebody reads of themselves: whether rows of the SQL gateway are in it.

@@ -106,7 +106,7 @@ impl Desk {
                 let (certificate, key) = (stem.with_extension("pem"), stem.with_extension("key"));
                 let _ = write!(address, " sslcert={} sslkey={}", certificate.display(), key.display());
             }
-            None => address.push_str(" sslcert=none sslcertmode=disable"),
+            None => address.push_str(" sslcert=/nowhere"),
         }
         address
     }

@@ -23,7 +23,7 @@ use super::records;
 use super::serve::Gateway;
 use crate::enclave::{self, Held, Live};
 use crate::metrics::Labels;
-use crate::passage::{self, Ground, Named, Paid};
+use crate::passage::{self, Ground, Named, Paid, claimed};
 use crate::seen::Seen;
 
 const PURPOSE: &str = "clover-purpose";
@@ -175,12 +175,7 @@ impl Context<'_> {
     /// The purpose that the request names. Those that no person may claim are not accepted.
     pub(super) fn purpose(&self) -> Result<Purpose, Reason> {
         let word = self.header(PURPOSE)?.ok_or(Reason::Request)?;
-        match Purpose::parse(word) {
-            Ok(Purpose::SelfAccess | Purpose::Migration | Purpose::Operation) | Err(_) => {
-                Err(Reason::Request)
-            }
-            Ok(purpose) => Ok(purpose),
-        }
+        claimed(word).ok_or(Reason::Request)
     }
 
     pub(super) fn subject(&self) -> Result<Option<(SubjectId, Tag)>, Reason> {
@@ -203,7 +198,7 @@ impl Context<'_> {
             (None, Some(id)) => Named::Case(id),
             (None, None) => return self.flow_of(lane),
         };
-        let serving = self.gateway.enclave.serving(self.actor, &named, self.now)?;
+        let serving = self.gateway.enclave.serving(self.actor, &named, self.now, self.now)?;
         serving.ground.name.iter().for_each(|id| self.seen.ground(id));
         Ok(serving.ground)
     }

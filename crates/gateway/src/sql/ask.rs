@@ -19,6 +19,13 @@ use super::words::{broken, told};
 /// A session, as the relay asks it.
 pub(super) struct Asked(pub(super) Arc<Session>);
 
+impl Drop for Asked {
+    fn drop(&mut self) {
+        // A run whose intent is on the ledger waits for its answer: without this it would wait for ever.
+        self.0.forget();
+    }
+}
+
 impl Crossings for Asked {
     fn begin(&mut self, statement: Statement) -> impl Future<Output = Result<(), Refused>> + Send + 'static {
         let session = Arc::clone(&self.0);
@@ -37,6 +44,15 @@ impl Crossings for Asked {
             let reach = reach::of(text, statement.row_wise(), views);
             let mut begun = Begun { run: statement.source, reach, parts: 0, intended: None, answer: None };
             let now = session.stand.now().await?;
+            if session.numbers.is_some() {
+                let ask = session.stand.ask_numbers(&now, &session.stand.selection, Some(begun.digest()));
+                let refused = now.live.road.refuse(&ask, Reason::Unknown);
+                session.stand.record(refused.of_statement(super::released::statement(&begun))).await;
+                return Err(told(
+                    "42501",
+                    "no rows are shown here: ask for numbers, such as SELECT count(*) FROM a table",
+                ));
+            }
             let ask = session.stand.ask(&now, Some(begun.digest()));
             let intent = match now.live.road.decide(&ask) {
                 Ok(permitted) if !session.still_shows(&permitted) => {
@@ -72,6 +88,10 @@ impl Crossings for Asked {
             }
             let now = session.stand.now().await?;
             if let Some(answer) = begun.answer.clone() {
+                if window.error.is_some() {
+                    // Of the stand-in, which reads nothing.
+                    return Ok(window.frames);
+                }
                 return answered(&session, &now, &begun, &answer, &window).await;
             }
             let ask = session.stand.ask(&now, Some(begun.digest()));
@@ -153,8 +173,14 @@ async fn numbers(session: &Arc<Session>, statement: Statement) -> Result<(), Ref
     };
     let selection =
         stand.columns(&now.live, question.declared().name(), &question.columns()).ok_or_else(broken)?;
-    let plan = numbers::plan(question, &now, &stand.dataset)?;
     let ask = stand.ask_numbers(&now, &selection, Some(begun.digest()));
+    let plan = match numbers::plan(question, &now, &stand.dataset) {
+        Ok(plan) => plan,
+        Err(impossible) => {
+            refuse(now.live.road.refuse(&ask, Reason::Unknown), &begun).await;
+            return Err(impossible);
+        }
+    };
     let permitted = match now.live.road.decide(&ask) {
         Ok(permitted) => permitted,
         Err(refused) => return Err(refuse(refused, &begun).await),
@@ -167,7 +193,7 @@ async fn numbers(session: &Arc<Session>, statement: Statement) -> Result<(), Ref
             return Err(refuse(permitted.refuse(Reason::Upstream), &begun).await);
         }
     };
-    let answered = numbers::answer(stand, &now, &recipient, plan, &mut client).await;
+    let answered = numbers::answer(session, &now, &recipient, plan, &mut client).await;
     drop(client);
     match answered {
         Ok(answer) => {
@@ -194,7 +220,11 @@ async fn answered(
     let ask = session.stand.ask_numbers(now, selection, Some(begun.digest()));
     let treated = now.live.road.decide(&ask);
     match treated.and_then(|permitted| answer.treated(permitted, window.description.as_ref(), begun)) {
-        Ok(treated) => leave(session, now, treated).await,
+        Ok(treated) => {
+            let left = leave(session, now, treated).await?;
+            answer.told(&session.source);
+            Ok(left)
+        }
         Err(refused) => Err(session.stand.record(refused).await),
     }
 }

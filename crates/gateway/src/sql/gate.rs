@@ -127,6 +127,7 @@ const CURSOR: Refusal = no("a cursor has a plain name of at most 63 bytes here")
 const HOLD: Refusal = no("a cursor lives as long as its transaction: leave out WITH HOLD");
 const COPY: Refusal = no("COPY goes to the client only: COPY (SELECT ..) TO STDOUT");
 const READ_WRITE: Refusal = no("transactions read only here: leave out READ WRITE");
+const SNAPSHOT: Refusal = no("each statement sees what is there now: ISOLATION LEVEL READ COMMITTED only");
 const TRANSACTION: Refusal = no("this form of transaction is not possible here");
 
 impl From<LexError> for Refusal {
@@ -285,8 +286,6 @@ fn modes(words: &mut Words<'_>) -> Result<(), Refusal> {
         "transaction",
         "isolation",
         "level",
-        "serializable",
-        "repeatable",
         "read",
         "committed",
         "uncommitted",
@@ -300,6 +299,9 @@ fn modes(words: &mut Words<'_>) -> Result<(), Refusal> {
     while let Some(token) = words.next()? {
         if token.is("write") {
             return Err(READ_WRITE);
+        }
+        if token.is_any(&["serializable", "repeatable"]) {
+            return Err(SNAPSHOT);
         }
         if !(token.is_any(MODES) || token.sign(",")) {
             return Err(TRANSACTION);

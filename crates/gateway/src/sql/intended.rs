@@ -2,9 +2,10 @@
 //! closed whatever becomes of the client.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
-use model::Reason;
+use model::{Digest, Reason};
 use tokio::sync::oneshot;
 
 use super::released::{Part, release};
@@ -15,6 +16,16 @@ use crate::passage;
 
 /// Most bytes of the answer to such a run.
 const BYTES_MAX: u64 = 2 << 20;
+
+/// How long an answer may take: less than the lease of its intent.
+const PATIENCE: Duration = Duration::from_secs(540);
+
+/// Whether it would be decided so now, after the database was waited for.
+async fn still(session: &Session, statement: Digest) -> bool {
+    let Ok(now) = session.stand.now().await else { return false };
+    let ask = session.stand.ask(&now, Some(statement));
+    now.live.road.decide(&ask).is_ok_and(|permitted| session.still_shows(&permitted))
+}
 
 type Answer = oneshot::Sender<Result<Bytes, Refused>>;
 type Handed = oneshot::Sender<(Window, Answer)>;
@@ -60,11 +71,16 @@ async fn carry(
         Err(refused) => return drop(told.send(Err(stand.record(refused).await))),
     };
     drop(told.send(Ok(())));
-    let Ok((window, answer)) = handed.await else {
-        // The client or the database went away: the close says so.
+    let handed = tokio::time::timeout(PATIENCE, handed).await;
+    let Ok(Ok((window, answer))) = handed else {
+        // The client or the database went away, or the lease would end: the close says so.
         stand.record(permitted.refuse(Reason::Upstream)).await;
         return;
     };
+    if answer.is_closed() || !still(session, begun.digest()).await {
+        drop(answer.send(Err(stand.record(permitted.refuse(Reason::Evidence)).await)));
+        return;
+    }
     // What was intended is one answer: more would be released without an intent of its own.
     let whole = window.last;
     let part = Part { begun: &begun, window: &window };

@@ -15,6 +15,8 @@ use super::wire::scram::Verifier;
 pub const LOGIN_SECONDS: u64 = 900;
 /// Rounds of the verifier. The password is random: more would only cost time.
 const ROUNDS: NonZeroU32 = NonZeroU32::new(4096).unwrap();
+/// Most passwords of one person at a time.
+const LOGINS_OF_ONE_MAX: usize = 16;
 /// Most passwords at a time.
 const LOGINS_MAX: usize = 10_000;
 
@@ -56,6 +58,13 @@ impl Logins {
         let verifier = Verifier::of(password.as_bytes(), &salt, ROUNDS);
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         held.retain(|_, login| now < login.until);
+        // Nobody takes the places of others: the oldest of one's own make room.
+        let mine = |login: &Held| login.shown.session.who == shown.session.who;
+        while held.values().filter(|login| mine(login)).count() >= LOGINS_OF_ONE_MAX {
+            let oldest = held.iter().filter(|(_, login)| mine(login)).min_by_key(|(_, login)| login.until);
+            let Some(oldest) = oldest.map(|(user, _)| user.clone()) else { break };
+            held.remove(&oldest);
+        }
         if held.len() >= LOGINS_MAX {
             return None;
         }

@@ -12,14 +12,17 @@ use model::counts::decimal;
 use model::tables::Table;
 use model::{Name, Reason};
 use tokio_postgres::Client;
+use transform::budget::Query;
+use transform::dp::Cost;
 use vault::control::{Charged, Prepaid, Spend, SpendError};
 
 use super::aggregate::run::{RunError, run};
 use super::aggregate::{
     self, Column, Declared, Key, Kind, Noisy, Plan, Question, Refusal, Row, Told as Shown,
 };
-use super::session::Begun;
-use super::stand::{Now, Stand};
+use super::session::{Begun, Session};
+use super::source::Source;
+use super::stand::Now;
 use super::wire::frame::put;
 use super::wire::own::Description;
 use super::wire::relay::Refused;
@@ -34,8 +37,15 @@ pub(super) struct Numbers(Vec<Arc<Declared>>);
 /// An answer that may be told, and how it came about.
 pub(super) struct Answer {
     shown: Shown,
-    /// With noise: how it was drawn, and what it took.
-    noisy: Option<(Box<Noisy>, Charged, transform::budget::Query)>,
+    noisy: Option<Box<Drawn>>,
+}
+
+/// How an answer was drawn, and what it took that no entry says yet.
+struct Drawn {
+    noisy: Box<Noisy>,
+    charged: Charged,
+    query: Query,
+    took: Cost,
 }
 
 impl Numbers {
@@ -112,7 +122,7 @@ pub(super) fn plan(question: Question, now: &Now, dataset: &Name) -> Result<Plan
 
 /// Answers a question: charges first, where it has noise.
 pub(super) async fn answer(
-    stand: &Stand,
+    session: &Session,
     now: &Now,
     recipient: &str,
     plan: Plan,
@@ -129,17 +139,18 @@ pub(super) async fn answer(
             let measured = measuring.done().map_err(|e| failed(e.into()))?;
             Ok(Answer { shown: measured.told, noisy: None })
         }
-        Plan::Noisy(noisy) => with_noise(stand, now, recipient, noisy, client).await,
+        Plan::Noisy(noisy) => with_noise(session, now, recipient, noisy, client).await,
     }
 }
 
 async fn with_noise(
-    stand: &Stand,
+    session: &Session,
     now: &Now,
     recipient: &str,
     noisy: Box<Noisy>,
     client: &mut Client,
 ) -> Result<Answer, Result<Reason, Refused>> {
+    let stand = &session.stand;
     let (rulebook, day) = (stand.rulebook.to_string(), now.at.day().to_string());
     let query = noisy.query(&[recipient, stand.dataset.as_str(), &rulebook, &day]);
     let (control, dataset, recipient) =
@@ -170,7 +181,11 @@ async fn with_noise(
         }
     };
     let shown = noisy.told(charged.released().answer()).map_err(|e| failed(e.into()))?;
-    Ok(Answer { shown, noisy: Some((noisy, charged, query)) })
+    // What was charged stands in the entry of the first release, whoever that is to.
+    let nothing = charged.took() == Cost::default();
+    let took = if nothing { session.source.untold(query, None).unwrap_or_default() } else { charged.took() };
+    session.source.untold(query, (took != Cost::default()).then_some(took));
+    Ok(Answer { shown, noisy: Some(Box::new(Drawn { noisy, charged, query, took })) })
 }
 
 /// A budget that is spent is told, with when there is something again: all of it follows from what was asked.
@@ -203,6 +218,13 @@ fn failed(error: RunError) -> Result<Reason, Refused> {
 }
 
 impl Answer {
+    /// It was told, and its entry says what it took.
+    pub(super) fn told(&self, source: &Source) {
+        if let Some(drawn) = &self.noisy {
+            source.untold(drawn.query, None);
+        }
+    }
+
     /// Looks at the answer on its way, as messages in the formats that the client bound.
     pub(super) fn treated(
         &self,
@@ -218,11 +240,11 @@ impl Answer {
         let columns = vec![looked; self.shown.columns.len()];
         let statement = super::released::statement(begun);
         let rows = Rows { messages: &messages, columns: &columns, whose: Whose::All(&[]), statement };
-        let noise = self.noisy.as_ref().map(|(noisy, charged, query)| Told {
-            query: *query,
-            privacy: noisy.privacy(),
-            released: charged.released(),
-            took: charged.took(),
+        let noise = self.noisy.as_ref().map(|drawn| Told {
+            query: drawn.query,
+            privacy: drawn.noisy.privacy(),
+            released: drawn.charged.released(),
+            took: drawn.took,
         });
         permitted.numbers(noise.as_ref(), &rows)
     }

@@ -25,6 +25,11 @@ impl People {
         let whole = whole && list.len() <= PEOPLE_MAX;
         Self { list, whole }
     }
+
+    /// These and those of before, of whom an older statement may still tell.
+    pub(super) fn with(&self, before: &Self) -> Self {
+        Self::new(self.list.iter().chain(&before.list).cloned().collect(), self.whole && before.whole)
+    }
 }
 
 /// The same people as a grant sees them.
@@ -37,6 +42,11 @@ impl Known {
     pub(super) fn new(people: Arc<People>, token: impl Fn(&SubjectId) -> Vec<u8>) -> Self {
         let tokens = people.list.iter().map(|person| (token(person), person.clone())).collect();
         Self { people, tokens }
+    }
+
+    /// Whether everybody in the tables is among them.
+    pub(super) fn is_whole(&self) -> bool {
+        self.people.whole
     }
 
     /// Whose a token is.
@@ -64,7 +74,7 @@ mod tests {
             Known::new(Arc::new(People::new(vec![ben.clone(), ann.clone(), ben.clone()], whole)), token)
         };
         let (all, some) = (known(true), known(false));
-        let mut sorted = vec![ann.clone(), ben.clone()];
+        let mut sorted = [ann.clone(), ben.clone()];
         sorted.sort();
         assert_eq!(all.all(2), Some(&sorted[..]));
         assert_eq!((all.all(1), some.all(2)), (None, None));

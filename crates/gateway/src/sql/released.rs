@@ -43,15 +43,16 @@ pub(super) async fn release(
     }
     let (columns, person) = columns(session, part.window.description.as_ref());
     let reach = match part.begun.reach {
-        // Without rows there is nobody.
-        _ if part.window.rows == 0 => Reach::Nobody,
-        Reach::Rows if person.is_none() => Reach::Anybody,
+        // An error may tell of any row that was looked at, and how many rows there were of any person.
+        Reach::Rows if person.is_none() || part.window.error.is_some() => Reach::Anybody,
+        // Nobody's row was shown.
+        Reach::Rows if part.window.rows == 0 => Reach::Nobody,
         reach => reach,
     };
     let known = match reach {
         _ if now.subject().is_some() => None,
         Reach::Nobody => None,
-        Reach::Rows | Reach::Anybody => match known(session, &permitted, part.window, person).await {
+        Reach::Rows | Reach::Anybody => match known(session, &permitted, part.window, reach, person).await {
             Ok(known) => Some(known),
             Err(reason) => return Err(stand.record(permitted.refuse(reason)).await),
         },
@@ -122,15 +123,18 @@ async fn known(
     session: &Session,
     permitted: &Permitted<'_>,
     window: &Window,
+    reach: Reach,
     person: Option<usize>,
 ) -> Result<Arc<Known>, Reason> {
-    let known = session.known(permitted, false).await?;
-    let Some(person) = person else { return Ok(known) };
+    // Whoever came since the list was read may be in the answer.
+    let known = session.known(permitted, reach == Reach::Anybody).await?;
+    let Some(person) = person.filter(|_| reach == Reach::Rows) else { return Ok(known) };
     let stranger = Frames::of(&window.frames).any(|(kind, row)| {
         let token = || own::values(row).nth(person).flatten();
         kind == b'D' && token().is_some_and(|token| known.person(token).is_none())
     });
-    if stranger { session.known(permitted, true).await } else { Ok(known) }
+    // Of people who were not all read, another reading would not be whole either.
+    if stranger && known.is_whole() { session.known(permitted, true).await } else { Ok(known) }
 }
 
 /// What the sealed detail says of a run: its text, a digest of its parameters, and which part of its result this is.

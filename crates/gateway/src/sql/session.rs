@@ -28,7 +28,7 @@ use super::wire::relay::{Refused, Source as Run};
 use super::wire::scram::Verifier;
 use super::words::told;
 use crate::enclave::Enclave;
-use crate::passage::Named;
+use crate::passage::{Named, claimed};
 use crate::seen::Seen;
 
 /// Bytes of temporary files that one session may make.
@@ -119,12 +119,11 @@ impl Session {
         seen.country(stand.who.network);
         seen.credential(&caller.credential);
         let now = stand.now().await?;
-        let (Named::Grant(name) | Named::Case(name)) = &stand.named;
-        seen.ground(name);
+        stand.named.name().into_iter().for_each(|name| seen.ground(name));
         let Some(source) = stand.tables.first().and_then(|table| with.sources.get(&table.source)) else {
             return Err(told("3D000", "there is no such database: connect to a dataset that has tables"));
         };
-        let (shown, keys) = match decide(&stand, &now) {
+        let (shown, keys, recipient) = match decide(&stand, &now) {
             Ok(decided) => decided,
             Err(refused) => return Err(stand.record(*refused).await),
         };
@@ -132,8 +131,10 @@ impl Session {
         let role = {
             let rulebook = stand.rulebook.to_string();
             let who = caller.actor.as_bytes();
+            let kind = format!("{:?} for {}", stand.named, now.serving.purpose.word());
             source.role(&[
-                name.as_str().as_bytes(),
+                kind.as_bytes(),
+                recipient.as_bytes(),
                 who,
                 dataset.as_bytes(),
                 rulebook.as_bytes(),
@@ -177,6 +178,8 @@ impl Session {
     /// A run of which one more part is there; the last one is forgotten with it.
     pub(super) fn part(&self, id: u64, last: bool) -> Option<Begun> {
         let mut runs = self.runs();
+        // Those before it are over, or were skipped by the server.
+        runs.retain(|other, _| *other >= id);
         let begun = runs.get_mut(&id)?;
         let part = begun.clone();
         begun.parts += 1;
@@ -184,6 +187,11 @@ impl Session {
             runs.remove(&id);
         }
         Some(part)
+    }
+
+    /// The client is gone: whatever was begun is not answered any more.
+    pub(super) fn forget(&self) {
+        self.runs().clear();
     }
 
     /// The entry of what was released last, and the origin of its log.
@@ -198,7 +206,7 @@ impl Session {
 
     /// Has what was compiled for the ground dropped at once, if that is over.
     pub(super) fn let_go(&self) {
-        let (Named::Grant(name) | Named::Case(name)) = &self.stand.named;
+        let Some(name) = self.stand.named.name() else { return };
         let (control, now) = (self.stand.enclave.control(), crate::enclave::now().0);
         if control.grant(name, now).is_err() && control.case(name, now).is_err() {
             self.granted.close("the grant or case is over");
@@ -226,7 +234,8 @@ impl Session {
 }
 
 /// What the views of a session show, and the keys of its tokens; no keys for those who see no rows.
-type Decided = (Shown, Option<OwnerKeys>);
+/// Last whom tokens are made for.
+type Decided = (Shown, Option<OwnerKeys>, String);
 
 /// Asks policy for rows, and for numbers where there are no rows.
 fn decide(stand: &Stand, now: &Now) -> Result<Decided, Box<crossing::Refused>> {
@@ -235,7 +244,7 @@ fn decide(stand: &Stand, now: &Now) -> Result<Decided, Box<crossing::Refused>> {
         Ok(permitted) => {
             let shown = Shown::of(&permitted, &stand.tables);
             return match permitted.owner_keys() {
-                Some(keys) => Ok((shown, Some(keys))),
+                Some(keys) => Ok((shown, Some(keys), permitted.recipient().to_owned())),
                 None => Err(Box::new(permitted.refuse(Reason::Rulebook))),
             };
         }
@@ -243,7 +252,7 @@ fn decide(stand: &Stand, now: &Now) -> Result<Decided, Box<crossing::Refused>> {
     };
     let numbers = stand.ask_numbers(now, &stand.selection, None);
     match now.live.road.decide(&numbers) {
-        Ok(permitted) => Ok((Shown::nothing(permitted.epoch()), None)),
+        Ok(permitted) => Ok((Shown::nothing(permitted.epoch()), None, permitted.recipient().to_owned())),
         Err(_) => Err(Box::new(refused)),
     }
 }
@@ -254,7 +263,7 @@ fn stand(with: &With<'_>, caller: &Caller, dataset: &str) -> Result<Stand, Refus
     let nothing = || told("3D000", "there is no such dataset: connect to one that has tables");
     let dataset = Name::parse(dataset).map_err(|_| nothing())?;
     let ground = Name::parse(&caller.ground)
-        .map_err(|_| told("28000", "the user's name is actor@grant or actor@case"))?;
+        .map_err(|_| told("28000", "the user's name is actor@grant, actor@case or actor@purpose"))?;
     let rulebook = live.road.rulebook();
     let tables: Vec<_> = rulebook.lanes.tables.values().filter(|t| t.dataset == dataset).cloned().collect();
     if tables.is_empty() {
@@ -267,9 +276,12 @@ fn stand(with: &With<'_>, caller: &Caller, dataset: &str) -> Result<Stand, Refus
     let selection = Selection::new(&rulebook.catalogue, &pointers, None).map_err(|_| nothing())?;
     let (now, _) = crate::enclave::now();
     // Names of cases and grants are apart: whatever serves nobody is looked for, and refused, as a grant.
-    let named = match with.enclave.control().case(&ground, now) {
-        Ok(_) => Named::Case(ground),
-        Err(_) => Named::Grant(ground),
+    let control = with.enclave.control();
+    let purpose = claimed(ground.as_str()).filter(|_| control.grant(&ground, now).is_err());
+    let named = match (control.case(&ground, now), purpose) {
+        (Ok(_), _) => Named::Case(ground),
+        (Err(_), Some(purpose)) => Named::Purpose(purpose),
+        (Err(_), None) => Named::Grant(ground),
     };
     let network = with.enclave.network_in(&live, caller.peer);
     Ok(Stand {
@@ -281,6 +293,7 @@ fn stand(with: &With<'_>, caller: &Caller, dataset: &str) -> Result<Stand, Refus
         tables,
         selection,
         rulebook: rulebook.digest,
+        since: now,
     })
 }
 

@@ -16,8 +16,9 @@ impl Session {
 
     async fn show_grant(&self) -> String {
         let (kind, name) = match &self.stand.named {
-            Named::Grant(name) => ("grant", name),
-            Named::Case(name) => ("case", name),
+            Named::Grant(name) => ("grant", name.as_str()),
+            Named::Case(name) => ("case", name.as_str()),
+            Named::Purpose(purpose) => ("purpose", purpose.word()),
         };
         let Ok(now) = self.stand.now().await else { return format!("{kind} {name}: does not serve now") };
         let whose = if now.subject().is_some() { "one person" } else { "all people" };

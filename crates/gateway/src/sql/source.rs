@@ -1,6 +1,7 @@
 //! The databases of services: grants compiled in them, and a look each second at what those stand on.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,8 @@ use model::tables::Table;
 use model::{Name, SubjectId};
 use tokio::sync::{MappedMutexGuard, Mutex as Turn, MutexGuard, watch};
 use tokio_postgres::Client;
+use transform::budget::Query;
+use transform::dp::Cost;
 use vault::log::{Database, PostgresError};
 use zeroize::Zeroizing;
 
@@ -21,6 +24,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const IDLE: Duration = Duration::from_secs(60);
 /// What those are told whose grant no longer is what was compiled.
 const CHANGED: &str = "what the grant stands on in the database has changed";
+/// How long people are remembered who are gone from a table, since a statement that sees them may still run.
+const GONE: Duration = Duration::from_secs(3600);
 /// How long a database may take for a statement of ours.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -74,6 +79,14 @@ impl Granted {
     }
 }
 
+/// Most answers that nobody was told yet.
+const UNTOLD_MAX: usize = 10_000;
+
+/// A connection's turn, for which nobody waits for ever.
+async fn turn_of(turn: &Turn<Option<Client>>) -> Result<MutexGuard<'_, Option<Client>>, SourceError> {
+    tokio::time::timeout(PATIENCE, turn.lock()).await.map_err(|_| SourceError::Slow)
+}
+
 /// The people of datasets, and when they were read.
 type Remembered = BTreeMap<Name, (Instant, Arc<People>)>;
 
@@ -85,7 +98,16 @@ pub struct Source {
     database: String,
     /// What names of roles of this gateway begin with.
     ours: [u8; 4],
+    /// By which grants are compiled and dropped.
     client: Turn<Option<Client>>,
+    /// By which it is looked at what they stand on.
+    looking: Turn<Option<Client>>,
+    /// By which people and numbers are asked for.
+    asking: Turn<Option<Client>>,
+    /// Whether grants ended that are not dropped yet.
+    ended: AtomicBool,
+    /// What answers took of budgets that nobody was told yet.
+    untold: Mutex<HashMap<[u8; 32], Cost>>,
     live: Mutex<BTreeMap<Role, Arc<Granted>>>,
     people: Turn<Remembered>,
 }
@@ -99,8 +121,20 @@ impl Source {
         let (place, database) = reached(&server).ok_or_else(|| SourceError::Address(name.clone()))?;
         let digest = ledger::sha256(gateway.as_bytes());
         let ours = digest.bytes().first_chunk::<4>().copied().unwrap_or_default();
-        let (client, live, people) = (Turn::default(), Mutex::default(), Turn::default());
-        Ok(Self { name, server, place, database, ours, client, live, people })
+        Ok(Self {
+            name,
+            server,
+            place,
+            database,
+            ours,
+            client: Turn::default(),
+            looking: Turn::default(),
+            asking: Turn::default(),
+            ended: AtomicBool::new(true),
+            untold: Mutex::default(),
+            live: Mutex::default(),
+            people: Turn::default(),
+        })
     }
 
     /// Where it is, and the name of its database.
@@ -188,29 +222,44 @@ impl Source {
             return Ok(known);
         }
         let mut remembered = self.people.lock().await;
+        let mut read = Instant::now();
         let people = match remembered.get(dataset).filter(|(at, _)| young(at)) {
-            Some((_, people)) => Arc::clone(people),
+            Some((at, people)) => {
+                read = *at;
+                Arc::clone(people)
+            }
             None => {
-                let people = Arc::new(self.read(tables).await?);
-                remembered.insert(dataset.clone(), (Instant::now(), Arc::clone(&people)));
+                let now = self.read(tables).await?;
+                // Somebody who is gone may be in what an older statement sees.
+                let now = match remembered.get(dataset) {
+                    Some((at, before)) if at.elapsed() < GONE => now.with(before),
+                    _ => now,
+                };
+                let people = Arc::new(now);
+                remembered.insert(dataset.clone(), (read, Arc::clone(&people)));
                 people
             }
         };
         drop(remembered);
         let known = Arc::new(Known::new(people, token));
-        let now = (Instant::now(), Arc::clone(&known));
+        let now = (read, Arc::clone(&known));
         *granted.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
         Ok(known)
     }
 
     async fn read(&self, tables: &[Table]) -> Result<People, SourceError> {
-        let mut turn = self.client.lock().await;
+        let mut turn = turn_of(&self.asking).await?;
         let client = self.connected(&mut turn).await?;
         let (mut list, mut whole) = (Vec::new(), true);
         for table in tables {
             let place = (table.schema.as_str(), table.relation.as_str(), table.person.as_str());
             let asked = compile::people(client, place, u32::try_from(PEOPLE_MAX + 1).unwrap_or(u32::MAX));
-            let texts = tokio::time::timeout(PATIENCE, asked).await.map_err(|_| SourceError::Slow)??;
+            let Ok(texts) = tokio::time::timeout(PATIENCE, asked).await else {
+                // What runs there is not waited for by the next one.
+                *turn = None;
+                return Err(SourceError::Slow);
+            };
+            let texts = texts?;
             whole &= texts.len() <= PEOPLE_MAX;
             for text in texts {
                 let person = SubjectId::parse(&text).map_err(|_| SourceError::Handles(table.name.clone()))?;
@@ -222,16 +271,30 @@ impl Source {
 
     /// The connection by which the database is asked as the owner of all views, which no client ever has.
     pub(super) async fn held_open(&self) -> Result<MappedMutexGuard<'_, Client>, SourceError> {
-        let mut turn = self.client.lock().await;
+        let mut turn = turn_of(&self.asking).await?;
         self.connected(&mut turn).await?;
         MutexGuard::try_map(turn, Option::as_mut).map_err(|_| SourceError::Slow)
+    }
+
+    /// Takes note of what an answer took that nobody was told yet, or takes that away: its first release says it.
+    pub(super) fn untold(&self, query: Query, took: Option<Cost>) -> Option<Cost> {
+        let mut untold = self.untold.lock().unwrap_or_else(PoisonError::into_inner);
+        match took {
+            Some(took) if untold.len() < UNTOLD_MAX => untold.insert(*query.digest(), took),
+            Some(_) => None,
+            None => untold.remove(query.digest()),
+        }
     }
 
     async fn connected<'c>(&self, client: &'c mut Option<Client>) -> Result<&'c mut Client, SourceError> {
         if client.as_ref().is_none_or(Client::is_closed) {
             let (fresh, moving) = vault::log::connect(&self.server).await?;
             tokio::spawn(moving);
-            *client = Some(fresh);
+            let limit = fresh.batch_execute("set statement_timeout = '55s'");
+            match tokio::time::timeout(PATIENCE, limit).await {
+                Ok(Ok(())) => *client = Some(fresh),
+                _ => return Err(SourceError::Slow),
+            }
         }
         client.as_mut().ok_or(SourceError::Slow)
     }
@@ -248,7 +311,7 @@ impl Source {
             if let Err(e) = self.look().await {
                 tracing::warn!(source = %self.name, error = %e, "what grants stand on could not be looked at: they are closed");
                 self.close_all("the database could not be looked at");
-                *self.client.lock().await = None;
+                *self.looking.lock().await = None;
             }
         }
         self.close_all("the gateway stops");
@@ -266,7 +329,7 @@ impl Source {
     }
 
     async fn look(&self) -> Result<(), SourceError> {
-        let ended = {
+        {
             let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
             let before = live.len();
             live.retain(|_, granted| {
@@ -274,14 +337,16 @@ impl Source {
                 let closed = granted.closed.borrow().is_some();
                 Arc::strong_count(granted) > 1 || !(idle || closed)
             });
-            live.len() != before
-        };
+            if live.len() != before {
+                self.ended.store(true, Ordering::Release);
+            }
+        }
         let all: Vec<_> = {
             let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
             live.values().filter(|granted| granted.closed.borrow().is_none()).cloned().collect()
         };
         if !all.is_empty() {
-            let mut turn = self.client.lock().await;
+            let mut turn = turn_of(&self.looking).await?;
             let client = self.connected(&mut turn).await?;
             let compiled: Vec<_> = all.iter().map(|granted| granted.compiled.clone()).collect();
             let looks = async { Drift::prepare(client).await?.look(client, &compiled).await };
@@ -294,7 +359,7 @@ impl Source {
                 }
             }
         }
-        if ended { self.drop_ended().await } else { Ok(()) }
+        if self.ended.load(Ordering::Acquire) { self.drop_ended().await } else { Ok(()) }
     }
 
     /// Drops the grants of this gateway that are not live.
@@ -311,6 +376,7 @@ impl Source {
             compile::drop_ended(client, &stays).await
         };
         drop(tokio::time::timeout(PATIENCE, dropped).await.map_err(|_| SourceError::Slow)??);
+        self.ended.store(false, Ordering::Release);
         Ok(())
     }
 }

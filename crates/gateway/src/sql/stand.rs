@@ -34,6 +34,8 @@ pub(super) struct Stand {
     pub(super) selection: Selection,
     /// Under which rulebook the tables are as they are.
     pub(super) rulebook: Digest,
+    /// When it was taken.
+    pub(super) since: UnixSeconds,
 }
 
 /// Everything that a decision is made from, now.
@@ -59,9 +61,10 @@ impl Now {
 
     /// Most people whom one entry may name on this ground.
     pub(super) fn people_max(&self) -> u32 {
-        let most = self.serving.ground.amount.map_or(0, |amount| amount.subjects);
-        let most = u32::try_from(most).unwrap_or(u32::MAX);
-        most.min(u32::try_from(NAMED_MAX).unwrap_or(u32::MAX))
+        let room = u32::try_from(NAMED_MAX).unwrap_or(u32::MAX);
+        let most =
+            self.serving.ground.amount.map(|amount| u32::try_from(amount.subjects).unwrap_or(u32::MAX));
+        most.map_or(room, |most| most.min(room))
     }
 }
 
@@ -83,7 +86,7 @@ impl Stand {
         // Who is nowhere is where address or credential say: the road sees only the place on which all agree.
         let stopped = |places: &[Country]| enclave.in_force().passing().stops_any(places);
         let suspended = stopped(&places) && !stopped(&[actor.principal().country]);
-        let serving = enclave.serving(&actor, &self.named, at);
+        let serving = enclave.serving(&actor, &self.named, at, self.since);
         let (serving, reason) = match serving {
             Ok(serving) if suspended => (Some(serving), Some(Reason::Suspended)),
             Ok(serving) if live.road.rulebook().digest != self.rulebook => {
@@ -115,7 +118,6 @@ impl Stand {
         (flow, now): (FlowId, UnixSeconds),
         reason: Reason,
     ) -> Refused {
-        let (Named::Grant(name) | Named::Case(name)) = &self.named;
         let ask = Ask {
             flow,
             now,
@@ -130,7 +132,7 @@ impl Stand {
             selection: &live.nothing,
             subject: None,
             evidence: model::facts::Evidence::None,
-            evidence_name: Some(name),
+            evidence_name: self.named.name(),
             statement: None,
             ladder: ROWS,
             rows_max: 1,
@@ -218,18 +220,20 @@ impl Stand {
 pub(super) struct Shown {
     fields: BTreeMap<u16, Treatment>,
     epoch: Option<u32>,
+    /// Whom its tokens are made for.
+    recipient: String,
 }
 
 impl Shown {
     pub(super) fn of(permitted: &Permitted<'_>, tables: &[Table]) -> Self {
         let fields = tables.iter().flat_map(|table| &table.columns);
         let fields = fields.filter_map(|(_, field)| Some((field.0, permitted.shown(*field)?))).collect();
-        Self { fields, epoch: permitted.epoch() }
+        Self { fields, epoch: permitted.epoch(), recipient: permitted.recipient().to_owned() }
     }
 
     /// No field at all.
     pub(super) const fn nothing(epoch: Option<u32>) -> Self {
-        Self { fields: BTreeMap::new(), epoch }
+        Self { fields: BTreeMap::new(), epoch, recipient: String::new() }
     }
 
     /// How a field is shown.

@@ -64,11 +64,11 @@ impl Default for Limits {
         Self {
             asked: 1 << 20,
             bind: 16 << 20,
-            answered: 64 << 20,
+            answered: 8 << 20,
             window: 1 << 20,
             rows: 10_000,
-            awaited: 512,
-            names: 4096,
+            awaited: 256,
+            names: 256,
             stalled: Duration::from_secs(60),
         }
     }
@@ -244,15 +244,20 @@ where
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<bool, RelayError> {
         let mut some = self.exit.poll(&mut self.client, cx)?;
         // A batch goes to the server in one piece where its runs are allowed at once.
-        while self.asked.take(&mut self.book, &mut self.crossings, &self.rules)?
-            | self.asked.poll_begun(&mut self.book, cx)
-        {
+        while !self.exit.is_full() {
+            let taken = self.asked.take(&mut self.book, &mut self.crossings, &self.rules)?;
+            if !(self.asked.poll_begun(&mut self.book, cx) || taken) {
+                break;
+            }
             some = true;
         }
         if !self.eof {
             some |= self.asked.poll_write(&mut self.back, cx)?;
         }
         some |= self.answered.take(&mut self.book, &mut self.exit, &mut self.crossings, &self.rules)?;
+        if std::mem::take(&mut self.answered.skipping) {
+            self.asked.failed();
+        }
         if !self.eof {
             match self.answered.poll_read(&mut self.back, cx, &self.rules)? {
                 Some(read) => some |= read,

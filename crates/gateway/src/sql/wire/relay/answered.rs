@@ -49,6 +49,8 @@ pub(super) struct Answered {
     held: Held,
     parked: Option<Window>,
     description: Option<Description>,
+    /// The server skips what comes up to a `Sync` that has not come.
+    pub(super) skipping: bool,
     /// The server said that it ends the session.
     pub(super) fatal: bool,
 }
@@ -433,6 +435,7 @@ impl Answered {
         while book.next().is_some_and(|n| !matches!(n, Expect::Sync)) {
             book.answered();
         }
+        self.skipping = book.next().is_none();
         self.close(exit, true);
         Step::Taken
     }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -27,6 +28,11 @@ const SYNC: &[u8] = b"S\0\0\0\x04";
 const TAGS: &[u8] = b"QPBDECHFSX";
 /// What waits for the server before more is taken from the client.
 const OUT_MAX: usize = 1 << 20;
+/// The longest name that the server takes whole: it cuts longer ones, and two of them would be one there and two here.
+const NAME_MAX: usize = 63;
+const NAME: &str = "names of statements and portals have at most 63 bytes here";
+const NO_CURSOR: &str =
+    "there is no cursor of this name that is fetched from here: fetch from a cursor that DECLARE made";
 /// How much is read at a time.
 const READ: usize = 16 << 10;
 
@@ -92,6 +98,8 @@ impl Asked {
         let Poll::Ready(begun) = waiting.begun.as_mut().poll(cx) else { return false };
         let Some(Waiting { running, run, sync, .. }) = self.waiting.take() else { return false };
         match begun {
+            // The server skips it: something before it failed.
+            _ if self.skip => {}
             Ok(()) => self.run_now(book, running, run),
             Err(refused) => self.refuse(book, refused.code, &refused.text),
         }
@@ -175,6 +183,10 @@ impl Asked {
             b'D' => {
                 let (kind, name) = (body.byte()?, Bytes::copy_from_slice(body.string()?));
                 body.end()?;
+                if name.len() > NAME_MAX {
+                    self.refuse(book, "42622", NAME);
+                    return Ok(Flow::Went);
+                }
                 book.expect(match kind {
                     b'S' => Expect::Statement { parameters: true },
                     b'P' => Expect::Portal { name, quiet: false, simple: false },
@@ -186,6 +198,10 @@ impl Asked {
                 let (kind, name) = (body.byte()?, Bytes::copy_from_slice(body.string()?));
                 if !matches!(kind, b'S' | b'P') {
                     return Err(RelayError::Message);
+                }
+                if name.len() > NAME_MAX {
+                    self.refuse(book, "42622", NAME);
+                    return Ok(Flow::Went);
                 }
                 book.expect(Expect::Close { portal: kind == b'P', name });
                 self.out.push(frame);
@@ -220,7 +236,15 @@ impl Asked {
                 return Ok(Flow::Went);
             }
         };
-        let Some(cursor) = fetched(&prepared, book) else { return Ok(Flow::Wait) };
+        let cursor = match fetched(&prepared, book) {
+            Look::Found(cursor) => cursor,
+            Look::Wait => return Ok(Flow::Wait),
+            Look::Unknown => {
+                self.refuse(book, "34000", NO_CURSOR);
+                self.sync(book, SYNC);
+                return Ok(Flow::Went);
+            }
+        };
         self.send_parse(b"", &prepared);
         for part in [BIND, DESCRIBE] {
             self.out.copy(part);
@@ -246,6 +270,10 @@ impl Asked {
         let types = usize::from(body.short()?);
         body.take(types * 4)?;
         body.end()?;
+        if name.len() > NAME_MAX {
+            self.refuse(book, "42622", NAME);
+            return Ok(());
+        }
         if book.names() >= rules.limits.names && !name.is_empty() {
             self.refuse(book, "53400", "too many prepared statements and portals: close some");
             return Ok(());
@@ -273,6 +301,10 @@ impl Asked {
         rules: &Rules,
     ) -> Result<Flow, RelayError> {
         let (name, of) = (body.string()?, body.string()?);
+        if name.len().max(of.len()) > NAME_MAX {
+            self.refuse(book, "42622", NAME);
+            return Ok(Flow::Went);
+        }
         if book.names() >= rules.limits.names && !name.is_empty() {
             self.refuse(book, "53400", "too many prepared statements and portals: close some");
             return Ok(Flow::Went);
@@ -280,10 +312,16 @@ impl Asked {
         match book.statement(of) {
             Look::Wait => return Ok(Flow::Wait),
             Look::Unknown => self.refuse(book, "26000", "there is no prepared statement of this name"),
+            // What it reads would be looked up when it is run, and may be another cursor by then.
+            Look::Found(prepared)
+                if !name.is_empty() && matches!(prepared.verdict(), Verdict::Fetch(_) | Verdict::Move(_)) =>
+            {
+                self.refuse(book, "0A000", "FETCH and MOVE are bound to the portal without a name here");
+            }
             Look::Found(prepared) => {
-                // What lives on with its name does not keep the buffer that it came in.
-                let parameters =
-                    if name.is_empty() { frame.slice_ref(body.0) } else { Bytes::copy_from_slice(body.0) };
+                // Only told apart: what they are is the client's affair, and may be large.
+                let digest = digest(&SHA256, body.0);
+                let parameters = Bytes::copy_from_slice(digest.as_ref());
                 let portal = Portal { source: Source { prepared, parameters }, declared: false };
                 book.expect(Expect::Bind { name: Bytes::copy_from_slice(name), portal, quiet: false });
                 self.out.push(frame.clone());
@@ -301,6 +339,10 @@ impl Asked {
     ) -> Result<Flow, RelayError> {
         let (name, rows_max) = (body.string()?, body.long()?);
         body.end()?;
+        if name.len() > NAME_MAX {
+            self.refuse(book, "42622", NAME);
+            return Ok(Flow::Went);
+        }
         let portal = match book.portal(name) {
             Look::Found(portal) => portal,
             Look::Wait => return Ok(Flow::Wait),
@@ -309,11 +351,14 @@ impl Asked {
                 return Ok(Flow::Went);
             }
         };
-        let cursor = if portal.declared {
-            None
-        } else {
-            let Some(cursor) = fetched(&portal.source.prepared, book) else { return Ok(Flow::Wait) };
-            cursor
+        let cursor = match fetched(&portal.source.prepared, book) {
+            _ if portal.declared => None,
+            Look::Found(cursor) => cursor,
+            Look::Wait => return Ok(Flow::Wait),
+            Look::Unknown => {
+                self.refuse(book, "34000", NO_CURSOR);
+                return Ok(Flow::Went);
+            }
         };
         let tells = portal.declared || portal.source.prepared.verdict().tells();
         if tells && !book.described(name) {
@@ -323,8 +368,12 @@ impl Asked {
             self.out.copy(&describe);
             book.expect(Expect::Portal { name: Bytes::copy_from_slice(name), quiet: true, simple: false });
         }
-        let frame = if matches!(portal.source.prepared.verdict(), Verdict::Own(_)) {
-            // What we answer is whole: the server, which stands in for it, must not stop at a number of rows.
+        let verdict = portal.source.prepared.verdict();
+        let whole =
+            matches!(verdict, Verdict::Own(_) | Verdict::Asked | Verdict::Fetch(_) | Verdict::Move(_));
+        let frame = if whole && !portal.declared {
+            // What we answer is whole: the server, which stands in for it, must not stop at a number of rows. So is a FETCH, which
+            // would go on later with a cursor that may have another's name by then.
             let mut whole = BytesMut::new();
             put(&mut whole, b'E', &[name, b"\0\0\0\0\0"]);
             whole.freeze()
@@ -387,6 +436,11 @@ impl Asked {
         book.expect(Expect::Sync);
     }
 
+    /// Something failed: the server skips all up to the next `Sync`, which has not come.
+    pub(super) fn failed(&mut self) {
+        self.skip = true;
+    }
+
     /// Tells the server that nobody asks any more.
     pub(super) fn leave(&mut self) {
         let mut out = BytesMut::new();
@@ -426,12 +480,18 @@ fn judged<C: Crossings>(text: &[u8], rules: &Rules, crossings: &mut C) -> Result
     })
 }
 
-/// What the cursor reads that a statement fetches from. `None` while that cannot be known.
-fn fetched(prepared: &Prepared, book: &Book) -> Option<Option<Source>> {
-    let (Verdict::Fetch(name) | Verdict::Move(name)) = prepared.verdict() else { return Some(None) };
+/// What the cursor reads that a statement fetches from; found as none for others than FETCH and MOVE.
+fn fetched(prepared: &Prepared, book: &Book) -> Look<Option<Source>> {
+    let (Verdict::Fetch(name) | Verdict::Move(name)) = prepared.verdict() else { return Look::Found(None) };
     match book.portal(name.as_bytes()) {
-        Look::Found(portal) => Some(Some(portal.source)),
-        Look::Unknown => Some(None),
-        Look::Wait => None,
+        // Of a cursor's cursor nobody knows what it reads.
+        Look::Found(Portal { source, .. })
+            if matches!(source.prepared.verdict(), Verdict::Fetch(_) | Verdict::Move(_)) =>
+        {
+            Look::Unknown
+        }
+        Look::Found(portal) => Look::Found(Some(portal.source)),
+        Look::Unknown => Look::Unknown,
+        Look::Wait => Look::Wait,
     }
 }

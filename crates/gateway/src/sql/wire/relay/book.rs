@@ -164,7 +164,8 @@ impl Book {
             match next {
                 Expect::Portal { name: of, .. } => return of == name,
                 Expect::Bind { name: of, .. } if of == name => return false,
-                Expect::Sync => return false,
+                // What has this name may be another portal since then.
+                Expect::Run(_) | Expect::Close { portal: true, .. } | Expect::Sync => return false,
                 _ => {}
             }
         }

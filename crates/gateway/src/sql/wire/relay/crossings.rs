@@ -81,7 +81,7 @@ impl Prepared {
 pub struct Source {
     /// The statement.
     pub prepared: Arc<Prepared>,
-    /// What follows the names in the `Bind`: formats and values, as the client sent them.
+    /// SHA-256 of what follows the names in the `Bind`, formats and values as the client sent them; empty for a simple query.
     pub parameters: Bytes,
 }
 

@@ -20,6 +20,8 @@ use super::Refused;
 
 /// Most windows that are recorded at a time.
 const RECORDINGS_MAX: usize = 64;
+/// Most things that wait to go out before nothing more is taken from the client.
+const QUEUE_MAX: usize = 1024;
 
 pub(super) type Waits<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -63,6 +65,11 @@ impl Exit {
     /// Whether another window may be recorded. With what is being read there are two at most, but for small ones.
     pub(super) fn has_room(&self) -> bool {
         self.recorded + self.out.len() < self.window_max && self.recordings < RECORDINGS_MAX
+    }
+
+    /// Whether so much waits for the client that nothing more is taken from it.
+    pub(super) fn is_full(&self) -> bool {
+        self.queue.len() >= QUEUE_MAX || self.out.len() >= 2 * self.window_max
     }
 
     pub(super) fn own(&mut self, own: Own) {
