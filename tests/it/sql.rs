@@ -171,12 +171,12 @@ fn idle(desk: &Desk) -> std::process::Child {
 }
 
 fn sessions(tables: &Tables) -> usize {
-    let count = tables.server.sql("select count(*) from pg_stat_activity where usename like 'clover_g_%'");
+    let count = tables.server.sql("select count(*) from pg_stat_activity where usename ~ '^clover_g_'");
     count.unwrap()[0].parse().unwrap()
 }
 
 fn roles(tables: &Tables) -> usize {
-    tables.server.sql("select count(*) from pg_roles where rolname like 'clover_g_%'").unwrap()[0]
+    tables.server.sql("select count(*) from pg_roles where rolname ~ '^clover_g_'").unwrap()[0]
         .parse()
         .unwrap()
 }

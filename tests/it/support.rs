@@ -43,6 +43,8 @@ const PROVOKED: &[&str] = &[
     "a sign-in is refused",
     "another rulebook is in force",
     "the identity provider does not say what it is",
+    // A Java client says so on its way out.
+    "TLS alert warning received: AlertMessagePayload { level: Warning, description: UserCanceled }",
 ];
 /// How long a condition may take to come true.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -141,7 +141,7 @@ impl Session {
                 &shown.bytes(),
             ])
         };
-        let granted = match source.held(&role) {
+        let granted = match source.standing(&role).await.map_err(|e| unusable(&e))? {
             Some(granted) => granted,
             None => {
                 let (plan, password) = plan(&stand, &now, role, &shown, keys, with.statement_timeout)?;

@@ -199,8 +199,19 @@ impl Source {
         Ok(granted)
     }
 
+    /// A grant that is compiled and still stands on what it was compiled for.
+    ///
+    /// # Errors
+    /// [`SourceError`] where the database does not say so.
+    pub(super) async fn standing(&self, role: &Role) -> Result<Option<Arc<Granted>>, SourceError> {
+        if let Some(granted) = self.held(role) {
+            self.look_at(std::slice::from_ref(&granted)).await?;
+        }
+        Ok(self.held(role))
+    }
+
     /// A grant that is compiled and open.
-    pub(super) fn held(&self, role: &Role) -> Option<Arc<Granted>> {
+    fn held(&self, role: &Role) -> Option<Arc<Granted>> {
         let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         let granted = live.get(role).filter(|granted| granted.closed.borrow().is_none())?;
         granted.touch();
@@ -345,21 +356,28 @@ impl Source {
             let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
             live.values().filter(|granted| granted.closed.borrow().is_none()).cloned().collect()
         };
-        if !all.is_empty() {
-            let mut turn = turn_of(&self.looking).await?;
-            let client = self.connected(&mut turn).await?;
-            let compiled: Vec<_> = all.iter().map(|granted| granted.compiled.clone()).collect();
-            let looks = async { Drift::prepare(client).await?.look(client, &compiled).await };
-            let looked = tokio::time::timeout(PATIENCE, looks).await;
-            for changed in looked.map_err(|_| SourceError::Slow)?? {
-                tracing::error!(source = %self.name, part = %changed.part, "what a grant stands on has changed: it is closed");
-                let granted = all.iter().find(|granted| granted.role == changed.role);
-                if let Some(granted) = granted {
-                    granted.close(CHANGED);
-                }
+        self.look_at(&all).await?;
+        if self.ended.load(Ordering::Acquire) { self.drop_ended().await } else { Ok(()) }
+    }
+
+    /// Closes those of these grants that no longer stand on what was compiled.
+    async fn look_at(&self, all: &[Arc<Granted>]) -> Result<(), SourceError> {
+        if all.is_empty() {
+            return Ok(());
+        }
+        let mut turn = turn_of(&self.looking).await?;
+        let client = self.connected(&mut turn).await?;
+        let compiled: Vec<_> = all.iter().map(|granted| granted.compiled.clone()).collect();
+        let looks = async { Drift::prepare(client).await?.look(client, &compiled).await };
+        let looked = tokio::time::timeout(PATIENCE, looks).await;
+        for changed in looked.map_err(|_| SourceError::Slow)?? {
+            tracing::error!(source = %self.name, part = %changed.part, "what a grant stands on has changed: it is closed");
+            let granted = all.iter().find(|granted| granted.role == changed.role);
+            if let Some(granted) = granted {
+                granted.close(CHANGED);
             }
         }
-        if self.ended.load(Ordering::Acquire) { self.drop_ended().await } else { Ok(()) }
+        Ok(())
     }
 
     /// Drops the grants of this gateway that are not live.

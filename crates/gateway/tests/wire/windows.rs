@@ -240,3 +240,74 @@ fn a_server_that_dies_mid_row_is_told_and_closes_the_session() {
     let world = World::new(&server, Options::default());
     assert!(world.ask(&server, "select 1").contains("the database is not there"));
 }
+
+#[test]
+fn a_name_that_the_server_would_cut_is_refused_in_every_message() {
+    let server = server();
+    let world = World::new(&server, Options::default());
+    world.runtime.block_on(async {
+        let mut raw = Raw::signed_in(&world).await;
+        let long = "n".repeat(64);
+        let named = |parts: &[&[u8]]| parts.concat();
+        let messages = [
+            frame(b'P', &named(&[long.as_bytes(), b"\0select 1\0\0\0"])),
+            frame(b'B', &named(&[long.as_bytes(), b"\0\0\0\0\0\0\0\0"])),
+            frame(b'B', &named(&[b"\0", long.as_bytes(), b"\0\0\0\0\0\0\0"])),
+            frame(b'D', &named(&[b"S", long.as_bytes(), b"\0"])),
+            frame(b'E', &named(&[long.as_bytes(), b"\0\0\0\0\0"])),
+            frame(b'C', &named(&[b"P", long.as_bytes(), b"\0"])),
+        ];
+        for message in messages {
+            let kind = char::from(message[0]);
+            assert_eq!(raw.ask(&[message, SYNC.to_vec()].concat()).await, "E:42622 Z:I", "{kind}");
+        }
+        assert_eq!(raw.ask(&query("select 1")).await, "T D C:SELECT 1 Z:I");
+    });
+}
+
+#[test]
+fn what_a_cursor_reads_is_known_or_nothing_is_fetched_from_it() {
+    let server = server();
+    let world = World::new(&server, Options::default());
+    world.runtime.block_on(async {
+        let mut raw = Raw::signed_in(&world).await;
+        assert_eq!(raw.ask(&query("begin")).await, "C:BEGIN Z:T");
+        assert_eq!(
+            raw.ask(&query("declare b cursor for select email from customers")).await,
+            "C:DECLARE CURSOR Z:T"
+        );
+        // A FETCH under a name of its own would be fetched from in turn, or go on with another cursor of that name.
+        let bound =
+            [frame(b'P', b"f\0fetch all from b\0\0\0"), frame(b'B', b"a\0f\0\0\0\0\0\0\0"), SYNC.to_vec()];
+        assert_eq!(raw.ask(&bound.concat()).await, "1 E:0A000 Z:E");
+        assert_eq!(raw.ask(&query("rollback")).await, "C:ROLLBACK Z:I");
+        assert_eq!(raw.ask(&query("begin")).await, "C:BEGIN Z:T");
+        assert_eq!(raw.ask(&query("fetch all from nothing")).await, "E:34000 Z:E");
+        assert_eq!(raw.ask(&query("rollback")).await, "C:ROLLBACK Z:I");
+    });
+}
+
+#[test]
+fn a_portal_of_the_same_name_is_described_anew_before_it_is_run() {
+    let server = server();
+    let world = World::new(&server, Options::default());
+    world.runtime.block_on(async {
+        let mut raw = Raw::signed_in(&world).await;
+        assert_eq!(raw.ask(&query("begin")).await, "C:BEGIN Z:T");
+        let batch = [
+            frame(b'P', b"one\0select email, id from customers\0\0\0"),
+            frame(b'B', b"a\0one\0\0\0\0\0\0\0"),
+            frame(b'D', b"Pa\0"),
+            frame(b'C', b"Pa\0"),
+            frame(b'P', b"two\0declare a cursor for select 'x'::text from customers\0\0\0"),
+            frame(b'B', b"\0two\0\0\0\0\0\0\0"),
+            frame(b'E', b"\0\0\0\0\0"),
+            frame(b'E', b"a\0\0\0\0\x01"),
+            SYNC.to_vec(),
+        ];
+        let told = raw.ask(&batch.concat()).await;
+        assert!(told.starts_with("1 2 T 3 1 2 C:DECLARE CURSOR D "), "{told}");
+        let seen = world.control.seen();
+        assert_eq!(seen.iter().rev().find(|window| window.rows > 0).map(|window| window.columns), Some(1));
+    });
+}
