@@ -263,7 +263,8 @@ proptest! {
         prop_assume!(tokens[place - 1] != "." && !(tokens[place - 1] == "from" && PIECES[piece] == "c.count"));
         let mixed = [&tokens[..place], &[PIECES[piece]], &tokens[place..]].concat().join(" ");
         // Between values and in a list a comma and a name are only more of the same; a server's error is no row.
-        let harmless = PIECES[piece] == ", orders" && !mixed.contains("customers , orders") && !mixed.contains("c , orders");
+        let second = ["customers , orders", "customers c , orders", "as c , orders"].iter().any(|from| mixed.contains(from));
+        let harmless = PIECES[piece] == ", orders" && !second;
         prop_assert!(harmless || !row_wise(&mixed), "{}", mixed);
     }
 
