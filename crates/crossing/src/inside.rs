@@ -125,7 +125,7 @@ impl Road {
                 Some(treat::opening(&secret, to, field.class))
             });
             let (plain, number) = keys.as_ref()?;
-            let label = treat::label(field.kind);
+            let label = field.kind.word();
             match treat::formatted(how, |format| number.open(label, format, token).ok()) {
                 None => String::from_utf8(plain.open(label, token.as_bytes()).ok()?.to_vec()).ok(),
                 Some(opened) => opened.map(|number| number.to_string()),

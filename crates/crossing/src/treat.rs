@@ -19,8 +19,8 @@ use crate::select::{SUBJECT, Selection, Use};
 pub(crate) use keys::{For, Keys, formatted, opening};
 pub(crate) use measured::{Measured, facts as measured_facts, told};
 pub(crate) use prose::{Amount, Prose};
-pub(crate) use rows::Reader;
 pub use rows::{Column, Rows, Whose};
+pub(crate) use rows::{Looked, Reader};
 
 /// What becomes of one field.
 #[derive(Debug, Clone, Copy)]
@@ -216,7 +216,7 @@ impl<'a> Treater<'a> {
                     Scalar::Number(digits) => digits,
                     _ => value.text(&mut self.scratch).unwrap_or_default(),
                 };
-                let label = label(kind);
+                let label = kind.word();
                 let mut token = Vec::with_capacity(40);
                 keys.token(plan.class, label, plan.reversible, text, &mut token);
                 write_string(&token, out);
@@ -376,21 +376,5 @@ fn expected(kind: Kind, found: inspect::Kind) -> bool {
         Kind::Date => matches!(found, F::Card | F::Phone | F::BirthDate),
         Kind::Handle => found == F::Name,
         Kind::Text | Kind::Word => false,
-    }
-}
-
-/// By which word tokens tell kinds apart.
-pub(crate) fn label(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Email => "email",
-        Kind::Phone => "phone",
-        Kind::Ip => "ip",
-        Kind::Handle => "handle",
-        Kind::Link => "link",
-        Kind::Text => "text",
-        Kind::Date => "date",
-        Kind::Count => "count",
-        Kind::Word => "word",
-        Kind::Id => "id",
     }
 }

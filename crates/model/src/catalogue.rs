@@ -39,6 +39,25 @@ pub enum Kind {
     Id,
 }
 
+impl Kind {
+    /// Its word in catalogues, by which tokens, too, tell kinds apart: it must never change.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Email => "email",
+            Self::Phone => "phone",
+            Self::Ip => "ip",
+            Self::Handle => "handle",
+            Self::Link => "link",
+            Self::Text => "text",
+            Self::Date => "date",
+            Self::Count => "count",
+            Self::Word => "word",
+            Self::Id => "id",
+        }
+    }
+}
+
 /// One declared field.
 #[derive(Debug, Clone)]
 pub struct Field {

@@ -20,7 +20,7 @@ use transform::dp::{Answer, Cost, DELTA_MAX_ATTO, Delta, DpError, Epsilon, Group
 use super::{Permitted, Refused, Treated};
 use crate::format::Format;
 use crate::seal::Payload;
-use crate::treat::{Fired, Prose, Reader, Rows};
+use crate::treat::{Fired, Prose, Rows};
 
 /// A question whose answer leaves with noise only.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -272,24 +272,11 @@ impl Permitted<'_> {
         {
             return Err(self.refuse(reason));
         }
-        self.outline.measured.insert("statement".to_owned(), rows.statement.clone());
-        let reader = Reader::new(selection, &self.outcomes, Prose::Withheld, (self.rows_max, 0));
-        let looked = match reader.read(rows) {
-            Ok(looked) => looked,
-            Err(reason) => return Err(self.refuse(reason)),
-        };
-        Ok(Treated {
-            classes: self.classes(),
-            treatments: self.treatments(),
-            outline: self.outline,
-            payload: Payload::new(looked.out),
-            format: Format::Messages,
-            people: Vec::new(),
-            population: true,
-            rows: looked.rows,
-            findings: looked.findings,
-            fired: looked.fired,
-        })
+        // With room for nobody: whoever names people is refused.
+        match self.look(selection, Prose::Withheld, 0, rows) {
+            Ok(looked) => Ok(self.looked_at(looked, true)),
+            Err(reason) => Err(self.refuse(reason)),
+        }
     }
 
     /// Whom it would be released to, as budgets and pseudonyms name them.

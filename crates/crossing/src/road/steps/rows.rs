@@ -7,7 +7,8 @@ use zeroize::Zeroizing;
 
 use super::{Payload, Permitted, Refused, Treated};
 use crate::format::Format;
-use crate::treat::{Prose, Reader, Rows, label};
+use crate::select::Selection;
+use crate::treat::{Looked, Prose, Reader, Rows};
 
 impl Permitted<'_> {
     /// How a field is shown; `None` keeps it inside. What a view is made from.
@@ -31,9 +32,8 @@ impl Permitted<'_> {
             return Err(self.refuse(Reason::Evidence));
         }
         let people_max = usize::try_from(self.people_max).unwrap_or(usize::MAX);
-        self.outline.measured.insert("statement".to_owned(), rows.statement.clone());
-        let reader = Reader::new(selection, &self.outcomes, self.prose(), (self.rows_max, people_max));
-        let looked = match reader.read(rows) {
+        let prose = self.prose();
+        let looked = match self.look(selection, prose, people_max, rows) {
             Ok(looked) => looked,
             Err(reason) => return Err(self.refuse(reason)),
         };
@@ -45,18 +45,35 @@ impl Permitted<'_> {
         if let Some(reason) = self.beyond_intent(looked.people.len(), looked.out.len()) {
             return Err(self.refuse(reason));
         }
-        Ok(Treated {
+        Ok(self.looked_at(looked, false))
+    }
+
+    /// Looks at every value of a result, and has the sealed detail say of which statement it is.
+    pub(super) fn look(
+        &mut self,
+        selection: &Selection,
+        prose: Prose,
+        people_max: usize,
+        rows: &Rows<'_>,
+    ) -> Result<Looked, Reason> {
+        self.outline.measured.insert("statement".to_owned(), rows.statement.clone());
+        Reader::new(selection, &self.outcomes, prose, (self.rows_max, people_max)).read(rows)
+    }
+
+    /// A result that was looked at, of the people it names or of a population.
+    pub(super) fn looked_at(self, looked: Looked, population: bool) -> Treated {
+        Treated {
             classes: self.classes(),
             treatments: self.treatments(),
             outline: self.outline,
             payload: Payload::new(looked.out),
             format: Format::Messages,
             people: looked.people,
-            population: false,
+            population,
             rows: looked.rows,
             findings: looked.findings,
             fired: looked.fired,
-        })
+        }
     }
 }
 
@@ -85,7 +102,7 @@ impl OwnerKeys {
     /// What stands for a person in a view: the token of their handle, an id.
     #[must_use]
     pub fn person(&self, person: &SubjectId) -> Vec<u8> {
-        let (label, mut token) = (label(Kind::Id), Vec::new());
+        let (label, mut token) = (Kind::Id.word(), Vec::new());
         self.people.token(label, &normalise(label, person.as_str().as_bytes()), &mut token);
         token
     }

@@ -151,22 +151,6 @@ fn token(plan: &Plan, class: model::DataClass, kind: Kind, text: &str) -> Result
         "clover.token({}, {}, 't1.{epoch}.', {}, {spelled})",
         key("ipad"),
         key("opad"),
-        literal(label(kind))
+        literal(kind.word())
     ))
-}
-
-/// By which word tokens tell kinds apart, as everywhere else on the road.
-fn label(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Email => "email",
-        Kind::Phone => "phone",
-        Kind::Ip => "ip",
-        Kind::Handle => "handle",
-        Kind::Link => "link",
-        Kind::Text => "text",
-        Kind::Date => "date",
-        Kind::Count => "count",
-        Kind::Word => "word",
-        Kind::Id => "id",
-    }
 }
