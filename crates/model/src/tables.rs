@@ -9,8 +9,8 @@ use crate::catalogue::{Catalogue, FieldIndex, Kind};
 use crate::id::Name;
 use crate::problem::Problems;
 
-/// Longest identifier of PostgreSQL, in bytes.
-const IDENTIFIER_MAX: usize = 63;
+/// Longest identifier that PostgreSQL keeps whole, in bytes (`NAMEDATALEN - 1`): it cuts longer ones.
+pub const IDENTIFIER_MAX: usize = 63;
 /// Most columns of a table: what one statement can select.
 const COLUMNS_MAX: usize = 1_600;
 /// Most values of a key that are declared.

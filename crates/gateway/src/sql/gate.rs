@@ -10,13 +10,12 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+use model::tables::IDENTIFIER_MAX;
+
 use super::lex::{Kind, LexError, Token, Tokens};
 
 pub use self::rows::row_wise;
 pub use self::settings::{Ceilings, startup};
-
-/// The longest name that the server takes whole.
-const NAME_MAX: usize = 63;
 
 /// What a statement is, of those that pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -265,7 +264,7 @@ fn show(words: &mut Words<'_>) -> Result<Verdict, Refusal> {
     let mut name = String::new();
     while let Some(token) = words.next()? {
         let fits = matches!(token.kind, Kind::Word | Kind::Quoted) || token.sign(".");
-        if !fits || name.len() + token.text.len() > 2 * NAME_MAX {
+        if !fits || name.len() + token.text.len() > 2 * IDENTIFIER_MAX {
             return Err(UNKNOWN);
         }
         name.push_str(&token.text.to_ascii_lowercase());
@@ -347,7 +346,7 @@ fn name(token: &Token<'_>) -> Result<String, Refusal> {
         (Kind::Quoted, Some(inner)) => inner.replace("\"\"", "\""),
         _ => return Err(CURSOR),
     };
-    if name.len() <= NAME_MAX { Ok(name) } else { Err(CURSOR) }
+    if name.len() <= IDENTIFIER_MAX { Ok(name) } else { Err(CURSOR) }
 }
 
 /// The name of a cursor, which comes last.

@@ -1,7 +1,6 @@
 //! Passwords of people for the SQL gateway: made for one grant or case, short-lived, and in no file of ours.
 
 use std::collections::HashMap;
-use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 
 use crossing::credential::Shown;
@@ -13,8 +12,6 @@ use super::wire::scram::Verifier;
 
 /// How long a password opens sessions, in seconds. A session itself lasts as long as what it stands on.
 pub const LOGIN_SECONDS: u64 = 900;
-/// Rounds of the verifier. The password is random: more would only cost time.
-const ROUNDS: NonZeroU32 = NonZeroU32::new(4096).unwrap();
 /// Most passwords of one person at a time.
 const LOGINS_OF_ONE_MAX: usize = 16;
 /// Most passwords at a time.
@@ -55,7 +52,7 @@ impl Logins {
         vault::keys::random(&mut salt).ok()?;
         let password = Zeroizing::new(BASE32_NOPAD.encode(secret.as_slice()).to_ascii_lowercase());
         let until = now.plus(LOGIN_SECONDS).min(shown.not_after);
-        let verifier = Verifier::of(password.as_bytes(), &salt, ROUNDS);
+        let verifier = Verifier::of_random(password.as_bytes(), &salt);
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         held.retain(|_, login| now < login.until);
         // Nobody takes the places of others: the oldest of one's own make room.

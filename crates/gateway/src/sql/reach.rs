@@ -1,9 +1,8 @@
 //! Of whom a statement can tell, by its words alone. Whatever is not sure tells of anybody.
 
-use super::lex::{Kind, Tokens};
+use model::tables::IDENTIFIER_MAX;
 
-/// The longest name that PostgreSQL takes whole.
-const NAME_MAX: usize = 63;
+use super::lex::{Kind, Tokens};
 
 /// Of whom a statement can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +34,7 @@ fn words(text: &str) -> Option<Vec<String>> {
     for token in Tokens::of(text) {
         let token = token.ok()?;
         // PostgreSQL cuts longer names, and what is left may be a view's.
-        if matches!(token.kind, Kind::Word | Kind::Quoted) && token.text.len() > NAME_MAX {
+        if matches!(token.kind, Kind::Word | Kind::Quoted) && token.text.len() > IDENTIFIER_MAX {
             return None;
         }
         match token.kind {

@@ -87,16 +87,19 @@ impl Sql {
 
     /// What somebody shows of themselves: their certificate, or what they had shown for their password.
     fn credential(&self, user: &User, chain: &[CertificateDer<'_>]) -> Option<Shown> {
-        let now = enclave::now().0;
-        let certificate = chain.first().and_then(|der| certificate::read(self.tokens.programme(), der));
-        let certificate = certificate.filter(|shown| now < shown.not_after);
-        let login = || self.logins.shown(&format!("{}@{}", user.actor, user.ground), now);
-        match certificate {
+        let login = || self.logins.shown(&user.to_string(), enclave::now().0);
+        match self.certified(chain) {
             Some(shown) if is(&shown, user) => Some(shown),
             // Something was shown beside that does not fit: they are nowhere, and what they try is recorded.
             Some(_) => login().map(Shown::doubted),
             None => login(),
         }
+    }
+
+    /// What their certificate says, if it has not expired.
+    fn certified(&self, chain: &[CertificateDer<'_>]) -> Option<Shown> {
+        let shown = certificate::read(self.tokens.programme(), chain.first()?)?;
+        (enclave::now().0 < shown.not_after).then_some(shown)
     }
 }
 
@@ -114,12 +117,11 @@ fn is(shown: &Shown, user: &User) -> bool {
 
 impl SignIn for Sql {
     async fn certificate(&self, user: &User, chain: &[CertificateDer<'_>]) -> bool {
-        let read = chain.first().and_then(|der| certificate::read(self.tokens.programme(), der));
-        read.is_some_and(|shown| enclave::now().0 < shown.not_after && is(&shown, user))
+        self.certified(chain).is_some_and(|shown| is(&shown, user))
     }
 
     async fn verifier(&self, user: &User) -> Option<Verifier> {
-        self.logins.verifier(&format!("{}@{}", user.actor, user.ground), enclave::now().0)
+        self.logins.verifier(&user.to_string(), enclave::now().0)
     }
 }
 

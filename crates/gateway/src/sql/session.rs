@@ -35,8 +35,6 @@ use crate::seen::Seen;
 const TEMP_MAX: u64 = 1 << 30;
 /// Sessions of one grant at a time.
 const SESSIONS_MAX: u16 = 32;
-/// Rounds of the verifier of a role's password, which is random.
-const ROUNDS: std::num::NonZeroU32 = std::num::NonZeroU32::new(4096).unwrap();
 /// How old what is known of people may be, unless somebody turns up who is not among them.
 const KNOWN: Duration = Duration::from_secs(60);
 
@@ -123,7 +121,7 @@ impl Session {
         let Some(source) = stand.tables.first().and_then(|table| with.sources.get(&table.source)) else {
             return Err(told("3D000", "there is no such database: connect to a dataset that has tables"));
         };
-        let (shown, keys, recipient) = match decide(&stand, &now) {
+        let (shown, keys) = match decide(&stand, &now) {
             Ok(decided) => decided,
             Err(refused) => return Err(stand.record(*refused).await),
         };
@@ -134,7 +132,7 @@ impl Session {
             let kind = format!("{:?} for {}", stand.named, now.serving.purpose.word());
             source.role(&[
                 kind.as_bytes(),
-                recipient.as_bytes(),
+                shown.recipient().as_bytes(),
                 who,
                 dataset.as_bytes(),
                 rulebook.as_bytes(),
@@ -234,8 +232,7 @@ impl Session {
 }
 
 /// What the views of a session show, and the keys of its tokens; no keys for those who see no rows.
-/// Last whom tokens are made for.
-type Decided = (Shown, Option<OwnerKeys>, String);
+type Decided = (Shown, Option<OwnerKeys>);
 
 /// Asks policy for rows, and for numbers where there are no rows.
 fn decide(stand: &Stand, now: &Now) -> Result<Decided, Box<crossing::Refused>> {
@@ -244,7 +241,7 @@ fn decide(stand: &Stand, now: &Now) -> Result<Decided, Box<crossing::Refused>> {
         Ok(permitted) => {
             let shown = Shown::of(&permitted, &stand.tables);
             return match permitted.owner_keys() {
-                Some(keys) => Ok((shown, Some(keys), permitted.recipient().to_owned())),
+                Some(keys) => Ok((shown, Some(keys))),
                 None => Err(Box::new(permitted.refuse(Reason::Rulebook))),
             };
         }
@@ -252,7 +249,7 @@ fn decide(stand: &Stand, now: &Now) -> Result<Decided, Box<crossing::Refused>> {
     };
     let numbers = stand.ask_numbers(now, &stand.selection, None);
     match now.live.road.decide(&numbers) {
-        Ok(permitted) => Ok((Shown::nothing(permitted.epoch()), None, permitted.recipient().to_owned())),
+        Ok(permitted) => Ok((Shown::nothing(&permitted), None)),
         Err(_) => Err(Box::new(refused)),
     }
 }
@@ -311,7 +308,7 @@ fn plan(
     vault::keys::random(secret.as_mut_slice()).map_err(starved)?;
     vault::keys::random(&mut salt).map_err(starved)?;
     let password = Zeroizing::new(data_encoding::HEXLOWER.encode(secret.as_slice()));
-    let verifier = Verifier::of(password.as_bytes(), &salt, ROUNDS);
+    let verifier = Verifier::of_random(password.as_bytes(), &salt);
     let catalogue = &now.live.road.rulebook().catalogue;
     // Those who see no rows have no view.
     let tables = stand.tables.iter().filter(|_| keys.is_some()).map(|table| {

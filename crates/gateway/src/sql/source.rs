@@ -83,7 +83,7 @@ impl Granted {
 const UNTOLD_MAX: usize = 10_000;
 
 /// A connection's turn, for which nobody waits for ever.
-async fn turn_of(turn: &Turn<Option<Client>>) -> Result<MutexGuard<'_, Option<Client>>, SourceError> {
+async fn turn_of<T>(turn: &Turn<T>) -> Result<MutexGuard<'_, T>, SourceError> {
     tokio::time::timeout(PATIENCE, turn.lock()).await.map_err(|_| SourceError::Slow)
 }
 
@@ -100,8 +100,8 @@ pub struct Source {
     ours: [u8; 4],
     /// By which grants are compiled and dropped.
     client: Turn<Option<Client>>,
-    /// By which it is looked at what they stand on.
-    looking: Turn<Option<Client>>,
+    /// By which it is looked at what they stand on, and what is asked there.
+    looking: Turn<(Option<Client>, Option<Drift>)>,
     /// By which people and numbers are asked for.
     asking: Turn<Option<Client>>,
     /// Whether grants ended that are not dropped yet.
@@ -322,7 +322,7 @@ impl Source {
             if let Err(e) = self.look().await {
                 tracing::warn!(source = %self.name, error = %e, "what grants stand on could not be looked at: they are closed");
                 self.close_all("the database could not be looked at");
-                *self.looking.lock().await = None;
+                *self.looking.lock().await = (None, None);
             }
         }
         self.close_all("the gateway stops");
@@ -366,9 +366,19 @@ impl Source {
             return Ok(());
         }
         let mut turn = turn_of(&self.looking).await?;
-        let client = self.connected(&mut turn).await?;
+        let (client, prepared) = &mut *turn;
+        if client.as_ref().is_none_or(Client::is_closed) {
+            *prepared = None;
+        }
+        let client = self.connected(client).await?;
         let compiled: Vec<_> = all.iter().map(|granted| granted.compiled.clone()).collect();
-        let looks = async { Drift::prepare(client).await?.look(client, &compiled).await };
+        let looks = async {
+            let drift = match prepared {
+                Some(drift) => drift,
+                None => prepared.insert(Drift::prepare(client).await?),
+            };
+            drift.look(client, &compiled).await
+        };
         let looked = tokio::time::timeout(PATIENCE, looks).await;
         for changed in looked.map_err(|_| SourceError::Slow)?? {
             tracing::error!(source = %self.name, part = %changed.part, "what a grant stands on has changed: it is closed");

@@ -220,7 +220,6 @@ impl Stand {
 pub(super) struct Shown {
     fields: BTreeMap<u16, Treatment>,
     epoch: Option<u32>,
-    /// Whom its tokens are made for.
     recipient: String,
 }
 
@@ -232,8 +231,13 @@ impl Shown {
     }
 
     /// No field at all.
-    pub(super) const fn nothing(epoch: Option<u32>) -> Self {
-        Self { fields: BTreeMap::new(), epoch, recipient: String::new() }
+    pub(super) fn nothing(permitted: &Permitted<'_>) -> Self {
+        Self::of(permitted, &[])
+    }
+
+    /// Whom its tokens are made for.
+    pub(super) fn recipient(&self) -> &str {
+        &self.recipient
     }
 
     /// How a field is shown.
@@ -241,7 +245,7 @@ impl Shown {
         self.fields.get(&field.0).copied()
     }
 
-    /// The same as bytes, by which a role is named.
+    /// The fields and the epoch as bytes, by which a role is named.
     pub(super) fn bytes(&self) -> Vec<u8> {
         let mut bytes = self.epoch.unwrap_or(0).to_be_bytes().to_vec();
         for (field, treatment) in &self.fields {

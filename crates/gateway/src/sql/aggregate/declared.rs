@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use model::tables::IDENTIFIER_MAX;
 use transform::dp::bound::{GROUPS_PER_PERSON_MAX, ROWS_PER_PERSON_MAX, VALUE_MAX};
 
 use super::literal::Literal;
@@ -12,8 +13,6 @@ pub const COLUMNS_MAX: usize = 100;
 pub const LISTED_MAX: usize = 1_000;
 /// Longest value of a key, in bytes. A longer one in the data counts as none.
 pub const KEY_BYTES_MAX: usize = 256;
-/// Longest name of a schema, table or column: PostgreSQL's own.
-const NAME_MAX: usize = 63;
 /// Most digits after the point.
 const SCALE_MAX: u8 = 9;
 
@@ -203,7 +202,7 @@ impl Kind {
 }
 
 fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.len() <= NAME_MAX && !name.chars().any(char::is_control)
+    !name.is_empty() && name.len() <= IDENTIFIER_MAX && !name.chars().any(char::is_control)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use model::catalogue::Kind;
+use model::tables::IDENTIFIER_MAX;
 use model::{DataClass, UnixSeconds};
 use zeroize::Zeroizing;
 
@@ -10,8 +11,6 @@ use zeroize::Zeroizing;
 pub const TABLES_MAX: usize = 256;
 /// Most columns of one table.
 pub const COLUMNS_MAX: usize = 1_600;
-/// Longest name that PostgreSQL keeps whole, in bytes.
-const NAME_MAX: usize = 63;
 /// Longest time that one statement may take.
 const TIMEOUT_MS_MAX: u32 = 24 * 60 * 60 * 1_000;
 
@@ -243,7 +242,7 @@ impl Table {
         let subject = self.subject.iter().map(|s| &s.column);
         let names = [&self.schema, &self.relation, &self.view].into_iter().chain(subject);
         for name in names.chain(self.columns.iter().map(|c| &c.name)) {
-            if name.is_empty() || name.len() > NAME_MAX || name.contains('\0') {
+            if name.is_empty() || name.len() > IDENTIFIER_MAX || name.contains('\0') {
                 return Err(PlanError::Name(name.clone()));
             }
         }

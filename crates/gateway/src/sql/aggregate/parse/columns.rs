@@ -1,5 +1,6 @@
 //! What is asked for each group, the smallest group, and the order of the answer.
 
+use model::tables::IDENTIFIER_MAX;
 use sqlparser::ast::{
     BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
     FunctionArguments, ObjectName, ObjectNamePart, OrderBy, OrderByExpr, OrderByKind, OrderByOptions,
@@ -9,9 +10,6 @@ use sqlparser::ast::{
 use super::super::question::{Number, Order, Question, Shown};
 use super::super::refusal::Refusal;
 use super::{Reading, folded, whole};
-
-/// Longest name that a column of an answer is given.
-const NAME_MAX: usize = 63;
 
 impl Reading<'_> {
     pub(super) fn shown(&self, item: &SelectItem, keys: &[usize]) -> Result<(String, Shown), Refusal> {
@@ -48,7 +46,7 @@ impl Reading<'_> {
             }
         };
         let name = alias.map_or(name, folded);
-        let fits = name.len() <= NAME_MAX && !name.contains('\0');
+        let fits = name.len() <= IDENTIFIER_MAX && !name.contains('\0');
         if fits { Ok((name, shown)) } else { Err(Refusal::new("42622", at, "this name is too long")) }
     }
 

@@ -39,6 +39,12 @@ impl User {
     }
 }
 
+impl std::fmt::Display for User {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}@{}", self.actor, self.ground)
+    }
+}
+
 /// What came first.
 pub(super) enum First {
     /// TLS, with what of it was read already.

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::{BufMut, Bytes, BytesMut};
+use model::tables::IDENTIFIER_MAX;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::super::super::gate::Verdict;
@@ -28,9 +29,6 @@ const SYNC: &[u8] = b"S\0\0\0\x04";
 const TAGS: &[u8] = b"QPBDECHFSX";
 /// What waits for the server before more is taken from the client.
 const OUT_MAX: usize = 1 << 20;
-/// The longest name that the server takes whole: it cuts longer ones, and two of them would be one there and two here.
-const NAME_MAX: usize = 63;
-const NAME: &str = "names of statements and portals have at most 63 bytes here";
 const NO_CURSOR: &str =
     "there is no cursor of this name that is fetched from here: fetch from a cursor that DECLARE made";
 /// How much is read at a time.
@@ -183,8 +181,8 @@ impl Asked {
             b'D' => {
                 let (kind, name) = (body.byte()?, Bytes::copy_from_slice(body.string()?));
                 body.end()?;
-                if name.len() > NAME_MAX {
-                    self.refuse(book, "42622", NAME);
+                if let Err((code, text)) = known_by(&name) {
+                    self.refuse(book, code, text);
                     return Ok(Flow::Went);
                 }
                 book.expect(match kind {
@@ -199,8 +197,8 @@ impl Asked {
                 if !matches!(kind, b'S' | b'P') {
                     return Err(RelayError::Message);
                 }
-                if name.len() > NAME_MAX {
-                    self.refuse(book, "42622", NAME);
+                if let Err((code, text)) = known_by(&name) {
+                    self.refuse(book, code, text);
                     return Ok(Flow::Went);
                 }
                 book.expect(Expect::Close { portal: kind == b'P', name });
@@ -270,12 +268,8 @@ impl Asked {
         let types = usize::from(body.short()?);
         body.take(types * 4)?;
         body.end()?;
-        if name.len() > NAME_MAX {
-            self.refuse(book, "42622", NAME);
-            return Ok(());
-        }
-        if book.names() >= rules.limits.names && !name.is_empty() {
-            self.refuse(book, "53400", "too many prepared statements and portals: close some");
+        if let Err((code, text)) = nameable(book, rules, name) {
+            self.refuse(book, code, text);
             return Ok(());
         }
         match judged(text, rules, crossings) {
@@ -301,12 +295,8 @@ impl Asked {
         rules: &Rules,
     ) -> Result<Flow, RelayError> {
         let (name, of) = (body.string()?, body.string()?);
-        if name.len().max(of.len()) > NAME_MAX {
-            self.refuse(book, "42622", NAME);
-            return Ok(Flow::Went);
-        }
-        if book.names() >= rules.limits.names && !name.is_empty() {
-            self.refuse(book, "53400", "too many prepared statements and portals: close some");
+        if let Err((code, text)) = known_by(of).and_then(|()| nameable(book, rules, name)) {
+            self.refuse(book, code, text);
             return Ok(Flow::Went);
         }
         match book.statement(of) {
@@ -339,8 +329,8 @@ impl Asked {
     ) -> Result<Flow, RelayError> {
         let (name, rows_max) = (body.string()?, body.long()?);
         body.end()?;
-        if name.len() > NAME_MAX {
-            self.refuse(book, "42622", NAME);
+        if let Err((code, text)) = known_by(name) {
+            self.refuse(book, code, text);
             return Ok(Flow::Went);
         }
         let portal = match book.portal(name) {
@@ -462,6 +452,19 @@ impl From<FrameError> for RelayError {
     fn from(error: FrameError) -> Self {
         Self::Frame(error)
     }
+}
+
+/// Whether the server takes a name whole: of longer ones, which it cuts, two would be one there and two here.
+fn known_by(name: &[u8]) -> Result<(), (&'static str, &'static str)> {
+    let whole = name.len() <= IDENTIFIER_MAX;
+    whole.then_some(()).ok_or(("42622", "names of statements and portals have at most 63 bytes here"))
+}
+
+/// Whether a statement or portal may get a name.
+fn nameable(book: &Book, rules: &Rules, name: &[u8]) -> Result<(), (&'static str, &'static str)> {
+    known_by(name)?;
+    let room = name.is_empty() || book.names() < rules.limits.names;
+    room.then_some(()).ok_or(("53400", "too many prepared statements and portals: close some"))
 }
 
 /// What is told of a statement that does not pass, and when.
