@@ -311,6 +311,8 @@ async fn who_sees_no_rows_asks_for_numbers_until_the_budget_ends_and_the_same_qu
         .collect();
     assert_eq!(took.iter().filter(|micro| **micro > 0).count(), 4, "{took:?}");
     assert_eq!(all.iter().filter(|e| e.reason == Reason::Privacy).count(), 1);
+    // The question that is none, and the rows of the catalogue.
+    assert_eq!(all.iter().filter(|e| e.reason == Reason::Unknown).count(), 2);
     assert!(
         all.iter()
             .filter(|e| e.reason == Reason::None && e.lane == ledger::entry::short_name("sql"))

@@ -10,7 +10,7 @@ use super::gate::{Refusal, Shown, Verdict};
 use super::intended;
 use super::numbers::{self, Answer};
 use super::reach::{self, Reach};
-use super::released::{Part, leave, release};
+use super::released::{Part, leave, release, statement};
 use super::session::{Begun, Session};
 use super::stand::Now;
 use super::wire::relay::{Crossings, Refused, Statement, Window};
@@ -33,12 +33,6 @@ impl Crossings for Asked {
             if *statement.source.prepared.verdict() == Verdict::Asked {
                 return numbers(&session, statement).await;
             }
-            if session.numbers.is_some() {
-                return Err(told(
-                    "42501",
-                    "no rows are shown here: ask for numbers, such as SELECT count(*) FROM a table",
-                ));
-            }
             let text = statement.cursor.as_ref().unwrap_or(&statement.source).prepared.text();
             let views = session.stand.tables.iter().map(|table| table.name.as_str());
             let reach = reach::of(text, statement.row_wise(), views);
@@ -46,8 +40,7 @@ impl Crossings for Asked {
             let now = session.stand.now().await?;
             if session.numbers.is_some() {
                 let ask = session.stand.ask_numbers(&now, &session.stand.selection, Some(begun.digest()));
-                let refused = now.live.road.refuse(&ask, Reason::Unknown);
-                session.stand.record(refused.of_statement(super::released::statement(&begun))).await;
+                refuse(&session, now.live.road.refuse(&ask, Reason::Unknown), &begun).await;
                 return Err(told(
                     "42501",
                     "no rows are shown here: ask for numbers, such as SELECT count(*) FROM a table",
@@ -56,16 +49,11 @@ impl Crossings for Asked {
             let ask = session.stand.ask(&now, Some(begun.digest()));
             let intent = match now.live.road.decide(&ask) {
                 Ok(permitted) if !session.still_shows(&permitted) => {
-                    let refused =
-                        permitted.refuse(Reason::Evidence).of_statement(super::released::statement(&begun));
-                    session.stand.record(refused).await;
+                    refuse(&session, permitted.refuse(Reason::Evidence), &begun).await;
                     return Err(told("57P01", "what you may see has changed: connect again"));
                 }
                 Ok(permitted) => permitted.needs_intent(),
-                Err(refused) => {
-                    let refused = refused.of_statement(super::released::statement(&begun));
-                    return Err(session.stand.record(refused).await);
-                }
+                Err(refused) => return Err(refuse(&session, refused, &begun).await),
             };
             if intent {
                 begun.intended = Some(intended::intend(Arc::clone(&session), begun.clone()).await?);
@@ -152,22 +140,23 @@ impl Crossings for Asked {
     }
 }
 
+/// Records the refusal of a run, with its statement in the sealed detail.
+async fn refuse(session: &Session, refused: crossing::Refused, begun: &Begun) -> Refused {
+    session.stand.record(refused.of_statement(statement(begun))).await
+}
+
 /// Answers a question about numbers, before the client is told anything of it.
 async fn numbers(session: &Arc<Session>, statement: Statement) -> Result<(), Refused> {
     let (id, run) = (statement.id, statement.source);
     let mut begun = Begun { run, reach: Reach::Nobody, parts: 0, intended: None, answer: None };
     let stand = &session.stand;
-    let refuse = |refused: crossing::Refused, begun: &Begun| {
-        let refused = refused.of_statement(super::released::statement(begun));
-        async move { stand.record(refused).await }
-    };
     let numbers = session.numbers.as_ref().ok_or_else(broken)?;
     let now = stand.now().await?;
     let question = match numbers.question(begun.run.prepared.text()) {
         Ok(question) => question,
         Err(impossible) => {
             let ask = stand.ask_numbers(&now, &stand.selection, Some(begun.digest()));
-            refuse(now.live.road.refuse(&ask, Reason::Unknown), &begun).await;
+            refuse(session, now.live.road.refuse(&ask, Reason::Unknown), &begun).await;
             return Err(impossible);
         }
     };
@@ -177,20 +166,20 @@ async fn numbers(session: &Arc<Session>, statement: Statement) -> Result<(), Ref
     let plan = match numbers::plan(question, &now, &stand.dataset) {
         Ok(plan) => plan,
         Err(impossible) => {
-            refuse(now.live.road.refuse(&ask, Reason::Unknown), &begun).await;
+            refuse(session, now.live.road.refuse(&ask, Reason::Unknown), &begun).await;
             return Err(impossible);
         }
     };
     let permitted = match now.live.road.decide(&ask) {
         Ok(permitted) => permitted,
-        Err(refused) => return Err(refuse(refused, &begun).await),
+        Err(refused) => return Err(refuse(session, refused, &begun).await),
     };
     let recipient = permitted.recipient().to_owned();
     let mut client = match session.source.held_open().await {
         Ok(client) => client,
         Err(e) => {
             tracing::error!(error = %e, "the database behind cannot be asked for numbers");
-            return Err(refuse(permitted.refuse(Reason::Upstream), &begun).await);
+            return Err(refuse(session, permitted.refuse(Reason::Upstream), &begun).await);
         }
     };
     let answered = numbers::answer(session, &now, &recipient, plan, &mut client).await;
@@ -201,9 +190,9 @@ async fn numbers(session: &Arc<Session>, statement: Statement) -> Result<(), Ref
             session.begun(id, begun);
             Ok(())
         }
-        Err(Ok(reason)) => Err(refuse(permitted.refuse(reason), &begun).await),
+        Err(Ok(reason)) => Err(refuse(session, permitted.refuse(reason), &begun).await),
         Err(Err(words)) => {
-            refuse(permitted.refuse(Reason::Privacy), &begun).await;
+            refuse(session, permitted.refuse(Reason::Privacy), &begun).await;
             Err(words)
         }
     }
