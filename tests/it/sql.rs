@@ -9,7 +9,7 @@ use model::{Reason, UnixSeconds};
 use serde_json::json;
 use xtask::story::{case_wanted, granted};
 use xtask::tables::{Desk, Tables, VIDEOS};
-use xtask::world::at;
+use xtask::world::{at, clover, programs};
 
 use crate::support::{Stage, entries};
 
@@ -29,6 +29,40 @@ async fn stage() -> (Stage, Tables) {
 
 fn rows(desk: &Desk, statement: &str) -> Vec<String> {
     desk.ask("video", statement).unwrap().unwrap_or_else(|said| panic!("{statement}: {said}"))
+}
+
+/// Runs `clover query` as somebody who is signed in, from their office.
+fn query(stage: &Stage, desk: &Desk, arguments: &[&str]) -> std::process::Output {
+    let layout = &stage.world.layout;
+    let (who, ground) = desk.user.split_once('@').unwrap();
+    let token = clover(
+        layout,
+        &[
+            "credential",
+            "issue",
+            "--kind",
+            "employee",
+            "--id",
+            who,
+            "--at",
+            "US",
+            "--attested-device",
+            "--mfa",
+            "--token",
+        ],
+    );
+    let console = clover::config::Config::load(&layout.config()).unwrap().console.unwrap().listen;
+    let home = stage.beside(who).join("clover");
+    std::fs::create_dir_all(&home).unwrap();
+    let held = json!({
+        "console": { "address": console, "ca": layout.tls().join("ca.pem") },
+        "token": token.unwrap().trim(), "until": "2100-01-01T00:00:00Z",
+    });
+    std::fs::write(home.join("session.json"), held.to_string()).unwrap();
+    let mut command = Command::new(programs().unwrap().join("clover"));
+    command.env("XDG_CONFIG_HOME", stage.beside(who));
+    command.args(["query", "--dataset", "video", "--on", ground]);
+    command.arg("--gateway").arg(format!("localhost:{}", desk.port)).args(arguments).output().unwrap()
 }
 
 fn said(desk: &Desk, statement: &str) -> String {
@@ -300,6 +334,24 @@ async fn who_sees_no_rows_asks_for_numbers_until_the_budget_ends_and_the_same_qu
     }
     let spent = said(&desk, "select count(*) from video_status");
     assert!(spent.contains("no more may be learned") && spent.contains("0 is left"), "{spent}");
+    // The command line asks the same for whoever is signed in there, and reads its answer free of charge.
+    let asked = query(&stage, &desk, &[states]);
+    let told = String::from_utf8(asked.stdout).unwrap();
+    let shown: Vec<String> =
+        told.lines().skip(2).map(|line| line.split_whitespace().collect::<Vec<_>>().join("|")).collect();
+    assert!(told.starts_with("review_state  people\n------------  ------\n") && shown == first, "{told}");
+    assert!(String::from_utf8_lossy(&asked.stderr).starts_with("on the ledger: entry "));
+    let asked = query(&stage, &desk, &["--json", states]);
+    let told: serde_json::Value =
+        serde_json::from_slice(asked.stdout.split(|b| *b == b'\n').next().unwrap()).unwrap();
+    assert_eq!(
+        first[0],
+        format!("{}|{}", told["review_state"].as_str().unwrap(), told["people"].as_str().unwrap())
+    );
+    let refused = query(&stage, &desk, &["select video_id from video_status"]);
+    let why = String::from_utf8(refused.stderr).unwrap();
+    assert!(refused.status.code() == Some(1) && refused.stdout.is_empty(), "{why}");
+    assert!(why.contains("CLV-0611") && why.contains("possible is: SELECT"), "{why}");
     let json = desk.psql("video", &["-qAt", "--csv", "-c", states]).unwrap();
     assert_eq!(String::from_utf8(json.stdout).unwrap().lines().count(), first.len(), "still free");
     world.published().unwrap();
@@ -311,8 +363,8 @@ async fn who_sees_no_rows_asks_for_numbers_until_the_budget_ends_and_the_same_qu
         .collect();
     assert_eq!(took.iter().filter(|micro| **micro > 0).count(), 4, "{took:?}");
     assert_eq!(all.iter().filter(|e| e.reason == Reason::Privacy).count(), 1);
-    // The question that is none, and the rows of the catalogue.
-    assert_eq!(all.iter().filter(|e| e.reason == Reason::Unknown).count(), 2);
+    // The question that is none, asked twice, and the rows of the catalogue.
+    assert_eq!(all.iter().filter(|e| e.reason == Reason::Unknown).count(), 3);
     assert!(
         all.iter()
             .filter(|e| e.reason == Reason::None && e.lane == ledger::entry::short_name("sql"))

@@ -14,6 +14,7 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use serde_json::Value;
 use tokio_rustls::TlsConnector;
+use zeroize::Zeroizing;
 
 use crate::authority;
 use crate::error::CommandError;
@@ -171,6 +172,59 @@ impl Held {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(CommandError::file(path)(e).into()),
             _ => Ok(()),
         }
+    }
+}
+
+/// A password for the SQL gateway.
+pub struct SqlLogin {
+    /// The user's name there.
+    pub user: String,
+    /// The password.
+    pub password: Zeroizing<String>,
+    /// Until when it opens sessions, RFC 3339.
+    pub until: String,
+    listen: String,
+}
+
+impl SqlLogin {
+    /// Host and port of the gateway: as given, or where the console says that it listens; on the console's host, if it listens
+    /// everywhere.
+    ///
+    /// # Errors
+    /// When that is no host and port.
+    pub fn address(&self, given: Option<&str>, console: &Console) -> Result<(String, u16)> {
+        let authority: Authority =
+            given.unwrap_or(&self.listen).parse().context("the SQL gateway is host:port")?;
+        let bare = |a: &Authority| a.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let port = authority.port_u16().context("the SQL gateway is host:port")?;
+        let host = bare(&authority);
+        if host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_unspecified()) {
+            let console: Authority = console.address.parse().context("`--console` is host:port")?;
+            return Ok((bare(&console), port));
+        }
+        Ok((host, port))
+    }
+}
+
+impl Held {
+    /// A password for the SQL gateway on a grant or case, or for numbers of a purpose.
+    ///
+    /// # Errors
+    /// When the console does not answer, or gives none.
+    pub async fn sql_login(&self, ground: &str) -> Result<SqlLogin> {
+        let asked = serde_json::json!({ "ground": ground });
+        let asked = self.console.ask(Method::POST, "/sql/login", Some(&self.token), Body::Json(&asked));
+        let (status, answer) = asked.await?;
+        let text = |name: &str| answer.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        if !status.is_success() {
+            return Err(CommandError::SignIn { status: status.as_u16(), why: text("why") }.into());
+        }
+        Ok(SqlLogin {
+            user: text("user"),
+            password: text("password").into(),
+            until: text("until"),
+            listen: text("listen"),
+        })
     }
 }
 

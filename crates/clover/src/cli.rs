@@ -9,6 +9,7 @@ mod inspect;
 mod keys;
 mod ledger;
 mod output;
+mod query;
 mod requests;
 mod residency;
 mod risk;
@@ -103,6 +104,8 @@ enum Command {
     /// Passwords for the SQL gateway, and the set-up of a database behind it.
     #[command(subcommand)]
     Sql(sql::Sql),
+    /// Ask one question of a dataset in SQL: as a person who is signed in.
+    Query(query::Query),
     /// Serve: gateway, vault, ledger and control API in one process.
     Serve,
     /// Show whether the border is open and what is on the ledger.
@@ -157,6 +160,7 @@ fn dispatch(command: &Command, layout: &Layout, output: &Output) -> anyhow::Resu
         Command::Keys(c) => c.run(layout, output),
         Command::Border(c) => c.run(layout, output),
         Command::Sql(c) => c.run(layout, output),
+        Command::Query(c) => c.run(output),
         Command::Signin(c) => c.run(layout, output),
         Command::Signout => signin::sign_out(output),
         Command::Session => signin::show(output),

@@ -62,6 +62,20 @@ pub enum CommandError {
         /// Its public words.
         why: String,
     },
+    /// No SQL gateway answers.
+    #[error("no SQL gateway answers on `{address}`")]
+    NoGateway {
+        /// Where.
+        address: String,
+    },
+    /// A statement that the SQL gateway or the database does not carry out.
+    #[error("not done ({code}): {why}")]
+    Query {
+        /// SQLSTATE.
+        code: String,
+        /// Its public words.
+        why: String,
+    },
     /// A request for access that a rule is against, or that concerns others.
     #[error("not done ({status}): {why}")]
     AccessRefused {
@@ -173,6 +187,7 @@ impl Explain for CommandError {
             Self::NoAnswer { .. } => "CLV-0604",
             Self::NoConsole { .. } | Self::SignIn { .. } | Self::NoSession => "CLV-0706",
             Self::AccessRefused { .. } => "CLV-0407",
+            Self::NoGateway { .. } | Self::Query { .. } => "CLV-0611",
             Self::Location { .. } => "CLV-0705",
             Self::OtherKey { .. } | Self::OtherLog { .. } => "CLV-0605",
             Self::OlderLog { .. } | Self::ForkedLog { .. } => "CLV-0203",
@@ -199,6 +214,8 @@ impl Explain for CommandError {
                 "docs/formats/access.md has the rules, access.toml of the rulebook the procedures"
             }
             Self::NoSession => "run `clover signin`",
+            Self::NoGateway { .. } => "name the SQL gateway with --gateway; see docs/sql.md",
+            Self::Query { .. } => "do what the message asks; docs/sql.md says what a statement may be",
             Self::Location { .. } => {
                 "name a whole table of countries in MaxMind's format under [location], or remove it"
             }

@@ -38,7 +38,7 @@ use crate::disk::Disk;
 
 pub use beside::Beside;
 pub use journal::{Journal, Opened, Past};
-pub use postgres::{Database, Moving, Postgres, PostgresError, Timeouts, connect, end_point};
+pub use postgres::{Database, Moving, Postgres, PostgresError, Secure, Timeouts, connect, end_point};
 pub use read::Published;
 pub use rebuild::{Rebuilt, rebuild};
 pub use segments::Segments;

@@ -18,7 +18,7 @@ use tokio_rustls::client::TlsStream;
 use tower::Service;
 
 /// An encrypted connection.
-pub(crate) struct Encrypted<S>(pub(crate) TlsStream<S>);
+pub struct Encrypted<S>(pub(crate) TlsStream<S>);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Encrypted<S> {
     fn poll_read(

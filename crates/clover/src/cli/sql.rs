@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, Subcommand};
-use http::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::output::Output;
 use crate::assemble;
-use crate::caller::{Body, Held};
+use crate::caller::Held;
 use crate::error::CommandError;
 use crate::layout::Layout;
 
@@ -49,28 +48,19 @@ impl Login {
     fn run(&self, output: &Output) -> Result<()> {
         let held = Held::load()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let asked = json!({ "ground": self.ground });
-        let answer = runtime.block_on(held.console.ask(
-            Method::POST,
-            "/sql/login",
-            Some(&held.token),
-            Body::Json(&asked),
-        ))?;
-        let (status, answer) = answer;
-        let text = |name: &str| answer.get(name).and_then(Value::as_str).unwrap_or_default();
-        if !status.is_success() {
-            return Err(CommandError::SignIn { status: status.as_u16(), why: text("why").to_owned() }.into());
-        }
-        let (host, port) = text("listen").rsplit_once(':').context("the console names no listener")?;
+        let login = runtime.block_on(held.sql_login(&self.ground))?;
+        let (host, port) = login.address(None, &held.console)?;
         let dataset = self.dataset.as_deref().unwrap_or("DATASET");
         let told = format!(
             "password {} until {}\npsql \"host={host} port={port} dbname={dataset} user={} sslmode=verify-full sslrootcert={}\"",
-            text("password"),
-            text("until"),
-            text("user"),
+            login.password.as_str(),
+            login.until,
+            login.user,
             held.console.ca.display(),
         );
-        output.data(&told, &answer);
+        let (user, password) = (&login.user, login.password.as_str());
+        let json = json!({ "user": user, "password": password, "until": login.until, "listen": format!("{host}:{port}") });
+        output.data(&told, &json);
         Ok(())
     }
 }

@@ -21,7 +21,7 @@ use ledger::wal::{self, Batch};
 
 pub use self::address::Database;
 pub use self::connection::{PostgresError, Timeouts};
-pub use self::secure::end_point;
+pub use self::secure::{Secure, end_point};
 pub use self::shared::{Moving, connect};
 
 use self::address::Address;

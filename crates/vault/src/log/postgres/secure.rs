@@ -18,16 +18,18 @@ use crate::tls::Encrypted;
 
 /// Makes connections with one configuration.
 #[derive(Clone)]
-pub(super) struct Secure(TlsConnector);
+pub struct Secure(TlsConnector);
 
 impl Secure {
-    pub(super) fn new(config: Arc<ClientConfig>) -> Self {
+    /// With these roots, and this certificate of ours if any.
+    #[must_use]
+    pub fn new(config: Arc<ClientConfig>) -> Self {
         Self(TlsConnector::from(config))
     }
 }
 
 /// A connection to make, to a server of this name.
-pub(super) struct Named(TlsConnector, ServerName<'static>);
+pub struct Named(TlsConnector, ServerName<'static>);
 
 impl<S> MakeTlsConnect<S> for Secure
 where
