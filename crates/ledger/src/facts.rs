@@ -3,10 +3,12 @@
 use ciborium::Value;
 use model::facts::{Approver, CaseFacts, Evidence, FlowFacts, GrantFacts, Group, Principal, PrincipalKind};
 use model::procedures::Amount;
-use model::{Basis, CaseKind, Country, DataClass, Digest, Facts, Name, Purpose, Tag, Treatment, UnixSeconds};
+use model::{Basis, CaseKind, Country, DataClass, Facts, Name, Purpose, Tag, Treatment, UnixSeconds};
 
 use crate::entry::FACTS_MAX;
+use beside::Beside;
 
+mod beside;
 mod risk;
 mod spent;
 mod statement;
@@ -135,17 +137,6 @@ fn evidence(e: &Evidence) -> Option<Value> {
 /// [`FactsError::TooLong`] when they do not fit into an entry.
 pub fn encode(facts: &Facts) -> Result<Vec<u8>, FactsError> {
     write(facts, &Beside::default())
-}
-
-/// What stands beside what policy read: it came about later.
-#[derive(Default)]
-struct Beside {
-    /// What the release took of privacy budgets.
-    spent: Option<Spent>,
-    /// What was measured of it.
-    risk: Option<Risk>,
-    /// Which statement of SQL it answers.
-    statement: Option<Digest>,
 }
 
 fn write(facts: &Facts, beside: &Beside) -> Result<Vec<u8>, FactsError> {

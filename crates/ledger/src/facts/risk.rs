@@ -3,7 +3,8 @@
 
 use ciborium::Value;
 
-use super::{Beside, FactsError, list, read, uint, write};
+use super::beside::with;
+use super::{FactsError, list, read, uint};
 
 /// How a measured release is to be taken. The numbers stand in ledger entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,8 +87,7 @@ impl Risk {
 /// # Errors
 /// [`FactsError`] when these are no facts, or are too long then.
 pub fn with_risk(facts: &[u8], risk: &Risk) -> Result<Vec<u8>, FactsError> {
-    let (facts, beside) = read(facts)?;
-    write(&facts, &Beside { risk: Some(*risk), ..beside })
+    with(facts, 13, &risk.value())
 }
 
 /// What was measured of a release, if anything was.

@@ -2,7 +2,8 @@
 
 use ciborium::Value;
 
-use super::{Beside, FactsError, list, read, uint, write};
+use super::beside::with;
+use super::{FactsError, list, read, uint};
 
 /// How noise was drawn. The numbers stand in ledger entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,8 +75,7 @@ impl Spent {
 /// # Errors
 /// [`FactsError`] when these are no facts, or are too long then.
 pub fn with_spent(facts: &[u8], spent: &Spent) -> Result<Vec<u8>, FactsError> {
-    let (facts, beside) = read(facts)?;
-    write(&facts, &Beside { spent: Some(*spent), ..beside })
+    with(facts, 12, &spent.value())
 }
 
 /// What a release took, if it was one with noise.

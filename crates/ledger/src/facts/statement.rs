@@ -3,7 +3,8 @@
 use ciborium::Value;
 use model::Digest;
 
-use super::{Beside, FactsError, read, write};
+use super::beside::with;
+use super::{FactsError, read};
 
 pub(super) fn value(digest: &Digest) -> Value {
     Value::Bytes(digest.bytes().to_vec())
@@ -19,8 +20,7 @@ pub(super) fn parse(value: &Value) -> Result<Digest, FactsError> {
 /// # Errors
 /// [`FactsError`] when these are no facts, or are too long then.
 pub fn with_statement(facts: &[u8], digest: &Digest) -> Result<Vec<u8>, FactsError> {
-    let (facts, beside) = read(facts)?;
-    write(&facts, &Beside { statement: Some(*digest), ..beside })
+    with(facts, 14, &value(digest))
 }
 
 /// The digest of the statement, if a statement was asked.

@@ -1,6 +1,6 @@
 use super::*;
 
-fn facts() -> Facts {
+pub(super) fn facts() -> Facts {
     let t = |b| Tag::new([b; 16]);
     let n = |s| Name::parse(s).unwrap();
     let sg = Country::parse("SG").unwrap();
