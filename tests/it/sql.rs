@@ -1,7 +1,8 @@
 //! PostgreSQL's clients through the SQL gateway: what a grant shows, what is on the ledger, and what is refused.
 
+use std::io::Write;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
@@ -137,7 +138,38 @@ async fn a_statement_shows_what_its_grant_shows_and_is_on_the_ledger_with_those_
         "{:?}",
         entry.subjects
     );
+    killed_in_the_middle(&mut stage, &desk);
     stage.must_audit_clean();
+}
+
+/// What a client has read when the enclave is killed is on the ledger: nothing is told before it is durable.
+fn killed_in_the_middle(stage: &mut Stage, desk: &Desk) {
+    let answers = |stage: &Stage| {
+        stage.world.published().unwrap();
+        let all = entries(&stage.world.ledger());
+        all.iter()
+            .filter(|e| e.lane == ledger::entry::short_name("sql") && e.reason == Reason::None && e.rows == 1)
+            .count()
+    };
+    let before = answers(stage);
+    let told = stage.beside("told").join("rows");
+    let mut command = Command::new(&desk.psql);
+    command.arg(desk.address("video")).args(["-XqAt"]).stdin(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.stdout(std::fs::File::create(&told).unwrap()).spawn().unwrap();
+    let mut asks = child.stdin.take().unwrap();
+    let one = "select owner, video_id from video_status where video_id = 1000010;\n";
+    let asking = std::thread::spawn(move || {
+        // It ends with whom it asks.
+        while asks.write_all(one.repeat(50).as_bytes()).is_ok() {}
+    });
+    let read = || std::fs::read_to_string(&told).unwrap().lines().count();
+    until("some answers", Duration::from_secs(20), || read() >= 20);
+    stage.world.kill().unwrap();
+    child.wait().unwrap();
+    asking.join().unwrap();
+    stage.world.start().unwrap();
+    let (read, recorded) = (read(), answers(stage) - before);
+    assert!((20..=recorded).contains(&read), "{read} were read, {recorded} are on the ledger");
 }
 
 fn ok(command: &mut Command) {
@@ -197,7 +229,6 @@ fn until(what: &str, limit: Duration, so: impl Fn() -> bool) -> Duration {
 /// A `psql` that stays connected: it reads statements from a pipe that nobody writes to.
 fn idle(desk: &Desk) -> std::process::Child {
     let mut child = desk.start("video").unwrap();
-    use std::io::Write;
     let input = child.stdin.as_mut().unwrap();
     input.write_all(b"select count(*) from video_status;\n").unwrap();
     input.flush().unwrap();

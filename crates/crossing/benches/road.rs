@@ -233,8 +233,7 @@ fn book_flow<'a>(road: &'a Road, lane: &Name) -> &'a model::lanes::Flow {
 }
 
 fn log() -> Sequencer<Nowhere> {
-    let signer = Signer::from_seed(ORIGIN, &[6; 32]).unwrap();
-    Sequencer::new(ORIGIN, signer, Frontier::new(), Nowhere)
+    Sequencer::new(ORIGIN, Frontier::new(), Nowhere)
 }
 
 /// Commits one entry on its own and opens its payload.

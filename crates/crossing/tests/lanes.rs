@@ -274,8 +274,7 @@ fn with_keys<T>(seal: impl FnOnce(Sealing<'_>) -> T) -> T {
 }
 
 fn committed(submission: Submission) -> Committed {
-    let signer = Signer::from_seed("log", &[3; 32]).unwrap();
-    let mut log = Sequencer::new("log", signer, Frontier::new(), Memory::default());
+    let mut log = Sequencer::new("log", Frontier::new(), Memory::default());
     log.commit(vec![submission]).unwrap()
 }
 

@@ -246,8 +246,7 @@ fn with_sealing<T>(run: impl FnOnce(Sealing<'_>) -> T) -> T {
 }
 
 fn sequencer() -> Sequencer<Memory> {
-    let signer = Signer::from_seed("log", &[3; 32]).unwrap();
-    Sequencer::new("log", signer, Frontier::new(), Memory::default())
+    Sequencer::new("log", Frontier::new(), Memory::default())
 }
 
 fn in_dublin() -> Asked {

@@ -165,9 +165,12 @@ impl Paid {
         };
         let (rows, bytes) = (u64::from(treated.rows()), treated.bytes());
         let people: Vec<Tag> = treated.people().iter().map(|s| enclave.keys().counted_tag(s)).collect();
-        let enclave = Arc::clone(enclave);
         // Keys of many are looked up before anything is held: nobody who suspends a country waits for that.
         let many = treated.people().len() > AT_ONCE;
+        if !many && let Some(ticket) = enclave.control().take_at_hand(&name, rows, bytes, &people) {
+            return Ok(Self { treated, ticket: Some(ticket) });
+        }
+        let enclave = Arc::clone(enclave);
         let subjects = if many { treated.people().to_vec() } else { Vec::new() };
         let taken = tokio::task::spawn_blocking(move || {
             let now = crate::enclave::now().0;

@@ -26,4 +26,4 @@ pub mod witness;
 
 pub use detail::SecretKey;
 pub use entry::{Draft, Entry, EntryKind, Outcome, StreamPlace, Subjects};
-pub use sequencer::{CommitError, Committed, Receipt, Sequencer, Storage, StorageError, Submission, sha256};
+pub use sequencer::{Committed, Receipt, Sequencer, Storage, StorageError, Submission, sha256};

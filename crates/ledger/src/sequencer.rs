@@ -1,15 +1,13 @@
 //! The sequencer: the only place where a [`Receipt`] is made.
 //!
-//! It gives entries their place, asks the storage to make the batch durable, extends the tree, signs a
-//! checkpoint, and only then hands out receipts. It owns no thread and no file: `vault` drives it.
+//! It gives entries their place, asks the storage to make the batch durable, extends the tree, and only
+//! then hands out receipts. It owns no key, no thread and no file: `vault` drives it, and signs the trees that it publishes.
 
 use aws_lc_rs::digest;
 use model::Digest;
 
-use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::entry::{Draft, short_name};
-use crate::merkle::{self, Frontier, Hash};
-use crate::note::Signer;
+use crate::merkle::{self, Frontier, Hash, TreeHead};
 use crate::wal::{self, Logged};
 
 /// Where batches become durable.
@@ -129,17 +127,6 @@ pub fn sha256(bytes: &[u8]) -> Digest {
     Digest::new(d.as_ref().try_into().unwrap_or([0; 32]))
 }
 
-/// Why a batch has no receipts.
-#[derive(Debug, thiserror::Error)]
-pub enum CommitError {
-    /// The storage did not confirm it.
-    #[error("the storage did not confirm the batch")]
-    Storage(#[from] StorageError),
-    /// The batch is durable, but no checkpoint could be signed over it.
-    #[error("no checkpoint could be signed")]
-    Checkpoint(#[from] CheckpointError),
-}
-
 /// What one commit produced.
 #[derive(Debug)]
 pub struct Committed {
@@ -151,8 +138,8 @@ pub struct Committed {
     pub entries: Vec<Logged>,
     /// Their leaf hashes.
     pub hashes: Vec<Hash>,
-    /// The checkpoint after this batch, signed.
-    pub checkpoint: String,
+    /// The tree after this batch.
+    pub head: TreeHead,
 }
 
 /// Gives entries their place.
@@ -160,16 +147,14 @@ pub struct Sequencer<S> {
     storage: S,
     tree: Frontier,
     gateway: [u8; 8],
-    origin: String,
-    signer: Signer,
     frame: Vec<u8>,
 }
 
 impl<S: Storage> Sequencer<S> {
-    /// Continues a log whose tree is known. `origin` is the checkpoint's first line.
-    pub fn new(origin: &str, signer: Signer, tree: Frontier, storage: S) -> Self {
+    /// Continues a log whose tree is known. `origin` is the first line of its checkpoints.
+    pub fn new(origin: &str, tree: Frontier, storage: S) -> Self {
         let gateway = short_name(origin);
-        Self { storage, tree, gateway, origin: origin.to_owned(), signer, frame: Vec::new() }
+        Self { storage, tree, gateway, frame: Vec::new() }
     }
 
     /// Entries in the log.
@@ -182,19 +167,11 @@ impl<S: Storage> Sequencer<S> {
         &self.tree
     }
 
-    /// Signs the tree as it is.
-    ///
-    /// # Errors
-    /// When the signer is not that of this origin.
-    pub fn checkpoint(&self) -> Result<String, CheckpointError> {
-        Checkpoint::new(&self.origin, self.tree.head())?.sign(&self.signer)
-    }
-
     /// Makes a batch durable and mints its receipts. On an error the tree is as before.
     ///
     /// # Errors
-    /// [`CommitError`]: what the storage says, or that the checkpoint could not be signed.
-    pub fn commit(&mut self, submissions: Vec<Submission>) -> Result<Committed, CommitError> {
+    /// What the storage says.
+    pub fn commit(&mut self, submissions: Vec<Submission>) -> Result<Committed, StorageError> {
         let first = self.tree.size();
         let mut entries = Vec::with_capacity(submissions.len());
         let mut hashes = Vec::with_capacity(submissions.len());
@@ -212,8 +189,7 @@ impl<S: Storage> Sequencer<S> {
         for h in &hashes {
             self.tree.push(*h);
         }
-        let checkpoint = self.checkpoint()?;
-        Ok(Committed { receipts, first, entries, hashes, checkpoint })
+        Ok(Committed { receipts, first, entries, hashes, head: self.tree.head() })
     }
 }
 

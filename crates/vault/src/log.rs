@@ -366,19 +366,16 @@ impl Log {
     ) -> Result<Self, LogError> {
         rebuild::refuse_unfinished(disk.as_ref())?;
         let verifier = identity.verifier();
-        let mut recovered = recover::recover(disk.as_ref(), journal, &verifier)?;
+        let recovered = recover::recover(disk.as_ref(), journal, &verifier)?;
         let (flushed, size) = (recovered.publisher.size(), recovered.tree.size());
         groups::remove_unmarked(disk.as_ref(), options.pack_tiles, flushed, size)?;
         let shared = Arc::new(Shared::new(&recovered, options));
         let Opened { storage, past, .. } = recovered.journal;
         let storage = journal::Appending(storage);
-        let sequencer = ledger::Sequencer::new(&identity.origin, identity.signer, recovered.tree, storage);
-        let checkpoint = sequencer.checkpoint().map_err(|e| LogError::Damaged(e.to_string()))?;
-        if let Some(last) = recovered.pending.last_mut() {
-            last.checkpoint = checkpoint;
-        }
+        let sequencer = ledger::Sequencer::new(&identity.origin, recovered.tree, storage);
         let mut publisher =
-            recovered.publisher.attach(Arc::clone(&disk), Arc::clone(&shared), hooks.index, past);
+            recovered.publisher.attach(identity, Arc::clone(&disk), Arc::clone(&shared), hooks.index, past);
+        publisher.sign(sequencer.tree().head()).map_err(|e| LogError::Damaged(e.to_string()))?;
         publisher.catch_up(recovered.pending).map_err(|publisher::Unflushed| LogError::Io {
             path: "ledger".to_owned(),
             source: std::io::Error::other("not flushed"),

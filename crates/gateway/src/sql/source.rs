@@ -314,13 +314,25 @@ impl Source {
     pub(super) async fn watch(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let mut tick = tokio::time::interval(LOOK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // Told once, not each second for as long as a database is down.
+        let mut told = false;
         loop {
             tokio::select! {
                 _ = stop.changed() => break,
                 _ = tick.tick() => {}
             }
-            if let Err(e) = self.look().await {
-                tracing::warn!(source = %self.name, error = %e, "what grants stand on could not be looked at: they are closed");
+            let looked = self.look().await;
+            match &looked {
+                Ok(()) if told => {
+                    tracing::info!(source = %self.name, "what grants stand on is looked at again")
+                }
+                Err(e) if !told => {
+                    tracing::warn!(source = %self.name, error = %e, "what grants stand on could not be looked at: they are closed");
+                }
+                _ => {}
+            }
+            told = looked.is_err();
+            if told {
                 self.close_all("the database could not be looked at");
                 *self.looking.lock().await = (None, None);
             }

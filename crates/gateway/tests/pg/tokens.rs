@@ -271,6 +271,14 @@ fn typed_columns_show_the_same_whatever_a_session_sets() {
             assert_eq!(session.ask(set).await.0, "");
             assert_eq!(session.ask("select * from typed").await.0, expected, "{set}");
         }
+        // Whose rows they are is one token, made once, however the grant spells the person.
+        let uuid = "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11";
+        for (column, only, shown) in [("u", uuid, token(&uuid.to_lowercase())), ("id", "77", token("77"))] {
+            table.subject = Some(Subject { column: column.into(), only: Some(only.into()) });
+            compile(&mut gateway.client, &plan_of(vec![table.clone()])).await.unwrap();
+            let asked = format!("select {column}, count(*) from typed group by {column}");
+            assert_eq!(site.grant().await.ask(&asked).await.0, format!("{shown}|1"));
+        }
         // A number with a fraction has no one text, and nobody is looked up by a moment.
         table.columns = vec![column("f", id())];
         let refused = |table: Table| plan_of(vec![table]);

@@ -3,7 +3,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::merkle::Frontier;
-use crate::note::Signer;
 use crate::{Draft, EntryKind, Sequencer, Storage, StorageError, Subjects, Submission};
 
 const START: u64 = 1_790_000_000;
@@ -41,8 +40,7 @@ fn receipt() -> Receipt {
             Ok(())
         }
     }
-    let signer = Signer::from_seed("gateway.example/log", &[1; 32]).unwrap();
-    let mut log = Sequencer::new("gateway.example/log", signer, Frontier::new(), Memory);
+    let mut log = Sequencer::new("gateway.example/log", Frontier::new(), Memory);
     let committed = log.commit(vec![Submission::new(&order(), Vec::new())]).unwrap();
     committed.receipts.into_iter().next().unwrap()
 }

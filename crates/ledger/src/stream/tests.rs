@@ -3,7 +3,6 @@ use proptest::prelude::*;
 use super::*;
 use crate::entry::tests::draft;
 use crate::merkle::Frontier;
-use crate::note::Signer;
 use crate::sequencer::{Sequencer, Storage, StorageError, Submission};
 
 const START: UnixSeconds = UnixSeconds(1_790_000_000);
@@ -22,8 +21,7 @@ struct Log(Sequencer<Memory>, Vec<Entry>);
 
 impl Log {
     fn new() -> Self {
-        let signer = Signer::from_seed("example/gw", &[1; 32]).unwrap();
-        Self(Sequencer::new("example/gw", signer, Frontier::new(), Memory), Vec::new())
+        Self(Sequencer::new("example/gw", Frontier::new(), Memory), Vec::new())
     }
 
     fn write(&mut self, draft: &Draft) -> Receipt {

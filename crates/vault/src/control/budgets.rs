@@ -116,6 +116,18 @@ impl Control {
         }
     }
 
+    /// The same for whom a grant names at once, if that much is reserved and nobody holds its share: it asks no store and waits
+    /// for nobody. `None` says nothing of what is left.
+    pub fn take_at_hand(&self, grant: &Name, rows: u64, bytes: u64, people: &[Tag]) -> Option<Ticket> {
+        let shared = Arc::clone(lock(&self.shares).get(grant)?);
+        let mut held = shared.0.try_lock().ok().filter(|held| !held.over)?;
+        let all_known = held.share.strangers(people).is_empty();
+        let taken =
+            all_known.then(|| held.share.take(&Amount { rows, bytes, subjects: 0 }).ok()).flatten()?;
+        drop(held);
+        Some(Ticket { held: shared, taken })
+    }
+
     /// What is left of a grant's amount: what nobody has reserved, and what this process has and has not taken.
     ///
     /// # Errors

@@ -2,21 +2,28 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use ledger::wal::FRAME_MAX;
-use ledger::{CommitError, Sequencer, StorageError, Submission};
+use ledger::{Sequencer, StorageError, Submission};
 
 use super::journal::Appending;
 use super::{Border, BorderClosed, Job, Reply, Shared};
 
 /// Most submissions in one batch.
 const BATCH_MAX: usize = 4096;
+/// Submissions in the last batch from which on the next one waits a moment for company.
+const BUSY: usize = 4;
+/// That moment: a part of what a flush takes, in which those who were just answered come again.
+const GATHERING: Duration = Duration::from_micros(120);
 
 pub(super) struct Committer {
     shared: Arc<Shared>,
     sequencer: Sequencer<Appending>,
     reopening: Option<Box<dyn FnMut() -> Submission + Send>>,
     fatal: Box<dyn Fn(&str) + Send>,
+    /// Submissions in the last batch.
+    last: usize,
 }
 
 enum Next {
@@ -54,7 +61,7 @@ impl Committer {
         reopening: Option<Box<dyn FnMut() -> Submission + Send>>,
         fatal: Box<dyn Fn(&str) + Send>,
     ) -> Self {
-        Self { shared, sequencer, reopening, fatal }
+        Self { shared, sequencer, reopening, fatal, last: 0 }
     }
 
     pub(super) fn run(mut self) {
@@ -85,6 +92,12 @@ impl Committer {
             }
             if !queue.jobs.is_empty() {
                 queue.idle = false;
+                if self.last >= BUSY && queue.jobs.len() < self.last && !queue.stop {
+                    drop(queue);
+                    std::thread::sleep(GATHERING);
+                    let Ok(gathered) = self.shared.queue.lock() else { return Next::Stop };
+                    queue = gathered;
+                }
                 return Next::Jobs(std::mem::take(&mut queue.jobs));
             }
             if queue.stop {
@@ -108,6 +121,7 @@ impl Committer {
     /// Commits in batches that fit a frame, until one is refused: what comes behind it was asked for when
     /// the border was open, and is refused with it.
     fn commit_all(&mut self, jobs: Vec<Job>) -> Outcome {
+        self.last = jobs.len();
         let (mut batch, mut replies, mut bytes) = (Vec::new(), Vec::new(), 0);
         let mut jobs = jobs.into_iter();
         while let Some(job) = jobs.next() {
@@ -157,7 +171,7 @@ impl Committer {
             }
             // INVARIANT: an unsettled batch gets no receipt, now or later. If it was written after all, the storage
             // says so when it is asked again, and the log ends.
-            Err(CommitError::Storage(StorageError::NotWritten(e) | StorageError::Unsettled(e))) => {
+            Err(StorageError::NotWritten(e) | StorageError::Unsettled(e)) => {
                 let error: &dyn std::error::Error = &e;
                 tracing::error!(error, "the ledger cannot be written: the border is closed");
                 self.close(BorderClosed::NotWritten, replies);

@@ -8,8 +8,9 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use ledger::Committed;
+use ledger::checkpoint::{Checkpoint, CheckpointError};
 use ledger::entry::inline_tags;
-use ledger::merkle::Hash;
+use ledger::merkle::{Hash, TreeHead};
 use ledger::tile::{FULL_WIDTH, TileBuilder, TileCoordinates, append_entry};
 use ledger::wal::Logged;
 use model::Tag;
@@ -18,7 +19,7 @@ use super::files::{PUBLIC, append_detail, detail_path, tile_path};
 use super::groups::Groups;
 use super::journal::Past;
 use super::packs::Kind;
-use super::{CHECKPOINT, DURABLE, Shared, TagIndex};
+use super::{CHECKPOINT, DURABLE, Identity, Shared, TagIndex};
 use crate::disk::Disk;
 
 /// Something to do on the disk; the order matters, and each may be done twice.
@@ -49,6 +50,7 @@ impl State {
 
     pub(super) fn attach(
         self,
+        identity: Identity,
         disk: Arc<dyn Disk>,
         shared: Arc<Shared>,
         index: Arc<dyn TagIndex>,
@@ -58,6 +60,7 @@ impl State {
         let groups = Groups::new(shared.options.pack_tiles);
         Publisher {
             state: self,
+            identity,
             disk,
             shared,
             index,
@@ -74,6 +77,7 @@ impl State {
 
 pub(super) struct Publisher {
     state: State,
+    identity: Identity,
     disk: Arc<dyn Disk>,
     shared: Arc<Shared>,
     index: Arc<dyn TagIndex>,
@@ -102,7 +106,10 @@ impl Publisher {
     pub(super) fn run(mut self) {
         loop {
             let (batches, ended) = self.wait();
-            self.absorb(batches);
+            if self.absorb(batches).is_err() {
+                self.shared.give_up("no checkpoint can be signed");
+                break;
+            }
             let done = self.work();
             let due = ended || self.flushed.elapsed() >= self.shared.options.flush_every;
             if done && due && self.flush().is_err() {
@@ -115,9 +122,18 @@ impl Publisher {
         }
     }
 
+    /// A tree that was committed, as a signed checkpoint. Only what is published is signed: a signature for each commit would
+    /// cost as much as its flush.
+    ///
+    /// # Errors
+    /// When the signer is not that of this origin.
+    pub(super) fn sign(&self, head: TreeHead) -> Result<String, CheckpointError> {
+        Checkpoint::new(&self.identity.origin, head)?.sign(&self.identity.signer)
+    }
+
     /// Publishes what a restart found behind the flushed tree. What the disk refuses is tried again later.
     pub(super) fn catch_up(&mut self, batches: Vec<Committed>) -> Result<(), Unflushed> {
-        self.absorb(batches);
+        self.absorb(batches).map_err(|_| Unflushed)?;
         if self.work() { self.flush() } else { Ok(()) }
     }
 
@@ -141,9 +157,10 @@ impl Publisher {
     }
 
     /// Turns batches into steps. Memory runs ahead of the disk; the steps are retried until done.
-    fn absorb(&mut self, batches: Vec<Committed>) {
-        let Some(checkpoint) = batches.last().map(|b| b.checkpoint.clone()) else {
-            return self.groups.end_round(&mut self.steps);
+    fn absorb(&mut self, batches: Vec<Committed>) -> Result<(), CheckpointError> {
+        let Some(head) = batches.last().map(|b| b.head) else {
+            self.groups.end_round(&mut self.steps);
+            return Ok(());
         };
         let before = self.state.size();
         let mut pairs = Vec::new();
@@ -171,7 +188,9 @@ impl Publisher {
             self.put(tile_path(at), self.state.bundle.clone());
             self.put(detail_path(at), self.state.details.clone());
         }
+        let checkpoint = self.sign(head)?;
         self.steps.push_back(Step::Checkpoint(checkpoint, size));
+        Ok(())
     }
 
     fn entry(&mut self, logged: &Logged, hash: Hash) {

@@ -49,7 +49,7 @@ pub(super) fn recover(
             tree.push(*h);
             continues(&tree, &published)?;
         }
-        pending.push(Committed { receipts: Vec::new(), first, entries, hashes, checkpoint: String::new() });
+        pending.push(Committed { receipts: Vec::new(), first, entries, hashes, head: tree.head() });
         Ok(())
     })?;
     if journal.next != tree.size() {

@@ -165,7 +165,8 @@ fn view(plan: &Plan, table: &Table, columns: &[Base]) -> Result<Option<String>, 
     let mut shown = Vec::with_capacity(table.columns.len());
     // One that is withheld may be gone for all that is seen of it.
     for column in table.columns.iter().filter(|column| column.shows != Shows::Withheld) {
-        if let Some(expression) = base(&column.name)?.shown(column.shows, plan)? {
+        let only = table.subject.as_ref().filter(|subject| subject.column == column.name);
+        if let Some(expression) = base(&column.name)?.shown(column.shows, plan, only)? {
             shown.push(format!("{expression} as {}", identifier(&column.name)));
         }
     }
