@@ -118,6 +118,23 @@ fn info(parts: [&str; 3], epoch: u32) -> Vec<u8> {
     info
 }
 
+/// The length in bytes of the token that a text begins with, if it begins with one: its form alone, whoever's it is.
+///
+/// ```
+/// use transform::pseudonym::token_len;
+///
+/// assert_eq!(token_len(b"t1.12.abcdefghijklmnopqrstuvwxyz and more"), Some(32));
+/// assert_eq!(token_len(b"t1.12.ann@example.org"), None);
+/// ```
+#[must_use]
+pub fn token_len(text: &[u8]) -> Option<usize> {
+    let rest = text.strip_prefix(b"t1.")?;
+    let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
+    let letters = rest.get(digits..)?.strip_prefix(b".")?.get(..TOKEN_LETTERS)?;
+    let epoch = (1..=10).contains(&digits) && letters.iter().all(|b| matches!(b, b'a'..=b'z' | b'2'..=b'7'));
+    epoch.then_some(3 + digits + 1 + TOKEN_LETTERS)
+}
+
 /// The key of one recipient, purpose, class and epoch.
 #[derive(Clone)]
 pub struct PseudonymKey {

@@ -10,6 +10,7 @@ use inspect::Finding;
 use model::catalogue::{FieldIndex, Kind};
 use model::{DataClass, Reason, SubjectId, Treatment};
 use transform::mask;
+use transform::pseudonym::token_len;
 
 use super::{Fired, Prose, expected, fire, without};
 use crate::select::{Selection, Use};
@@ -228,8 +229,9 @@ impl<'a> Reader<'a> {
         }
         self.found.clear();
         match used {
+            Some(_) if token_len(value) == Some(value.len()) => {}
             Some(used) => used.known.scan(value, &mut self.found),
-            None => inspect::scan(value, &mut self.found),
+            None => scan_beside_tokens(value, &mut self.found),
         }
         let computed = if column.field.is_none() { self.kinds.as_slice() } else { &[] };
         let own = plain.map(|used| used.kind);
@@ -284,6 +286,28 @@ impl<'a> Reader<'a> {
         self.looked.out.push(0);
         self.close(start)
     }
+}
+
+/// What is found in a value, or in a line of cells with tabs between them, apart from the cells that are tokens: most of many
+/// rows, and nothing can stand in one but a token.
+fn scan_beside_tokens(text: &[u8], out: &mut Vec<Finding>) {
+    let mut scan = |from: usize, to: usize| {
+        let first = out.len();
+        inspect::scan(text.get(from..to).unwrap_or_default(), out);
+        for finding in out.iter_mut().skip(first) {
+            (finding.start, finding.end) = (finding.start + from, finding.end + from);
+        }
+    };
+    let (mut from, mut at) = (0, 0);
+    for cell in text.split(|b| *b == b'\t') {
+        let bare = cell.strip_suffix(b"\n").unwrap_or(cell);
+        if token_len(bare) == Some(bare.len()) {
+            scan(from, at);
+            from = at + bare.len();
+        }
+        at += cell.len() + 1;
+    }
+    scan(from, text.len());
 }
 
 fn outcome(outcomes: &[Option<Treatment>], used: &Use) -> Option<Treatment> {

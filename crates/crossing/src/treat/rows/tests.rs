@@ -144,6 +144,35 @@ fn copied_lines_and_errors_are_looked_at_too() {
 }
 
 #[test]
+fn beside_tokens_all_is_looked_at_and_only_a_whole_token_is_one() {
+    let token = "t1.7.abcdefghijklmnopqrstuvw234";
+    let mail = "ann@example.org";
+    let copied = |line: &str| {
+        let messages = framed(b'd', line.as_bytes());
+        let looked = look(&[None, None], Prose::Inside, &[], NOBODY, &messages).unwrap();
+        String::from_utf8(looked.out[5..].to_vec()).unwrap()
+    };
+    for (line, shown) in [
+        ("{token}\t{mail}\t{token}\n", "{token}\t***\t{token}\n"),
+        ("{mail}\t{token}\n", "***\t{token}\n"),
+        ("{token}\t\t{token}\t{mail}", "{token}\t\t{token}\t***"),
+        ("{token}\n", "{token}\n"),
+        ("x\t{token}\tDE89370400440532013000\t{mail}\n", "x\t{token}\t***\t***\n"),
+        ("a {token}@example.org\t{token}\n", "a ***\t{token}\n"),
+    ] {
+        let filled = |text: &str| text.replace("{token}", token).replace("{mail}", mail);
+        assert_eq!(copied(&filled(line)), filled(shown), "{line}");
+    }
+    for no in [
+        "t1..abcdefghijklmnopqrstuvwxyz",
+        "t1.7.abcdefghijklmnopqrstuvwxy1",
+        "t1.12345678901.abcdefghijklmnopqrstuvwxyz",
+    ] {
+        assert_eq!(token_len(no.as_bytes()), None, "{no}");
+    }
+}
+
+#[test]
 fn what_is_no_message_of_a_result_is_refused() {
     let good = row(&[Some(b"shown")]);
     let ask = |messages: &[u8]| look(&[PLAIN, None], Prose::Inside, &[field(0)], NOBODY, messages).err();
