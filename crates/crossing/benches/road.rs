@@ -243,7 +243,7 @@ fn open(log: &mut Sequencer<Nowhere>, sealed: Sealed, recording: Recording) -> P
     sealed.release(&Receipts { entry: one(recording.entry), key_use }).unwrap()
 }
 
-/// One request after another, each with a commit and a checkpoint of its own: the dearest way.
+/// One request after another, each with a commit of its own: the dearest way.
 #[divan::bench(args = CASES)]
 fn whole_road(bencher: Bencher<'_, '_>, case: Case) {
     let (world, mut log) = (World::new(case).checked(), log());
@@ -283,7 +283,7 @@ fn seal(bencher: Bencher<'_, '_>, case: Case) {
     bencher.with_inputs(|| world.treat(world.decide(NOW))).bench_local_values(|treated| world.seal(treated));
 }
 
-/// A batch of entries: hashes, frame, tree, and one checkpoint for all.
+/// A batch of entries: hashes, frame and tree.
 #[divan::bench(args = [1, 16, 64, 256])]
 fn commit(bencher: Bencher<'_, '_>, entries: usize) {
     let (world, mut log) = (World::new(Case::User).checked(), log());

@@ -6,6 +6,7 @@ mod measured;
 mod prose;
 mod rows;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
 use inspect::{Finding, Known, Rule};
@@ -316,7 +317,10 @@ impl Visitor for Treater<'_> {
 }
 
 /// A text with each finding masked.
-fn without(text: &[u8], found: &[Finding]) -> Vec<u8> {
+fn without<'t>(text: &'t [u8], found: &[Finding]) -> Cow<'t, [u8]> {
+    if found.is_empty() {
+        return Cow::Borrowed(text);
+    }
     let (mut clean, mut from) = (Vec::with_capacity(text.len()), 0);
     for f in found {
         if f.start >= from {
@@ -326,11 +330,15 @@ fn without(text: &[u8], found: &[Finding]) -> Vec<u8> {
         from = from.max(f.end);
     }
     clean.extend_from_slice(text.get(from..).unwrap_or_default());
-    clean
+    Cow::Owned(clean)
 }
 
 /// A text in which JSON's escapes of code points are what they stand for; `None` if it has none.
 fn unescaped(text: &[u8]) -> Option<Vec<u8>> {
+    // Nearly no value has one, and each pays for this look.
+    if !text.contains(&b'\\') {
+        return None;
+    }
     let text = std::str::from_utf8(text).ok().filter(|text| text.contains("\\u"))?;
     let (mut out, mut units, mut rest) = (String::with_capacity(text.len()), Vec::new(), text);
     loop {

@@ -7,6 +7,7 @@
 pub mod aggregate;
 mod ask;
 pub mod compile;
+mod door;
 pub mod gate;
 mod intended;
 pub mod lex;

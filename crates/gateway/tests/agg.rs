@@ -459,6 +459,147 @@ fn means_and_sums_stay_within_what_they_can_be_and_are_told_in_their_scale() {
     assert_eq!(asked.told(&Answer::Owed), Err(Unanswered::Form));
 }
 
+/// The table of these tests with its points in bands.
+fn banded() -> Arc<Declared> {
+    banded_of(1, 1)
+}
+
+fn banded_of(rows: u32, groups: u32) -> Arc<Declared> {
+    let points = Sum { low: naive::POINTS.0, high: naive::POINTS.1, missing: naive::POINTS.2 };
+    let columns = vec![
+        column("country", Kind::Text, listed(&["FI", "IE"]), None),
+        column("points", Kind::Integer, Key::Bands(vec![-10, 0, 10, 100]), Some(points)),
+    ];
+    Arc::new(Declared::new("visits", ("da\"ta", "vis its"), "who", (rows, groups), columns).unwrap())
+}
+
+const HISTOGRAM: &str = "select points, count(*) from visits group by points order by points";
+const QUANTILES: &str = "select percentile_disc(0.5) within group (order by points) as middle, \
+     percentile_disc(0.9) WITHIN GROUP (ORDER BY visits.points ASC) from visits";
+
+#[test]
+fn a_number_counts_in_the_band_whose_least_it_reaches_and_what_is_under_all_in_none() {
+    let mut server = Server::start();
+    let points = [
+        "-11",
+        "-10",
+        "-1",
+        "0",
+        "9",
+        "10",
+        "99",
+        "100",
+        "9223372036854775807",
+        "-9223372036854775808",
+        "null",
+    ];
+    let values: Vec<String> =
+        points.iter().enumerate().map(|(n, p)| format!("('p{n}', 'IE', {p})")).collect();
+    server.execute(&format!(
+        "insert into \"da\"\"ta\".\"vis its\" (who, country, points) values {}",
+        values.join(", ")
+    ));
+    let asked = noisy(HISTOGRAM, &banded(), noise(1_000_000));
+    let mut rows = server.run(&banded(), &asked.statement(7)).unwrap();
+    rows.sort();
+    let row = |band: Option<&str>, people: &str| vec![band.map(str::to_owned), Some(people.to_owned())];
+    let bands = [(None, "3"), (Some("-10"), "2"), (Some("0"), "2"), (Some("10"), "2"), (Some("100"), "2")];
+    assert_eq!(rows, bands.map(|(band, people)| row(band, people)));
+    // Who has several rows counts with three in a band and in two bands, beside another key and with a sum.
+    server.execute(
+        "truncate \"da\"\"ta\".\"vis its\"; insert into \"da\"\"ta\".\"vis its\" (who, country, points) values \
+         ('a', 'IE', 1), ('a', 'IE', 2), ('a', 'IE', 3), ('a', 'IE', 4), ('a', 'IE', 11), ('b', 'FI', 100)",
+    );
+    let several = banded_of(3, 2);
+    let text = "select country, points, count(*), sum(points) from visits group by country, points";
+    let mut rows = server.run(&several, &noisy(text, &several, noise(1_000_000)).statement(7)).unwrap();
+    rows.sort();
+    let row = |cells: [&str; 5]| cells.map(|cell| Some(cell.to_owned())).to_vec();
+    let (low, high, _) = naive::POINTS;
+    let sum = |sum: i64| sum.clamp(low, high).to_string();
+    let wanted = [
+        ["FI", "100", "1", "1", &sum(100)],
+        ["IE", "0", "1", "3", &sum(10)],
+        ["IE", "10", "1", "1", &sum(11)],
+    ];
+    assert_eq!(rows, wanted.map(row));
+    let question = |text: &str| noisy(text, &several, noise(1_000_000));
+    assert_eq!(digest(&question(HISTOGRAM)), digest(&question(QUANTILES)), "rows are counted besides people");
+}
+
+#[test]
+fn quantiles_follow_from_the_noisy_numbers_of_all_bands_and_cost_nothing_besides() {
+    let declared = banded();
+    let [histogram, quantiles] = [HISTOGRAM, QUANTILES].map(|text| noisy(text, &declared, noise(1_000_000)));
+    assert_eq!(digest(&histogram), digest(&quantiles), "one question");
+    let bands =
+        [(Some("-10"), 500), (Some("0"), 3_000), (Some("10"), 1_000), (Some("100"), 400), (None, 7_000)];
+    let row = |(band, people): (Option<&str>, i64)| vec![band.map(str::to_owned), Some(people.to_string())];
+    let mut rows = Rows::default();
+    let told = ask(&mut rows, &histogram, bands.map(row).to_vec()).unwrap();
+    let shown: Vec<Cell> = told.rows.iter().map(|row| row[0].clone()).collect();
+    assert_eq!(shown[..4], [-10, 0, 10, 100].map(Cell::Integer));
+    assert_eq!((told.rows.len(), &shown[4]), (5, &Cell::Null), "what is in no band is a group of its own");
+    assert!(
+        told.rows
+            .iter()
+            .zip([500, 3_000, 1_000, 400, 7_000])
+            .all(|(row, n)| (integer(&row[1]) - n).abs() < 60)
+    );
+    let left = rows.left(&Limits::default(), NOW);
+    let told = ask(&mut rows, &quantiles, Vec::new()).unwrap();
+    assert_eq!(told.rows, [[Cell::Integer(0), Cell::Integer(10)]], "of the 4,900 who are in a band");
+    let names: Vec<_> = told.columns.iter().map(|c| (c.name.as_str(), c.oid)).collect();
+    assert_eq!(names, [("middle", 20), ("percentile_disc", 20)]);
+    assert_eq!(rows.left(&Limits::default(), NOW), left);
+    // What noise makes of nobody counts as nobody, and of few there is no quantile.
+    let of = |bands: &[(&str, i64)]| {
+        let groups = bands.iter().map(|(band, n)| (vec![Some((*band).to_owned())], vec![*n])).collect();
+        quantiles.told(&Answer::Table(groups)).unwrap().rows[0].clone()
+    };
+    assert_eq!(
+        of(&[("-10", -3), ("0", -1), ("10", 4), ("100", 30)]),
+        [Cell::Integer(100), Cell::Integer(100)]
+    );
+    assert_eq!(of(&[("-10", 3), ("0", 6), ("10", -40)]), [Cell::Null, Cell::Null]);
+    // Who is in no band does not make ten of nine, and noise that is under zero is not cut off.
+    let few = vec![(vec![None], vec![7_000]), (vec![Some("0".to_owned())], vec![9])];
+    assert_eq!(quantiles.told(&Answer::Table(few)).unwrap().rows[0], [Cell::Null, Cell::Null]);
+    assert_eq!(of(&[("-10", 20), ("0", -20), ("10", 20), ("100", -11)]), [Cell::Null, Cell::Null]);
+    assert_eq!(
+        of(&[("-10", 30), ("0", -4), ("10", 4), ("100", -2)]),
+        [Cell::Integer(-10), Cell::Integer(-10)]
+    );
+    for privacy in [Privacy::Threshold, Privacy::Guard] {
+        let question = parse(QUANTILES, &[banded()]).unwrap();
+        assert!(Plan::new(question, privacy, K).unwrap_err().why.contains("would need noise"));
+        assert!(Plan::new(parse(HISTOGRAM, &[banded()]).unwrap(), privacy, K).is_ok());
+    }
+}
+
+#[test]
+fn a_quantile_is_of_one_column_in_bands_and_stands_alone() {
+    let one = "percentile_disc(0.5) within group (order by points)";
+    for (text, why) in [
+        ("select percentile_disc(0.5) within group (order by country) from visits", "declared in bands"),
+        ("select percentile_disc(1.5) within group (order by points) from visits", "declared in bands"),
+        ("select percentile_disc(0.0000001) within group (order by points) from visits", "declared in bands"),
+        ("select percentile_disc(0) within group (order by points) from visits", "declared in bands"),
+        ("select percentile_disc(0.5) within group (order by points desc) from visits", "declared in bands"),
+        ("select percentile_disc(0.5) from visits", "declared in bands"),
+        ("select percentile_cont(0.5) within group (order by points) from visits", "functions are"),
+        ("select {one}, count(*) from visits", "stand alone"),
+        ("select country, {one} from visits group by country", "stand alone"),
+        ("select {one} from visits having count(*) >= 20", "stand alone"),
+        ("select count(*) within group (order by points) from visits", "functions are"),
+    ] {
+        let text = text.replace("{one}", one);
+        let refusal = parse(&text, &[banded()]).unwrap_err();
+        assert!(refusal.why.contains(why), "{text}: {refusal:?}");
+        assert!(refusal.possible.contains("in bands are points"), "{}", refusal.possible);
+    }
+}
+
 /// Rows of the statement of people, without numbers.
 fn members(groups: &[(&str, std::ops::Range<u32>)]) -> Vec<Row> {
     let rows = |(key, who): &(&str, std::ops::Range<u32>)| {

@@ -15,6 +15,8 @@ pub const IDENTIFIER_MAX: usize = 63;
 const COLUMNS_MAX: usize = 1_600;
 /// Most values of a key that are declared.
 const DOMAIN_MAX: usize = 1_000;
+/// Farthest bound of a band: a longer number could be taken for somebody's, and would not be told.
+const BAND_MAX: u64 = 999_999_999;
 /// Most groups of one question that a person may be counted in.
 const GROUPS_MAX: u32 = 16;
 /// Most rows of a person that count in one group.
@@ -48,6 +50,8 @@ pub struct Table {
 pub struct Asked {
     /// Columns by which may be grouped, with the values that are told apart; all others are one group.
     pub keys: BTreeMap<String, Vec<String>>,
+    /// Columns of whole numbers by which may be grouped in bands, with the least number of each: for histograms and quantiles.
+    pub bands: BTreeMap<String, Vec<i64>>,
     /// Columns that may be added up.
     pub sums: BTreeMap<String, Sum>,
     /// In how many groups of one question a person counts at most.
@@ -78,6 +82,8 @@ pub(crate) struct Raw {
     columns: BTreeMap<String, String>,
     #[serde(default)]
     keys: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    bands: BTreeMap<String, Vec<i64>>,
     #[serde(default)]
     sums: BTreeMap<String, RawSum>,
     #[serde(default = "one")]
@@ -183,6 +189,21 @@ fn asked(
             p.add(place, format!("the values of `{column}` cannot be told apart"), fix);
         }
     }
+    for (column, edges) in &raw.bands {
+        let decimals = raw.sums.get(column).is_some_and(|sum| sum.scale > 0);
+        if kind(column) != Some(Kind::Count) || decimals {
+            let why = format!("`{column}` is no column of whole counts");
+            p.add(place, why, "only whole numbers are told in bands");
+        }
+        if edges.is_empty()
+            || edges.len() > DOMAIN_MAX
+            || !edges.is_sorted_by(|a, b| a < b)
+            || edges.iter().any(|edge| edge.unsigned_abs() > BAND_MAX)
+        {
+            let fix = "at most 1,000 whole numbers of nine digits, ascending: the least of each band; what is under the first counts with none";
+            p.add(place, format!("the bands of `{column}` are none"), fix);
+        }
+    }
     let mut sums = BTreeMap::new();
     for (column, sum) in &raw.sums {
         if kind(column) != Some(Kind::Count) {
@@ -203,7 +224,13 @@ fn asked(
     if !(1..=ROWS_MAX).contains(&raw.rows_max) {
         p.add(place, "`rows_max` is not 1 to 1,000", "how many rows of a person count in one group");
     }
-    Asked { keys: raw.keys.clone(), sums, groups_max: raw.groups_max, rows_max: raw.rows_max }
+    Asked {
+        keys: raw.keys.clone(),
+        bands: raw.bands.clone(),
+        sums,
+        groups_max: raw.groups_max,
+        rows_max: raw.rows_max,
+    }
 }
 
 /// A name that PostgreSQL reads the same with and without quotes.

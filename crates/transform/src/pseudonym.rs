@@ -118,21 +118,31 @@ fn info(parts: [&str; 3], epoch: u32) -> Vec<u8> {
     info
 }
 
-/// The length in bytes of the token that a text begins with, if it begins with one: its form alone, whoever's it is.
+/// What tokens of one epoch look like, whoever's they are.
 ///
 /// ```
-/// use transform::pseudonym::token_len;
+/// use transform::pseudonym::TokenForm;
 ///
-/// assert_eq!(token_len(b"t1.12.abcdefghijklmnopqrstuvwxyz and more"), Some(32));
-/// assert_eq!(token_len(b"t1.12.ann@example.org"), None);
+/// let form = TokenForm::of(12);
+/// assert!(form.is(b"t1.12.abcdefghijklmnopqrstuvwxyz"));
+/// assert!(!form.is(b"t1.13.abcdefghijklmnopqrstuvwxyz") && !form.is(b"t1.12.ann@example.org"));
 /// ```
-#[must_use]
-pub fn token_len(text: &[u8]) -> Option<usize> {
-    let rest = text.strip_prefix(b"t1.")?;
-    let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
-    let letters = rest.get(digits..)?.strip_prefix(b".")?.get(..TOKEN_LETTERS)?;
-    let epoch = (1..=10).contains(&digits) && letters.iter().all(|b| matches!(b, b'a'..=b'z' | b'2'..=b'7'));
-    epoch.then_some(3 + digits + 1 + TOKEN_LETTERS)
+#[derive(Debug, Clone)]
+pub struct TokenForm(Vec<u8>);
+
+impl TokenForm {
+    /// Of this epoch.
+    #[must_use]
+    pub fn of(epoch: u32) -> Self {
+        Self(format!("t1.{epoch}.").into_bytes())
+    }
+
+    /// Whether a whole text has that form.
+    #[must_use]
+    pub fn is(&self, text: &[u8]) -> bool {
+        let letters = text.strip_prefix(self.0.as_slice()).filter(|rest| rest.len() == TOKEN_LETTERS);
+        letters.is_some_and(|letters| letters.iter().all(|b| matches!(b, b'a'..=b'z' | b'2'..=b'7')))
+    }
 }
 
 /// The key of one recipient, purpose, class and epoch.

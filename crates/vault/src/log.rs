@@ -2,7 +2,7 @@
 //! bundles and details from them. Where the batches are durable is the [`Journal`]'s affair: segments on this
 //! machine, or a PostgreSQL database.
 //!
-//! Commit path: everything that waits is taken at once (no timer), written as one frame, flushed, and only
+//! Commit path: everything that waits is taken at once (a busy log gathers for a moment), written as one frame, flushed, and only
 //! then are receipts handed out. What the publisher writes can be rebuilt from the frames, which are kept
 //! until it is flushed. Refuses to start on a log that is not there, that another process holds, or whose
 //! frames end before what was published. Start reading at [`Log::open`].

@@ -51,8 +51,12 @@ impl Query {
         let tls = Secure::new(authority::client_config(&held.console.ca, None)?);
         let (client, connection) = config.connect(tls).await.map_err(|e| refused(e, &host, port))?;
         let driver = tokio::spawn(connection);
-        let asked = self.told(&client, output).await.map_err(|e| match e.downcast() {
-            Ok(e) => refused(e, &host, port),
+        let asked = self.told(&client, output).await.map_err(|e| match e.downcast::<Error>() {
+            Ok(e) if e.as_db_error().is_some() => refused(e, &host, port),
+            Ok(_) => {
+                let why = "the connection broke: what is shown above is all that came".to_owned();
+                CommandError::Query { code: "08006".to_owned(), why }.into()
+            }
             Err(e) => e,
         });
         drop(client);
@@ -71,18 +75,11 @@ impl Query {
 
     /// Prints rows as they come, and then where they are on the record.
     async fn told(&self, client: &Client, output: &Output) -> Result<()> {
-        let mut rows = std::pin::pin!(client.simple_query_raw(&self.statement).await?);
         let mut sheet = Sheet { json: output.json, ..Sheet::default() };
-        while let Some(message) = rows.try_next().await? {
-            match message {
-                SimpleQueryMessage::RowDescription(columns) => {
-                    sheet.begin(columns.iter().map(|c| c.name().to_owned()).collect());
-                }
-                SimpleQueryMessage::Row(row) => sheet.row(&row)?,
-                _ => {}
-            }
-        }
+        let asked = self.rows(client, &mut sheet).await;
+        // What came before an error is on the ledger, so it is shown.
         sheet.end()?;
+        asked?;
         let receipt = client.simple_query("SHOW clover.last_receipt").await?;
         let receipt = receipt.iter().find_map(|message| match message {
             SimpleQueryMessage::Row(row) => row.get(0),
@@ -90,6 +87,20 @@ impl Query {
         });
         if let Some(receipt) = receipt.filter(|r| !r.is_empty()) {
             eprintln!("on the ledger: {receipt}");
+        }
+        Ok(())
+    }
+
+    async fn rows(&self, client: &Client, sheet: &mut Sheet) -> Result<()> {
+        let mut rows = std::pin::pin!(client.simple_query_raw(&self.statement).await?);
+        while let Some(message) = rows.try_next().await? {
+            match message {
+                SimpleQueryMessage::RowDescription(columns) => {
+                    sheet.begin(columns.iter().map(|c| plain(c.name())).collect());
+                }
+                SimpleQueryMessage::Row(row) => sheet.row(&row)?,
+                _ => {}
+            }
         }
         Ok(())
     }
@@ -111,9 +122,14 @@ fn refused(error: Error, host: &str, port: u16) -> anyhow::Error {
 fn plain(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() { shown.extend(c.escape_debug()) } else { shown.push(c) }
+        if c.is_control() || is_direction(c) { shown.extend(c.escape_debug()) } else { shown.push(c) }
     }
     shown
+}
+
+/// Marks by which text is shown in another order than it has (Unicode Standard Annex 9).
+fn is_direction(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Rows for a person, or an object of each for a program.
@@ -210,7 +226,7 @@ mod tests {
             object(&sheet.names, &[Some("1"), None, Some("\"\n"), Some("é")]),
             r#"{"count":"1","count_2":null,"count_2_2":"\"\n","x":"é"}"#
         );
-        assert_eq!(plain("a\u{1b}[2Jb\nc"), r"a\u{1b}[2Jb\nc");
+        assert_eq!(plain("a\u{1b}[2Jb\n\u{202e}c"), r"a\u{1b}[2Jb\n\u{202e}c");
         assert_eq!(aligned(&[4, 2], &["é".into(), "abc".into()]), "é     abc");
     }
 }

@@ -10,7 +10,7 @@ use inspect::Finding;
 use model::catalogue::{FieldIndex, Kind};
 use model::{DataClass, Reason, SubjectId, Treatment};
 use transform::mask;
-use transform::pseudonym::token_len;
+use transform::pseudonym::TokenForm;
 
 use super::{Fired, Prose, expected, fire, without};
 use crate::select::{Selection, Use};
@@ -72,6 +72,8 @@ pub(crate) struct Reader<'a> {
     open: bool,
     /// What fields in plain may hold.
     kinds: Vec<Kind>,
+    /// The form of the tokens that views show.
+    tokens: Option<TokenForm>,
     rows_max: u32,
     people_max: usize,
     seen: HashSet<SubjectId>,
@@ -84,6 +86,7 @@ impl<'a> Reader<'a> {
         selection: &'a Selection,
         outcomes: &'a [Option<Treatment>],
         prose: Prose,
+        epoch: Option<u32>,
         (rows_max, people_max): (u32, usize),
     ) -> Self {
         let plain = |used: &&Use| outcome(outcomes, used) == Some(Treatment::Plain);
@@ -94,6 +97,7 @@ impl<'a> Reader<'a> {
             prose,
             open: shown.iter().any(|used| used.class == DataClass::Restricted),
             kinds: shown.iter().map(|used| used.kind).collect(),
+            tokens: epoch.map(TokenForm::of),
             rows_max,
             people_max,
             seen: HashSet::new(),
@@ -229,9 +233,9 @@ impl<'a> Reader<'a> {
         }
         self.found.clear();
         match used {
-            Some(_) if token_len(value) == Some(value.len()) => {}
+            Some(_) if self.tokens.as_ref().is_some_and(|form| form.is(value)) => {}
             Some(used) => used.known.scan(value, &mut self.found),
-            None => scan_beside_tokens(value, &mut self.found),
+            None => scan_beside_tokens(value, self.tokens.as_ref(), &mut self.found),
         }
         let computed = if column.field.is_none() { self.kinds.as_slice() } else { &[] };
         let own = plain.map(|used| used.kind);
@@ -242,7 +246,7 @@ impl<'a> Reader<'a> {
         self.found.iter().for_each(|f| fire(&mut self.looked.fired, f.rule));
         let count = u32::try_from(self.found.len()).unwrap_or(u32::MAX);
         self.looked.findings = self.looked.findings.saturating_add(count);
-        masked(without(value, &self.found))
+        masked(without(value, &self.found).into_owned())
     }
 
     /// A text with masks where something was found.
@@ -289,8 +293,8 @@ impl<'a> Reader<'a> {
 }
 
 /// What is found in a value, or in a line of cells with tabs between them, apart from the cells that are tokens: most of many
-/// rows, and nothing can stand in one but a token.
-fn scan_beside_tokens(text: &[u8], out: &mut Vec<Finding>) {
+/// rows, and 26 letters of 32 in which hardly anything that is looked for can be written.
+fn scan_beside_tokens(text: &[u8], tokens: Option<&TokenForm>, out: &mut Vec<Finding>) {
     let mut scan = |from: usize, to: usize| {
         let first = out.len();
         inspect::scan(text.get(from..to).unwrap_or_default(), out);
@@ -301,7 +305,7 @@ fn scan_beside_tokens(text: &[u8], out: &mut Vec<Finding>) {
     let (mut from, mut at) = (0, 0);
     for cell in text.split(|b| *b == b'\t') {
         let bare = cell.strip_suffix(b"\n").unwrap_or(cell);
-        if token_len(bare) == Some(bare.len()) {
+        if tokens.is_some_and(|form| form.is(bare)) {
             scan(from, at);
             from = at + bare.len();
         }

@@ -95,16 +95,26 @@ fn declared(table: &Table) -> Option<Declared> {
         filter: true,
         sum: None,
     });
+    let bands =
+        |name: &String| table.asked.bands.get(name).map_or(Key::No, |edges| Key::Bands(edges.clone()));
     let sums = table.asked.sums.iter().map(|(name, sum)| Column {
         name: name.clone(),
         kind: if sum.scale == 0 { Kind::Integer } else { Kind::Numeric { scale: sum.scale } },
-        key: Key::No,
+        key: bands(name),
         filter: true,
         sum: Some(aggregate::Sum { low: sum.low, high: sum.high, missing: sum.low.max(0) }),
     });
+    let banded = table.asked.bands.keys().filter(|name| !table.asked.sums.contains_key(*name));
+    let banded = banded.map(|name| Column {
+        name: name.clone(),
+        kind: Kind::Integer,
+        key: bands(name),
+        filter: true,
+        sum: None,
+    });
     let place = (table.schema.as_str(), table.relation.as_str());
     let bounds = (table.asked.rows_max, table.asked.groups_max);
-    Declared::new(&table.name, place, &table.person, bounds, keys.chain(sums).collect()).ok()
+    Declared::new(&table.name, place, &table.person, bounds, keys.chain(sums).chain(banded).collect()).ok()
 }
 
 /// How a question is to be answered, by what the rulebook says of its dataset.
@@ -272,4 +282,57 @@ fn messages(shown: &Shown, binary: &[bool]) -> Vec<u8> {
     }
     put(&mut out, b'C', &[format!("SELECT {}\0", shown.rows.len()).as_bytes()]);
     out.to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use model::tables::{Asked, Sum};
+
+    use super::*;
+
+    #[test]
+    fn what_the_rulebook_says_of_a_table_is_what_may_be_asked_of_it() {
+        let asked = Asked {
+            keys: BTreeMap::from([("state".to_owned(), vec!["held".to_owned(), "shown".to_owned()])]),
+            bands: BTreeMap::from([("seconds".to_owned(), vec![0, 15]), ("views".to_owned(), vec![1, 10])]),
+            sums: BTreeMap::from([
+                ("price".to_owned(), Sum { low: 0, high: 100, scale: 2 }),
+                ("seconds".to_owned(), Sum { low: 0, high: 60, scale: 0 }),
+            ]),
+            groups_max: 2,
+            rows_max: 3,
+        };
+        let table = Table {
+            name: "videos".to_owned(),
+            source: Name::parse("services").unwrap(),
+            schema: "app".to_owned(),
+            relation: "videos".to_owned(),
+            dataset: Name::parse("video").unwrap(),
+            person: "owner".to_owned(),
+            columns: Vec::new(),
+            asked,
+        };
+        let declared = Arc::new(declared(&table).unwrap());
+        let asked = |text: &str| aggregate::parse(text, std::slice::from_ref(&declared));
+        let columns =
+            |text: &str| asked(text).unwrap().columns().into_iter().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(
+            columns("select state, views, sum(price), avg(seconds) from videos group by state, views"),
+            ["price", "seconds", "state", "views"]
+        );
+        let quantile = |column: &str| {
+            format!("select percentile_disc(0.5) within group (order by {column}) from videos")
+        };
+        assert_eq!(columns(&quantile("views")), ["views"]);
+        assert_eq!(columns("select seconds, sum(seconds) from videos group by seconds"), ["seconds"]);
+        for not in [
+            "select sum(views) from videos",
+            "select price, count(*) from videos group by price",
+            &quantile("price"),
+        ] {
+            assert!(asked(not).is_err(), "{not}");
+        }
+    }
 }

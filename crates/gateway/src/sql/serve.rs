@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::ask::Asked;
+use super::door::Door;
 use super::gate::Ceilings;
 use super::login::Logins;
 use super::session::{Caller, Session, With};
@@ -60,6 +61,7 @@ pub struct Sql {
     logins: Arc<Logins>,
     sources: HashMap<Name, Arc<Source>>,
     cancels: Cancels,
+    door: Door,
     front: Front,
     settings: Settings,
 }
@@ -82,7 +84,16 @@ impl Sql {
             limit: SIGN_IN,
             waiting_max: WAITING_MAX,
         })?;
-        Some(Self { enclave, tokens, logins, sources, cancels: Cancels::default(), front, settings })
+        Some(Self {
+            enclave,
+            tokens,
+            logins,
+            sources,
+            cancels: Cancels::default(),
+            door: Door::default(),
+            front,
+            settings,
+        })
     }
 
     /// What somebody shows of themselves: their certificate, or what they had shown for their password.
@@ -160,7 +171,10 @@ pub async fn serve(sql: Arc<Sql>, listener: TcpListener, mut stop: watch::Receiv
 }
 
 async fn connected(sql: &Sql, stream: TcpStream, peer: IpAddr) {
-    let signed = match sql.front.meet(stream, sql).await {
+    let Some(waiting) = sql.door.enter(peer) else { return Front::turn_away(stream).await };
+    let met = sql.front.meet(stream, sql).await;
+    drop(waiting);
+    let signed = match met {
         Ok(Met::Signed(signed)) => *signed,
         Ok(Met::Cancel(id, secret)) => {
             if let Some(target) = sql.cancels.find(id, &secret) {

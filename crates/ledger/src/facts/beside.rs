@@ -41,6 +41,10 @@ pub(super) fn with(facts: &[u8], key: u8, value: &Value) -> Result<Vec<u8>, Fact
         written.extend_from_slice(pair);
         rest = more;
     }
+    // Behind the last pair stands nothing.
+    if after.is_empty() && !rest.is_empty() && !replaces {
+        return Err(NONE);
+    }
     if !replaces && let Some(first) = written.first_mut() {
         *first += 1;
     }

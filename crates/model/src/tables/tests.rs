@@ -32,6 +32,8 @@ const TABLE: &str = r#"
     state = ["hidden", "shown"]
     [table.sums]
     seconds = { low = 0, high = 3600 }
+    [table.bands]
+    seconds = [0, 15, 60]
 "#;
 
 fn parse(text: &str) -> Result<BTreeMap<String, Table>, Problems> {
@@ -50,6 +52,7 @@ fn a_table_binds_columns_to_fields_and_says_what_may_be_computed_of_it() {
     let columns: Vec<_> = table.columns.iter().map(|(name, index)| (name.as_str(), index.0)).collect();
     assert_eq!(columns, [("seconds", 1), ("state", 0)]);
     assert_eq!(table.asked.sums["seconds"], Sum { low: 0, high: 3600, scale: 0 });
+    assert_eq!(table.asked.bands["seconds"], [0, 15, 60]);
     assert_eq!((table.asked.groups_max, table.asked.keys["state"].len()), (1, 2));
 }
 
@@ -69,6 +72,11 @@ fn a_table_that_is_not_wholly_clear_is_refused_with_its_reason() {
         ("state = [\"hidden\", \"shown\"]", "state = []", "cannot be told apart"),
         ("state = [\"hidden\", \"shown\"]", "seconds = [\"1\"]", "no column of words"),
         ("seconds = { low = 0, high = 3600 }", "state = { low = 0, high = 1 }", "no column of counts"),
+        ("seconds = [0, 15, 60]", "seconds = [15, 0]", "the bands of `seconds` are none"),
+        ("seconds = [0, 15, 60]", "seconds = []", "the bands of `seconds` are none"),
+        ("seconds = [0, 15, 60]", "seconds = [1_000_000_000]", "the bands of `seconds` are none"),
+        ("seconds = [0, 15, 60]", "state = [0]", "no column of whole counts"),
+        ("high = 3600", "high = 3600, scale = 2", "no column of whole counts"),
         ("high = 3600", "high = -1", "bounds"),
         ("high = 3600", "high = 1, scale = 7", "bounds"),
         ("person = \"owner\"", "person = \"owner\"\ngroups_max = 17", "groups_max"),

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ledger::wal::FRAME_MAX;
 use ledger::{Sequencer, StorageError, Submission};
@@ -14,6 +14,8 @@ use super::{Border, BorderClosed, Job, Reply, Shared};
 const BATCH_MAX: usize = 4096;
 /// Submissions in the last batch from which on the next one waits a moment for company.
 const BUSY: usize = 4;
+/// How long after that batch it does.
+const BUSY_FOR: Duration = Duration::from_millis(5);
 /// That moment: a part of what a flush takes, in which those who were just answered come again.
 const GATHERING: Duration = Duration::from_micros(120);
 
@@ -22,8 +24,9 @@ pub(super) struct Committer {
     sequencer: Sequencer<Appending>,
     reopening: Option<Box<dyn FnMut() -> Submission + Send>>,
     fatal: Box<dyn Fn(&str) + Send>,
-    /// Submissions in the last batch.
+    /// Submissions in the last batch, and when it ended.
     last: usize,
+    ended: Instant,
 }
 
 enum Next {
@@ -61,7 +64,7 @@ impl Committer {
         reopening: Option<Box<dyn FnMut() -> Submission + Send>>,
         fatal: Box<dyn Fn(&str) + Send>,
     ) -> Self {
-        Self { shared, sequencer, reopening, fatal, last: 0 }
+        Self { shared, sequencer, reopening, fatal, last: 0, ended: Instant::now() }
     }
 
     pub(super) fn run(mut self) {
@@ -78,6 +81,7 @@ impl Committer {
                 },
                 Next::Jobs(jobs) => self.commit_all(jobs),
             };
+            self.ended = Instant::now();
             if matches!(outcome, Outcome::Ended) {
                 break;
             }
@@ -92,11 +96,14 @@ impl Committer {
             }
             if !queue.jobs.is_empty() {
                 queue.idle = false;
-                if self.last >= BUSY && queue.jobs.len() < self.last && !queue.stop {
+                if self.is_busy() && queue.jobs.len() < self.last && !queue.stop {
                     drop(queue);
                     std::thread::sleep(GATHERING);
                     let Ok(gathered) = self.shared.queue.lock() else { return Next::Stop };
                     queue = gathered;
+                    if let Some(why) = queue.broken {
+                        return Next::Broken(why);
+                    }
                 }
                 return Next::Jobs(std::mem::take(&mut queue.jobs));
             }
@@ -116,6 +123,11 @@ impl Committer {
                 queue = woken;
             }
         }
+    }
+
+    /// Whether those who were just answered are likely to come again in a moment.
+    fn is_busy(&self) -> bool {
+        self.last >= BUSY && self.ended.elapsed() < BUSY_FOR
     }
 
     /// Commits in batches that fit a frame, until one is refused: what comes behind it was asked for when

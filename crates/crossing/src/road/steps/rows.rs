@@ -57,7 +57,8 @@ impl Permitted<'_> {
         rows: &Rows<'_>,
     ) -> Result<Looked, Reason> {
         self.outline.measured.insert("statement".to_owned(), rows.statement.clone());
-        Reader::new(selection, &self.outcomes, prose, (self.rows_max, people_max)).read(rows)
+        let epoch = self.epoch();
+        Reader::new(selection, &self.outcomes, prose, epoch, (self.rows_max, people_max)).read(rows)
     }
 
     /// A result that was looked at, of the people it names or of a population.

@@ -6,6 +6,7 @@ use model::tables::IDENTIFIER_MAX;
 use transform::dp::bound::{GROUPS_PER_PERSON_MAX, ROWS_PER_PERSON_MAX, VALUE_MAX};
 
 use super::literal::Literal;
+use super::question::Number;
 
 /// Most columns of a declaration.
 pub const COLUMNS_MAX: usize = 100;
@@ -71,6 +72,9 @@ pub enum Key {
     /// By these values, and all others together, among them none, which is told as NULL. Groups show whether or not
     /// anybody is in them. The values must not be taken from the data.
     Listed(Vec<String>),
+    /// By bands of whole numbers, of each the least: what is under the first, or none, is told as NULL. Groups show whether or not
+    /// anybody is in them. The bounds must not be taken from the data.
+    Bands(Vec<i64>),
 }
 
 /// How a column is summed. All numbers are in units: of `numeric` with a scale of two, in hundredths.
@@ -134,6 +138,11 @@ impl Declared {
         &self.name
     }
 
+    /// What `count(*)` counts: people, where nobody has two rows in a group.
+    pub(super) const fn counted(&self) -> Number {
+        if self.rows == 1 { Number::People } else { Number::Rows }
+    }
+
     pub(super) fn column(&self, name: &str) -> Option<(usize, &Column)> {
         self.columns.iter().enumerate().find(|(_, column)| column.name == name)
     }
@@ -154,6 +163,13 @@ impl Column {
             }
         }
         if self.key != Key::No && matches!(self.kind, Kind::Numeric { .. }) {
+            return Err(wrong());
+        }
+        if let Key::Bands(edges) = &self.key
+            && (self.kind != Kind::Integer
+                || !(1..=LISTED_MAX).contains(&edges.len())
+                || !edges.is_sorted_by(|a, b| a < b))
+        {
             return Err(wrong());
         }
         if let Key::Listed(values) = &self.key {
@@ -234,6 +250,9 @@ mod tests {
             column(Kind::Integer, listed(&["one"]), None),
             column(Kind::Integer, listed(&["1", "01"]), None),
             column(Kind::Date, listed(&["2026-02-30"]), None),
+            column(Kind::Integer, Key::Bands(vec![]), None),
+            column(Kind::Integer, Key::Bands(vec![1, 1]), None),
+            column(Kind::Text, Key::Bands(vec![1]), None),
         ] {
             assert!(of(wrong.clone()).is_err(), "{wrong:?}");
         }

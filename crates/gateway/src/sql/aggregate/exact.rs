@@ -54,6 +54,9 @@ impl Exact {
     pub(super) fn new(question: Question, k: u32, guarded: bool) -> Result<Self, Refusal> {
         let only = |why: &str| Err(Refusal::grammar(None, why).about(&question.declared));
         let people = question.numbers.iter().all(|number| *number == Number::People);
+        if question.is_of_quantiles() {
+            return only("an exact quantile is somebody's number: quantiles of this table would need noise");
+        }
         if guarded && !people {
             return only("of this table only people are counted: sums and counts of rows would need noise");
         }
@@ -201,6 +204,7 @@ impl Measuring<'_> {
             found.and_then(|(_, value)| i64::try_from(*value).ok())
         };
         let cell = |(_, shown): &(String, Shown)| match shown {
+            Shown::Quantile(..) => None,
             Shown::Key(_) => question.key_cell(*shown, key),
             Shown::Number(number) => of(*number).map(|n| question.number_cell(*number, n)),
             Shown::Mean(column) => {

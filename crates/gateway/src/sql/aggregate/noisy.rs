@@ -3,7 +3,7 @@
 use model::counts::{Noise, RECIPIENT_MAX_MICRO};
 use transform::budget::{Limits, Query};
 use transform::dp::bound::GROUPS_MAX;
-use transform::dp::table::{Cells, Names, price, table};
+use transform::dp::table::{Cells, Key, Names, price, table};
 use transform::dp::{Answer, Cost, DELTA_MAX_ATTO, Delta, DpError, Epsilon, Noised, Privacy};
 
 use super::question::{Number, Question, Shown};
@@ -120,6 +120,9 @@ impl Noisy {
     /// [`Unanswered::Form`] when it is no answer to this question.
     pub fn told(&self, answer: &Answer) -> Result<Told, Unanswered> {
         let Answer::Table(groups) = answer else { return Err(Unanswered::Form) };
+        if self.question.is_of_quantiles() {
+            return self.quantiles(groups);
+        }
         let least = i64::from(self.k.max(self.question.least.unwrap_or(0)));
         let (mut rows, mut withheld) = (Vec::new(), 0_usize);
         for (key, numbers) in groups {
@@ -139,6 +142,7 @@ impl Noisy {
             };
             let shown = self.question.shown.iter().map(|(_, shown)| match shown {
                 Shown::Key(_) => self.question.key_cell(*shown, key),
+                Shown::Quantile(..) => None,
                 Shown::Number(number) => of(*number).map(|n| self.question.number_cell(*number, n)),
                 Shown::Mean(column) => {
                     let rows = of(Number::Rows).or_else(|| of(Number::People));
@@ -152,5 +156,22 @@ impl Noisy {
         // How many groups of the data are withheld follows from no noise.
         let withheld = matches!(self.names, Names::Declared).then_some(withheld);
         Ok(self.question.told(rows, withheld))
+    }
+
+    /// Quantiles follow from the noisy numbers of all bands, of few people or many: that takes nothing more of anybody's privacy.
+    /// Of fewer people than the smallest group, by their noisy number, there are none; somebody may count once in each of their bands.
+    fn quantiles(&self, groups: &[(Key, Vec<i64>)]) -> Result<Told, Unanswered> {
+        let question = &self.question;
+        let of = |number| question.bands(groups, number).ok_or(Unanswered::Form);
+        let people: i64 = of(Number::People)?.iter().map(|(_, people)| *people).sum();
+        let enough = people >= i64::from(self.k) * i64::from(question.groups_of_person());
+        let counted = of(question.declared.counted())?;
+        let cell = |(_, shown): &(String, Shown)| match shown {
+            Shown::Quantile(_, part) if enough => Some(question.quantile_cell(*part, &counted)),
+            Shown::Quantile(..) => Some(Cell::Null),
+            Shown::Key(_) | Shown::Number(_) | Shown::Mean(_) => None,
+        };
+        let row = question.shown.iter().map(cell).collect::<Option<Vec<Cell>>>();
+        Ok(question.told(vec![row.ok_or(Unanswered::Form)?], None))
     }
 }

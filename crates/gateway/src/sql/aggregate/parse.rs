@@ -329,22 +329,35 @@ struct Reading<'r> {
 
 impl Reading<'_> {
     fn question(&self, parts: &Parts) -> Result<Question, Refusal> {
-        let keys = self.keys(&parts.group_by)?;
+        let mut keys = self.keys(&parts.group_by)?;
         if parts.projection.len() > SHOWN_MAX {
             return Err(Refusal::new("54000", None, format!("an answer has at most {SHOWN_MAX} columns")));
         }
         let shown =
             parts.projection.iter().map(|item| self.shown(item, &keys)).collect::<Result<Vec<_>, _>>()?;
+        let quantile = shown.iter().find_map(|(_, shown)| match shown {
+            Shown::Quantile(column, _) => Some(*column),
+            Shown::Key(_) | Shown::Number(_) | Shown::Mean(_) => None,
+        });
+        if let Some(column) = quantile {
+            let alone = shown.iter().all(|(_, s)| matches!(s, Shown::Quantile(of, _) if *of == column));
+            if !alone || !keys.is_empty() || parts.having.is_some() {
+                let why = "quantiles of one column stand alone: without other numbers, GROUP BY and HAVING";
+                return Err(Refusal::grammar(None, why));
+            }
+            keys = vec![column];
+        }
         let numbers = |shown: &Shown| match shown {
             Shown::Key(_) => Vec::new(),
             Shown::Number(number) => vec![*number],
-            Shown::Mean(column) => vec![Number::Sum(*column), self.rows()],
+            Shown::Mean(column) => vec![Number::Sum(*column), self.declared.counted()],
+            Shown::Quantile(..) => vec![self.declared.counted()],
         };
         let asked: BTreeSet<Number> = shown.iter().flat_map(|(_, shown)| numbers(shown)).collect();
         if asked.is_empty() {
             return Err(Refusal::grammar(
                 None,
-                "at least one of count, sum and avg is needed: no rows are seen",
+                "at least one of count, sum, avg and percentile_disc is needed: no rows are seen",
             ));
         }
         if asked.len() >= transform::dp::table::NUMBERS_MAX {
@@ -363,11 +376,6 @@ impl Reading<'_> {
             limit: None,
             least,
         })
-    }
-
-    /// What `count(*)` counts: people, where nobody has two rows in a group.
-    fn rows(&self) -> Number {
-        if self.declared.rows == 1 { Number::People } else { Number::Rows }
     }
 
     fn keys(&self, group_by: &[Expr]) -> Result<Vec<usize>, Refusal> {

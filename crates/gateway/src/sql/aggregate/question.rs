@@ -45,6 +45,8 @@ pub(super) enum Shown {
     Key(usize),
     Number(Number),
     Mean(usize),
+    /// Of a column in bands: in which of them the given part of all lies, in millionths.
+    Quantile(usize, u32),
 }
 
 /// One of the conditions that rows must fulfil.
@@ -117,7 +119,12 @@ impl Question {
     pub fn normal(&self) -> Value {
         let declared = &self.declared;
         let name = |column: usize| declared.columns.get(column).map_or("", |c| c.name.as_str());
-        let keys: Vec<Value> = self.keys().map(|c| json!([c.name, listed(c)])).collect();
+        // A list of values and a list of bands are two keys.
+        let key = |c: &Column| match &c.key {
+            Key::Bands(edges) => json!([c.name, "bands", edges]),
+            Key::Listed(_) | Key::Open | Key::No => json!([c.name, listed(c)]),
+        };
+        let keys: Vec<Value> = self.keys().map(key).collect();
         let filters: Vec<Value> =
             self.filters.iter().map(|f| json!([name(f.column), f.test.normal()])).collect();
         let number = |number: &Number| match number {
@@ -135,6 +142,11 @@ impl Question {
             "where": filters,
             "numbers": self.numbers.iter().map(number).collect::<Vec<_>>(),
         })
+    }
+
+    /// Whether its answer is one row of quantiles, made of all groups.
+    pub(super) fn is_of_quantiles(&self) -> bool {
+        self.shown.iter().any(|(_, shown)| matches!(shown, Shown::Quantile(..)))
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = &Column> {
@@ -194,9 +206,11 @@ impl Question {
     }
 }
 
-fn listed(column: &Column) -> Option<&Vec<String>> {
+/// The groups of a key that are told whether or not anybody is in them, apart from that of all others.
+fn listed(column: &Column) -> Option<Vec<String>> {
     match &column.key {
-        Key::Listed(values) => Some(values),
+        Key::Listed(values) => Some(values.clone()),
+        Key::Bands(edges) => Some(edges.iter().map(i64::to_string).collect()),
         Key::Open | Key::No => None,
     }
 }

@@ -3,7 +3,8 @@
 use super::declared::{Declared, Key};
 
 /// The grammar in one line.
-pub const GRAMMAR: &str = "SELECT [key, …] count(*) | count(DISTINCT person) | sum(column) | avg(column), … FROM table \
+pub const GRAMMAR: &str = "SELECT [key, …] count(*) | count(DISTINCT person) | sum(column) | avg(column), … | \
+     percentile_disc(part) WITHIN GROUP (ORDER BY column in bands), … FROM table \
      [WHERE column = | <> | < | <= | > | >= value | IN (values) | BETWEEN value AND value | IS [NOT] NULL AND …] \
      [GROUP BY key [, key]] [HAVING count(DISTINCT person) >= number] [ORDER BY column of the answer, …] [LIMIT number]";
 
@@ -39,10 +40,11 @@ impl Refusal {
             if names.is_empty() { "none".to_owned() } else { names.join(", ") }
         };
         let of_table = format!(
-            "; of `{}`: person is {}, keys are {}, WHERE may name {}, sums are of {}",
+            "; of `{}`: person is {}, keys are {}, in bands are {}, WHERE may name {}, sums are of {}",
             declared.name,
             declared.person,
             names(&|c| c.key != Key::No),
+            names(&|c| matches!(c.key, Key::Bands(_))),
             names(&|c| c.filter),
             names(&|c| c.sum.is_some()),
         );

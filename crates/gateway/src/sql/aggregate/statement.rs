@@ -165,6 +165,11 @@ impl<'q> Writing<'q> {
                 let values = self.parameter(Parameter::Texts(values.clone()));
                 format!("case when ({text}) collate \"C\" = any({values}) then ({text}) collate \"C\" end")
             }
+            Key::Bands(edges) => {
+                let bands =
+                    edges.iter().rev().map(|edge| format!(" when {of} >= ({edge})::int8 then '{edge}'"));
+                format!("(case{} end) collate \"C\"", bands.collect::<String>())
+            }
             Key::Open | Key::No => format!("({text}) collate \"C\""),
         }
     }

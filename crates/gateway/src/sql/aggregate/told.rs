@@ -117,7 +117,7 @@ impl Question {
     pub(super) fn told(&self, mut rows: Vec<Vec<Cell>>, withheld: Option<usize>) -> Told {
         let columns: Vec<ToldColumn> =
             self.shown.iter().map(|(name, shown)| self.column(name, *shown)).collect();
-        if self.keys.is_empty() && rows.is_empty() {
+        if (self.keys.is_empty() || self.is_of_quantiles()) && rows.is_empty() {
             rows.push(vec![Cell::Null; columns.len()]);
         }
         rows.sort_by(|a, b| {
@@ -137,7 +137,7 @@ impl Question {
                 Kind::Text | Kind::Numeric { .. } => (25, -1),
             },
             Shown::Number(Number::Sum(column)) if kind(column) != Kind::Integer => (1700, -1),
-            Shown::Number(_) => (20, 8),
+            Shown::Number(_) | Shown::Quantile(..) => (20, 8),
             Shown::Mean(_) => (1700, -1),
         };
         ToldColumn { name: name.to_owned(), oid, bytes }
@@ -162,6 +162,35 @@ impl Question {
             Some(Kind::Numeric { scale }) => Cell::Numeric(value, scale),
             _ => Cell::Integer(value),
         }
+    }
+
+    /// The least number of the first band up to which so many millionths of all lie, by noisy numbers of all bands. They are added as
+    /// they are, since cutting off what is under zero would count people where there are none. Who is in no band is not counted.
+    /// None where nobody is left.
+    pub(super) fn quantile_cell(&self, part: u32, bands: &[(i64, i64)]) -> Cell {
+        let all: i128 = bands.iter().map(|(_, number)| i128::from(*number)).sum();
+        let mut so_far = 0_i128;
+        let reached = bands.iter().find(|(_, number)| {
+            so_far += i128::from(*number);
+            so_far * 1_000_000 >= all * i128::from(part)
+        });
+        // The last band reaches it, if all is not under zero.
+        reached.filter(|_| all > 0).map_or(Cell::Null, |(edge, _)| Cell::Integer(*edge))
+    }
+
+    /// The noisy numbers of all bands by their least ones, ascending; none where the groups are not in their form.
+    pub(super) fn bands(&self, groups: &[(Key, Vec<i64>)], number: Number) -> Option<Vec<(i64, i64)>> {
+        let place = self.numbers.iter().position(|of| *of == number)?;
+        let mut bands = Vec::with_capacity(groups.len());
+        for (key, numbers) in groups {
+            let [edge] = key.as_slice() else { return None };
+            let number = *numbers.get(place)?;
+            if let Some(edge) = edge {
+                bands.push((edge.parse().ok()?, number));
+            }
+        }
+        bands.sort_unstable();
+        Some(bands)
     }
 
     /// A sum by a count, rounded to a few digits more, and within what a mean can be: of people with one row each the bounds of

@@ -165,6 +165,11 @@ impl Front {
         Some(Self { settings, waiting, tries: Tries::default(), secret })
     }
 
+    /// Tells a client that it cannot be met now.
+    pub async fn turn_away<S: AsyncWrite + Unpin>(mut stream: S) {
+        tell(&mut stream, &FrontError::Busy).await;
+    }
+
     /// Meets one client, and has it sign in.
     ///
     /// # Errors

@@ -4,12 +4,24 @@ use model::tables::IDENTIFIER_MAX;
 use sqlparser::ast::{
     BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
     FunctionArguments, ObjectName, ObjectNamePart, OrderBy, OrderByExpr, OrderByKind, OrderByOptions,
-    OrderBySort, SelectItem,
+    OrderBySort, SelectItem, Value,
 };
 
+use super::super::declared::Key;
 use super::super::question::{Number, Order, Question, Shown};
 use super::super::refusal::Refusal;
 use super::{Reading, folded, whole};
+
+/// What a quantile may be.
+const QUANTILE: &str = "quantiles are percentile_disc(0.5) WITHIN GROUP (ORDER BY column), of a column that is declared in bands";
+
+/// A part between nothing and all, with six digits at most.
+fn millionths(text: &str) -> Option<u32> {
+    let digits = text.strip_prefix("0.").or_else(|| text.strip_prefix('.'))?;
+    let fits = (1..=6).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+    let part = fits.then(|| format!("{digits:0<6}").parse::<u32>().ok()).flatten()?;
+    (part > 0).then_some(part)
+}
 
 impl Reading<'_> {
     pub(super) fn shown(&self, item: &SelectItem, keys: &[usize]) -> Result<(String, Shown), Refusal> {
@@ -19,7 +31,7 @@ impl Reading<'_> {
             _ => {
                 return Err(Refusal::grammar(
                     None,
-                    "rows are not seen: name keys, count, sum or avg in place of `*`",
+                    "rows are not seen: name keys, count, sum, avg or percentile_disc in place of `*`",
                 ));
             }
         };
@@ -30,7 +42,7 @@ impl Reading<'_> {
                 let Some(name) = self.column_name(expr) else {
                     return Err(Refusal::grammar(
                         at,
-                        "SELECT takes keys, count, sum and avg, and nothing computed",
+                        "SELECT takes keys, count, sum, avg and percentile_disc, and nothing computed",
                     ));
                 };
                 match self.declared.column(&name) {
@@ -53,7 +65,11 @@ impl Reading<'_> {
     /// `count`, `sum` or `avg`, and nothing else that a call may have about it.
     fn number(&self, function: &Function) -> Result<(String, Shown), Refusal> {
         let refused = |why: &str| Refusal::grammar(self.places.expr(&Expr::Function(function.clone())), why);
-        let only = || refused("functions are count(*), count(DISTINCT person), sum(column) and avg(column)");
+        let only = || {
+            refused(
+                "functions are count(*), count(DISTINCT person), sum(column), avg(column) and percentile_disc",
+            )
+        };
         let Function {
             name: ObjectName(name),
             uses_odbc_syntax: false,
@@ -72,14 +88,18 @@ impl Reading<'_> {
         else {
             return Err(only());
         };
+        let name = folded(name);
+        if name == "percentile_disc" && clauses.is_empty() && duplicate_treatment.is_none() {
+            let shown = self.quantile(arg, within_group).ok_or_else(|| refused(QUANTILE))?;
+            return Ok((name, shown));
+        }
         if !clauses.is_empty() || !within_group.is_empty() {
             return Err(only());
         }
-        let name = folded(name);
         let distinct = matches!(duplicate_treatment, Some(DuplicateTreatment::Distinct));
         let column = match arg {
             FunctionArgExpr::Wildcard if name == "count" && duplicate_treatment.is_none() => {
-                return Ok((name, Shown::Number(self.rows())));
+                return Ok((name, Shown::Number(self.declared.counted())));
             }
             FunctionArgExpr::Expr(expr) => self.column_name(expr).ok_or_else(only)?,
             _ => return Err(only()),
@@ -99,6 +119,23 @@ impl Reading<'_> {
             },
             _ => Err(only()),
         }
+    }
+
+    /// `percentile_disc(part) WITHIN GROUP (ORDER BY column)`, of a column in bands.
+    fn quantile(&self, part: &FunctionArgExpr, order: &[OrderByExpr]) -> Option<Shown> {
+        let FunctionArgExpr::Expr(Expr::Value(part)) = part else { return None };
+        let Value::Number(part, false) = &part.value else { return None };
+        let part = millionths(part)?;
+        let [OrderByExpr { expr, options: OrderByOptions { sort, nulls_first: None }, with_fill: None }] =
+            order
+        else {
+            return None;
+        };
+        if !matches!(sort, None | Some(OrderBySort::Asc)) {
+            return None;
+        }
+        let (column, declared) = self.declared.column(&self.column_name(expr)?)?;
+        matches!(declared.key, Key::Bands(_)).then_some(Shown::Quantile(column, part))
     }
 
     /// `HAVING count(DISTINCT person) >= n`: the smallest group that is wanted. `count(*)` is the same where nobody has two rows.

@@ -191,7 +191,7 @@ fn everything_else_is_refused_with_what_is_possible() {
     }
     let refusal = read("select count(*) from visits where note = 'x'").unwrap_err();
     assert!(refusal.possible.ends_with(
-        "; of `visits`: person is who, keys are country, ward, active, day, WHERE may name country, ward, active, day, amount, \
+        "; of `visits`: person is who, keys are country, ward, active, day, in bands are none, WHERE may name country, ward, active, day, amount, \
          sums are of amount, Points"
     ));
     assert!(read("select count(*) from nobody").unwrap_err().possible.ends_with("tables are visits, people"));
