@@ -12,7 +12,7 @@ use xtask::story::{case_wanted, granted};
 use xtask::tables::{Desk, Tables, VIDEOS};
 use xtask::world::{at, clover, programs};
 
-use crate::support::{Stage, entries};
+use crate::support::{Stage, change_rule, entries};
 
 /// A grant on all people's videos.
 fn videos(id: &str, people: u64) -> serde_json::Value {
@@ -137,6 +137,19 @@ async fn a_statement_shows_what_its_grant_shows_and_is_on_the_ledger_with_those_
         matches!(&entry.subjects, ledger::Subjects::Tags(tags) if tags.len() == 2),
         "{:?}",
         entry.subjects
+    );
+    // A rulebook may demand that each row says whose it is: then nothing is shown for which everybody of a grant would be named.
+    let layout = stage.world.layout.clone();
+    let demand =
+        |text: &str| text.replace("\nperson = \"owner\"\n", "\nperson = \"owner\"\ndemands_person = true\n");
+    tokio::task::spawn_blocking(move || change_rule(&layout, "lanes.toml", demand)).await.unwrap();
+    let unnamed = said(&inside, "select count(*) from video_status");
+    assert!(unnamed.contains("select the person's column"), "{unnamed}");
+    assert_eq!(rows(&inside, "select owner, video_id from video_status where video_id = 1000010").len(), 1);
+    assert_eq!(
+        rows(&case, "select count(*) from video_status"),
+        [VIDEOS.to_string()],
+        "of one person it is known"
     );
     killed_in_the_middle(&mut stage, &desk);
     stage.must_audit_clean();

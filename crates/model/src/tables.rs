@@ -39,6 +39,8 @@ pub struct Table {
     pub dataset: Name,
     /// The column that says whose a row is.
     pub person: String,
+    /// Whether rows are shown only where each says whose it is, so that entries name nobody whose row was not shown.
+    pub demands_person: bool,
     /// Columns and the fields that they carry. A column that does not stand here does not exist for clients.
     pub columns: Vec<(String, FieldIndex)>,
     /// What may be asked of it by those who see no rows.
@@ -79,6 +81,8 @@ pub(crate) struct Raw {
     relation: String,
     dataset: String,
     person: String,
+    #[serde(default)]
+    demands_person: bool,
     columns: BTreeMap<String, String>,
     #[serde(default)]
     keys: BTreeMap<String, Vec<String>>,
@@ -163,6 +167,7 @@ fn parse(place: &str, raw: Raw, catalogue: &Catalogue, p: &mut Problems) -> Opti
         relation: relation.to_owned(),
         dataset: dataset?,
         person: raw.person,
+        demands_person: raw.demands_person,
         columns,
         asked,
     })

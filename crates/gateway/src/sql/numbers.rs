@@ -311,6 +311,7 @@ mod tests {
             relation: "videos".to_owned(),
             dataset: Name::parse("video").unwrap(),
             person: "owner".to_owned(),
+            demands_person: false,
             columns: Vec::new(),
             asked,
         };

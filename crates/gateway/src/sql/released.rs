@@ -49,6 +49,11 @@ pub(super) async fn release(
         Reach::Rows if part.window.rows == 0 => Reach::Nobody,
         reach => reach,
     };
+    // What fails shows no row; everybody of the grant is named for it.
+    let unnamed = reach == Reach::Anybody && part.window.error.is_none();
+    if unnamed && now.subject().is_none() && stand.tables.iter().any(|table| table.demands_person) {
+        return Err(stand.record(permitted.refuse(Reason::Subject)).await);
+    }
     let known = match reach {
         _ if now.subject().is_some() => None,
         Reach::Nobody => None,

@@ -49,6 +49,9 @@ fn a_table_binds_columns_to_fields_and_says_what_may_be_computed_of_it() {
         (table.schema.as_str(), table.relation.as_str(), table.person.as_str()),
         ("app", "videos", "owner")
     );
+    let demanding =
+        parse(&TABLE.replace("[table.columns]", "demands_person = true\n[table.columns]")).unwrap();
+    assert_eq!((table.demands_person, demanding["videos"].demands_person), (false, true));
     let columns: Vec<_> = table.columns.iter().map(|(name, index)| (name.as_str(), index.0)).collect();
     assert_eq!(columns, [("seconds", 1), ("state", 0)]);
     assert_eq!(table.asked.sums["seconds"], Sum { low: 0, high: 3600, scale: 0 });
