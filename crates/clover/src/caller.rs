@@ -84,7 +84,7 @@ impl Console {
         body: Body<'_>,
     ) -> Result<(StatusCode, Value)> {
         let authority: Authority = self.address.parse().context("`--console` is host:port")?;
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let host = host(&authority);
         let stream = tokio::net::TcpStream::connect((host, authority.port_u16().unwrap_or(443))).await;
         let unreachable = |source| CommandError::NoConsole { address: self.address.clone(), source };
         let stream = stream.map_err(unreachable)?;
@@ -113,6 +113,11 @@ impl Console {
         let body = body.map_err(|_| anyhow::anyhow!("the console's answer is too long or broke off"))?;
         Ok((status, serde_json::from_slice(&body.to_bytes()).unwrap_or_default()))
     }
+}
+
+/// The host of an authority, an IPv6 address without its brackets.
+fn host(authority: &Authority) -> &str {
+    authority.host().trim_start_matches('[').trim_end_matches(']')
 }
 
 /// `application/x-www-form-urlencoded`.
@@ -195,14 +200,13 @@ impl SqlLogin {
     pub fn address(&self, given: Option<&str>, console: &Console) -> Result<(String, u16)> {
         let authority: Authority =
             given.unwrap_or(&self.listen).parse().context("the SQL gateway is host:port")?;
-        let bare = |a: &Authority| a.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let port = authority.port_u16().context("the SQL gateway is host:port")?;
-        let host = bare(&authority);
-        if host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_unspecified()) {
+        let given = host(&authority);
+        if given.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_unspecified()) {
             let console: Authority = console.address.parse().context("`--console` is host:port")?;
-            return Ok((bare(&console), port));
+            return Ok((host(&console).to_owned(), port));
         }
-        Ok((host, port))
+        Ok((given.to_owned(), port))
     }
 }
 

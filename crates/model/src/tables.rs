@@ -62,6 +62,14 @@ pub struct Asked {
     pub rows_max: u32,
 }
 
+impl Asked {
+    /// Whether anything may be computed of a column.
+    #[must_use]
+    pub fn names(&self, column: &str) -> bool {
+        self.keys.contains_key(column) || self.bands.contains_key(column) || self.sums.contains_key(column)
+    }
+}
+
 /// Bounds of what one person adds to a sum, in units of its last decimal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sum {

@@ -199,13 +199,8 @@ impl Stand {
     pub(super) fn columns(&self, live: &Live, table: &str, columns: &BTreeSet<&str>) -> Option<Selection> {
         let table = self.tables.iter().find(|t| t.name == table)?;
         // A question that names no column is about all that may be asked of.
-        let asked = |name: &String| {
-            table.asked.keys.contains_key(name)
-                || table.asked.sums.contains_key(name)
-                || table.asked.bands.contains_key(name)
-        };
         let wanted =
-            |name: &String| if columns.is_empty() { asked(name) } else { columns.contains(name.as_str()) };
+            |name: &str| if columns.is_empty() { table.asked.names(name) } else { columns.contains(name) };
         let named = table.columns.iter().filter(|(name, _)| wanted(name));
         let pointers: Vec<_> =
             named.map(|(name, field)| (format!("/{}/{name}", table.name), *field)).collect();

@@ -117,7 +117,7 @@ impl Question {
     pub(super) fn told(&self, mut rows: Vec<Vec<Cell>>, withheld: Option<usize>) -> Told {
         let columns: Vec<ToldColumn> =
             self.shown.iter().map(|(name, shown)| self.column(name, *shown)).collect();
-        if (self.keys.is_empty() || self.is_of_quantiles()) && rows.is_empty() {
+        if self.keys.is_empty() && rows.is_empty() {
             rows.push(vec![Cell::Null; columns.len()]);
         }
         rows.sort_by(|a, b| {
