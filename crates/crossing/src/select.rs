@@ -43,6 +43,8 @@ pub(crate) struct Use {
     pub(crate) coarse: Option<Coarse>,
     /// How its lane has tokens opened again.
     pub(crate) reversible: Option<Reversible>,
+    /// Which fields its values may be parts of one value with, if any: those of an array, and those of fields that are numbered.
+    pub(crate) series: Option<u16>,
 }
 
 impl Selection {
@@ -90,6 +92,7 @@ impl Selection {
                     known,
                     coarse: None,
                     reversible: None,
+                    series: series(catalogue, pointers, index),
                 });
             }
         }
@@ -147,4 +150,20 @@ impl Selection {
         let crosses = |group: &u16| outcomes.get(usize::from(*group)).copied().flatten().is_some();
         self.names.iter().zip(&self.name_groups).filter(|(_, g)| crosses(g)).map(|(n, _)| n.clone()).collect()
     }
+}
+
+/// Which series a field is in: its own, where a row may have it many times, or that of the first of those that are called the
+/// same but for a figure at the end.
+fn series(catalogue: &Catalogue, pointers: &[(String, FieldIndex)], index: FieldIndex) -> Option<u16> {
+    let stem = |index: FieldIndex| {
+        let name = catalogue.field(index)?.name.as_str();
+        Some(name.trim_end_matches(|c: char| c.is_ascii_digit())).filter(|stem| stem.len() < name.len())
+    };
+    let mut alike = pointers.iter().map(|(_, other)| *other).filter(|other| stem(*other) == stem(index));
+    let numbered =
+        stem(index).and_then(|_| alike.find(|other| *other != index).map(|other| other.min(index)));
+    // A root that is an array has a row in each element.
+    let repeats = |pointer: &str| pointer.split('/').skip(2).any(|part| matches!(part, "*" | "**"));
+    let often = pointers.iter().any(|(pointer, of)| *of == index && repeats(pointer));
+    numbered.or(often.then_some(index)).map(|index| index.0)
 }

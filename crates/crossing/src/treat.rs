@@ -1,6 +1,7 @@
 //! Inspect and transform in one pass: each value of a payload meets its field's treatment.
 
 mod coarse;
+mod joined;
 mod keys;
 mod measured;
 mod prose;
@@ -17,6 +18,7 @@ use transform::json::{self, NameVerdict, Scalar, Stop, Verdict, Visitor, write_s
 use transform::mask;
 
 use crate::select::{SUBJECT, Selection, Use};
+pub(crate) use joined::Joined;
 pub(crate) use keys::{For, Keys, formatted, opening};
 pub(crate) use measured::{Measured, facts as measured_facts, told};
 pub(crate) use prose::{Amount, Prose};
@@ -32,6 +34,7 @@ struct FieldPlan {
     known: Known,
     coarse: Option<Coarse>,
     reversible: Option<Reversible>,
+    series: Option<u16>,
 }
 
 /// How often each rule of inspection fired, by its name: never what it found.
@@ -55,6 +58,7 @@ pub(crate) struct Treater<'a> {
     outcomes: &'a [Option<Treatment>],
     keys: Option<Keys>,
     prose: Prose,
+    pub(crate) joined: Joined,
     /// How much prose was met.
     pub(crate) texts: Amount,
     /// What is measured, if anything is.
@@ -77,7 +81,8 @@ impl<'a> Treater<'a> {
         selection: &'a Selection,
         outcomes: &'a [Option<Treatment>],
         keys: Option<Keys>,
-        (prose, measured): (Prose, Option<Measured>),
+        (prose, joined): (Prose, Joined),
+        measured: Option<Measured>,
         people_max: usize,
     ) -> Self {
         Self {
@@ -85,6 +90,7 @@ impl<'a> Treater<'a> {
             outcomes,
             keys,
             prose,
+            joined,
             texts: Amount::default(),
             measured,
             people_max,
@@ -103,8 +109,8 @@ impl<'a> Treater<'a> {
     fn plan(&self, field: u16) -> Option<FieldPlan> {
         let used = self.uses.get(usize::from(field)).copied().flatten()?;
         let treatment = self.outcomes.get(usize::from(used.group)).copied().flatten()?;
-        let Use { class, kind, known, coarse, reversible, .. } = used;
-        Some(FieldPlan { treatment, class, kind, known, coarse, reversible })
+        let Use { class, kind, known, coarse, reversible, series, .. } = used;
+        Some(FieldPlan { treatment, class, kind, known, coarse, reversible, series })
     }
 
     fn person(&mut self, value: Scalar<'_>) -> Result<Verdict, Stop> {
@@ -181,6 +187,29 @@ impl<'a> Treater<'a> {
         self.findings = self.findings.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
         write_string(if hidden { mask::MASK.as_bytes() } else { &clean }, out);
         Verdict::Replaced
+    }
+
+    /// A value as [`Self::plain`] leaves it, less what it makes with its neighbours.
+    #[inline]
+    fn plain_beside(&mut self, plan: FieldPlan, value: Scalar<'_>, out: &mut Vec<u8>) -> Verdict {
+        if let Some(rule) = self.joined.next() {
+            self.findings = self.findings.saturating_add(1);
+            fire(&mut self.fired, rule);
+            self.joined.clear();
+            write_string(mask::MASK.as_bytes(), out);
+            return Verdict::Replaced;
+        }
+        let verdict = self.plain(plan, value, out);
+        match plan.series {
+            Some(series) if verdict == Verdict::Keep && plan.class != DataClass::Restricted => {
+                match value.text(&mut self.scratch) {
+                    Some(text) => self.joined.push(series, text, |found| expected(plan.kind, found)),
+                    None => self.joined.clear(),
+                }
+            }
+            _ => self.joined.clear(),
+        }
+        verdict
     }
 
     /// Has a value as it leaves measured, where the lane says so.
@@ -284,7 +313,7 @@ impl Visitor for Treater<'_> {
         }
         let Some(plan) = self.plan(field.0) else { return Ok(Verdict::Drop) };
         let verdict = match plan.treatment {
-            Treatment::Plain => self.plain(plan, value, out),
+            Treatment::Plain => self.plain_beside(plan, value, out),
             Treatment::Pseudonymised => self.pseudonymised(plan, value, out),
             Treatment::Generalised => self.generalised(plan, value, out),
             Treatment::Masked => {
@@ -300,6 +329,7 @@ impl Visitor for Treater<'_> {
 
     fn enter_record(&mut self, _index: u64) -> Result<(), Stop> {
         self.named = false;
+        self.joined.clear();
         Ok(())
     }
 

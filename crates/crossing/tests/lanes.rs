@@ -47,10 +47,12 @@ fields = [
   { key = "program", class = "public", kind = "word" },
   { key = "state", class = "allowable", kind = "word" },
   { key = "note", class = "allowable", kind = "text" },
+  { key = "line1", class = "allowable", kind = "word" },
+  { key = "line2", class = "allowable", kind = "word" },
 ]
 [[list]]
 name = "orders"
-fields = ["shop.order.handle", "shop.order.account", "shop.order.state", "shop.order.note"]
+fields = ["shop.order.handle", "shop.order.account", "shop.order.state", "shop.order.note", "shop.order.line1", "shop.order.line2"]
 "#;
 
 /// The lane; `MORE` is where tests say more of it.
@@ -78,6 +80,8 @@ MORE
 "/*/program" = "shop.order.program"
 "/*/state" = "shop.order.state"
 "/*/note" = "shop.order.note"
+"/*/line1" = "shop.order.line1"
+"/*/line2" = "shop.order.line2"
 
 [[flow]]
 name = "orders-us"

@@ -137,6 +137,7 @@ fn hint_of(kind: Kind, country: Option<Country>) -> Hint {
         Kind::DeviceId => Hint::AndroidId,
         Kind::Card => Hint::Card,
         Kind::Iban => Hint::Iban,
+        Kind::Bic => Hint::Bic,
         Kind::Secret | Kind::Jwt => Hint::Secret,
         Kind::Coordinates => Hint::Coordinates,
         Kind::BirthDate => Hint::BirthDate,

@@ -4,7 +4,6 @@ mod csv;
 mod json;
 mod marks;
 mod rows;
-mod split;
 mod stream;
 mod text;
 

@@ -26,6 +26,7 @@ mod lanes;
 mod network;
 mod number;
 mod operator;
+mod parts;
 mod people;
 mod place;
 mod quick;
@@ -41,6 +42,7 @@ pub use iban::iban_valid;
 pub use ids::identifier_valid;
 pub use number::{card_valid, luhn_valid, scan_number};
 pub use operator::{OperatorError, OperatorRules};
+pub use parts::{Cut, Parts, Piece};
 pub use rule::{Country, Needs, Rule};
 
 use decoded::Decoded;
@@ -58,6 +60,8 @@ pub enum Kind {
     Secret,
     /// An international bank account number (ISO 13616).
     Iban,
+    /// A business identifier code, of a bank (ISO 9362).
+    Bic,
     /// A payment card number (ISO/IEC 7812).
     Card,
     /// An e-mail address (RFC 5321, RFC 6531), also with `%40` for the at sign.
@@ -104,7 +108,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of their codes.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Email,
         Self::Ipv4,
         Self::Ipv6,
@@ -129,6 +133,7 @@ impl Kind {
         Self::Address,
         Self::Custom,
         Self::Document,
+        Self::Bic,
     ];
 
     /// A number that never changes its meaning, for ledger entries.
@@ -159,6 +164,7 @@ impl Kind {
             Self::Address => 22,
             Self::Custom => 23,
             Self::Document => 24,
+            Self::Bic => 25,
         }
     }
 
@@ -170,6 +176,7 @@ impl Kind {
             Self::Ipv4 => "IPv4 address",
             Self::Ipv6 => "IPv6 address",
             Self::Iban => "IBAN",
+            Self::Bic => "BIC",
             Self::Phone => "telephone number",
             Self::Card => "payment card",
             Self::Jwt => "JSON web token",

@@ -262,7 +262,7 @@ rules! {
     GB_UTR = 85 "gb.utr" TaxId "GB" Context "OECD TIN portal, United Kingdom";
     PT_NISS = 86 "pt.niss" SocialId "PT" Context "Seguranca Social, NISS";
 
-    BIC = 87 "bic" Iban "" Context "ISO 9362:2022 4, ISO 3166-1";
+    BIC = 87 "bic" Bic "" Context "ISO 9362:2022 4, ISO 3166-1";
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use model::{
     Country, DataClass, Digest, Direction, FlowId, Name, Purpose, Reason, SubjectId, Tag, Treatment,
     UnixSeconds,
 };
-use transform::json::Limits;
+use transform::json::{Limits, Outcome as Rewritten};
 use transform::risk::{RiskError, Verdict};
 
 use super::Road;
@@ -24,7 +24,7 @@ use crate::in_force::Passing;
 use crate::inward::upkeep;
 use crate::seal::{Payload, PersonSeal, Recording, SealError, Sealed, SealedRefusal, Sealing, seal_detail};
 use crate::select::Selection;
-use crate::treat::{Amount, Fired, For, Keys, Measured, Prose, Treater, measured_facts, told};
+use crate::treat::{Amount, Fired, For, Joined, Keys, Measured, Prose, Treater, measured_facts, told};
 
 pub use counts::{Counted, Guarded, NoisyQuestion, Told};
 pub use rows::{OwnerKeys, PEOPLE_CLASS};
@@ -103,15 +103,15 @@ impl<'a> Permitted<'a> {
         if self.needs_intent() {
             return Err(self.refuse(Reason::Evidence));
         }
-        let keys = self.outcomes.contains(&Some(Treatment::Pseudonymised)).then(|| self.keys()).flatten();
-        let Ok(measured) = self.measurer(selection) else { return Err(self.refuse(Reason::Limit)) };
-        let people_max = usize::try_from(self.people_max).unwrap_or(usize::MAX);
-        let mut treater = Treater::new(selection, &self.outcomes, keys, (self.prose(), measured), people_max);
-        let mut out = Vec::with_capacity(body.len());
         let limits = Limits { records: u64::from(self.rows_max).min(limits.records), ..*limits };
         let released = format.released(&data_encoding::HEXLOWER.encode(self.outline.flow.bytes()));
-        let outcome = match format.rewrite(&released, body, selection, &limits, &mut treater, &mut out) {
-            Ok(outcome) => outcome,
+        let mut out = Vec::with_capacity(body.len());
+        let walked = self.walk(selection, |treater| {
+            out.clear();
+            format.rewrite(&released, body, selection, &limits, treater, &mut out)
+        });
+        let (outcome, mut treater) = match walked {
+            Ok(walked) => walked,
             Err(reason) => return Err(self.refuse(reason)),
         };
         let (findings, fired) = (treater.findings, std::mem::take(&mut treater.fired));
@@ -144,6 +144,27 @@ impl<'a> Permitted<'a> {
             findings,
             fired,
         })
+    }
+
+    /// Walks a payload, and once more if an identifier was cut into several of its values.
+    fn walk<'t>(
+        &'t self,
+        selection: &'t Selection,
+        mut rewrite: impl FnMut(&mut Treater<'t>) -> Result<Rewritten, Reason>,
+    ) -> Result<(Rewritten, Treater<'t>), Reason> {
+        let mut treater = self.treater(selection, Joined::default())?;
+        let outcome = rewrite(&mut treater)?;
+        let Some(joined) = std::mem::take(&mut treater.joined).again() else { return Ok((outcome, treater)) };
+        let mut treater = self.treater(selection, joined)?;
+        Ok((rewrite(&mut treater)?, treater))
+    }
+
+    fn treater<'t>(&'t self, selection: &'t Selection, joined: Joined) -> Result<Treater<'t>, Reason> {
+        let keys = self.outcomes.contains(&Some(Treatment::Pseudonymised)).then(|| self.keys()).flatten();
+        let measured = self.measurer(selection).map_err(|_| Reason::Limit)?;
+        let people_max = usize::try_from(self.people_max).unwrap_or(usize::MAX);
+        let prose = (self.prose(), joined);
+        Ok(Treater::new(selection, &self.outcomes, keys, prose, measured, people_max))
     }
 
     /// Why an outcome of so many people and bytes is more than its intent says, if it has one.

@@ -6,14 +6,17 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use inspect::Finding;
+use inspect::{Finding, Rule};
 use model::catalogue::{FieldIndex, Kind};
 use model::{DataClass, Reason, SubjectId, Treatment};
 use transform::mask;
 use transform::pseudonym::TokenForm;
 
-use super::{Fired, Prose, expected, fire, without};
-use crate::select::{Selection, Use};
+use super::{Fired, Joined, Prose, expected, fire, without};
+use crate::select::{SUBJECT, Selection, Use};
+
+/// The series of what was computed. No field has it, nor has a person's pointer any.
+const COMPUTED: u16 = SUBJECT;
 
 /// Most columns of a result, as PostgreSQL has it.
 const COLUMNS_MAX: usize = 1_664;
@@ -78,6 +81,8 @@ pub(crate) struct Reader<'a> {
     people_max: usize,
     seen: HashSet<SubjectId>,
     found: Vec<Finding>,
+    /// What the values of a row make together.
+    joined: Joined,
     looked: Looked,
 }
 
@@ -102,6 +107,7 @@ impl<'a> Reader<'a> {
             people_max,
             seen: HashSet::new(),
             found: Vec::new(),
+            joined: Joined::default(),
             looked: Looked { out: Vec::new(), people: Vec::new(), rows: 0, findings: 0, fired: Fired::new() },
         }
     }
@@ -169,11 +175,14 @@ impl<'a> Reader<'a> {
         }
         let start = self.looked.out.len();
         self.write(b'D', body.get(..2).unwrap_or_default())?;
+        self.joined = Joined::default();
         let mut named = None;
         for (place, column) in rows.columns.iter().enumerate() {
             let (length, after) = rest.split_first_chunk::<4>().ok_or(Reason::Malformed)?;
             rest = after;
+            self.joined.next();
             let Ok(size) = usize::try_from(i32::from_be_bytes(*length)) else {
+                self.joined.clear();
                 self.looked.out.extend_from_slice(&(-1i32).to_be_bytes());
                 continue;
             };
@@ -192,7 +201,55 @@ impl<'a> Reader<'a> {
         if matches!(rows.whose, Whose::Column(..)) {
             self.person(named.ok_or(Reason::Subject)?)?;
         }
+        let cut = std::mem::take(&mut self.joined).found();
+        if !cut.is_empty() {
+            self.hide(start, &cut, rows.columns)?;
+        }
         self.close(start)
+    }
+
+    /// Masks values of the row that begins there, which are parts of one identifier.
+    fn hide(&mut self, start: usize, cut: &[(usize, Rule)], columns: &[Column]) -> Result<(), Reason> {
+        // Behind the kind, the length and the number of columns.
+        let row = self.looked.out.split_off(start + 7);
+        let mut rest = row.as_slice();
+        for (place, column) in columns.iter().enumerate() {
+            let (length, after) = rest.split_first_chunk::<4>().ok_or(Reason::Malformed)?;
+            let size = usize::try_from(i32::from_be_bytes(*length)).unwrap_or(0);
+            let (value, after) = after.split_at_checked(size).ok_or(Reason::Malformed)?;
+            rest = after;
+            let Some((_, rule)) = cut.iter().find(|(value, _)| *value == place + 1) else {
+                self.looked.out.extend_from_slice(length);
+                self.looked.out.extend_from_slice(value);
+                continue;
+            };
+            fire(&mut self.looked.fired, *rule);
+            self.looked.findings = self.looked.findings.saturating_add(1);
+            self.put(if column.text { Some(mask::MASK.as_bytes()) } else { None })?;
+        }
+        Ok(())
+    }
+
+    /// Writes a value behind its length, or null.
+    fn put(&mut self, value: Option<&[u8]>) -> Result<(), Reason> {
+        let length = value.map_or(Ok(-1), |value| i32::try_from(value.len())).map_err(|_| Reason::Limit)?;
+        self.looked.out.extend_from_slice(&length.to_be_bytes());
+        self.looked.out.extend_from_slice(value.unwrap_or_default());
+        Ok(())
+    }
+
+    /// To which series the values of a column belong that are shown as they are, and what its field is declared to hold.
+    fn series(&self, column: &Column) -> Option<(u16, Option<Kind>)> {
+        match column.field {
+            // Two that were computed may be halves of one.
+            None => (column.text && !self.open).then_some((COMPUTED, None)),
+            Some(index) => {
+                let used = self.uses.get(usize::from(index.0)).copied().flatten()?;
+                let plain = outcome(self.outcomes, &used) == Some(Treatment::Plain);
+                let series = used.series.filter(|_| plain && used.class != DataClass::Restricted)?;
+                Some((series, Some(used.kind)))
+            }
+        }
     }
 
     /// Writes the length of the message that begins there.
@@ -205,18 +262,20 @@ impl<'a> Reader<'a> {
 
     fn value(&mut self, column: &Column, value: &[u8]) -> Result<(), Reason> {
         let becomes = self.look(column, value);
-        let out = match &becomes {
-            Becomes::Same => value,
-            Becomes::Text(masked) => masked,
-            Becomes::Null => {
-                self.looked.out.extend_from_slice(&(-1i32).to_be_bytes());
-                return Ok(());
+        match (&becomes, self.series(column)) {
+            (Becomes::Same, Some((series, own))) => {
+                // What was computed may be of any field.
+                let kinds = own.as_ref().map_or(self.kinds.as_slice(), std::slice::from_ref);
+                let expected = |found| kinds.iter().any(|kind| expected(*kind, found));
+                self.joined.push(series, value, expected);
             }
-        };
-        let length = i32::try_from(out.len()).map_err(|_| Reason::Limit)?;
-        self.looked.out.extend_from_slice(&length.to_be_bytes());
-        self.looked.out.extend_from_slice(out);
-        Ok(())
+            _ => self.joined.clear(),
+        }
+        match &becomes {
+            Becomes::Same => self.put(Some(value)),
+            Becomes::Text(masked) => self.put(Some(masked)),
+            Becomes::Null => self.put(None),
+        }
     }
 
     fn look(&mut self, column: &Column, value: &[u8]) -> Becomes {

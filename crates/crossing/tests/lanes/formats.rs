@@ -189,7 +189,8 @@ proptest! {
 
     #[test]
     fn no_masked_value_survives_a_lane_in_any_disguise_and_the_output_parses(
-        format in 0..5usize, kind in 0..8usize, before in "[a-z]{0,6}", after in "[a-z]{0,6}", decoy in any::<bool>(),
+        // Of letters that make no trace by chance.
+        format in 0..5usize, kind in 0..8usize, before in "[b-m]{0,6}", after in "[b-m]{0,6}", decoy in any::<bool>(),
     ) {
         let hidden = disguised(kind);
         // One that is found at once must not keep another from being looked for.

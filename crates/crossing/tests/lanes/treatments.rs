@@ -142,6 +142,27 @@ fn prose_stays_inside_unless_its_lane_says_so_and_then_takes_the_slow_lane() {
 }
 
 #[test]
+fn what_fields_or_elements_make_together_is_masked_in_each_of_them() {
+    let world = World::new("");
+    let cut = r#"[{"state":"open","line1":"ann@exa","line2":"mple.org","handle":"h"},{"line1":"ann@exa"},{"line2":"mple.org"}]"#;
+    let masked = r#"[{"state":"open","line1":"***","line2":"***","handle":"h"},{"line1":"ann@exa"},{"line2":"mple.org"}]"#;
+    assert_eq!(world.released(By::Flow, JSON, cut).unwrap(), masked, "of one row only");
+    let table = world.released(By::Flow, "text/csv", "line1,line2,state\nann@exa,mple.org,open\n").unwrap();
+    assert_eq!(table, "line1,line2,state\n***,***,open\n");
+    let arrays = World::changed("", |lane| {
+        lane.replace("/*/state\"", "/*/states/*\"")
+            .replace(r#"["json", "ndjson", "csv", "form", "multipart"]"#, r#""json""#)
+    });
+    let cut = r#"[{"states":["new","DE8937040","0440532","013000","open"]},{"states":["4111","1111","1111","1111",7]}]"#;
+    let masked = r#"[{"states":["new","***","***","***","open"]},{"states":["***","***","***","***",7]}]"#;
+    assert_eq!(arrays.released(By::Flow, JSON, cut).unwrap(), masked);
+    let strict = World::new("findings = \"refuse\"");
+    let refused = strict.released(By::Flow, JSON, r#"[{"line1":"+47 22 12","line2":" 34 56"}]"#);
+    assert_eq!(refused, Err(Reason::Finding));
+    assert!(strict.released(By::Flow, JSON, r#"[{"line1":"22 12","line2":" 34 56"}]"#).is_ok());
+}
+
+#[test]
 fn a_release_whose_pseudonyms_can_be_undone_is_refused_where_plain_was_not_permitted() {
     let world = World::new(
         r#"treatments = ["plain", "pseudonymised"]

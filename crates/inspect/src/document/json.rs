@@ -6,8 +6,6 @@
 use super::Scanner;
 use super::marks::Marks;
 use super::rows::Rows;
-use super::split::Fragments;
-use crate::Finding;
 use crate::context::{number_hinted, scan_hinted};
 use crate::decoded::Decoded;
 use crate::ids::Wanted;
@@ -15,6 +13,7 @@ use crate::key::{self, Hint};
 use crate::lanes::{Lanes, Work, widest};
 use crate::number::may_begin_card;
 use crate::quick::Value;
+use crate::{Finding, Parts, Piece};
 
 /// Deepest nesting in which outer names are remembered.
 const DEPTH_MAX: usize = 64;
@@ -42,7 +41,7 @@ struct Walk<'a, L> {
     /// Where the last value stands if it is short: it may name the next, `{"type":"pesel","value":…}`.
     told: (usize, usize),
     /// Values that may be parts of one: elements of an array, and fields whose names end with a number.
-    parts: Fragments,
+    parts: Parts,
     /// Where the last name stands, whether it ends with a figure, and whether what comes is an element of an array.
     name: (usize, usize),
     figure: bool,
@@ -86,7 +85,7 @@ fn walk<L: Lanes>(lanes: L, scanner: &mut Scanner, bytes: &[u8], out: &mut Vec<F
         inside: false,
         rows: Rows::default(),
         told: (0, 0),
-        parts: Fragments::default(),
+        parts: Parts::default(),
         name: (0, 0),
         figure: false,
         element: false,
@@ -147,10 +146,27 @@ impl<L: Lanes> Walk<'_, L> {
             self.told = (start, end);
         }
         if !escaped && (self.element || self.figure) {
-            self.parts.push(self.bytes, start, end, self.out);
+            self.part(start, end);
         }
         self.element = true;
         after
+    }
+
+    /// Looks at a value that may be a part of what several make together.
+    fn part(&mut self, start: usize, end: usize) {
+        let Some(cut) = self.parts.push(self.bytes.get(start..end).unwrap_or_default(), start) else {
+            return;
+        };
+        // What was found in one of them already stays what it is.
+        let floor = self.out.last().map_or(0, |finding| finding.end);
+        if cut.pieces.first().is_some_and(|piece| floor <= piece.tag + piece.start) {
+            let whole = |piece: &Piece| (piece.tag + piece.start, piece.tag + piece.end);
+            self.out.extend(cut.pieces.iter().map(whole).map(|(start, end)| Finding {
+                start,
+                end,
+                ..cut.finding
+            }));
+        }
     }
 
     fn colon_after_space(&self, after: usize) -> Option<usize> {

@@ -83,6 +83,24 @@ fn an_address_leaves_in_the_column_that_is_declared_for_it_and_in_no_other() {
 }
 
 #[test]
+fn what_columns_that_were_computed_make_together_is_masked_in_each() {
+    let columns = [COMPUTED, COMPUTED, field(0), COMPUTED];
+    let values = |mail: &'static [u8], domain: &'static [u8], more: &'static [u8]| {
+        row(&[Some(mail), Some(domain), Some(b"open"), Some(more)])
+    };
+    let messages =
+        [values(b"DE8937040", b"0440532013000", b"x"), values(b"4111 ", b"units", b"of it")].concat();
+    let looked = look(&[PLAIN, None, None, None], Prose::Inside, &columns, NOBODY, &messages).unwrap();
+    let wanted = [values(b"***", b"***", b"x"), values(b"4111 ", b"units", b"of it")].concat();
+    assert_eq!((looked.out, looked.rows, looked.findings), (wanted, 2, 2));
+    // A column between them, the end of a row and null part them; what has no room for a mask becomes null.
+    let apart =
+        [values(b"x", b"DE8937040", b"0440532013000"), row(&[None, Some(b"DE8937040"), None, None])].concat();
+    let looked = look(&[PLAIN, None, None, None], Prose::Inside, &columns, NOBODY, &apart).unwrap();
+    assert_eq!((looked.out, looked.findings), (apart, 0));
+}
+
+#[test]
 fn where_restricted_fields_are_shown_any_value_may_be_of_one() {
     let messages = row(&[Some(b"1999-12-31"), Some(b"ann@example.org")]);
     let columns = [field(3), COMPUTED];
