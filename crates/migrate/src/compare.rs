@@ -1,0 +1,200 @@
+//! Comparing: every row of both ends, part by part, by digests that do not depend on their order; then row by row where they
+//! differ.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+
+use crate::Migration;
+use crate::copy::{Part, copy_out};
+use crate::database::{Session, literal, quoted};
+use crate::digest::{DigestKey, Sum};
+use crate::error::MigrateError;
+use crate::rows::{Splitter, cells};
+use crate::table::{Form, Table};
+
+/// How often a row that differs is looked at again while the source is written to.
+const LOOKS: u32 = 5;
+
+/// Most rows that are told one by one.
+const TOLD_MAX: usize = 1_000;
+
+/// A row that is not the same at both ends.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub struct Difference {
+    /// The table.
+    pub table: String,
+    /// The row's key, which may be personal data: for the eyes of who runs the migration.
+    pub key: Vec<String>,
+    /// What is different.
+    pub what: &'static str,
+}
+
+/// What a comparison found.
+#[derive(Debug, Clone, Default, serde::Serialize)]
+pub struct Comparison {
+    /// Rows of the source that were compared.
+    pub rows: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Parts whose digests were not the same at first: what was written meanwhile makes such.
+    pub parts_looked_into: u64,
+    /// What is different in the end; empty if all is well.
+    pub differences: Vec<Difference>,
+}
+
+/// Rows by their keys, as digests.
+type Rows = BTreeMap<Vec<String>, [u8; 32]>;
+
+impl Migration {
+    /// Compares all rows. Where they differ, changes are followed and the rows looked at again, for the source may be written to.
+    ///
+    /// # Errors
+    /// When an end does not answer, or nothing was begun.
+    pub async fn compare(&self) -> Result<Comparison, MigrateError> {
+        let none = || MigrateError::State("nothing was begun: copy first".into());
+        let key = self.kept().await?.ok_or_else(none)?.key;
+        let other = Session::source(&self.plan.source.database).await?;
+        let mut found = Comparison::default();
+        for part in self.parts().await? {
+            let Some(table) = self.tables.iter().find(|table| table.plain == part.table) else { continue };
+            let within = part.within(table);
+            let moves = format!("{within} and {}", self.plan.moves(&self.tables, table));
+            let (here, there) =
+                tokio::join!(sum(&other, table, &moves, key), sum(&self.target, table, &within, key));
+            let (here, there) = (here?, there?);
+            (found.rows, found.bytes) = (found.rows + here.rows, found.bytes + here.bytes);
+            if here != there {
+                found.parts_looked_into += 1;
+                self.narrow(table, &part, key, &mut found.differences).await?;
+            }
+        }
+        found.differences.truncate(TOLD_MAX);
+        Ok(found)
+    }
+
+    /// Finds the rows of a part that differ and go on to.
+    async fn narrow(
+        &self,
+        table: &Table,
+        part: &Part,
+        key: DigestKey,
+        found: &mut Vec<Difference>,
+    ) -> Result<(), MigrateError> {
+        let condition = format!("{} and {}", part.within(table), self.plan.moves(&self.tables, table));
+        let (here, there) = (
+            digests(&self.source, table, &condition, key).await?,
+            digests(&self.target, table, &part.within(table), key).await?,
+        );
+        let mut left: Vec<Vec<String>> = here
+            .keys()
+            .chain(there.keys())
+            .filter(|key| here.get(*key) != there.get(*key))
+            .cloned()
+            .collect();
+        left.sort_unstable();
+        left.dedup();
+        found.extend(self.look_again(table, left, key).await?);
+        Ok(())
+    }
+
+    /// Looks at rows again, each time after the source's changes were followed, and tells those that differ in the end.
+    async fn look_again(
+        &self,
+        table: &Table,
+        mut left: Vec<Vec<String>>,
+        key: DigestKey,
+    ) -> Result<Vec<Difference>, MigrateError> {
+        let mut differences = Vec::new();
+        for _ in 0..LOOKS {
+            if left.is_empty() {
+                break;
+            }
+            self.catch_up().await?;
+            differences.clear();
+            for keys in left.chunks(TOLD_MAX) {
+                differences.extend(self.differences(table, keys, key).await?);
+            }
+            left = differences.iter().map(|d: &Difference| d.key.clone()).collect();
+        }
+        Ok(differences)
+    }
+
+    /// The differences of rows with these keys.
+    pub(crate) async fn differences(
+        &self,
+        table: &Table,
+        keys: &[Vec<String>],
+        key: DigestKey,
+    ) -> Result<Vec<Difference>, MigrateError> {
+        let those = one_of(table, keys);
+        let condition = format!("{those} and {}", self.plan.moves(&self.tables, table));
+        let here = digests(&self.source, table, &condition, key).await?;
+        let there = digests(&self.target, table, &those, key).await?;
+        let what = |key: &Vec<String>| match (here.get(key), there.get(key)) {
+            (Some(_), None) => Some("it is missing at the target"),
+            (None, Some(_)) => Some("it is at the target only"),
+            (Some(here), Some(there)) if here != there => Some("it is another at the target"),
+            _ => None,
+        };
+        let told = |key: &Vec<String>| {
+            what(key).map(|what| Difference { table: table.plain.clone(), key: key.clone(), what })
+        };
+        Ok(keys.iter().filter_map(told).collect())
+    }
+}
+
+/// True for rows with one of these keys.
+pub(crate) fn one_of(table: &Table, keys: &[Vec<String>]) -> String {
+    let columns: Vec<String> = table.key_columns().map(|c| quoted(&c.name)).collect();
+    let kinds: Vec<&str> = table.key_columns().map(|c| c.kind.as_str()).collect();
+    let row = |key: &Vec<String>| {
+        let values: Vec<String> =
+            key.iter().zip(&kinds).map(|(v, kind)| format!("{}::{kind}", literal(v))).collect();
+        format!("({})", values.join(", "))
+    };
+    let rows: Vec<String> = keys.iter().map(row).collect();
+    if rows.is_empty() {
+        "false".into()
+    } else {
+        format!("({}) in ({})", columns.join(", "), rows.join(", "))
+    }
+}
+
+/// The sum of the rows for which a condition is true.
+async fn sum(session: &Session, table: &Table, condition: &str, key: DigestKey) -> Result<Sum, MigrateError> {
+    let form = table.form();
+    let mut stream = pin!(copy_out(session, table, condition, form).await?);
+    let (mut splitter, mut sum) = (Splitter::new(form), Sum::default());
+    while let Some(piece) = stream.next().await {
+        let piece: Bytes = piece.map_err(|e| session.wrong(&e))?;
+        splitter.push(&piece, |row| sum.add(&key.row(row), row.len()))?;
+    }
+    splitter.finish()?;
+    Ok(sum)
+}
+
+/// The digest of each row for which a condition is true.
+async fn digests(
+    session: &Session,
+    table: &Table,
+    condition: &str,
+    key: DigestKey,
+) -> Result<Rows, MigrateError> {
+    let mut stream = pin!(copy_out(session, table, condition, Form::Text).await?);
+    let (mut splitter, mut lines) = (Splitter::new(Form::Text), Vec::new());
+    let mut rows = Rows::new();
+    while let Some(piece) = stream.next().await {
+        let piece: Bytes = piece.map_err(|e| session.wrong(&e))?;
+        splitter.push(&piece, |row| lines.push(row.to_vec()))?;
+        for line in lines.drain(..) {
+            let cells = cells(&line)?;
+            let of = |place: &usize| cells.get(*place).cloned().flatten().unwrap_or_default();
+            rows.insert(table.key.iter().map(of).collect(), key.row(&line));
+        }
+    }
+    splitter.finish()?;
+    Ok(rows)
+}

@@ -1,0 +1,77 @@
+//! Migration: brings tables from the site where they lay into the region, while they are written to.
+//!
+//! A set is a table and whose rows of it move. Its way is: **copied** from one snapshot in parts ([`copy`]), **followed** by the
+//! source's changes ([`follow`]), **compared** whole ([`compare`]), and **served** from the region after a cut-over that can be
+//! undone ([`cutover`]). What is known of the way is kept in the target, in the same transaction as the rows it speaks of
+//! ([`progress`]): so each row is there once, whatever is killed when.
+//!
+//! Start reading at [`Plan`] and [`Migration`].
+
+mod compare;
+mod copy;
+mod cutover;
+mod database;
+mod digest;
+mod error;
+mod follow;
+pub mod plan;
+mod progress;
+mod propose;
+mod region;
+mod rows;
+mod stream;
+mod table;
+
+pub use compare::{Comparison, Difference};
+pub use copy::Part;
+pub use cutover::{Served, Step};
+pub use error::MigrateError;
+pub use follow::Followed;
+pub use plan::{Plan, PlanError};
+pub use progress::{Progress, State};
+pub use propose::{Proposal, propose};
+
+use database::Session;
+use table::Table;
+
+/// A migration whose two ends were found to be what its plan says.
+pub struct Migration {
+    plan: Plan,
+    tables: Vec<Table>,
+    source: Session,
+    target: Session,
+}
+
+impl Migration {
+    /// Connects to both ends and holds them against the plan.
+    ///
+    /// # Errors
+    /// When an end does not answer, or its tables are not what was planned.
+    pub async fn open(plan: Plan) -> Result<Self, MigrateError> {
+        let source = Session::source(&plan.source.database).await?;
+        let target = Session::target(&plan.target.database).await?;
+        let mut tables = Vec::with_capacity(plan.sets.len());
+        for set in &plan.sets {
+            let table = Table::of(&source, set).await?;
+            table.can_be_followed(&source).await?;
+            table.fits(&Table::of(&target, set).await?)?;
+            tables.push(table);
+        }
+        target.alone(&plan.name).await?;
+        Ok(Self { plan, tables, source, target })
+    }
+
+    /// About how many rows the tables have at the source, those of others included.
+    ///
+    /// # Errors
+    /// When the source does not answer.
+    pub async fn rows_about(&self) -> Result<u64, MigrateError> {
+        Ok(self.tables.iter().map(|table| table.rows_about).sum())
+    }
+
+    /// The plan.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+}

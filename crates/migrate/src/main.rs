@@ -1,0 +1,314 @@
+//! `clover-migrate`: brings data home. It alone holds credentials of the old site.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use migrate::{Difference, MigrateError, Migration, Plan, State, plan::End, propose};
+use serde_json::json;
+
+/// As `sysexits` has them.
+const USAGE: u8 = 64;
+const BROKEN: u8 = 70;
+const CONFIG: u8 = 78;
+
+/// How often an idle source is asked for changes.
+const IDLE: Duration = Duration::from_millis(200);
+
+/// Bring data home: copy it from where it lies, follow its changes, compare, and cut over.
+///
+/// Exit code 0: done. 1: the ends differ. 64, 78: the command or the plan is wrong. 70: an end refused or broke off; call again.
+#[derive(Debug, Parser)]
+#[command(name = "clover-migrate", version, max_term_width = 100)]
+struct Cli {
+    /// The plan.
+    #[arg(long, global = true, default_value = "migration.toml", value_name = "FILE")]
+    plan: PathBuf,
+    /// Print a line of JSON, for programs.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Read a source's catalogue, look into some rows, and write a plan to edit
+    Plan {
+        /// A connection string of libpq's form, without a password
+        #[arg(long)]
+        source: String,
+        /// A file with the user's password
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+        /// A file with the certificates to trust
+        #[arg(long, value_name = "FILE")]
+        roots: Option<PathBuf>,
+        /// The country in which the source stands
+        #[arg(long, value_name = "XX")]
+        country: String,
+        /// What the migration is called
+        #[arg(long)]
+        name: String,
+    },
+    /// Copy what is not there yet, and follow until nothing is left to follow
+    Copy,
+    /// Follow the source's changes until interrupted
+    Follow,
+    /// Compare every row of both ends
+    Compare {
+        /// Bring rows anew in which they differ
+        #[arg(long)]
+        repair: bool,
+    },
+    /// Say how far it is
+    Status,
+    /// Point services to the region
+    Cutover {
+        /// Say what it would change, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Point services back to the source
+    Undo {
+        /// Lose what was written in the region since
+        #[arg(long)]
+        lose_writes: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            let code = if e.use_stderr() { USAGE } else { 0 };
+            drop(e.print());
+            return code.into();
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return fail(&e.to_string(), BROKEN),
+    };
+    match runtime.block_on(run(&cli)) {
+        Ok(code) => code.into(),
+        Err(e @ MigrateError::Plan(_)) => fail(&e.to_string(), CONFIG),
+        Err(e) => fail(&e.to_string(), BROKEN),
+    }
+}
+
+fn fail(why: &str, code: u8) -> ExitCode {
+    drop(writeln!(std::io::stderr(), "error: {why}"));
+    code.into()
+}
+
+fn say(text: &str) {
+    drop(writeln!(std::io::stdout(), "{text}"));
+}
+
+async fn run(cli: &Cli) -> Result<u8, MigrateError> {
+    if let Command::Plan { source, password_file, roots, country, name } = &cli.command {
+        let end = End { address: source.clone(), password_file: password_file.clone(), roots: roots.clone() };
+        return discover(cli, name, country, &end).await;
+    }
+    let text = std::fs::read_to_string(&cli.plan)
+        .map_err(|source| MigrateError::File { path: cli.plan.display().to_string(), source })?;
+    let plan = Plan::parse(&text).map_err(|e| MigrateError::Plan(e.to_string()))?;
+    let migration = Migration::open(plan).await?;
+    match &cli.command {
+        Command::Plan { .. } => Ok(0),
+        Command::Copy => copy(cli, &migration).await,
+        Command::Follow => follow(cli, &migration).await,
+        Command::Compare { repair } => compare(cli, &migration, *repair).await,
+        Command::Status => status(cli, &migration).await,
+        Command::Cutover { dry_run: true } => rehearse(cli, &migration).await,
+        Command::Cutover { dry_run: false } => cut_over(cli, &migration).await,
+        Command::Undo { lose_writes } => {
+            let lost = migration.undo(*lose_writes).await?;
+            let text = format!(
+                "served from {} again; {lost} rows of the region were replaced",
+                migration.plan().source.site
+            );
+            told(cli, &text, &json!({ "served": migration.plan().source.site, "replaced": lost }));
+            Ok(0)
+        }
+    }
+}
+
+fn told(cli: &Cli, text: &str, value: &serde_json::Value) {
+    if cli.json { say(&value.to_string()) } else { say(text) }
+}
+
+async fn discover(cli: &Cli, name: &str, country: &str, end: &End) -> Result<u8, MigrateError> {
+    let proposal = propose(name, country, end).await?;
+    let wrong = |source| MigrateError::File { path: cli.plan.display().to_string(), source };
+    // What somebody edited is not written over.
+    let mut file = std::fs::File::create_new(&cli.plan).map_err(wrong)?;
+    file.write_all(proposal.plan.as_bytes()).map_err(wrong)?;
+    let people = |homes: &std::collections::BTreeMap<String, u64>| homes.values().sum::<u64>();
+    let value = json!({ "region": proposal.homes, "others": proposal.others, "unknown": proposal.unknown,
+        "unmapped": proposal.unmapped, "left": proposal.left });
+    let mut text = format!(
+        "{}: {} people are the region's by what stands in their home, {} are others, of {} nobody knows.",
+        cli.plan.display(),
+        people(&proposal.homes),
+        people(&proposal.others),
+        proposal.unknown
+    );
+    for column in &proposal.unmapped {
+        text += &format!("\n  look at {column}: its class is not known");
+    }
+    for (table, why) in &proposal.left {
+        text += &format!("\n  {table} is not in the plan: {why}");
+    }
+    text += "\nFill in sites, owner, the target's address and the pointer; then `clover-migrate copy`.";
+    told(cli, &text, &value);
+    Ok(0)
+}
+
+/// Shows how many rows have come until it is dropped.
+struct Bar {
+    bar: ProgressBar,
+    showing: tokio::task::JoinHandle<()>,
+}
+
+impl Bar {
+    async fn of(migration: &Migration, rows: &Arc<AtomicU64>) -> Result<Self, MigrateError> {
+        let bar = ProgressBar::new(migration.rows_about().await?);
+        let style =
+            ProgressStyle::with_template("{bar:30} {human_pos}/{human_len} rows  {per_sec}  {eta} left");
+        if let Ok(style) = style {
+            bar.set_style(style);
+        }
+        let (shown, rows) = (bar.clone(), Arc::clone(rows));
+        let showing = tokio::spawn(async move {
+            loop {
+                shown.set_position(rows.load(Ordering::Relaxed));
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+        Ok(Self { bar, showing })
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.showing.abort();
+        self.bar.finish_and_clear();
+    }
+}
+
+async fn copy(cli: &Cli, migration: &Migration) -> Result<u8, MigrateError> {
+    let rows = Arc::new(AtomicU64::new(0));
+    let bar = Bar::of(migration, &rows).await?;
+    let copied = migration.copy(Arc::clone(&rows)).await;
+    drop(bar);
+    copied?;
+    let changes = migration.catch_up().await?.changes;
+    let rows = rows.load(Ordering::Relaxed);
+    let text = format!(
+        "{rows} rows copied now, {changes} changes followed. Next: `clover-migrate compare`, then `cutover --dry-run`."
+    );
+    told(cli, &text, &json!({ "rows": rows, "changes": changes }));
+    Ok(0)
+}
+
+async fn follow(cli: &Cli, migration: &Migration) -> Result<u8, MigrateError> {
+    let mut changes = 0;
+    let interrupted = tokio::signal::ctrl_c();
+    tokio::pin!(interrupted);
+    loop {
+        let done = migration.follow().await?;
+        changes += done.changes;
+        let rest = if done.transactions == 0 { IDLE } else { Duration::ZERO };
+        tokio::select! {
+            _ = &mut interrupted => break,
+            () = tokio::time::sleep(rest) => {}
+        }
+    }
+    told(cli, &format!("{changes} changes followed"), &json!({ "changes": changes }));
+    Ok(0)
+}
+
+fn differences(found: &[Difference]) -> String {
+    let line = |d: &Difference| format!("\n  {} {}: {}", d.table, d.key.join(", "), d.what);
+    found.iter().map(line).collect()
+}
+
+async fn compare(cli: &Cli, migration: &Migration, repair: bool) -> Result<u8, MigrateError> {
+    let mut found = migration.compare().await?;
+    let mut repaired = 0;
+    if repair && !found.differences.is_empty() {
+        repaired = found.differences.len();
+        migration.repair(&found.differences).await?;
+        found = migration.compare().await?;
+    }
+    let mut text = format!(
+        "{} rows are compared, {} bytes: {} differ",
+        found.rows,
+        found.bytes,
+        found.differences.len()
+    );
+    if repaired > 0 {
+        text += &format!(", after {repaired} were brought anew");
+    }
+    text += &differences(&found.differences);
+    told(cli, &text, &json!({ "repaired": repaired, "found": found }));
+    Ok(u8::from(!found.differences.is_empty()))
+}
+
+async fn status(cli: &Cli, migration: &Migration) -> Result<u8, MigrateError> {
+    let (state, sets) = (migration.state().await?, migration.progress().await?);
+    let plan = migration.plan();
+    let word = match state {
+        None => "nothing was begun",
+        Some(State::Copying) => "copying",
+        Some(State::Following) => "all is copied, changes are followed",
+        Some(State::Served) => "served from the region",
+    };
+    let mut text = format!("{} ({}) to {}: {word}", plan.source.site, plan.source.country, plan.target.site);
+    for set in &sets {
+        let (done, all) = set.parts;
+        text += &format!("\n  {}: {done} of {all} parts, {} rows, {} bytes", set.table, set.rows, set.bytes);
+    }
+    told(
+        cli,
+        &text,
+        &json!({ "source": plan.source.site, "country": plan.source.country, "target": plan.target.site, "state": state, "sets": sets }),
+    );
+    Ok(0)
+}
+
+async fn rehearse(cli: &Cli, migration: &Migration) -> Result<u8, MigrateError> {
+    let steps = migration.rehearse().await?;
+    let lines: Vec<String> = steps.iter().map(|step| format!("{}: {}", step.place, step.what)).collect();
+    told(cli, &lines.join("\n"), &json!({ "steps": steps }));
+    Ok(0)
+}
+
+async fn cut_over(cli: &Cli, migration: &Migration) -> Result<u8, MigrateError> {
+    let served = migration.cut_over().await?;
+    let found = &served.comparison;
+    let mut text = format!(
+        "served from {}; writers waited {} ms. Compared since, with nothing written: {} rows, {} differ",
+        migration.plan().target.site,
+        served.pause.as_millis(),
+        found.rows,
+        found.differences.len()
+    );
+    if !found.differences.is_empty() {
+        text += "; `clover-migrate undo` takes it back";
+    }
+    text += &differences(&found.differences);
+    told(
+        cli,
+        &text,
+        &json!({ "served": migration.plan().target.site, "pause_ms": served.pause.as_millis(), "comparison": found }),
+    );
+    Ok(u8::from(!found.differences.is_empty()))
+}

@@ -1,0 +1,329 @@
+//! The plan: what moves, from where to where, and whose rows they are. A person edits it; nothing in it is guessed later.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use model::catalogue::Kind;
+use model::{Country, DataClass, Name};
+
+/// Most sets of a plan, and most processes of a server that one migration keeps busy.
+const SETS_MAX: usize = 1_000;
+const WORKERS_MAX: u8 = 32;
+
+/// A plan that passed its checks.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// What the migration is called. Its slot and publication at the source bear the name.
+    pub name: String,
+    /// Where the data lies.
+    pub source: Source,
+    /// Where it goes.
+    pub target: Target,
+    /// Whose data goes.
+    pub region: Region,
+    /// How much of the servers it may take.
+    #[serde(default)]
+    pub limits: Limits,
+    /// How services learn that the data has moved.
+    pub cutover: Cutover,
+    /// What moves. Rows of people come after the people.
+    #[serde(rename = "set")]
+    pub sets: Vec<Set>,
+}
+
+/// How a database is reached.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct End {
+    /// A connection string of libpq's form, without a password.
+    pub address: String,
+    /// A file with the user's password.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+    /// A file with the certificates to trust, as PEM. Without it only this machine will do.
+    #[serde(default)]
+    pub roots: Option<PathBuf>,
+}
+
+/// Where the data lies.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// The site.
+    pub site: String,
+    /// The country in which it stands.
+    pub country: String,
+    /// Who owns it.
+    pub owner: String,
+    /// Its database.
+    pub database: End,
+}
+
+/// Where the data goes.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// The site.
+    pub site: String,
+    /// Its database.
+    pub database: End,
+}
+
+/// Which people are the region's.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Region {
+    /// What stands in the home of the region's people.
+    pub homes: Vec<String>,
+    /// What stands in the home of others, who stay.
+    #[serde(default)]
+    pub others: Vec<String>,
+    /// What becomes of people of whom neither is said.
+    #[serde(default)]
+    pub unknown: Unknown,
+}
+
+/// What becomes of people whose home nobody knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unknown {
+    /// Nothing moves while there are any.
+    #[default]
+    Stop,
+    /// They stay where they are; how many they are is told.
+    Stay,
+}
+
+/// What it may take.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Parts that are copied at once.
+    pub workers: u8,
+    /// Rows of a part, about.
+    pub part_rows: u64,
+    /// Bytes that are read from the source in a second, at most; 0 for no limit.
+    pub bytes_per_second: u64,
+    /// Milliseconds that writers may wait at the cut-over.
+    pub pause_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { workers: 2, part_rows: 100_000, bytes_per_second: 0, pause_ms: 10_000 }
+    }
+}
+
+/// The pointer that services read.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cutover {
+    /// A file that says where each set is served from; it is replaced as a whole.
+    pub pointer: PathBuf,
+}
+
+/// A table, and whose rows of it move.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Set {
+    /// `schema.table`, of the same name at both ends.
+    pub table: String,
+    /// The column that names the person.
+    pub subject: String,
+    /// Of a table of people: the column that says where the person is at home.
+    #[serde(default)]
+    pub home: Option<String>,
+    /// Of any other: the table of those people.
+    #[serde(default)]
+    pub of: Option<String>,
+    /// Every column, with what it holds.
+    pub columns: BTreeMap<String, Column>,
+}
+
+/// What a column holds, in the words of the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Column {
+    /// The class, or `unmapped`, which stops the plan.
+    pub class: String,
+    /// The kind.
+    pub kind: Kind,
+}
+
+/// The word for a column that nobody has looked at.
+pub(crate) const UNMAPPED: &str = "unmapped";
+
+/// What is wrong with a plan: all of it, each with what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// It cannot be read.
+    #[error("the plan cannot be read: {0}")]
+    Form(#[from] toml::de::Error),
+    /// It can be read, and does not do.
+    #[error("{}", .0.join("\n"))]
+    Wrong(Vec<String>),
+}
+
+impl Plan {
+    /// Reads and checks a plan.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, at once.
+    pub fn parse(text: &str) -> Result<Self, PlanError> {
+        let plan: Self = toml::from_str(text)?;
+        let wrong = plan.problems();
+        if wrong.is_empty() { Ok(plan) } else { Err(PlanError::Wrong(wrong)) }
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        // The server's names for slots have small letters, figures and underscores.
+        let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if !(1..=40).contains(&self.name.len()) || !self.name.chars().all(word) {
+            wrong.push("`name` is not of 1 to 40 small letters, figures and underscores".to_owned());
+        }
+        if Country::parse(&self.source.country).is_err() {
+            wrong.push(format!("source: `{}` is no code of a country", self.source.country));
+        }
+        for site in [&self.source.site, &self.target.site] {
+            if Name::parse(site).is_err() {
+                wrong.push(format!("`{site}` is no name of a site"));
+            }
+        }
+        if self.source.owner.trim().is_empty() {
+            wrong.push("source: nobody is named as its `owner`".to_owned());
+        }
+        if self.region.homes.is_empty() {
+            wrong.push("region: `homes` names nobody's home".to_owned());
+        }
+        if let Some(both) = self.region.homes.iter().find(|home| self.region.others.contains(home)) {
+            wrong.push(format!("region: `{both}` stands in `homes` and in `others`"));
+        }
+        if !(1..=WORKERS_MAX).contains(&self.limits.workers) || self.limits.part_rows == 0 {
+            wrong.push(format!("limits: `workers` is 1 to {WORKERS_MAX}, and `part_rows` is not 0"));
+        }
+        if self.sets.is_empty() || self.sets.len() > SETS_MAX {
+            wrong.push(format!("a plan has one to {SETS_MAX} sets"));
+        }
+        for (place, set) in self.sets.iter().enumerate() {
+            wrong.extend(
+                self.problems_of(place, set).into_iter().map(|text| format!("{}: {text}", set.table)),
+            );
+        }
+        wrong
+    }
+
+    fn problems_of(&self, place: usize, set: &Set) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let before = self.sets.get(..place).unwrap_or_default();
+        if set.table.split('.').filter(|part| !part.is_empty()).count() != 2 {
+            wrong.push("it is not written as `schema.table`".to_owned());
+        }
+        if before.iter().any(|other| other.table == set.table) {
+            wrong.push("it is planned twice".to_owned());
+        }
+        match (&set.home, &set.of) {
+            (Some(_), Some(_)) | (None, None) => {
+                wrong.push(
+                    "say either in which column people's `home` is, or whose rows they are (`of`)".to_owned(),
+                );
+            }
+            (None, Some(of)) if !before.iter().any(|other| other.table == *of && other.home.is_some()) => {
+                wrong.push(format!("`{of}` is no table of people that stands before it"));
+            }
+            _ => {}
+        }
+        for column in [Some(&set.subject), set.home.as_ref()].into_iter().flatten() {
+            if !set.columns.contains_key(column) {
+                wrong.push(format!("`{column}` is none of its columns"));
+            }
+        }
+        for (name, column) in &set.columns {
+            if column.class == UNMAPPED {
+                wrong.push(format!("`{name}` is unmapped: give its class"));
+            } else if DataClass::parse(&column.class).is_err() {
+                wrong.push(format!("`{name}`: `{}` is no class", column.class));
+            }
+        }
+        wrong
+    }
+
+    /// The slot at the source.
+    pub(crate) fn slot(&self) -> String {
+        format!("clover_migrate_{}", self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAN: &str = r#"
+        name = "video"
+        [source]
+        site = "singapore"
+        country = "SG"
+        owner = "Example Pte. Ltd."
+        [source.database]
+        address = "host=/tmp user=clover dbname=video"
+        [target]
+        site = "dublin"
+        [target.database]
+        address = "host=/tmp user=clover dbname=video"
+        [region]
+        homes = ["DE", "FR"]
+        others = ["US"]
+        [cutover]
+        pointer = "where.json"
+        [[set]]
+        table = "app.users"
+        subject = "id"
+        home = "country"
+        [set.columns]
+        id = { class = "allowable", kind = "id" }
+        country = { class = "allowable", kind = "word" }
+        [[set]]
+        table = "app.videos"
+        subject = "owner"
+        of = "app.users"
+        [set.columns]
+        owner = { class = "allowable", kind = "id" }
+    "#;
+
+    #[test]
+    fn a_plan_is_read_with_its_limits() {
+        let plan = Plan::parse(PLAN).unwrap();
+        assert_eq!((plan.sets.len(), plan.limits.workers, plan.region.unknown), (2, 2, Unknown::Stop));
+        assert_eq!(plan.slot(), "clover_migrate_video");
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_all_at_once() {
+        let changed = |from: &str, to: &str| {
+            assert!(PLAN.contains(from), "{from}");
+            Plan::parse(&PLAN.replacen(from, to, 1)).unwrap_err().to_string()
+        };
+        for (from, to, told) in [
+            ("\"video\"", "\"Video-1\"", "small letters"),
+            ("\"SG\"", "\"Singapore\"", "no code of a country"),
+            ("\"Example Pte. Ltd.\"", "\" \"", "owner"),
+            ("[\"US\"]", "[\"FR\"]", "`FR` stands in `homes` and in `others`"),
+            (
+                "class = \"allowable\", kind = \"word\"",
+                "class = \"unmapped\", kind = \"word\"",
+                "`country` is unmapped",
+            ),
+            ("home = \"country\"", "home = \"place\"", "`place` is none of its columns"),
+            ("home = \"country\"\n", "", "say either"),
+            ("of = \"app.users\"", "of = \"app.people\"", "no table of people"),
+            ("app.videos", "app.users", "planned twice"),
+            ("[region]", "[region]\nwhole = 1", "whole"),
+        ] {
+            let error = changed(from, to);
+            assert!(error.contains(told), "{error}");
+        }
+        let both = PLAN.replacen("\"SG\"", "\"S\"", 1).replacen("app.videos", "videos", 1);
+        assert_eq!(Plan::parse(&both).unwrap_err().to_string().lines().count(), 2);
+    }
+}

@@ -1,0 +1,210 @@
+//! What is known of the way, kept in the target: in the transaction that brings the rows.
+
+use crate::Migration;
+use crate::copy::Part;
+use crate::database::{Session, literal};
+use crate::digest::{DigestKey, Sum};
+use crate::error::MigrateError;
+
+/// Where it is kept.
+const SCHEMA: &str = "create schema if not exists clover_migrate;
+create table if not exists clover_migrate.migration (
+  name text primary key, plan bytea not null, digests bytea not null, state text not null, followed pg_lsn, changed timestamptz not null default now());
+create table if not exists clover_migrate.part (
+  migration text not null, place integer not null, set_name text not null, low bigint, high bigint,
+  snapshot text, row_count bigint, byte_count bigint, digest bytea, primary key (migration, place));
+create table if not exists clover_migrate.moved (
+  migration text not null, people text not null, person text not null, primary key (migration, people, person));";
+
+/// How far a migration is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Parts are being copied.
+    Copying,
+    /// All parts are there; changes are followed.
+    Following,
+    /// Services were pointed to the region; nothing is written at the source.
+    Served,
+}
+
+impl State {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Copying => "copying",
+            Self::Following => "following",
+            Self::Served => "served",
+        }
+    }
+
+    fn of(word: &str) -> Result<Self, MigrateError> {
+        let all = [Self::Copying, Self::Following, Self::Served];
+        let unknown =
+            || MigrateError::State(format!("the target's own record has an unknown state, `{word}`"));
+        all.into_iter().find(|state| state.word() == word).ok_or_else(unknown)
+    }
+}
+
+/// What was done of one set.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Progress {
+    /// The table.
+    pub table: String,
+    /// Parts that are there, and all.
+    pub parts: (u64, u64),
+    /// Rows that were copied.
+    pub rows: u64,
+    /// Their bytes, as they were sent.
+    pub bytes: u64,
+}
+
+/// What is kept of the migration as a whole.
+pub(crate) struct Kept {
+    pub(crate) state: State,
+    pub(crate) key: DigestKey,
+    /// Up to where the source's changes have been applied.
+    pub(crate) followed: Option<Lsn>,
+}
+
+/// A position in the source's log of changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Lsn(pub(crate) u64);
+
+impl Lsn {
+    pub(crate) fn of(text: &str) -> Option<Self> {
+        let (high, low) = text.split_once('/')?;
+        Some(Self(u64::from_str_radix(high, 16).ok()? << 32 | u64::from_str_radix(low, 16).ok()?))
+    }
+}
+
+impl std::fmt::Display for Lsn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:X}/{:X}", self.0 >> 32, self.0 & 0xffff_ffff)
+    }
+}
+
+impl Migration {
+    /// What is kept, if the migration was begun. The plan must still be the same.
+    pub(crate) async fn kept(&self) -> Result<Option<Kept>, MigrateError> {
+        self.target.run(SCHEMA).await?;
+        let sql = "select state, digests, followed::text, plan from clover_migrate.migration where name = $1";
+        let rows = self.target.rows(sql, &[&self.plan.name]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let wrong = |e: tokio_postgres::Error| self.target.wrong(&e);
+        let plan: Vec<u8> = row.try_get(3).map_err(wrong)?;
+        if plan != self.fingerprint() {
+            let text = "the migration was begun under a plan that says something else of sets, columns, keys or the region";
+            return Err(MigrateError::State(text.into()));
+        }
+        let digests: Vec<u8> = row.try_get(1).map_err(wrong)?;
+        let followed: Option<String> = row.try_get(2).map_err(wrong)?;
+        let state: String = row.try_get(0).map_err(wrong)?;
+        let followed = followed.as_deref().and_then(Lsn::of);
+        Ok(Some(Kept { state: State::of(&state)?, key: DigestKey::of(&digests), followed }))
+    }
+
+    /// What of the plan may not change under way.
+    fn fingerprint(&self) -> Vec<u8> {
+        let text = format!(
+            "{:?}{:?}",
+            self.plan.region.homes,
+            self.tables.iter().map(|t| (&t.name, &t.columns, &t.key, t.subject, t.home)).collect::<Vec<_>>()
+        );
+        blake3::hash(text.as_bytes()).as_bytes().to_vec()
+    }
+
+    /// Takes down that it begins, with its parts.
+    pub(crate) async fn begin(&self, parts: &[Part]) -> Result<(), MigrateError> {
+        // PostgreSQL's random bytes are those of its library of cryptography.
+        let sql = "insert into clover_migrate.migration (name, plan, digests, state)
+          values ($1, $2, uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()), 'copying')";
+        self.target.run("begin").await?;
+        self.target.rows(sql, &[&self.plan.name, &self.fingerprint()]).await?;
+        let sql = "insert into clover_migrate.part (migration, place, set_name, low, high) values ($1, $2, $3, $4, $5)";
+        for part in parts {
+            self.target
+                .rows(sql, &[&self.plan.name, &part.place, &part.table, &part.low, &part.high])
+                .await?;
+        }
+        self.target.run("commit").await
+    }
+
+    pub(crate) async fn set_state(&self, state: State) -> Result<(), MigrateError> {
+        let sql = "update clover_migrate.migration set state = $2, changed = now() where name = $1";
+        self.target.rows(sql, &[&self.plan.name, &state.word()]).await.map(drop)
+    }
+
+    /// All parts, in their order.
+    pub(crate) async fn parts(&self) -> Result<Vec<Part>, MigrateError> {
+        let sql = "select place, set_name, low, high, snapshot from clover_migrate.part where migration = $1 order by place";
+        let wrong = |e: tokio_postgres::Error| self.target.wrong(&e);
+        let part = |row: &tokio_postgres::Row| {
+            Ok(Part {
+                place: row.try_get(0)?,
+                table: row.try_get(1)?,
+                low: row.try_get(2)?,
+                high: row.try_get(3)?,
+                snapshot: row.try_get(4)?,
+            })
+        };
+        self.target
+            .rows(sql, &[&self.plan.name])
+            .await?
+            .iter()
+            .map(part)
+            .collect::<Result<_, _>>()
+            .map_err(wrong)
+    }
+
+    /// How far each set is.
+    ///
+    /// # Errors
+    /// When the target does not answer.
+    pub async fn progress(&self) -> Result<Vec<Progress>, MigrateError> {
+        let sql = "select set_name, count(snapshot), count(*), coalesce(sum(row_count), 0)::bigint, coalesce(sum(byte_count), 0)::bigint
+          from clover_migrate.part where migration = $1 group by set_name order by min(place)";
+        let wrong = |e: tokio_postgres::Error| self.target.wrong(&e);
+        let number =
+            |row: &tokio_postgres::Row, place: usize| row.try_get(place).map(|n: i64| n.unsigned_abs());
+        let set = |row: &tokio_postgres::Row| {
+            Ok(Progress {
+                table: row.try_get(0)?,
+                parts: (number(row, 1)?, number(row, 2)?),
+                rows: number(row, 3)?,
+                bytes: number(row, 4)?,
+            })
+        };
+        self.target
+            .rows(sql, &[&self.plan.name])
+            .await?
+            .iter()
+            .map(set)
+            .collect::<Result<_, _>>()
+            .map_err(wrong)
+    }
+
+    /// Which state the migration is in; `None` before it begins.
+    ///
+    /// # Errors
+    /// When the target does not answer, or was begun under another plan.
+    pub async fn state(&self) -> Result<Option<State>, MigrateError> {
+        Ok(self.kept().await?.map(|kept| kept.state))
+    }
+}
+
+/// Takes down, in the transaction that brought its rows, that a part is there.
+pub(crate) async fn part_is_there(
+    target: &Session,
+    migration: &str,
+    part: &Part,
+    snapshot: &str,
+    sum: &Sum,
+) -> Result<(), MigrateError> {
+    let sql = format!(
+        "update clover_migrate.part set snapshot = {}, row_count = {}, byte_count = {}, digest = $3 where migration = $1 and place = $2",
+        literal(snapshot),
+        sum.rows,
+        sum.bytes
+    );
+    target.rows(&sql, &[&migration, &part.place, &sum.digest()]).await.map(drop)
+}
