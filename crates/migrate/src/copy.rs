@@ -292,6 +292,12 @@ async fn copy_part(work: &Work, source: &Session, target: &Session, part: &Part)
             table.plain, sum.rows
         )));
     }
+    // What the target made of it, before anybody else sees it.
+    let there = crate::compare::sum(target, table, &part.within(table), work.key).await?;
+    if there != sum {
+        let text = format!("{}: what the target has of a part is not what the source sent", table.plain);
+        return Err(MigrateError::State(text));
+    }
     part_is_there(target, &work.plan.name, part, &work.snapshot, &sum).await?;
     target.run("commit").await
 }
