@@ -164,7 +164,12 @@ pub(crate) fn one_of(table: &Table, keys: &[Vec<String>]) -> String {
 }
 
 /// The sum of the rows for which a condition is true.
-pub(crate) async fn sum(session: &Session, table: &Table, condition: &str, key: DigestKey) -> Result<Sum, MigrateError> {
+pub(crate) async fn sum(
+    session: &Session,
+    table: &Table,
+    condition: &str,
+    key: DigestKey,
+) -> Result<Sum, MigrateError> {
     let form = table.form();
     let mut stream = pin!(copy_out(session, table, condition, form).await?);
     let (mut splitter, mut sum) = (Splitter::new(form), Sum::default());

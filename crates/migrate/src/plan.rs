@@ -111,7 +111,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { workers: 2, part_rows: 100_000, bytes_per_second: 0, pause_ms: 10_000 }
+        Self { workers: 4, part_rows: 100_000, bytes_per_second: 0, pause_ms: 10_000 }
     }
 }
 
@@ -294,7 +294,7 @@ mod tests {
     #[test]
     fn a_plan_is_read_with_its_limits() {
         let plan = Plan::parse(PLAN).unwrap();
-        assert_eq!((plan.sets.len(), plan.limits.workers, plan.region.unknown), (2, 2, Unknown::Stop));
+        assert_eq!((plan.sets.len(), plan.limits.workers, plan.region.unknown), (2, 4, Unknown::Stop));
         assert_eq!(plan.slot(), "clover_migrate_video");
     }
 

@@ -2,6 +2,7 @@
 
 mod dialogue;
 mod mirror;
+mod moving;
 mod show;
 mod sites;
 
@@ -45,6 +46,9 @@ struct Demo {
     /// Ask a service's tables with psql through the SQL gateway.
     #[arg(long, conflicts_with_all = ["sites", "keep", "json"])]
     sql: bool,
+    /// Bring a database from Singapore to Dublin while it is written to.
+    #[arg(long, conflicts_with_all = ["sites", "sql", "keep", "json"])]
+    migrate: bool,
     /// People in the vault; with fewer, no country would be large enough to show.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(500..=1_000_000))]
     people: u64,
@@ -90,6 +94,9 @@ async fn tell(demo: &Demo, folder: &Path) -> Result<bool> {
     let show = show::Show::new();
     if demo.sql {
         return dialogue::play(demo, folder, &show).await;
+    }
+    if demo.migrate {
+        return moving::play(demo, folder, &show);
     }
     let (sites, mut world) = created(demo, folder, &show).await?;
     show.chapter("Crossings: who asks for what from where");
