@@ -159,9 +159,9 @@ fn series(catalogue: &Catalogue, pointers: &[(String, FieldIndex)], index: Field
         let name = catalogue.field(index)?.name.as_str();
         Some(name.trim_end_matches(|c: char| c.is_ascii_digit())).filter(|stem| stem.len() < name.len())
     };
-    let mut alike = pointers.iter().map(|(_, other)| *other).filter(|other| stem(*other) == stem(index));
-    let numbered =
-        stem(index).and_then(|_| alike.find(|other| *other != index).map(|other| other.min(index)));
+    let alike = || pointers.iter().map(|(_, other)| *other).filter(|other| stem(*other) == stem(index));
+    let several = stem(index).is_some() && alike().any(|other| other != index);
+    let numbered = alike().min().filter(|_| several);
     // A root that is an array has a row in each element.
     let repeats = |pointer: &str| pointer.split('/').skip(2).any(|part| matches!(part, "*" | "**"));
     let often = pointers.iter().any(|(pointer, of)| *of == index && repeats(pointer));

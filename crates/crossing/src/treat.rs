@@ -201,12 +201,11 @@ impl<'a> Treater<'a> {
         }
         let verdict = self.plain(plan, value, out);
         match plan.series {
-            Some(series) if verdict == Verdict::Keep && plan.class != DataClass::Restricted => {
-                match value.text(&mut self.scratch) {
-                    Some(text) => self.joined.push(series, text, |found| expected(plan.kind, found)),
-                    None => self.joined.clear(),
-                }
-            }
+            // Also where something else was found in it and masked.
+            Some(series) if plan.class != DataClass::Restricted => match value.text(&mut self.scratch) {
+                Some(text) => self.joined.push(series, text, |found| expected(plan.kind, found)),
+                None => self.joined.clear(),
+            },
             _ => self.joined.clear(),
         }
         verdict

@@ -8,10 +8,11 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 
 use crate::Migration;
-use crate::copy::{Part, copy_out};
+use crate::copy::copy_out;
 use crate::database::{Session, literal, quoted};
 use crate::digest::{DigestKey, Sum};
 use crate::error::MigrateError;
+use crate::follow::Touched;
 use crate::rows::{Splitter, cells};
 use crate::table::{Form, Table};
 
@@ -54,96 +55,108 @@ impl Migration {
     /// # Errors
     /// When an end does not answer, or nothing was begun.
     pub async fn compare(&self) -> Result<Comparison, MigrateError> {
+        self.compare_noting(&mut Touched::default()).await
+    }
+
+    /// The same; what is followed meanwhile is noted.
+    pub(crate) async fn compare_noting(&self, touched: &mut Touched) -> Result<Comparison, MigrateError> {
+        let source = Session::source(&self.plan.source.database).await?;
+        self.compare_with(&source, &self.target, Some(touched)).await
+    }
+
+    /// Compares with the target as one session sees it. The source is not written to: what differs is not looked at again.
+    pub(crate) async fn compare_fixed(&self, target: &Session) -> Result<Comparison, MigrateError> {
+        self.compare_with(&self.source, target, None).await
+    }
+
+    async fn compare_with(
+        &self,
+        source: &Session,
+        target: &Session,
+        mut live: Option<&mut Touched>,
+    ) -> Result<Comparison, MigrateError> {
         let none = || MigrateError::State("nothing was begun: copy first".into());
         let key = self.kept().await?.ok_or_else(none)?.key;
-        let other = Session::source(&self.plan.source.database).await?;
         let mut found = Comparison::default();
         for part in self.parts().await? {
             let Some(table) = self.tables.iter().find(|table| table.plain == part.table) else { continue };
             let within = part.within(table);
             let moves = format!("{within} and {}", self.plan.moves(&self.tables, table));
             let (here, there) =
-                tokio::join!(sum(&other, table, &moves, key), sum(&self.target, table, &within, key));
+                tokio::join!(sum(source, table, &moves, key), sum(target, table, &within, key));
             let (here, there) = (here?, there?);
             (found.rows, found.bytes) = (found.rows + here.rows, found.bytes + here.bytes);
-            if here != there {
-                found.parts_looked_into += 1;
-                self.narrow(table, &part, key, &mut found.differences).await?;
+            if here == there {
+                continue;
+            }
+            found.parts_looked_into += 1;
+            let here = digests(source, table, &moves, key).await?;
+            let there = digests(target, table, &within, key).await?;
+            found.differences.extend(match &mut live {
+                Some(touched) => self.look_again(table, &here, &there, key, touched).await?,
+                None => told(table, &here, &there),
+            });
+            // So many are told, and there is no need to know more.
+            if found.differences.len() >= TOLD_MAX {
+                break;
             }
         }
         found.differences.truncate(TOLD_MAX);
         Ok(found)
     }
 
-    /// Finds the rows of a part that differ and go on to.
-    async fn narrow(
-        &self,
-        table: &Table,
-        part: &Part,
-        key: DigestKey,
-        found: &mut Vec<Difference>,
-    ) -> Result<(), MigrateError> {
-        let condition = format!("{} and {}", part.within(table), self.plan.moves(&self.tables, table));
-        let (here, there) = (
-            digests(&self.source, table, &condition, key).await?,
-            digests(&self.target, table, &part.within(table), key).await?,
-        );
-        let mut left: Vec<Vec<String>> = here
-            .keys()
-            .chain(there.keys())
-            .filter(|key| here.get(*key) != there.get(*key))
-            .cloned()
-            .collect();
-        left.sort_unstable();
-        left.dedup();
-        found.extend(self.look_again(table, left, key).await?);
-        Ok(())
-    }
-
-    /// Looks at rows again, each time after the source's changes were followed, and tells those that differ in the end.
+    /// Looks at rows that differ again, each time after the source's changes were followed, and tells those that differ in the end.
     async fn look_again(
         &self,
         table: &Table,
-        mut left: Vec<Vec<String>>,
+        here: &Rows,
+        there: &Rows,
         key: DigestKey,
+        touched: &mut Touched,
     ) -> Result<Vec<Difference>, MigrateError> {
-        let mut differences = Vec::new();
+        let mut differences = told(table, here, there);
         for _ in 0..LOOKS {
-            if left.is_empty() {
+            if differences.is_empty() {
                 break;
             }
-            self.catch_up().await?;
-            differences.clear();
+            self.catch_up_noting(touched).await?;
+            let left: Vec<Vec<String>> = differences.drain(..).map(|d| d.key).collect();
             for keys in left.chunks(TOLD_MAX) {
-                differences.extend(self.differences(table, keys, key).await?);
+                differences.extend(self.differences(table, &one_of(table, keys), key).await?);
             }
-            left = differences.iter().map(|d: &Difference| d.key.clone()).collect();
         }
         Ok(differences)
     }
 
-    /// The differences of rows with these keys.
+    /// The differences of rows for which a condition is true.
     pub(crate) async fn differences(
         &self,
         table: &Table,
-        keys: &[Vec<String>],
+        those: &str,
         key: DigestKey,
     ) -> Result<Vec<Difference>, MigrateError> {
-        let those = one_of(table, keys);
         let condition = format!("{those} and {}", self.plan.moves(&self.tables, table));
         let here = digests(&self.source, table, &condition, key).await?;
-        let there = digests(&self.target, table, &those, key).await?;
-        let what = |key: &Vec<String>| match (here.get(key), there.get(key)) {
-            (Some(_), None) => Some("it is missing at the target"),
-            (None, Some(_)) => Some("it is at the target only"),
-            (Some(here), Some(there)) if here != there => Some("it is another at the target"),
-            _ => None,
-        };
-        let told = |key: &Vec<String>| {
-            what(key).map(|what| Difference { table: table.plain.clone(), key: key.clone(), what })
-        };
-        Ok(keys.iter().filter_map(told).collect())
+        let there = digests(&self.target, table, those, key).await?;
+        Ok(told(table, &here, &there))
     }
+}
+
+/// What is different between rows of the source and of the target.
+fn told(table: &Table, here: &Rows, there: &Rows) -> Vec<Difference> {
+    let what = |key: &Vec<String>| match (here.get(key), there.get(key)) {
+        (Some(_), None) => Some("it is missing at the target"),
+        (None, Some(_)) => Some("it is at the target only"),
+        (Some(here), Some(there)) if here != there => Some("it is another at the target"),
+        _ => None,
+    };
+    let difference = |key: &Vec<String>| {
+        what(key).map(|what| Difference { table: table.plain.clone(), key: key.clone(), what })
+    };
+    let only = there.keys().filter(|key| !here.contains_key(*key));
+    let mut all: Vec<Difference> = here.keys().chain(only).filter_map(difference).collect();
+    all.sort_unstable();
+    all
 }
 
 /// True for rows with one of these keys.

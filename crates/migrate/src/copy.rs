@@ -16,7 +16,7 @@ use crate::database::{Session, literal, quoted};
 use crate::digest::{DigestKey, Sum};
 use crate::error::MigrateError;
 use crate::plan::Plan;
-use crate::progress::{State, part_is_there};
+use crate::progress::{Kept, State, part_is_there};
 use crate::rows::Splitter;
 use crate::table::{Form, Table};
 
@@ -97,24 +97,31 @@ impl Migration {
     /// When an end refuses, breaks off, or is not what was planned. What was copied stays, and the next call goes on.
     pub async fn copy(&self, rows: Arc<AtomicU64>) -> Result<(), MigrateError> {
         let kept = match self.kept().await? {
-            Some(kept) => kept,
-            None => self.start().await?,
+            Some(kept) if kept.state != State::Beginning => kept,
+            begun => self.start(begun.is_some()).await?,
         };
         if kept.state != State::Copying {
             return Ok(());
         }
-        let left: Vec<Part> =
-            self.parts().await?.into_iter().filter(|part| part.snapshot.is_none()).rev().collect();
-        if !left.is_empty() {
-            self.copy_parts(left, kept.key, rows).await?;
+        // People first: whoever is there when their rows are copied, and moves later, is followed.
+        for people in [true, false] {
+            let of =
+                |part: &Part| self.tables.iter().any(|t| t.plain == part.table && t.home.is_some() == people);
+            let parts = self.parts().await?;
+            let left: Vec<Part> =
+                parts.into_iter().filter(|part| part.snapshot.is_none() && of(part)).rev().collect();
+            if !left.is_empty() {
+                self.copy_parts(left, kept.key, Arc::clone(&rows)).await?;
+            }
         }
         self.set_state(State::Following).await
     }
 
     /// Makes slot and publication, and divides the tables.
-    async fn start(&self) -> Result<crate::progress::Kept, MigrateError> {
+    async fn start(&self, begun: bool) -> Result<Kept, MigrateError> {
         self.check_people().await?;
         for table in &self.tables {
+            table.takes_any_order(&self.target).await?;
             let any = format!("select exists (select 1 from {})::text", table.name);
             if self.target.text(&any).await? == "true" {
                 return Err(MigrateError::Plan(format!("{}: the target's table is not empty", table.plain)));
@@ -128,26 +135,60 @@ impl Migration {
             return Err(MigrateError::Plan(text));
         }
         let slot = self.plan.slot();
-        self.drop_stream().await?;
+        if begun {
+            self.drop_stream().await?;
+        } else {
+            self.refuse_another().await?;
+            self.intend().await?;
+        }
         let names: Vec<&str> = self.tables.iter().map(|table| table.name.as_str()).collect();
         self.source
-            .run(&format!(
-                "create publication {} for table {} with (publish_via_partition_root = true)",
-                quoted(&slot),
-                names.join(", ")
-            ))
+            .run(&format!("create publication {} for table {} ", quoted(&slot), names.join(", ")))
             .await?;
         // Whatever is written from here on waits in the slot.
-        self.source
-            .text(&format!("select pg_create_logical_replication_slot({}, 'pgoutput')::text", literal(&slot)))
-            .await?;
+        let make = format!(
+            "select lsn::text from pg_create_logical_replication_slot({}, 'pgoutput')",
+            literal(&slot)
+        );
+        let from = self.source.text(&make).await?;
+        self.wait_for_the_seen().await?;
         let mut parts = Vec::new();
         for table in &self.tables {
             self.divide(table, &mut parts).await?;
         }
-        self.begin(&parts).await?;
+        self.begin(&parts, &from).await?;
         let none = || MigrateError::State("the target does not know what it was just told".into());
         self.kept().await?.ok_or_else(none)
+    }
+
+    /// That no other migration has the name at the source.
+    async fn refuse_another(&self) -> Result<(), MigrateError> {
+        let slot = literal(&self.plan.slot());
+        let sql = format!(
+            "select 1::text from pg_replication_slots where slot_name = {slot} union all select 1::text from pg_publication where pubname = {slot}"
+        );
+        if self.source.texts(&sql).await?.is_empty() {
+            return Ok(());
+        }
+        let text = format!(
+            "the source has a slot or publication `{}` already: another migration is called so",
+            self.plan.slot()
+        );
+        Err(MigrateError::Plan(text))
+    }
+
+    /// Waits until every transaction that the slot does not tell of can be seen: one that waits for a standby is in the log already.
+    async fn wait_for_the_seen(&self) -> Result<(), MigrateError> {
+        let end = self.source.text("select pg_snapshot_xmax(pg_current_snapshot())::text").await?;
+        let sql =
+            format!("select (pg_snapshot_xmin(pg_current_snapshot()) >= {}::xid8)::text", literal(&end));
+        for _ in 0..WAITS {
+            if self.source.text(&sql).await? == "true" {
+                return Ok(());
+            }
+            tokio::time::sleep(WAIT).await;
+        }
+        Err(MigrateError::State("a transaction at the source does not end: call again when it has".into()))
     }
 
     /// Takes slot and publication of an earlier try away.
@@ -178,7 +219,7 @@ impl Migration {
     }
 
     /// That nobody's home is unknown, or that the plan says what becomes of them.
-    async fn check_people(&self) -> Result<(), MigrateError> {
+    pub(crate) async fn check_people(&self) -> Result<(), MigrateError> {
         if self.plan.region.unknown == crate::plan::Unknown::Stay {
             return Ok(());
         }

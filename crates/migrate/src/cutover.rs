@@ -24,6 +24,8 @@ const KEYS: usize = 1_000;
 /// How often the tables are locked anew where writers lock them in another order, and how the server says so.
 const TRIES: u32 = 5;
 const DEADLOCK: &str = "(40P01)";
+/// How the server says that a statement took too long.
+const CANCELLED: &str = "(57014)";
 
 /// What refuses writes at the source, in the schema of each table.
 const REFUSAL: &str = "clover_migrate_served_elsewhere";
@@ -52,6 +54,7 @@ impl Migration {
     /// # Errors
     /// When an end does not answer.
     pub async fn rehearse(&self) -> Result<Vec<Step>, MigrateError> {
+        self.prepare_to_point()?;
         let mut steps = Vec::new();
         for table in &self.tables {
             let place = format!("{} {}", self.plan.source.site, table.plain);
@@ -62,7 +65,7 @@ impl Migration {
             );
             let writers = self.source.text(&about).await?;
             let what = format!(
-                "writers wait (at this moment {writers} transactions write), then writes are refused by the trigger `{REFUSAL}`"
+                "writers wait (at this moment {writers} transactions write), then writes of the region's rows are refused by the trigger `{REFUSAL}`; those of others go on"
             );
             steps.push(Step { place, what });
             for (column, ..) in self.sequences(table).await? {
@@ -90,56 +93,79 @@ impl Migration {
     /// When the ends differ, writers would wait for too long, or an end breaks off. Then writers go on as before; if it broke off
     /// after the source was told to refuse them, another call goes on from there.
     pub async fn cut_over(&self) -> Result<Served, MigrateError> {
-        if self.state().await? == Some(State::Served) {
-            return Err(MigrateError::State("it is served from the region already".into()));
+        let state = self.state().await?;
+        if state == Some(State::Finished) {
+            return Err(MigrateError::State("it is finished".into()));
         }
-        self.catch_up().await?;
-        refuse(&self.compare().await?.differences)?;
-        self.catch_up().await?;
-        let gate = Session::source(&self.plan.source.database).await?;
-        let pause = self.close_with_patience(&gate).await?;
-        self.set_state(State::Served).await?;
+        self.prepare_to_point()?;
+        let mut pause = Duration::ZERO;
+        if state != Some(State::Served) {
+            // What is followed from here on is compared again at the end.
+            let mut touched = Touched::default();
+            self.catch_up().await?;
+            refuse(&self.compare_noting(&mut touched).await?.differences)?;
+            self.check_people().await?;
+            self.catch_up_noting(&mut touched).await?;
+            pause = self.close_with_patience(&mut touched).await?;
+            self.set_state(State::Served).await?;
+        }
+        // As it is before anybody of the region writes.
+        let fixed = Session::target(&self.plan.target.database).await?;
+        fixed.run("begin isolation level repeatable read read only").await?;
+        fixed.run("select 1 from clover_migrate.migration").await?;
+        self.stop_refusing(&self.target).await?;
         self.point(&self.plan.target.site, &self.plan.target.database.address)?;
-        Ok(Served { pause, comparison: self.compare().await? })
+        Ok(Served { pause, comparison: self.compare_fixed(&fixed).await? })
     }
 
-    async fn close_with_patience(&self, gate: &Session) -> Result<Duration, MigrateError> {
+    async fn close_with_patience(&self, touched: &mut Touched) -> Result<Duration, MigrateError> {
         let begun = Instant::now();
-        for _ in 1..TRIES {
-            match self.close(gate).await {
-                Err(MigrateError::Server { text, .. }) if text.contains(DEADLOCK) => {
-                    gate.run("rollback").await?
-                }
+        let limit = Duration::from_millis(self.plan.limits.pause_ms);
+        let late = || {
+            let text = format!(
+                "writers would have waited longer than {} ms: nothing was changed",
+                limit.as_millis()
+            );
+            MigrateError::State(text)
+        };
+        for _ in 0..TRIES {
+            // With its connection a try that is late lets go of everything.
+            let gate = Session::source(&self.plan.source.database).await?;
+            let left = limit.checked_sub(begun.elapsed()).ok_or_else(late)?;
+            match tokio::time::timeout(left, self.close(&gate, left, touched)).await.map_err(|_| late())? {
+                Err(MigrateError::Server { text, .. }) if text.contains(DEADLOCK) => {}
+                Err(MigrateError::Server { text, .. }) if text.contains(CANCELLED) => return Err(late()),
                 closed => return closed.map(|()| begun.elapsed()),
             }
         }
-        self.close(gate).await.map(|()| begun.elapsed())
+        Err(late())
     }
 
     /// Has writers wait, brings the rest, and has the source refuse writes from then on.
-    async fn close(&self, gate: &Session) -> Result<(), MigrateError> {
-        let limit = Duration::from_millis(self.plan.limits.pause_ms);
+    async fn close(
+        &self,
+        gate: &Session,
+        limit: Duration,
+        touched: &mut Touched,
+    ) -> Result<(), MigrateError> {
         let names: Vec<&str> = self.tables.iter().map(|table| table.name.as_str()).collect();
-        gate.run(&format!("begin; set local lock_timeout = {}", limit.as_millis().div_ceil(2))).await?;
+        gate.run(&format!("begin; set local statement_timeout = {}", limit.as_millis().max(1))).await?;
         // Readers go on; who writes waits.
         gate.run(&format!("lock table {} in exclusive mode", names.join(", "))).await?;
-        let rest = self.bring_the_rest(gate);
-        tokio::time::timeout(limit, rest).await.map_err(|_| {
-            MigrateError::State(format!(
-                "writers would have waited longer than {} ms: nothing was changed",
-                limit.as_millis()
-            ))
-        })??;
+        self.bring_the_rest(touched).await?;
+        self.refuse_writes(gate, &self.plan.target.site).await?;
         gate.run("commit").await
     }
 
-    async fn bring_the_rest(&self, gate: &Session) -> Result<(), MigrateError> {
+    async fn bring_the_rest(&self, touched: &mut Touched) -> Result<(), MigrateError> {
         // Whoever commits without waiting for the disk is behind this, and flushed with it.
-        self.source.run("set synchronous_commit = on; select pg_logical_emit_message(true, 'clover_migrate', 'the end')").await?;
-        let mut touched = Touched::default();
-        self.catch_up_noting(&mut touched).await?;
+        self.source
+            .run("set synchronous_commit = on; select pg_logical_emit_message(true, 'clover_migrate', 'the end')")
+            .await?;
+        self.catch_up_noting(touched).await?;
         // Of an earlier try.
-        self.bring_moved().await?;
+        self.bring_moved(touched).await?;
+        self.check_people().await?;
         if touched.many {
             refuse(&self.compare().await?.differences)?;
         }
@@ -148,7 +174,17 @@ impl Migration {
             let keys: Vec<Vec<String>> =
                 touched.keys.iter().filter(|(of, _)| *of == place).map(|(_, key)| key.clone()).collect();
             for keys in keys.chunks(KEYS) {
-                refuse(&self.differences(table, keys, kept.key).await?)?;
+                refuse(&self.differences(table, &one_of(table, keys), kept.key).await?)?;
+            }
+            let of = self.plan.people(&self.tables, table).map_or(&table.plain, |t| &t.plain);
+            let people: Vec<String> = touched
+                .people
+                .iter()
+                .filter(|(people, _)| people == of)
+                .map(|(_, person)| person.clone())
+                .collect();
+            for people in people.chunks(KEYS) {
+                refuse(&self.differences(table, &theirs(table, people)?, kept.key).await?)?;
             }
             for (column, last, called) in self.sequences(table).await? {
                 let sql = format!(
@@ -159,8 +195,28 @@ impl Migration {
                 self.target.texts(&sql).await?;
             }
         }
-        for table in &self.tables {
-            gate.run(&refusal(table, &self.plan.target.site)).await?;
+        Ok(())
+    }
+
+    /// Has an end refuse writes of rows of the region's people.
+    async fn refuse_writes(&self, end: &Session, site: &str) -> Result<(), MigrateError> {
+        for (place, table) in self.tables.iter().enumerate() {
+            let [new, old] = ["new", "old"].map(|row| self.plan.is_of_region(&self.tables, table, row));
+            end.run(&refusal(table, place, site, &new, &old)).await?;
+        }
+        Ok(())
+    }
+
+    /// Has an end take writes again.
+    async fn stop_refusing(&self, end: &Session) -> Result<(), MigrateError> {
+        for (place, table) in self.tables.iter().enumerate() {
+            let schema = table.name.split('.').next().unwrap_or_default();
+            end.run(&format!(
+                "drop trigger if exists {REFUSAL} on {0}; drop trigger if exists {REFUSAL}_all on {0};
+                 drop function if exists {schema}.{REFUSAL}_{place}()",
+                table.name
+            ))
+            .await?;
         }
         Ok(())
     }
@@ -173,21 +229,42 @@ impl Migration {
         if self.state().await? != Some(State::Served) {
             return Err(MigrateError::State("it is not served from the region".into()));
         }
-        let written = self.compare().await?.differences;
-        if !written.is_empty() && !even_so {
-            let text = format!(
-                "{} rows were written in the region since, or more: they would be lost (--lose-writes)",
-                written.len()
-            );
-            return Err(MigrateError::State(text));
-        }
-        self.repair(&written).await?;
-        for table in &self.tables {
-            self.source.run(&format!("drop trigger if exists {REFUSAL} on {0}", table.name)).await?;
+        self.prepare_to_point()?;
+        // Nobody writes while it is looked at; we do, as a replica.
+        self.refuse_writes(&self.target, &self.plan.source.site).await?;
+        let mut replaced = 0;
+        loop {
+            let written = self.compare_fixed(&self.target).await?.differences;
+            if written.is_empty() {
+                break;
+            }
+            if !even_so {
+                self.stop_refusing(&self.target).await?;
+                let text = format!(
+                    "{} rows were written in the region since, or more: they would be lost (--lose-writes)",
+                    written.len()
+                );
+                return Err(MigrateError::State(text));
+            }
+            replaced += written.len() as u64;
+            self.bring_anew(&written).await?;
         }
         self.set_state(State::Following).await?;
+        self.stop_refusing(&self.source).await?;
         self.point(&self.plan.source.site, &self.plan.source.database.address)?;
-        Ok(written.len() as u64)
+        Ok(replaced)
+    }
+
+    /// Ends the migration: the source keeps no changes for it any more, and goes on refusing writes.
+    ///
+    /// # Errors
+    /// When it is not served from the region, or an end breaks off.
+    pub async fn finish(&self) -> Result<(), MigrateError> {
+        if self.state().await? != Some(State::Served) {
+            return Err(MigrateError::State("it is not served from the region".into()));
+        }
+        self.set_state(State::Finished).await?;
+        self.drop_stream().await
     }
 
     /// Brings rows anew in which the ends differ.
@@ -195,6 +272,15 @@ impl Migration {
     /// # Errors
     /// When an end breaks off.
     pub async fn repair(&self, differences: &[Difference]) -> Result<(), MigrateError> {
+        if self.state().await? != Some(State::Following) {
+            let text =
+                "rows are brought anew only while changes are followed: what the region wrote would be lost";
+            return Err(MigrateError::State(text.into()));
+        }
+        self.bring_anew(differences).await
+    }
+
+    async fn bring_anew(&self, differences: &[Difference]) -> Result<(), MigrateError> {
         for table in &self.tables {
             let keys: Vec<Vec<String>> =
                 differences.iter().filter(|d| d.table == table.plain).map(|d| d.key.clone()).collect();
@@ -206,7 +292,7 @@ impl Migration {
     }
 
     /// Brings the rows of people who moved to the region or away while they were copied.
-    pub(crate) async fn bring_moved(&self) -> Result<(), MigrateError> {
+    pub(crate) async fn bring_moved(&self, touched: &mut Touched) -> Result<(), MigrateError> {
         let wrong = |e: tokio_postgres::Error| self.target.wrong(&e);
         let sql = "select people, person from clover_migrate.moved where migration = $1";
         let mut moved: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -218,13 +304,10 @@ impl Migration {
                 for table in &self.tables {
                     let of = self.plan.people(&self.tables, table).map_or(&table.plain, |t| &t.plain);
                     if of == people {
-                        let subject = table.column(table.subject)?;
-                        let those = persons.iter().map(|p| literal(p)).collect::<Vec<_>>().join(", ");
-                        let theirs =
-                            format!("{} = any (array[{those}]::{}[])", quoted(&subject.name), subject.kind);
-                        self.bring(table, &theirs).await?;
+                        self.bring(table, &theirs(table, persons)?).await?;
                     }
                 }
+                touched.people.extend(persons.iter().map(|person| (people.clone(), person.clone())));
                 let done = "delete from clover_migrate.moved where migration = $1 and people = $2 and person = any ($3)";
                 self.target.rows(done, &[&self.plan.name, people, &persons]).await?;
             }
@@ -292,6 +375,17 @@ impl Migration {
         Ok(sequences)
     }
 
+    /// That the pointer can be written, before anything depends on it.
+    fn prepare_to_point(&self) -> Result<(), MigrateError> {
+        let path = &self.plan.cutover.pointer;
+        let new = path.with_extension("new");
+        let test = || {
+            std::fs::File::create(&new)?.sync_all()?;
+            std::fs::remove_file(&new)
+        };
+        test().map_err(|e| MigrateError::file(path, e))
+    }
+
     /// Writes where the sets are served from. The file is whole at any time.
     fn point(&self, site: &str, address: &str) -> Result<(), MigrateError> {
         let path = &self.plan.cutover.pointer;
@@ -299,6 +393,13 @@ impl Migration {
         let text = serde_json::json!({ "site": site, "address": address, "sets": sets }).to_string();
         replace(path, text.as_bytes()).map_err(|e| MigrateError::file(path, e))
     }
+}
+
+/// True for the rows of these people.
+fn theirs(table: &Table, people: &[String]) -> Result<String, MigrateError> {
+    let subject = table.column(table.subject)?;
+    let those = people.iter().map(|p| literal(p)).collect::<Vec<_>>().join(", ");
+    Ok(format!("{} = any (array[{those}]::{}[])", quoted(&subject.name), subject.kind))
 }
 
 /// Replaces a file as a whole, durably.
@@ -325,17 +426,27 @@ fn refuse(differences: &[Difference]) -> Result<(), MigrateError> {
     Err(MigrateError::State(text))
 }
 
-/// What refuses writes of a table, and says where it is served from.
-fn refusal(table: &Table, site: &str) -> String {
+/// What refuses writes of rows of the region's people, and says where they are served from.
+fn refusal(table: &Table, place: usize, site: &str, new: &str, old: &str) -> String {
     let schema = table.name.split('.').next().unwrap_or_default();
+    let raise = format!(
+        "raise exception 'this is served from {site} now: read the pointer again' using errcode = 'read_only_sql_transaction';"
+    );
     let body = literal(&format!(
-        "begin raise exception 'this table is served from {site} now: read the pointer again' using errcode = 'read_only_sql_transaction'; end"
+        "begin
+           if tg_op = 'TRUNCATE' then {raise} end if;
+           if tg_op <> 'DELETE' then if {new} then {raise} end if; end if;
+           if tg_op <> 'INSERT' then if {old} then {raise} end if; end if;
+           if tg_op = 'DELETE' then return old; end if;
+           return new;
+         end"
     ));
     format!(
-        "create or replace function {schema}.{REFUSAL}() returns trigger language plpgsql as {body};
-         create or replace trigger {REFUSAL} before insert or update or delete or truncate on {0}
-           for each statement execute function {schema}.{REFUSAL}();
-         alter table {0} enable always trigger {REFUSAL}",
+        "create or replace function {schema}.{REFUSAL}_{place}() returns trigger language plpgsql set search_path = pg_catalog as {body};
+         create or replace trigger {REFUSAL} before insert or update or delete on {0}
+           for each row execute function {schema}.{REFUSAL}_{place}();
+         create or replace trigger {REFUSAL}_all before truncate on {0}
+           for each statement execute function {schema}.{REFUSAL}_{place}()",
         table.name
     )
 }

@@ -49,9 +49,19 @@ pub enum MigrateError {
     },
 }
 
+/// Classes of errors whose words may show a value: data, constraints, what functions of others raise.
+const VALUES: [&str; 6] = ["22", "23", "2F", "38", "39", "P0"];
+
 impl MigrateError {
     pub(crate) fn server(end: &'static str, error: &tokio_postgres::Error) -> Self {
-        let told = error.as_db_error().map(|e| format!("{} ({})", e.message(), e.code().code()));
+        let told = error.as_db_error().map(|e| {
+            let code = e.code().code();
+            if !VALUES.iter().any(|class| code.starts_with(class)) {
+                return format!("{} ({code})", e.message());
+            }
+            let place: Vec<&str> = [e.table(), e.column(), e.constraint()].into_iter().flatten().collect();
+            format!("a value is refused ({code}) {}", place.join(" ")).trim_end().to_owned()
+        });
         Self::Server { end, text: told.unwrap_or_else(|| error.to_string()) }
     }
 

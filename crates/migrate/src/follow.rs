@@ -40,6 +40,8 @@ pub struct Followed {
 #[derive(Debug, Default)]
 pub(crate) struct Touched {
     pub(crate) keys: BTreeSet<(usize, Vec<String>)>,
+    /// People whose rows were brought as a whole: table and person.
+    pub(crate) people: BTreeSet<(String, String)>,
     /// More than are remembered.
     pub(crate) many: bool,
 }
@@ -85,26 +87,61 @@ impl Migration {
     }
 
     pub(crate) async fn catch_up_noting(&self, touched: &mut Touched) -> Result<Followed, MigrateError> {
-        let end = Lsn::of(&self.source.text("select pg_current_wal_insert_lsn()::text").await?);
+        let end = self.flushed().await?;
         let mut all = Followed::default();
         loop {
             let done = self.follow_noting(touched).await?;
             all.transactions += done.transactions;
             all.changes += done.changes;
-            if done.transactions == 0 || self.kept().await?.and_then(|kept| kept.followed) >= end {
+            if self
+                .kept()
+                .await?
+                .is_none_or(|kept| kept.followed >= Some(end) || kept.state == State::Finished)
+            {
                 return Ok(all);
             }
+        }
+    }
+
+    /// Up to where the source's log is on its disk.
+    async fn flushed(&self) -> Result<Lsn, MigrateError> {
+        let lsn = self.source.text("select pg_current_wal_flush_lsn()::text").await?;
+        Lsn::of(&lsn).ok_or(MigrateError::Stream("a position in the log cannot be read"))
+    }
+
+    /// That the slot has not gone on without us: what it has passed is nowhere else.
+    async fn is_continuous(&self, from: Lsn) -> Result<(), MigrateError> {
+        let sql = format!(
+            "select (confirmed_flush_lsn <= '{from}')::text from pg_replication_slots where slot_name = {}",
+            literal(&self.plan.slot())
+        );
+        match self.source.texts(&sql).await?.first().map(String::as_str) {
+            Some("true") => Ok(()),
+            Some(_) => {
+                let text = "the source's slot has gone on without this migration: changes are lost. Begin anew with an empty target";
+                Err(MigrateError::State(text.into()))
+            }
+            None => Err(MigrateError::State(format!(
+                "the source's replication slot \"{}\" does not exist: changes are lost",
+                self.plan.slot()
+            ))),
         }
     }
 
     pub(crate) async fn follow_noting(&self, touched: &mut Touched) -> Result<Followed, MigrateError> {
         let none = || MigrateError::State("nothing was begun: copy first".into());
         let kept = self.kept().await?.ok_or_else(none)?;
-        if kept.state == State::Copying {
-            return Err(MigrateError::State("not all parts are copied: copy first".into()));
+        match kept.state {
+            State::Beginning | State::Copying => {
+                return Err(MigrateError::State("not all parts are copied: copy first".into()));
+            }
+            // Nothing is told any more.
+            State::Finished => return Ok(Followed::default()),
+            State::Following | State::Served => {}
         }
         let from = kept.followed.unwrap_or(Lsn(0));
         self.free_slot().await?;
+        self.is_continuous(from).await?;
         self.target.run("begin").await?;
         match self.apply(from, touched).await {
             Ok((done, end)) => {
@@ -114,7 +151,7 @@ impl Migration {
                 }
                 if done.transactions > 0 {
                     // What comes of them is ahead of what is followed, which makes no difference in the end.
-                    self.bring_moved().await?;
+                    self.bring_moved(touched).await?;
                 }
                 Ok(done)
             }
@@ -138,6 +175,7 @@ impl Migration {
 
     async fn apply(&self, from: Lsn, touched: &mut Touched) -> Result<(Followed, Option<Lsn>), MigrateError> {
         let slot = self.plan.slot();
+        let flushed = self.flushed().await?;
         // Looked at and not taken: they are there again if this is not committed.
         let sql = format!(
             "select data from pg_logical_slot_peek_binary_changes({0}, null, {BATCH}, 'proto_version', '1', 'publication_names', {0})",
@@ -147,9 +185,10 @@ impl Migration {
         let none: [&(dyn ToSql + Sync); 0] = [];
         let mut stream = pin!(self.source.client.query_raw(&sql, none).await.map_err(wrong)?);
         let mut applier = Applier::new(self).await?;
-        let (mut end, mut known) = (None, false);
+        let (mut end, mut known, mut messages) = (None, false, 0);
         while let Some(row) = stream.next().await {
             let message: Vec<u8> = row.and_then(|row: Row| row.try_get(0)).map_err(wrong)?;
+            messages += 1;
             match decode(&message)? {
                 Message::Begin { at, xid } => {
                     // It is there if its end is not behind the end that was taken down.
@@ -166,7 +205,11 @@ impl Migration {
             }
         }
         applier.send().await?;
-        if let Some(end) = end {
+        // Of what is of no table of ours nothing is told: without a full batch it is passed as well.
+        if messages < BATCH {
+            end = end.max(Some(flushed));
+        }
+        if let Some(end) = end.filter(|end| *end > from) {
             let sql = format!(
                 "update clover_migrate.migration set followed = '{end}', changed = now() where name = $1"
             );
@@ -228,9 +271,10 @@ impl<'m> Applier<'m> {
                 what: "it is in the publication and not in the plan".into(),
             });
         };
-        let planned: Vec<&str> = self.table(place)?.columns.iter().map(|c| c.name.as_str()).collect();
-        if planned != relation.columns {
-            let what = format!("its columns are now {}", relation.columns.join(", "));
+        let planned = self.table(place)?.columns.iter().map(|c| (&c.name, c.numbers));
+        if !planned.eq(relation.columns.iter().map(|(name, kind, modifier)| (name, (*kind, *modifier)))) {
+            let names: Vec<&str> = relation.columns.iter().map(|(name, ..)| name.as_str()).collect();
+            let what = format!("its columns or their types are others: {}", names.join(", "));
             return Err(MigrateError::Changed { table: plain, what });
         }
         self.relations.insert(relation.number, place);
@@ -316,7 +360,7 @@ impl<'m> Applier<'m> {
         new: &[Cell<'_>],
         row: Changed,
     ) -> Result<(), MigrateError> {
-        let Changed { key, person, values, whole, changed } = row;
+        let Changed { key, person, values, whole, .. } = row;
         let told = [Some(self.migration.plan.name.clone()), Some(table.plain.clone()), person];
         let homes = &self.migration.plan.region.homes;
         let stays = match home {
@@ -332,10 +376,7 @@ impl<'m> Applier<'m> {
         }
         if whole {
             let row = upsert(table, None);
-            if !changed {
-                return self.put(row, values).await;
-            }
-            // Who was not there has moved here, and has other rows that are not there.
+            // Who was not there has moved here, or came after their rows: those are not there.
             let sql = moved(&row, "exists (select 1 from row where fresh)", values.len() + 1);
             return self.put(sql, values.into_iter().chain(told).collect()).await;
         }
@@ -398,8 +439,15 @@ impl<'m> Applier<'m> {
         }
         touched.add(place, &key);
         self.done.changes += 1;
-        let sql = format!("delete from {} where {}", table.name, keyed(table, 1)?);
-        self.put(sql, key.into_iter().map(Some).collect()).await
+        let row = format!("delete from {} where {} returning 1", table.name, keyed(table, 1)?);
+        let person = match old.get(table.subject) {
+            Some(Cell::Text(person)) if table.home.is_some() => (*person).to_owned(),
+            _ => return self.put(row, key.into_iter().map(Some).collect()).await,
+        };
+        // Whose other rows may be there still.
+        let sql = moved(&row, "exists (select 1 from row)", key.len() + 1);
+        let told = [self.migration.plan.name.clone(), table.plain.clone(), person];
+        self.put(sql, key.into_iter().chain(told).map(Some).collect()).await
     }
 
     /// A table that was emptied.
@@ -512,14 +560,20 @@ fn upsert(table: &Table, condition: Option<&str>) -> String {
     sql
 }
 
-/// Changes what is told of a row.
+/// Changes what is told of a row but its key.
 fn update(table: &Table, new: &[Cell<'_>], told: usize) -> Result<String, MigrateError> {
-    let columns = table.columns.iter().zip(new).filter(|(_, cell)| **cell != Cell::Untouched);
+    let columns =
+        table.columns.iter().zip(new).enumerate().filter(|(_, (_, cell))| **cell != Cell::Untouched);
     let set: Vec<String> = (1..)
         .zip(columns)
-        .map(|(n, (c, _))| format!("{} = ${n}::text::{}", quoted(&c.name), c.kind))
+        .filter(|(_, (place, _))| !table.key.contains(place))
+        .map(|(n, (_, (c, _)))| format!("{} = ${n}::text::{}", quoted(&c.name), c.kind))
         .collect();
-    Ok(format!("update {} set {} where {} returning 1", table.name, set.join(", "), keyed(table, told + 1)?))
+    let keyed = keyed(table, told + 1)?;
+    if set.is_empty() {
+        return Ok(format!("select 1 from {} where {keyed}", table.name));
+    }
+    Ok(format!("update {} set {} where {keyed} returning 1", table.name, set.join(", ")))
 }
 
 /// A statement on a row, and behind it the note that a person has moved if that is what it shows. Migration, table of people

@@ -74,6 +74,8 @@ enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// End it: the source keeps no changes for it any more, and nothing can be undone
+    Finish,
     /// Point services back to the source
     Undo {
         /// Lose what was written in the region since
@@ -128,6 +130,11 @@ async fn run(cli: &Cli) -> Result<u8, MigrateError> {
         Command::Status => status(cli, &migration).await,
         Command::Cutover { dry_run: true } => rehearse(cli, &migration).await,
         Command::Cutover { dry_run: false } => cut_over(cli, &migration).await,
+        Command::Finish => {
+            migration.finish().await?;
+            told(cli, "finished; the source goes on refusing writes", &json!({ "finished": true }));
+            Ok(0)
+        }
         Command::Undo { lose_writes } => {
             let lost = migration.undo(*lose_writes).await?;
             let text = format!(
@@ -267,9 +274,10 @@ async fn status(cli: &Cli, migration: &Migration) -> Result<u8, MigrateError> {
     let plan = migration.plan();
     let word = match state {
         None => "nothing was begun",
-        Some(State::Copying) => "copying",
+        Some(State::Beginning | State::Copying) => "copying",
         Some(State::Following) => "all is copied, changes are followed",
         Some(State::Served) => "served from the region",
+        Some(State::Finished) => "finished",
     };
     let mut text = format!("{} ({}) to {}: {word}", plan.source.site, plan.source.country, plan.target.site);
     for set in &sets {

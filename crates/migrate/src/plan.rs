@@ -200,8 +200,13 @@ impl Plan {
         if let Some(both) = self.region.homes.iter().find(|home| self.region.others.contains(home)) {
             wrong.push(format!("region: `{both}` stands in `homes` and in `others`"));
         }
-        if !(1..=WORKERS_MAX).contains(&self.limits.workers) || self.limits.part_rows == 0 {
-            wrong.push(format!("limits: `workers` is 1 to {WORKERS_MAX}, and `part_rows` is not 0"));
+        if !(1..=WORKERS_MAX).contains(&self.limits.workers)
+            || self.limits.part_rows == 0
+            || self.limits.pause_ms == 0
+        {
+            wrong.push(format!(
+                "limits: `workers` is 1 to {WORKERS_MAX}, `part_rows` and `pause_ms` are not 0"
+            ));
         }
         if self.sets.is_empty() || self.sets.len() > SETS_MAX {
             wrong.push(format!("a plan has one to {SETS_MAX} sets"));

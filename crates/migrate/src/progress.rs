@@ -20,25 +20,31 @@ create table if not exists clover_migrate.moved (
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
+    /// Slot and publication are being made at the source: whatever bears the migration's name there is its own.
+    Beginning,
     /// Parts are being copied.
     Copying,
     /// All parts are there; changes are followed.
     Following,
     /// Services were pointed to the region; nothing is written at the source.
     Served,
+    /// The source keeps no changes for us any more: nothing is undone from here on.
+    Finished,
 }
 
 impl State {
     fn word(self) -> &'static str {
         match self {
+            Self::Beginning => "beginning",
             Self::Copying => "copying",
             Self::Following => "following",
             Self::Served => "served",
+            Self::Finished => "finished",
         }
     }
 
     fn of(word: &str) -> Result<Self, MigrateError> {
-        let all = [Self::Copying, Self::Following, Self::Served];
+        let all = [Self::Beginning, Self::Copying, Self::Following, Self::Served, Self::Finished];
         let unknown =
             || MigrateError::State(format!("the target's own record has an unknown state, `{word}`"));
         all.into_iter().find(|state| state.word() == word).ok_or_else(unknown)
@@ -113,19 +119,28 @@ impl Migration {
         blake3::hash(text.as_bytes()).as_bytes().to_vec()
     }
 
-    /// Takes down that it begins, with its parts.
-    pub(crate) async fn begin(&self, parts: &[Part]) -> Result<(), MigrateError> {
+    /// Takes down that it begins, before anything is made at the source.
+    pub(crate) async fn intend(&self) -> Result<(), MigrateError> {
         // PostgreSQL's random bytes are those of its library of cryptography.
         let sql = "insert into clover_migrate.migration (name, plan, digests, state)
-          values ($1, $2, uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()), 'copying')";
+          values ($1, $2, uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()), 'beginning')";
+        self.target.rows(sql, &[&self.plan.name, &self.fingerprint()]).await.map(drop)
+    }
+
+    /// Takes down its parts, and from where changes are kept.
+    pub(crate) async fn begin(&self, parts: &[Part], from: &str) -> Result<(), MigrateError> {
         self.target.run("begin").await?;
-        self.target.rows(sql, &[&self.plan.name, &self.fingerprint()]).await?;
         let sql = "insert into clover_migrate.part (migration, place, set_name, low, high) values ($1, $2, $3, $4, $5)";
         for part in parts {
             self.target
                 .rows(sql, &[&self.plan.name, &part.place, &part.table, &part.low, &part.high])
                 .await?;
         }
+        let sql = format!(
+            "update clover_migrate.migration set state = 'copying', followed = {} where name = $1",
+            literal(from)
+        );
+        self.target.rows(&sql, &[&self.plan.name]).await?;
         self.target.run("commit").await
     }
 

@@ -56,8 +56,8 @@ struct Found {
     columns: Vec<(String, String)>,
     /// The single column of its primary key.
     key: Option<String>,
-    /// Columns that refer to another table's key: column, schema, table.
-    refers: Vec<(String, String, String)>,
+    /// Columns that refer to another table: column, schema, table, and its column.
+    refers: Vec<[String; 4]>,
 }
 
 impl Found {
@@ -70,7 +70,8 @@ impl Found {
     }
 
     fn home(&self) -> Option<&str> {
-        let columns = self.columns.iter().filter(|(_, kind)| kind.starts_with("char") || kind == "text");
+        let columns =
+            self.columns.iter().filter(|(_, kind)| kind.starts_with("character varying") || kind == "text");
         columns.map(|(name, _)| name.as_str()).find(|name| HOMES.contains(name))
     }
 }
@@ -99,11 +100,11 @@ pub async fn propose(name: &str, country: &str, end: &End) -> Result<Proposal, M
         sets += &proposal.set(&source, table, &head).await?;
     }
     for table in tables.iter().filter(|t| !people.iter().any(|p| p.plain() == t.plain())) {
-        let of = |(_, schema, name): &&(String, String, String)| {
-            people.iter().any(|p| p.schema == *schema && p.name == *name)
+        let of = |[_, schema, name, key]: &&[String; 4]| {
+            people.iter().any(|p| p.schema == *schema && p.name == *name && p.key.as_ref() == Some(key))
         };
         match table.refers.iter().find(of) {
-            Some((column, schema, name)) => {
+            Some([column, schema, name, _]) => {
                 let head =
                     format!("subject = {}\nof = {}\n", text(column), text(&format!("{schema}.{name}")));
                 sets += &proposal.set(&source, table, &head).await?;
@@ -180,7 +181,7 @@ impl Proposal {
             let cut =
                 format!("select left({}::text, 2000) from {} limit {SAMPLE}", quoted(column), table.quoted());
             let refers =
-                table.key.as_deref() == Some(column) || table.refers.iter().any(|(c, ..)| c == column);
+                table.key.as_deref() == Some(column) || table.refers.iter().any(|[c, ..]| c == column);
             let (class, word) = holds(column, kind, refers, &source.texts(&cut).await?);
             if class == UNMAPPED {
                 self.unmapped.push(format!("{}.{column}", table.plain()));
@@ -238,7 +239,7 @@ fn text(text: &str) -> String {
 async fn tables(source: &Session) -> Result<Vec<Found>, MigrateError> {
     let wrong = |e: tokio_postgres::Error| source.wrong(&e);
     let sql = "select n.nspname::text, c.relname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
-      where c.relkind in ('r', 'p') and not c.relispartition and n.nspname not in ('pg_catalog', 'information_schema', 'clover_migrate')
+      where c.relkind = 'r' and not c.relispartition and n.nspname not in ('pg_catalog', 'information_schema', 'clover_migrate')
         and n.nspname not like 'pg\\_%' order by 1, 2";
     let mut tables = Vec::new();
     for row in source.rows(sql, &[]).await? {
@@ -259,17 +260,15 @@ async fn tables(source: &Session) -> Result<Vec<Found>, MigrateError> {
         );
         table.key = source.texts(&key).await?.into_iter().next();
         let refers = format!(
-            "select a.attname::text, n.nspname::text, c.relname::text from pg_constraint f
+            "select a.attname::text, n.nspname::text, c.relname::text, k.attname::text from pg_constraint f
              join pg_attribute a on a.attrelid = f.conrelid and a.attnum = f.conkey[1]
+             join pg_attribute k on k.attrelid = f.confrelid and k.attnum = f.confkey[1]
              join pg_class c on c.oid = f.confrelid join pg_namespace n on n.oid = c.relnamespace
              where f.contype = 'f' and f.conrelid = {own} and cardinality(f.conkey) = 1 order by a.attnum"
         );
         for row in source.rows(&refers, &[]).await? {
-            table.refers.push((
-                row.try_get(0).map_err(wrong)?,
-                row.try_get(1).map_err(wrong)?,
-                row.try_get(2).map_err(wrong)?,
-            ));
+            let text = |place: usize| row.try_get(place).map_err(wrong);
+            table.refers.push([text(0)?, text(1)?, text(2)?, text(3)?]);
         }
         tables.push(table);
     }

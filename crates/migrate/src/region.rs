@@ -34,6 +34,20 @@ impl Plan {
         format!("({subject} in (select p.{id} from {} p where {}))", people.name, self.home(people, home))
     }
 
+    /// True for a row of the region's people, in a trigger.
+    pub(crate) fn is_of_region(&self, tables: &[Table], table: &Table, row: &str) -> String {
+        let column = |table: &Table, place: usize| {
+            table.columns.get(place).map(|c| quoted(&c.name)).unwrap_or_default()
+        };
+        if let Some(home) = table.home {
+            return format!("({row}.{}::text = any ({}))", column(table, home), array(&self.region.homes));
+        }
+        let Some(people) = self.people(tables, table) else { return "true".into() };
+        let home = people.home.map(|home| self.home(people, home)).unwrap_or_default();
+        let (id, subject) = (column(people, people.subject), column(table, table.subject));
+        format!("(exists (select 1 from {} p where p.{id} = {row}.{subject} and {home}))", people.name)
+    }
+
     /// True for people of whom the plan does not say whether they are the region's.
     pub(crate) fn unknown(&self, table: &Table) -> Option<String> {
         let column = quoted(&table.columns.get(table.home?)?.name);

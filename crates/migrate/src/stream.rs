@@ -39,7 +39,8 @@ pub(crate) struct Relation {
     pub(crate) number: u32,
     pub(crate) schema: String,
     pub(crate) name: String,
-    pub(crate) columns: Vec<String>,
+    /// Name, number of the type, and its modifier.
+    pub(crate) columns: Vec<(String, u32, i32)>,
 }
 
 const SHORT: MigrateError = MigrateError::Stream("a message is shorter than it says");
@@ -108,9 +109,7 @@ impl<'a> Reader<'a> {
         let mut columns = Vec::with_capacity(usize::from(count));
         for _ in 0..count {
             self.byte()?;
-            columns.push(self.text()?);
-            // Type and modifier.
-            self.take(8)?;
+            columns.push((self.text()?, self.int32()?, self.bytes().map(i32::from_be_bytes)?));
         }
         Ok(Relation { number, schema, name, columns })
     }
@@ -226,8 +225,12 @@ mod tests {
         let commit = [b"C\0".as_slice(), &[0; 8], &0x1_0000_0002u64.to_be_bytes(), &[0; 8]].concat();
         assert_eq!(decode(&commit).unwrap(), Message::Commit { end: Lsn::of("1/2").unwrap() });
         let relation = b"R\0\0\0\x07app\0users\0d\0\x01\x01id\0\0\0\0\x17\xff\xff\xff\xff";
-        let told =
-            Relation { number: 7, schema: "app".into(), name: "users".into(), columns: vec!["id".into()] };
+        let told = Relation {
+            number: 7,
+            schema: "app".into(),
+            name: "users".into(),
+            columns: vec![("id".into(), 23, -1)],
+        };
         assert_eq!(decode(relation).unwrap(), Message::Relation(told));
         assert!(
             decode(b"I\0\0\0\x07N\0\x01t\0\0\0\x09ab").is_err()

@@ -12,6 +12,10 @@ pub(crate) struct Column {
     pub(crate) name: String,
     /// As `format_type` writes it, with its modifier.
     pub(crate) kind: String,
+    /// The numbers of both in this database, as the stream of changes tells them.
+    pub(crate) numbers: (u32, i32),
+    /// Whether no value but the next of its sequence is taken in a change (`generated always as identity`).
+    always: bool,
     /// Whether its binary form is the same at both ends: that of arrays and rows of types that somebody made has their numbers
     /// in it, which differ from database to database.
     portable: bool,
@@ -55,7 +59,8 @@ impl Form {
 /// Columns in order: name, type, whether generated, whether portable.
 const COLUMNS: &str =
     "select a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attgenerated::text <> '',
-    coalesce((t.typtype in ('b', 'e') and t.typelem = 0) or (e.oid is not null and e.oid < 16384), false)
+    coalesce((t.typtype in ('b', 'e') and t.typelem = 0) or (e.oid is not null and e.oid < 16384), false),
+    a.atttypid, a.atttypmod, a.attidentity = 'a'
   from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid
   left join pg_catalog.pg_type e on e.oid = t.typelem
   where a.attrelid = $1::text::regclass and a.attnum > 0 and not a.attisdropped order by a.attnum";
@@ -76,6 +81,14 @@ impl Table {
             session.texts(&format!("select pg_catalog.to_regclass({})::text", literal(&name))).await?;
         if there.is_empty() {
             return Err(wrong("there is no such table".into()));
+        }
+        let kind =
+            format!("select relkind::text from pg_catalog.pg_class where oid = {}::regclass", literal(&name));
+        if session.text(&kind).await? != "r" {
+            // Changes of a partition are told as its own.
+            return Err(wrong(
+                "it is no plain table: partitioned ones, views and foreign tables are not moved".into(),
+            ));
         }
         let about = format!(
             "select greatest(reltuples, 0)::bigint::text from pg_catalog.pg_class where oid = {}::regclass",
@@ -106,6 +119,13 @@ impl Table {
         }
         let (subject, home) = (place(&set.subject), set.home.as_deref().and_then(place));
         let subject = subject.ok_or_else(|| wrong("its person's column is generated".into()))?;
+        if let Some(column) = home.and_then(|home| columns.get(home))
+            && (column.kind.starts_with("character(")
+                || matches!(column.kind.as_str(), "boolean" | "\"char\""))
+        {
+            // As text they are written in one way, and in changes in another.
+            return Err(wrong(format!("a home of type {} cannot be told apart", column.kind)));
+        }
         Ok(Self { name, plain: set.table.clone(), columns, key, subject, home, rows_about })
     }
 
@@ -141,10 +161,31 @@ impl Table {
                         column.name, column.kind, found.kind
                     ));
                 }
+                Some(found) if found.always && !other.key_columns().any(|c| c.name == found.name) => {
+                    return wrong(format!(
+                        "`{}` is generated always at the target: it would not take what the source has",
+                        column.name
+                    ));
+                }
                 Some(_) => {}
             }
         }
         Ok(())
+    }
+
+    /// That no index of the target refuses rows that come in another order than they came at the source.
+    pub(crate) async fn takes_any_order(&self, target: &Session) -> Result<(), MigrateError> {
+        let sql = format!(
+            "select c.relname::text from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indexrelid
+             where i.indrelid = {}::regclass and (i.indisunique or i.indisexclusion) and not i.indisprimary",
+            literal(&self.name)
+        );
+        let Some(index) = target.texts(&sql).await?.into_iter().next() else { return Ok(()) };
+        let text = format!(
+            "{}: drop `{index}` at the target, and make it again after the cut-over: rows come in another order",
+            self.plain
+        );
+        Err(MigrateError::Plan(text))
     }
 
     pub(crate) fn form(&self) -> Form {
@@ -171,5 +212,12 @@ impl Table {
 }
 
 fn column(row: &Row) -> Result<(Column, bool), tokio_postgres::Error> {
-    Ok((Column { name: row.try_get(0)?, kind: row.try_get(1)?, portable: row.try_get(3)? }, row.try_get(2)?))
+    let column = Column {
+        name: row.try_get(0)?,
+        kind: row.try_get(1)?,
+        portable: row.try_get(3)?,
+        numbers: (row.try_get(4)?, row.try_get(5)?),
+        always: row.try_get(6)?,
+    };
+    Ok((column, row.try_get(2)?))
 }

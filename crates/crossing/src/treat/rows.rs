@@ -263,7 +263,8 @@ impl<'a> Reader<'a> {
     fn value(&mut self, column: &Column, value: &[u8]) -> Result<(), Reason> {
         let becomes = self.look(column, value);
         match (&becomes, self.series(column)) {
-            (Becomes::Same, Some((series, own))) => {
+            // Also where something else was found in it and masked.
+            (Becomes::Same | Becomes::Text(_), Some((series, own))) => {
                 // What was computed may be of any field.
                 let kinds = own.as_ref().map_or(self.kinds.as_slice(), std::slice::from_ref);
                 let expected = |found| kinds.iter().any(|kind| expected(*kind, found));

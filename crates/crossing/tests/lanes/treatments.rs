@@ -156,6 +156,12 @@ fn what_fields_or_elements_make_together_is_masked_in_each_of_them() {
     let cut = r#"[{"states":["new","DE8937040","0440532","013000","open"]},{"states":["4111","1111","1111","1111",7]}]"#;
     let masked = r#"[{"states":["new","***","***","***","open"]},{"states":["***","***","***","***",7]}]"#;
     assert_eq!(arrays.released(By::Flow, JSON, cut).unwrap(), masked);
+    let beside = r#"[{"states":["DE89370400440532","013000 ask a@b.org"]}]"#;
+    assert_eq!(
+        arrays.released(By::Flow, JSON, beside).unwrap(),
+        r#"[{"states":["***","***"]}]"#,
+        "also beside another"
+    );
     let strict = World::new("findings = \"refuse\"");
     let refused = strict.released(By::Flow, JSON, r#"[{"line1":"+47 22 12","line2":" 34 56"}]"#);
     assert_eq!(refused, Err(Reason::Finding));
