@@ -75,8 +75,7 @@ impl Migration {
         target: &Session,
         mut live: Option<&mut Touched>,
     ) -> Result<Comparison, MigrateError> {
-        let none = || MigrateError::State("nothing was begun: copy first".into());
-        let key = self.kept().await?.ok_or_else(none)?.key;
+        let key = self.begun().await?.key;
         let mut found = Comparison::default();
         for part in self.parts().await? {
             let Some(table) = self.tables.iter().find(|table| table.plain == part.table) else { continue };
@@ -183,14 +182,12 @@ pub(crate) async fn sum(
     condition: &str,
     key: DigestKey,
 ) -> Result<Sum, MigrateError> {
-    let form = table.form();
-    let mut stream = pin!(copy_out(session, table, condition, form).await?);
-    let (mut splitter, mut sum) = (Splitter::new(form), Sum::default());
-    while let Some(piece) = stream.next().await {
-        let piece: Bytes = piece.map_err(|e| session.wrong(&e))?;
-        splitter.push(&piece, |row| sum.add(&key.row(row), row.len()))?;
-    }
-    splitter.finish()?;
+    let mut sum = Sum::default();
+    each_row(session, table, condition, table.form(), |row| {
+        sum.add(&key.row(row), row.len());
+        Ok(())
+    })
+    .await?;
     Ok(sum)
 }
 
@@ -201,18 +198,36 @@ async fn digests(
     condition: &str,
     key: DigestKey,
 ) -> Result<Rows, MigrateError> {
-    let mut stream = pin!(copy_out(session, table, condition, Form::Text).await?);
-    let (mut splitter, mut lines) = (Splitter::new(Form::Text), Vec::new());
     let mut rows = Rows::new();
+    each_row(session, table, condition, Form::Text, |line| {
+        let cells = cells(line)?;
+        let of = |place: &usize| cells.get(*place).cloned().flatten().unwrap_or_default();
+        rows.insert(table.key.iter().map(of).collect(), key.row(line));
+        Ok(())
+    })
+    .await?;
+    Ok(rows)
+}
+
+/// Gives each row for which a condition is true, up to the first that is refused.
+async fn each_row(
+    session: &Session,
+    table: &Table,
+    condition: &str,
+    form: Form,
+    mut take: impl FnMut(&[u8]) -> Result<(), MigrateError>,
+) -> Result<(), MigrateError> {
+    let mut stream = pin!(copy_out(session, table, condition, form).await?);
+    let mut splitter = Splitter::new(form);
+    let mut taken = Ok(());
     while let Some(piece) = stream.next().await {
         let piece: Bytes = piece.map_err(|e| session.wrong(&e))?;
-        splitter.push(&piece, |row| lines.push(row.to_vec()))?;
-        for line in lines.drain(..) {
-            let cells = cells(&line)?;
-            let of = |place: &usize| cells.get(*place).cloned().flatten().unwrap_or_default();
-            rows.insert(table.key.iter().map(of).collect(), key.row(&line));
-        }
+        splitter.push(&piece, |row| {
+            if taken.is_ok() {
+                taken = take(row);
+            }
+        })?;
+        std::mem::replace(&mut taken, Ok(()))?;
     }
-    splitter.finish()?;
-    Ok(rows)
+    splitter.finish()
 }

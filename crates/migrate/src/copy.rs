@@ -143,7 +143,7 @@ impl Migration {
         }
         let names: Vec<&str> = self.tables.iter().map(|table| table.name.as_str()).collect();
         self.source
-            .run(&format!("create publication {} for table {} ", quoted(&slot), names.join(", ")))
+            .run(&format!("create publication {} for table {}", quoted(&slot), names.join(", ")))
             .await?;
         // Whatever is written from here on waits in the slot.
         let make = format!(
@@ -157,8 +157,7 @@ impl Migration {
             self.divide(table, &mut parts).await?;
         }
         self.begin(&parts, &from).await?;
-        let none = || MigrateError::State("the target does not know what it was just told".into());
-        self.kept().await?.ok_or_else(none)
+        self.begun().await
     }
 
     /// That no other migration has the name at the source.

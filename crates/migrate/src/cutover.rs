@@ -2,12 +2,12 @@
 //! the region. Until something is destroyed at the source, it can be undone.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
+use vault::disk::replace_file;
 
 use crate::Migration;
 use crate::compare::{Comparison, Difference, one_of};
@@ -169,7 +169,7 @@ impl Migration {
         if touched.many {
             refuse(&self.compare().await?.differences)?;
         }
-        let kept = self.kept().await?.ok_or_else(|| MigrateError::State("nothing was begun".into()))?;
+        let kept = self.begun().await?;
         for (place, table) in self.tables.iter().enumerate() {
             let keys: Vec<Vec<String>> =
                 touched.keys.iter().filter(|(of, _)| *of == place).map(|(_, key)| key.clone()).collect();
@@ -378,7 +378,7 @@ impl Migration {
     /// That the pointer can be written, before anything depends on it.
     fn prepare_to_point(&self) -> Result<(), MigrateError> {
         let path = &self.plan.cutover.pointer;
-        let new = path.with_extension("new");
+        let new = path.with_extension("part");
         let test = || {
             std::fs::File::create(&new)?.sync_all()?;
             std::fs::remove_file(&new)
@@ -391,7 +391,7 @@ impl Migration {
         let path = &self.plan.cutover.pointer;
         let sets: Vec<&str> = self.tables.iter().map(|table| table.plain.as_str()).collect();
         let text = serde_json::json!({ "site": site, "address": address, "sets": sets }).to_string();
-        replace(path, text.as_bytes()).map_err(|e| MigrateError::file(path, e))
+        replace_file(path, text.as_bytes()).map_err(|e| MigrateError::file(path, e))
     }
 }
 
@@ -400,18 +400,6 @@ fn theirs(table: &Table, people: &[String]) -> Result<String, MigrateError> {
     let subject = table.column(table.subject)?;
     let those = people.iter().map(|p| literal(p)).collect::<Vec<_>>().join(", ");
     Ok(format!("{} = any (array[{those}]::{}[])", quoted(&subject.name), subject.kind))
-}
-
-/// Replaces a file as a whole, durably.
-fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    use std::io::Write;
-    let new = path.with_extension("new");
-    let mut file = std::fs::File::create(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&new, path)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::File::open(folder)?.sync_all()
 }
 
 /// Refuses if rows differ.

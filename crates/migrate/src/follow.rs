@@ -93,11 +93,8 @@ impl Migration {
             let done = self.follow_noting(touched).await?;
             all.transactions += done.transactions;
             all.changes += done.changes;
-            if self
-                .kept()
-                .await?
-                .is_none_or(|kept| kept.followed >= Some(end) || kept.state == State::Finished)
-            {
+            let kept = self.begun().await?;
+            if kept.followed >= Some(end) || kept.state == State::Finished {
                 return Ok(all);
             }
         }
@@ -129,8 +126,7 @@ impl Migration {
     }
 
     pub(crate) async fn follow_noting(&self, touched: &mut Touched) -> Result<Followed, MigrateError> {
-        let none = || MigrateError::State("nothing was begun: copy first".into());
-        let kept = self.kept().await?.ok_or_else(none)?;
+        let kept = self.begun().await?;
         match kept.state {
             State::Beginning | State::Copying => {
                 return Err(MigrateError::State("not all parts are copied: copy first".into()));

@@ -185,8 +185,8 @@ struct Bar {
 }
 
 impl Bar {
-    async fn of(migration: &Migration, rows: &Arc<AtomicU64>) -> Result<Self, MigrateError> {
-        let bar = ProgressBar::new(migration.rows_about().await?);
+    fn of(migration: &Migration, rows: &Arc<AtomicU64>) -> Self {
+        let bar = ProgressBar::new(migration.rows_about());
         let style =
             ProgressStyle::with_template("{bar:30} {human_pos}/{human_len} rows  {per_sec}  {eta} left");
         if let Ok(style) = style {
@@ -199,7 +199,7 @@ impl Bar {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         });
-        Ok(Self { bar, showing })
+        Self { bar, showing }
     }
 }
 
@@ -212,7 +212,7 @@ impl Drop for Bar {
 
 async fn copy(cli: &Cli, migration: &Migration) -> Result<u8, MigrateError> {
     let rows = Arc::new(AtomicU64::new(0));
-    let bar = Bar::of(migration, &rows).await?;
+    let bar = Bar::of(migration, &rows);
     let copied = migration.copy(Arc::clone(&rows)).await;
     drop(bar);
     copied?;

@@ -7,7 +7,7 @@ use crate::digest::{DigestKey, Sum};
 use crate::error::MigrateError;
 
 /// Where it is kept.
-const SCHEMA: &str = "create schema if not exists clover_migrate;
+pub(crate) const SCHEMA: &str = "create schema if not exists clover_migrate;
 create table if not exists clover_migrate.migration (
   name text primary key, plan bytea not null, digests bytea not null, state text not null, followed pg_lsn, changed timestamptz not null default now());
 create table if not exists clover_migrate.part (
@@ -92,7 +92,6 @@ impl std::fmt::Display for Lsn {
 impl Migration {
     /// What is kept, if the migration was begun. The plan must still be the same.
     pub(crate) async fn kept(&self) -> Result<Option<Kept>, MigrateError> {
-        self.target.run(SCHEMA).await?;
         let sql = "select state, digests, followed::text, plan from clover_migrate.migration where name = $1";
         let rows = self.target.rows(sql, &[&self.plan.name]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
@@ -107,6 +106,12 @@ impl Migration {
         let state: String = row.try_get(0).map_err(wrong)?;
         let followed = followed.as_deref().and_then(Lsn::of);
         Ok(Some(Kept { state: State::of(&state)?, key: DigestKey::of(&digests), followed }))
+    }
+
+    /// The same of a migration that was begun.
+    pub(crate) async fn begun(&self) -> Result<Kept, MigrateError> {
+        let none = || MigrateError::State("nothing was begun: copy first".into());
+        self.kept().await?.ok_or_else(none)
     }
 
     /// What of the plan may not change under way.

@@ -21,10 +21,7 @@ impl Plan {
         if let Some(home) = table.home {
             return self.home(table, home);
         }
-        let of = self.sets.iter().find(|set| set.table == table.plain).and_then(|set| set.of.as_deref());
-        let Some(people) = tables.iter().find(|t| Some(t.plain.as_str()) == of) else {
-            return "false".into();
-        };
+        let Some(people) = self.people(tables, table) else { return "false".into() };
         let (Some(subject), Some(id), Some(home)) =
             (table.columns.get(table.subject), people.columns.get(people.subject), people.home)
         else {

@@ -34,7 +34,7 @@ pub(crate) struct Table {
     /// Positions of the column that names the person, and of the one with the home.
     pub(crate) subject: usize,
     pub(crate) home: Option<usize>,
-    /// Pages of the table, for guesses of its size.
+    /// About how many rows it has, as the server guesses.
     pub(crate) rows_about: u64,
 }
 
