@@ -44,7 +44,7 @@ def gateway(log, flows, days, now):
         used = {1: 16 * e.count, 2: 32}.get(e.mode, 0)
         rules = {
             "form": (e.magic, e.version, e.zero, e.zeros) == (b"CLV1", 1, 0, bytes(7)),
-            "kind": 1 <= e.kind <= 13 and (e.kind not in (11, 12) or (e.mode, e.count, e.bytes) == (1, 1, 0)) and (i > 0 or e.kind == 4),
+            "kind": 1 <= e.kind <= 14 and (e.kind not in (11, 12) or (e.mode, e.count, e.bytes) == (1, 1, 0)) and (e.kind != 14 or e.direction == 2) and (i > 0 or e.kind == 4),
             "direction or decision": e.direction <= 2 and e.decision == (2 if refusal else 1),
             "codes": 1 <= e.purpose <= 11 and e.reason <= 18 and (e.reason > 0) == refusal,
             "bits": e.classes < 8 and e.treatments < 64 and not (refusal and (e.classes or e.treatments or e.bytes)),
@@ -54,7 +54,7 @@ def gateway(log, flows, days, now):
                 and e.count in (range(1, 5) if e.mode == 1 else [0]),
             "stream fields": (later or e.open == 0) and (e.kind in (6, 7) or e.lease == 0)
                 and (e.outcome in (1, 2, 3) if e.kind == 8 else e.outcome == 0),
-            "length of facts": len(facts) <= 4096 and (refusal or (e.kind in (1, 3, 6, 9, 10, 13)) == bool(facts)),
+            "length of facts": len(facts) <= 4096 and (refusal or (e.kind in (1, 3, 6, 9, 10, 13, 14)) == bool(facts)),
             "flow id used twice": later or e.flow not in flows}
         if facts and e.kind < 9:
             f = cbor(facts)

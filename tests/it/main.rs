@@ -29,6 +29,8 @@ mod inspection;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod migration;
+#[cfg(test)]
 mod notify;
 #[cfg(test)]
 mod privacy;

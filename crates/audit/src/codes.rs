@@ -16,6 +16,7 @@ pub(crate) enum Kind {
     Erasure,
     Home,
     Inside,
+    Migration,
 }
 
 /// A class of fields; the codes are those of the header's bit set.
@@ -53,6 +54,7 @@ impl Kind {
             11 => Self::Erasure,
             12 => Self::Home,
             13 => Self::Inside,
+            14 => Self::Migration,
             _ => return None,
         })
     }
@@ -64,7 +66,7 @@ impl Kind {
 
     /// Whether a signed text stands in place of facts.
     pub(crate) fn is_signed(self) -> bool {
-        matches!(self, Self::Suspension | Self::Demand)
+        matches!(self, Self::Suspension | Self::Demand | Self::Migration)
     }
 
     /// Whether it is about one person and lets nothing out.

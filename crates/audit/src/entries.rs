@@ -17,7 +17,7 @@ use crate::{
     inside::Within,
     invariants, measured,
     noise::Learned,
-    orders::{Said, Suspensions},
+    orders::{Said, Standing},
     report::{Report, Rule},
     rulebook::{Rulebook, Rulebooks},
     runs::{Sorted, Sorter},
@@ -67,7 +67,7 @@ struct Behind {
     /// What a count with noise takes of privacy budgets.
     learned: Option<Learned>,
     decided: bool,
-    /// What a suspension or a demand says, or what is wrong with it.
+    /// What a signed text says, or what is wrong with it.
     said: Option<Result<Said, String>>,
     /// When the minute began that it sums up.
     summed_from: Option<u64>,
@@ -180,7 +180,7 @@ pub(crate) struct Follower<'s> {
     totals: &'s mut Totals,
     open_taken: OpenTaken,
     origin: String,
-    suspensions: Suspensions,
+    standing: Standing,
     timeline: Option<Timeline>,
 }
 
@@ -198,7 +198,7 @@ impl<'s> Follower<'s> {
             log,
             gateway: short_id(origin),
             origin: origin.to_owned(),
-            suspensions: Suspensions::default(),
+            standing: Standing::default(),
             time: None,
             newest: 0,
             flows,
@@ -338,14 +338,17 @@ impl Follow<Seen> for Follower<'_> {
         if let Some(learned) = seen.learned {
             self.totals.noise.add(self.log, index, learned);
         }
-        if let Some(country) = self.suspensions.broken_by(&header) {
+        if let Some(country) = self.standing.suspensions.broken_by(&header) {
             let text = format!("it releases to or in `{country}`, where crossings are suspended");
             report.entry(Rule::Suspended, index, text);
         }
         if let Some(said) = seen.said {
-            let rule = if header.kind == Kind::Demand { Rule::Demand } else { Rule::SuspensionOrder };
-            let taken =
-                said.and_then(|said| self.suspensions.take(&self.origin, &header, &said).map_err(Into::into));
+            let rule = match header.kind {
+                Kind::Demand => Rule::Demand,
+                Kind::Migration => Rule::Migration,
+                _ => Rule::SuspensionOrder,
+            };
+            let taken = said.and_then(|said| self.standing.take(&self.origin, &header, &said));
             if let Err(text) = taken {
                 report.entry(rule, index, text);
             }
@@ -410,7 +413,7 @@ pub(crate) fn decode<'e>(header: &Header, bytes: &'e [u8]) -> Result<Option<Fact
         Kind::Answer | Kind::Import | Kind::Open => true,
         Kind::Refusal => matches!(header.reason, REASON_POLICY | REASON_ASSESSMENT),
         // Read elsewhere: what stands there is no facts.
-        Kind::Suspension | Kind::Demand | Kind::Inside => return Ok(None),
+        Kind::Suspension | Kind::Demand | Kind::Migration | Kind::Inside => return Ok(None),
         Kind::Activation | Kind::Border | Kind::Extend | Kind::Close | Kind::Erasure | Kind::Home => {
             return if bytes.is_empty() { Ok(None) } else { Err("an entry of its kind has no facts".into()) };
         }

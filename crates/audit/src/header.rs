@@ -206,6 +206,13 @@ impl Header {
         if self.kind == Kind::Import && self.destination != *b"ZZ" {
             return Err(refused("destination", "is not `ZZ` though it is an import"));
         }
+        let lets_out = self.subjects != Subjects::None || self.classes != 0 || self.treatments != 0;
+        if self.kind == Kind::Migration && (self.direction != 2 || lets_out) {
+            return Err(refused(
+                "direction, classes or treatments",
+                "are not those of a stage of a migration",
+            ));
+        }
         let within = self.kind == Kind::Inside;
         if within
             && (self.subjects != Subjects::None || self.treatments != 0 || self.place != self.destination)
@@ -329,11 +336,12 @@ mod tests {
     #[test]
     fn every_contradiction_is_refused() {
         assert_eq!(with(|_| ()), Ok(Subjects::None));
-        let lies: [(usize, u8, &str); 27] = [
+        let lies: [(usize, u8, &str); 28] = [
             (3, b'2', "magic"),
             (4, 2, "version"),
             (5, 0, "kind"),
-            (5, 14, "kind"),
+            (5, 15, "kind"),
+            (5, 14, "direction, classes or treatments"),
             (5, 11, "subjects"),
             (5, 7, "open"),
             (5, 8, "outcome"),

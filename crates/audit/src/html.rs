@@ -65,6 +65,7 @@ pub fn report_page(report: &PeriodReport) -> String {
         "A demand is a record of its own and grants nothing.",
         &report.demands,
     ));
+    page.push_str(&moved(report));
     page.push_str(&coverage(report));
     page.push_str("</main>\n</body>\n</html>\n");
     page
@@ -244,6 +245,16 @@ fn list(title: &str, about: &str, lines: &[String]) -> String {
     }
     let lines: String = lines.iter().map(|line| format!("<li>{}</li>\n", escape(line))).collect();
     section(title, about, &format!("<ul>\n{lines}</ul>\n"))
+}
+
+fn moved(report: &PeriodReport) -> String {
+    let by_country = report.moved.iter().map(|(country, stages)| {
+        let stages: Vec<String> = stages.iter().map(|(stage, rows)| format!("{rows} rows {stage}")).collect();
+        format!("From {country}: {}", stages.join(", "))
+    });
+    let lines: Vec<String> = by_country.chain(report.migrations.iter().cloned()).collect();
+    let about = "Sets of records on their way into the region. Nothing is destroyed at its source without the auditor’s mark.";
+    list("Migrations", about, &lines)
 }
 
 fn coverage(report: &PeriodReport) -> String {

@@ -41,6 +41,7 @@ mod keyleaf;
 mod levels;
 mod maps;
 mod measured;
+mod migrations;
 mod mirror;
 mod nodes;
 mod noise;

@@ -1,4 +1,5 @@
-//! Suspensions of a country and demands of authorities: signed texts in a gateway's log (`docs/formats/suspension.md`).
+//! Signed texts in a gateway's log: suspensions of a country, demands of authorities (`docs/formats/suspension.md`), and stages of
+//! migrations.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +9,7 @@ use crate::{
     checkpoint::decimal,
     codes::{Kind, is_country},
     header::Header,
+    migrations::{Moved, Ways},
     note::{VerifierKey, open},
 };
 
@@ -22,11 +24,15 @@ const REFERENCE_BYTES_MAX: usize = 64;
 pub(crate) enum Said {
     Suspension { programme: String, lifts: bool, country: String, time: u64, issuer: String },
     Demand { programme: String, authority: String, reference: String, time: u64 },
+    Migration(Moved),
 }
 
 impl Said {
     /// Reads the text behind the header of an entry of this kind.
     pub(crate) fn read(kind: Kind, bytes: &[u8]) -> Result<Self, String> {
+        if kind == Kind::Migration {
+            return Moved::read(bytes).map(Self::Migration);
+        }
         let text = open(bytes, &[]).map_err(|error| error.to_string())?;
         let lines: Vec<&str> = text.strip_suffix('\n').unwrap_or(text).split('\n').collect();
         match (kind, lines.as_slice()) {
@@ -69,6 +75,9 @@ impl Said {
         bytes: &[u8],
         [operator, auditor]: [&VerifierKey; 2],
     ) -> Result<Self, String> {
+        if kind == Kind::Migration {
+            return Moved::check(bytes, [operator, auditor]).map(Self::Migration);
+        }
         let said = Self::read(kind, bytes)?;
         let by = |key: &VerifierKey| open(bytes, &[key]).is_ok();
         let good = match &said {
@@ -77,6 +86,7 @@ impl Said {
                 issued && (!lifts || (by(operator) && by(auditor)))
             }
             Self::Demand { .. } => by(operator),
+            Self::Migration(_) => false,
         };
         if good { Ok(said) } else { Err("it is not signed by those who may".into()) }
     }
@@ -93,6 +103,7 @@ impl Said {
             Self::Demand { authority, reference, .. } => {
                 format!("an authority of {authority} demanded data: `{reference}`; it grants nothing")
             }
+            Self::Migration(moved) => moved.words(),
         }
     }
 }
@@ -105,6 +116,25 @@ fn country_of(code: &str) -> Result<String, String> {
 /// The programme in the origin of a gateway's log, `ledger.<programme>/<site>/<gateway>`.
 fn programme_of(origin: &str) -> Option<&str> {
     origin.strip_prefix("ledger.")?.split_once('/').map(|(programme, _)| programme)
+}
+
+/// What signed texts have brought about at one point of one log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Standing {
+    pub(crate) suspensions: Suspensions,
+    #[serde(default)]
+    pub(crate) ways: Ways,
+}
+
+impl Standing {
+    /// Takes a checked text from an entry of the log of this origin, or says what is wrong with its place. What is wrong changes
+    /// nothing.
+    pub(crate) fn take(&mut self, origin: &str, header: &Header, said: &Said) -> Result<(), String> {
+        match said {
+            Said::Migration(moved) => self.ways.take(programme_of(origin), header, moved),
+            said => self.suspensions.take(origin, header, said).map_err(Into::into),
+        }
+    }
 }
 
 /// What is suspended at one point of one log.
@@ -122,10 +152,11 @@ struct Last {
 impl Suspensions {
     /// Takes a checked order from an entry of the log of this origin, or says what is wrong with its place. What is
     /// wrong changes nothing.
-    pub(crate) fn take(&mut self, origin: &str, header: &Header, said: &Said) -> Result<(), &'static str> {
+    fn take(&mut self, origin: &str, header: &Header, said: &Said) -> Result<(), &'static str> {
         let (programme, country, time) = match said {
             Said::Suspension { programme, country, time, .. } => (programme, country, time),
             Said::Demand { programme, authority, time, .. } => (programme, authority, time),
+            Said::Migration(_) => return Err("it is no order"),
         };
         if programme_of(origin) != Some(programme.as_str()) {
             return Err("it is for another programme");

@@ -131,6 +131,8 @@ rules! {
     Noise = "AUD-62",
     /// A release is measured as its lane asks, and what became of it agrees with the verdict.
     Risk = "AUD-63",
+    /// The stages of a migration follow one another, each signed by those who must: nothing is destroyed without the auditor's mark.
+    Migration = "AUD-64",
     /// A day map of the site log is the one that the entries give.
     DayMap = "AUD-50",
     /// No entry of a day stands outside of the day's final map.

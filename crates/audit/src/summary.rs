@@ -120,6 +120,10 @@ pub struct PeriodReport {
     pub suspensions: Vec<String>,
     /// Demands of authorities outside the region, as they were recorded. They grant nothing.
     pub demands: Vec<String>,
+    /// Stages of migrations, as they were recorded.
+    pub migrations: Vec<String>,
+    /// Rows by the country that they come from and the last stage of their set in the period.
+    pub moved: BTreeMap<String, BTreeMap<String, u64>>,
     /// How approvers decided.
     pub approvals: Approvals,
     /// Incidents that were opened in the period or not closed at its beginning; absent if no folder was given.
@@ -222,6 +226,8 @@ pub fn report_period(options: &PeriodOptions) -> Result<PeriodReport, PeriodErro
         overrides: Vec::new(),
         suspensions: Vec::new(),
         demands: Vec::new(),
+        migrations: Vec::new(),
+        moved: BTreeMap::new(),
         approvals: Approvals::default(),
         incidents: None,
         coverage: PeriodCoverage::default(),
@@ -308,7 +314,8 @@ fn read_log(
     } else {
         (BUNDLE_BYTES_MAX, ENTRY_BYTES_MAX)
     };
-    log.each(bundle, leaf, |_, leaf| {
+    let mut last = LastStages::new();
+    let read = log.each(bundle, leaf, |_, leaf| {
         let time = if keys {
             KeyLeaf::parse(leaf).map(|leaf| leaf.time).ok()
         } else {
@@ -326,21 +333,34 @@ fn read_log(
             report.key_releases += 1;
         } else if let Ok((header, bytes)) = Header::parse(leaf) {
             count(&header, report);
-            list_signed(&header, bytes, report);
+            list_signed(&header, bytes, &mut last, report);
         }
         Ok(())
-    })
+    });
+    for (country, stage, rows) in last.into_values() {
+        *report.moved.entry(country).or_default().entry(stage.to_owned()).or_default() += rows;
+    }
+    read
 }
 
-/// Lists what was suspended and demanded. Who signed is checked where the log is verified.
-fn list_signed(header: &Header, bytes: &[u8], report: &mut PeriodReport) {
+/// Country, stage and rows of each set of each migration, at its last stage.
+type LastStages = BTreeMap<String, (String, &'static str, u64)>;
+
+/// Lists what was suspended, demanded and moved. Who signed is checked where the log is verified.
+fn list_signed(header: &Header, bytes: &[u8], last: &mut LastStages, report: &mut PeriodReport) {
     let list = match header.kind {
         Kind::Suspension => &mut report.suspensions,
         Kind::Demand => &mut report.demands,
+        Kind::Migration => &mut report.migrations,
         _ => return,
     };
+    let said = Said::read(header.kind, bytes);
+    if let Ok(Said::Migration(moved)) = &said {
+        let (country, set, stage, rows) = moved.standing();
+        last.insert(set, (country, stage, rows));
+    }
     if list.len() < LISTED_MAX {
-        let words = Said::read(header.kind, bytes).map_or_else(|why| why, |said| said.words());
+        let words = said.map_or_else(|why| why, |said| said.words());
         list.push(format!("{}: {words}", instant(header.time)));
     }
 }

@@ -57,7 +57,7 @@ use crate::{
     keyleaf::KeyLeaf,
     mirror::{Coverage, mirror_status},
     note::VerifierKey,
-    orders::{Said, Suspensions},
+    orders::{Said, Standing},
     overrides::Order,
     rulebook::{Rulebook, Rulebooks},
     siteleaf::{Enrolled, RoundLine, SiteBody, SiteLeaf, SiteLeafError},
@@ -178,8 +178,7 @@ struct State {
     approvers: Approvers,
     findings: Findings,
     /// By the origins of gateways' logs.
-    #[serde(default)]
-    suspensions: BTreeMap<String, Suspensions>,
+    standing: BTreeMap<String, Standing>,
     /// Since when, by the machine's clock, not everything is covered.
     red: Option<u64>,
     red_told: bool,
@@ -434,16 +433,7 @@ impl Watch {
         let entry = SeenEntry { origin, index, header: &header, facts: facts.as_ref() };
         let keyed = self.state.position.logs.values().any(|log| !log.gateway && log.enrolled);
         let State {
-            position,
-            volumes,
-            recurring,
-            streams,
-            releases,
-            clocks,
-            egress,
-            findings,
-            suspensions,
-            ..
+            position, volumes, recurring, streams, releases, clocks, egress, findings, standing, ..
         } = &mut self.state;
         let out = &mut Out { limits: &self.config.limits, time: position.time, findings };
         if let (Some(rulebook), Some(facts)) = (&rulebook, entry.facts) {
@@ -452,19 +442,20 @@ impl Watch {
                 out.entry(WatchRule::Invariant, &entry, format!("{} {origin}", rule.code()), text);
             }
         }
-        let suspensions = suspensions.entry(origin.to_owned()).or_default();
-        if let Some(country) = suspensions.broken_by(&header) {
+        let standing = standing.entry(origin.to_owned()).or_default();
+        if let Some(country) = standing.suspensions.broken_by(&header) {
             let text = format!("something was released to or in {country}, where crossings are suspended");
             out.entry(WatchRule::Suspended, &entry, format!("{country} {origin}"), text);
         }
         if header.kind.is_signed() {
             let signers = [&self.config.operator, &self.config.auditor];
             let said = Said::check(header.kind, bytes, signers);
-            let taken = said.and_then(|said| match suspensions.take(origin, &header, &said) {
-                Ok(()) => Ok(said.words()),
-                Err(why) => Err(why.to_owned()),
-            });
-            let rule = if header.kind == Kind::Demand { WatchRule::Demand } else { WatchRule::Suspension };
+            let taken = said.and_then(|said| standing.take(origin, &header, &said).map(|()| said.words()));
+            let rule = match header.kind {
+                Kind::Demand => WatchRule::Demand,
+                Kind::Migration => WatchRule::Migration,
+                _ => WatchRule::Suspension,
+            };
             let text = taken.unwrap_or_else(|why| format!("an order that does not count: {why}"));
             out.entry(rule, &entry, format!("entry {index} of {origin}"), text);
         }
@@ -514,8 +505,14 @@ impl Watch {
     }
 
     fn tick(&mut self) -> Result<(), WatchError> {
-        let State { position, streams, releases, egress, findings, .. } = &mut self.state;
+        let State { position, streams, releases, egress, findings, standing, .. } = &mut self.state;
         let out = &mut Out { limits: &self.config.limits, time: position.time, findings };
+        for (origin, standing) in standing {
+            for (set, text) in standing.ways.overdue(position.time) {
+                let (cause, about) = ("operator".to_owned(), format!("{set} of {origin}"));
+                out.found(Found { rule: WatchRule::MigrationOpen, cause, about, entry: None, text });
+            }
+        }
         streams.tick(out);
         releases.tick(out);
         if let Some(path) = &self.feed {

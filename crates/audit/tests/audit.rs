@@ -4,6 +4,8 @@
 
 #[path = "audit/countries.rs"]
 mod countries;
+#[path = "audit/migrations.rs"]
+mod migrations;
 #[path = "audit/writer.rs"]
 #[expect(unreachable_pub, reason = "a module of this test only")]
 mod writer;

@@ -8,6 +8,7 @@ mod file;
 mod inspect;
 mod keys;
 mod ledger;
+mod migration;
 mod output;
 mod query;
 mod requests;
@@ -98,6 +99,9 @@ enum Command {
     /// Put demands of authorities outside the region on the record.
     #[command(subcommand)]
     Demand(suspend::Demand),
+    /// Put the stages of a migration on the record, and mark seals and closures as the auditor.
+    #[command(subcommand)]
+    Migration(migration::Migration),
     /// See that data is where it should be and nowhere else: canaries, sweeps, the watch over replicas, incidents.
     #[command(subcommand)]
     Residency(residency::Residency),
@@ -166,6 +170,7 @@ fn dispatch(command: &Command, layout: &Layout, output: &Output) -> anyhow::Resu
         Command::Session => signin::show(output),
         Command::Suspend(c) => c.run(layout, output),
         Command::Demand(c) => c.run(layout, output),
+        Command::Migration(c) => c.run(layout, output),
         Command::Residency(c) => return c.run(layout, output),
         Command::Serve => serve::serve(layout, output),
         Command::Status => return serve::status(layout, output),

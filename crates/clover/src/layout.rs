@@ -161,6 +161,12 @@ impl Layout {
         self.control().join("demands")
     }
 
+    /// Stages of migrations that are on the record.
+    #[must_use]
+    pub fn migrations(&self) -> PathBuf {
+        self.control().join("migrations")
+    }
+
     /// Up to when each receiver of notices has had everything.
     #[must_use]
     pub fn notices(&self) -> PathBuf {

@@ -249,6 +249,7 @@ impl<'c> Worker<'c> {
             EntryKind::Demand => Some("demands of authorities, which grant nothing"),
             EntryKind::Erasure => Some("erasures of people"),
             EntryKind::Home => Some("people who moved"),
+            EntryKind::Migration => Some("stages of migrations into the region"),
             EntryKind::Inside => Some("minutes of services inside, which cross nothing"),
             EntryKind::Extend | EntryKind::Close => Some("parts of streams, decided where they open"),
             EntryKind::Answer | EntryKind::Open => None,

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use ledger::entry::short_name;
 use ledger::facts::FactsError;
 use ledger::inside::Summary;
+use ledger::migration::{Amount, Record, Stage};
 use ledger::{Draft, EntryKind, Subjects, Submission, sha256};
 use model::facts::{Evidence, Facts, Principal, PrincipalKind};
 use model::{Country, DataClass, Digest, Direction, FlowId, Name, Purpose, Reason, Tag, UnixSeconds};
@@ -131,6 +132,29 @@ pub fn demand(
 ) -> Submission {
     let base = upkeep(EntryKind::Demand, flow, now, rulebook);
     Submission::new(&Draft { destination: authority, facts: record.as_bytes().to_vec(), ..base }, Vec::new())
+}
+
+/// The entry how far a set of records is on its way into the region, by a signed text.
+#[must_use]
+pub fn migration(
+    flow: FlowId,
+    now: UnixSeconds,
+    rulebook: Digest,
+    record: &Record,
+    note: &str,
+) -> Submission {
+    let came = if record.stage == Stage::Copied { record.amount } else { Amount::default() };
+    let draft = Draft {
+        direction: Direction::Inward,
+        purpose: Purpose::Migration,
+        place: record.source.1,
+        destination: record.target.1,
+        bytes: came.bytes,
+        rows: u32::try_from(came.rows).unwrap_or(u32::MAX),
+        facts: note.as_bytes().to_vec(),
+        ..upkeep(EntryKind::Migration, flow, now, rulebook)
+    };
+    Submission::new(&draft, Vec::new())
 }
 
 /// The entry that a person's key is destroyed. Nothing opens their part of the record any more, so it has no detail.

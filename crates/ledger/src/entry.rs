@@ -52,10 +52,12 @@ pub enum EntryKind {
     Home,
     /// What a service inside did with records in at most a minute, summed up.
     Inside,
+    /// How far a set of records is on its way into the region; the signed text stands in place of facts.
+    Migration,
 }
 
 impl EntryKind {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Answer,
         Self::Refusal,
         Self::Import,
@@ -69,6 +71,7 @@ impl EntryKind {
         Self::Erasure,
         Self::Home,
         Self::Inside,
+        Self::Migration,
     ];
 
     /// The stable number.
@@ -88,6 +91,7 @@ impl EntryKind {
             Self::Erasure => 11,
             Self::Home => 12,
             Self::Inside => 13,
+            Self::Migration => 14,
         }
     }
 

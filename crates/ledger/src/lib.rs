@@ -14,6 +14,7 @@ pub mod history;
 pub mod inside;
 pub mod keylog;
 pub mod merkle;
+pub mod migration;
 pub mod note;
 pub mod policy;
 pub mod proof;

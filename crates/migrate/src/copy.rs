@@ -114,6 +114,7 @@ impl Migration {
                 self.copy_parts(left, kept.key, Arc::clone(&rows)).await?;
             }
         }
+        self.record_copied().await?;
         self.set_state(State::Following).await
     }
 
@@ -156,6 +157,7 @@ impl Migration {
         for table in &self.tables {
             self.divide(table, &mut parts).await?;
         }
+        self.record_found().await?;
         self.begin(&parts, &from).await?;
         self.begun().await
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
+use ledger::migration::Stage;
 use vault::disk::replace_file;
 
 use crate::Migration;
@@ -16,6 +17,7 @@ use crate::database::{Session, literal, quoted};
 use crate::error::MigrateError;
 use crate::follow::Touched;
 use crate::progress::State;
+use crate::record::{Said, people};
 use crate::table::{Form, Table};
 
 /// Keys of changed rows that are looked at in one statement.
@@ -94,7 +96,7 @@ impl Migration {
     /// after the source was told to refuse them, another call goes on from there.
     pub async fn cut_over(&self) -> Result<Served, MigrateError> {
         let state = self.state().await?;
-        if state == Some(State::Finished) {
+        if state.is_some_and(|state| state >= State::Finished) {
             return Err(MigrateError::State("it is finished".into()));
         }
         self.prepare_to_point()?;
@@ -115,7 +117,16 @@ impl Migration {
         fixed.run("select 1 from clover_migrate.migration").await?;
         self.stop_refusing(&self.target).await?;
         self.point(&self.plan.target.site, &self.plan.target.database.address)?;
-        Ok(Served { pause, comparison: self.compare_fixed(&fixed).await? })
+        let comparison = self.compare_fixed(&fixed).await?;
+        if comparison.differences.is_empty() {
+            for table in &self.tables {
+                let sum = comparison.sums.get(&table.plain).copied().unwrap_or_default();
+                let said = Said::of(&sum, people(&fixed, table, "true").await?);
+                self.record(table, Stage::Compared, said).await?;
+                self.record(table, Stage::Served, said).await?;
+            }
+        }
+        Ok(Served { pause, comparison })
     }
 
     async fn close_with_patience(&self, touched: &mut Touched) -> Result<Duration, MigrateError> {
@@ -249,6 +260,11 @@ impl Migration {
             replaced += written.len() as u64;
             self.bring_anew(&written).await?;
         }
+        for table in &self.tables {
+            if self.last(table).await?.is_some_and(|(_, last)| last.stage == Stage::Served) {
+                self.record(table, Stage::Undone, Said::default()).await?;
+            }
+        }
         self.set_state(State::Following).await?;
         self.stop_refusing(&self.source).await?;
         self.point(&self.plan.source.site, &self.plan.source.database.address)?;
@@ -260,10 +276,12 @@ impl Migration {
     /// # Errors
     /// When it is not served from the region, or an end breaks off.
     pub async fn finish(&self) -> Result<(), MigrateError> {
-        if self.state().await? != Some(State::Served) {
-            return Err(MigrateError::State("it is not served from the region".into()));
+        match self.state().await? {
+            Some(State::Served) => self.set_state(State::Finished).await?,
+            // Killed before it was done.
+            Some(State::Finished) => {}
+            _ => return Err(MigrateError::State("it is not served from the region".into())),
         }
-        self.set_state(State::Finished).await?;
         self.drop_stream().await
     }
 

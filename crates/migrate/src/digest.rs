@@ -39,9 +39,37 @@ impl Sum {
         self.bytes += bytes as u64;
     }
 
+    /// Adds the rows of another sum.
+    pub(crate) fn join(&mut self, other: &Self) {
+        let mut carry = false;
+        for (word, more) in self.words.iter_mut().zip(other.words) {
+            (*word, carry) = carrying(*word, more, carry);
+        }
+        self.rows += other.rows;
+        self.bytes += other.bytes;
+    }
+
+    /// The sum that has this digest.
+    pub(crate) fn of(digest: &[u8], rows: u64, bytes: u64) -> Self {
+        let mut words = [0; 4];
+        for (word, chunk) in words.iter_mut().zip(digest.as_chunks::<8>().0) {
+            *word = u64::from_le_bytes(*chunk);
+        }
+        Self { words, rows, bytes }
+    }
+
     /// The digest of all rows.
     pub(crate) fn digest(&self) -> Vec<u8> {
-        self.words.iter().flat_map(|word| word.to_le_bytes()).collect()
+        self.array().to_vec()
+    }
+
+    /// The same.
+    pub(crate) fn array(&self) -> [u8; 32] {
+        let mut out = [0; 32];
+        for (to, word) in out.as_chunks_mut::<8>().0.iter_mut().zip(self.words) {
+            *to = word.to_le_bytes();
+        }
+        out
     }
 }
 
@@ -74,6 +102,11 @@ mod tests {
             let mut other = rows.clone();
             other[at.index(rows.len())].push(7);
             prop_assert_ne!(whole.digest(), sum(other.iter()).digest());
+            let (first, second) = rows.split_at(at.index(rows.len()));
+            let mut joined = sum(first.iter());
+            joined.join(&sum(second.iter()));
+            let written = Sum::of(&joined.digest(), joined.rows, joined.bytes);
+            prop_assert_eq!([joined, written], [whole, whole]);
             // Twice is not not at all, as it would be if they were joined by XOR.
             let twice = rows.iter().chain([&rows[0], &rows[0]]);
             prop_assert_ne!(whole.digest(), sum(twice).digest());

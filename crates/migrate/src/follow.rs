@@ -94,7 +94,7 @@ impl Migration {
             all.transactions += done.transactions;
             all.changes += done.changes;
             let kept = self.begun().await?;
-            if kept.followed >= Some(end) || kept.state == State::Finished {
+            if kept.followed >= Some(end) || kept.state >= State::Finished {
                 return Ok(all);
             }
         }
@@ -132,7 +132,7 @@ impl Migration {
                 return Err(MigrateError::State("not all parts are copied: copy first".into()));
             }
             // Nothing is told any more.
-            State::Finished => return Ok(Followed::default()),
+            State::Finished | State::Destroying | State::Destroyed => return Ok(Followed::default()),
             State::Following | State::Served => {}
         }
         let from = kept.followed.unwrap_or(Lsn(0));

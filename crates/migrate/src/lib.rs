@@ -2,30 +2,37 @@
 //!
 //! A set is a table and whose rows of it move. Its way is: **copied** from one snapshot in parts ([`copy`]), **followed** by the
 //! source's changes ([`follow`]), **compared** whole ([`compare`]), and **served** from the region after a cut-over that can be
-//! undone ([`cutover`]). What is known of the way is kept in the target, in the same transaction as the rows it speaks of
+//! undone ([`cutover`]). Then it is **sealed** ([`evidence`]), **destroyed** at the source under the auditor's mark ([`destroy`]), and looked
+//! for again until nothing is left that nobody answers for ([`certify`]). Each stage is taken down for the ledger ([`record`]). What is known of the way is kept in the target, in the same transaction as the rows it speaks of
 //! ([`progress`]): so each row is there once, whatever is killed when.
 //!
 //! Start reading at [`Plan`] and [`Migration`].
 
+mod certify;
 mod compare;
 mod copy;
 mod cutover;
 mod database;
+mod destroy;
 mod digest;
 mod error;
+mod evidence;
 mod follow;
 pub mod plan;
 mod progress;
 mod propose;
+mod record;
 mod region;
 mod rows;
 mod stream;
 mod table;
 
+pub use certify::{Certificate, Left, Swept};
 pub use compare::{Comparison, Difference};
 pub use copy::Part;
 pub use cutover::{Served, Step};
 pub use error::MigrateError;
+pub use evidence::{Held, Sealed};
 pub use follow::Followed;
 pub use plan::{Plan, PlanError};
 pub use progress::{Progress, State};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use migrate::{Difference, MigrateError, Migration, Plan, State, plan::End, propose};
+use migrate::{Difference, MigrateError, Migration, Plan, State, Swept, plan::End, propose};
 use serde_json::json;
 
 /// As `sysexits` has them.
@@ -76,6 +76,14 @@ enum Command {
     },
     /// End it: the source keeps no changes for it any more, and nothing can be undone
     Finish,
+    /// Put on file what is to be destroyed at the source, for the auditor's mark
+    Seal,
+    /// Destroy the region's rows at the source, under that mark
+    Destroy,
+    /// Look for what is left of them there, and in the copies that the plan names
+    Sweep,
+    /// Sweep, and certify that they are gone
+    Certify,
     /// Point services back to the source
     Undo {
         /// Lose what was written in the region since
@@ -122,19 +130,41 @@ async fn run(cli: &Cli) -> Result<u8, MigrateError> {
         .map_err(|source| MigrateError::File { path: cli.plan.display().to_string(), source })?;
     let plan = Plan::parse(&text).map_err(|e| MigrateError::Plan(e.to_string()))?;
     let migration = Migration::open(plan).await?;
+    let done = act(cli, &migration).await;
+    // Also of what was done before something broke off.
+    migration.write_records().await.and(done)
+}
+
+async fn act(cli: &Cli, migration: &Migration) -> Result<u8, MigrateError> {
     match &cli.command {
         Command::Plan { .. } => Ok(0),
-        Command::Copy => copy(cli, &migration).await,
-        Command::Follow => follow(cli, &migration).await,
-        Command::Compare { repair } => compare(cli, &migration, *repair).await,
-        Command::Status => status(cli, &migration).await,
-        Command::Cutover { dry_run: true } => rehearse(cli, &migration).await,
-        Command::Cutover { dry_run: false } => cut_over(cli, &migration).await,
+        Command::Copy => copy(cli, migration).await,
+        Command::Follow => follow(cli, migration).await,
+        Command::Compare { repair } => compare(cli, migration, *repair).await,
+        Command::Status => status(cli, migration).await,
+        Command::Cutover { dry_run: true } => rehearse(cli, migration).await,
+        Command::Cutover { dry_run: false } => cut_over(cli, migration).await,
         Command::Finish => {
             migration.finish().await?;
             told(cli, "finished; the source goes on refusing writes", &json!({ "finished": true }));
             Ok(0)
         }
+        Command::Seal => seal(cli, migration).await,
+        Command::Destroy => {
+            let rows = migration.destroy().await?;
+            let text = format!(
+                "{rows} rows were destroyed at {}. Next: `clover-migrate certify`, which looks for what is left of them",
+                migration.plan().source.site
+            );
+            told(cli, &text, &json!({ "destroyed": rows }));
+            Ok(0)
+        }
+        Command::Sweep => {
+            let swept = migration.sweep().await?;
+            told(cli, &words(&swept), &json!(swept));
+            Ok(u8::from(swept.in_the_way().next().is_some()))
+        }
+        Command::Certify => certify(cli, migration).await,
         Command::Undo { lose_writes } => {
             let lost = migration.undo(*lose_writes).await?;
             let text = format!(
@@ -145,6 +175,46 @@ async fn run(cli: &Cli) -> Result<u8, MigrateError> {
             Ok(0)
         }
     }
+}
+
+async fn seal(cli: &Cli, migration: &Migration) -> Result<u8, MigrateError> {
+    let sealed = migration.seal().await?;
+    let mut text = format!(
+        "{} rows are on file: {} (SHA-256 {}). Next: the auditor marks it, and the operator puts it on the ledger (`clover migration mark`, `clover migration record`); then `clover-migrate destroy`.",
+        sealed.rows,
+        sealed.manifest.display(),
+        sealed.sha256
+    );
+    for held in &sealed.held {
+        text += &format!("\n  has to go before it is certified: {}: {}", held.place, held.why);
+    }
+    told(cli, &text, &json!(sealed));
+    Ok(0)
+}
+
+async fn certify(cli: &Cli, migration: &Migration) -> Result<u8, MigrateError> {
+    let (swept, certificate) = migration.certify().await?;
+    let mut text = words(&swept);
+    text += &match &certificate {
+        None => "\nNo certificate: deal with each of these, or name in the plan (`[[open]]`) who answers for it and until when.".into(),
+        Some(c) if c.open > 0 => format!("\ncertified, with {} open: {} (SHA-256 {})", c.open, c.file.display(), c.sha256),
+        Some(c) => format!("\ncertified: {} (SHA-256 {})", c.file.display(), c.sha256),
+    };
+    told(cli, &text, &json!({ "swept": swept, "certificate": certificate }));
+    Ok(u8::from(certificate.is_none()))
+}
+
+fn words(swept: &Swept) -> String {
+    let [some, all] = swept.of_rows;
+    let mut text = format!("looked for {} identifiers of {some} rows of {all}", swept.identifiers);
+    for (place, count, bytes) in &swept.places {
+        text += &format!("\n  {place}: {count} files or tables, {bytes} bytes");
+    }
+    for left in &swept.left {
+        let open = left.open.as_ref().map(|open| format!(" (open: {open})")).unwrap_or_default();
+        text += &format!("\n  LEFT {}: {}{open}", left.place, left.what);
+    }
+    text
 }
 
 fn told(cli: &Cli, text: &str, value: &serde_json::Value) {
@@ -278,11 +348,16 @@ async fn status(cli: &Cli, migration: &Migration) -> Result<u8, MigrateError> {
         Some(State::Following) => "all is copied, changes are followed",
         Some(State::Served) => "served from the region",
         Some(State::Finished) => "finished",
+        Some(State::Destroying) => "being destroyed at the source",
+        Some(State::Destroyed) => "destroyed at the source",
     };
     let mut text = format!("{} ({}) to {}: {word}", plan.source.site, plan.source.country, plan.target.site);
     for set in &sets {
         let (done, all) = set.parts;
         text += &format!("\n  {}: {done} of {all} parts, {} rows, {} bytes", set.table, set.rows, set.bytes);
+    }
+    for (set, stage) in migration.stages().await? {
+        text += &format!("\n  on record of {set}: {stage}");
     }
     told(
         cli,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use model::catalogue::Kind;
-use model::{Country, DataClass, Name};
+use model::{Country, DataClass, Name, UnixSeconds};
 
 /// Most sets of a plan, and most processes of a server that one migration keeps busy.
 const SETS_MAX: usize = 1_000;
@@ -27,6 +27,15 @@ pub struct Plan {
     pub limits: Limits,
     /// How services learn that the data has moved.
     pub cutover: Cutover,
+    /// Where each stage is taken down for the ledger. Without it nothing is destroyed at the source.
+    #[serde(default)]
+    pub ledger: Option<Ledger>,
+    /// Copies of the source that are swept before anybody certifies that it is gone: backups, archives, replicas.
+    #[serde(default, rename = "copy")]
+    pub copies: Vec<Copy>,
+    /// What cannot be destroyed from here.
+    #[serde(default, rename = "open")]
+    pub open: Vec<Open>,
     /// What moves. Rows of people come after the people.
     #[serde(rename = "set")]
     pub sets: Vec<Set>,
@@ -66,6 +75,8 @@ pub struct Source {
 pub struct Target {
     /// The site.
     pub site: String,
+    /// The country in which it stands.
+    pub country: String,
     /// Its database.
     pub database: End,
 }
@@ -123,6 +134,56 @@ pub struct Cutover {
     pub pointer: PathBuf,
 }
 
+/// Where each stage is taken down (`docs/formats/migration.md`).
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ledger {
+    /// The programme.
+    pub programme: String,
+    /// A folder for texts and evidence, which operator and auditor sign.
+    pub records: PathBuf,
+    /// Files with the verifier keys of both.
+    pub operator: PathBuf,
+    /// See `operator`.
+    pub auditor: PathBuf,
+}
+
+/// A copy of the source that can be looked into: a folder, or another server.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Copy {
+    /// What it is.
+    pub what: String,
+    /// A folder on this machine, with all that is in it.
+    #[serde(default)]
+    pub folder: Option<PathBuf>,
+    /// A server, with every database on it.
+    #[serde(default)]
+    pub database: Option<End>,
+}
+
+/// What cannot be destroyed from here, and who has to see to it.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Open {
+    /// What it is.
+    pub what: String,
+    /// Who answers for it.
+    pub owner: String,
+    /// The day by which it is gone, `YYYY-MM-DD`.
+    pub due: String,
+    /// Where a sweep meets it, as its report names places: what begins so is known and holds nothing up.
+    #[serde(default)]
+    pub place: Option<String>,
+}
+
+impl Open {
+    /// The end of the day by which it is gone, if `due` is a day.
+    pub(crate) fn until(&self) -> Option<u64> {
+        UnixSeconds::parse(&format!("{}T23:59:59Z", self.due)).ok().map(|time| time.0)
+    }
+}
+
 /// A table, and whose rows of it move.
 #[derive(Debug, Clone, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -149,6 +210,10 @@ pub struct Column {
     pub class: String,
     /// The kind.
     pub kind: Kind,
+    /// Whether a sweep looks for its values, which no other rows have. Without it: if they are e-mail addresses, numbers of
+    /// telephones, user names, links or identifiers that are texts.
+    #[serde(default)]
+    pub sweep: Option<bool>,
 }
 
 /// The word for a column that nobody has looked at.
@@ -183,9 +248,12 @@ impl Plan {
         if !(1..=40).contains(&self.name.len()) || !self.name.chars().all(word) {
             wrong.push("`name` is not of 1 to 40 small letters, figures and underscores".to_owned());
         }
-        if Country::parse(&self.source.country).is_err() {
-            wrong.push(format!("source: `{}` is no code of a country", self.source.country));
+        for (end, country) in [("source", &self.source.country), ("target", &self.target.country)] {
+            if Country::parse(country).is_err() {
+                wrong.push(format!("{end}: `{country}` is no code of a country"));
+            }
         }
+        wrong.extend(self.problems_of_destruction());
         for site in [&self.source.site, &self.target.site] {
             if Name::parse(site).is_err() {
                 wrong.push(format!("`{site}` is no name of a site"));
@@ -215,6 +283,33 @@ impl Plan {
             wrong.extend(
                 self.problems_of(place, set).into_iter().map(|text| format!("{}: {text}", set.table)),
             );
+        }
+        wrong
+    }
+
+    fn problems_of_destruction(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if let Some(ledger) = &self.ledger {
+            let sets = self.sets.iter().map(|set| &set.table);
+            for name in sets.chain([&ledger.programme, &self.name]).filter(|name| Name::parse(name).is_err())
+            {
+                wrong.push(format!(
+                    "ledger: `{name}` cannot stand on the ledger: 1 to 64 letters, digits, `-`, `_`, `.`"
+                ));
+            }
+        }
+        for copy in &self.copies {
+            if copy.folder.is_some() == copy.database.is_some() {
+                wrong.push(format!("copy `{}`: name either its `folder` or its `database`", copy.what));
+            }
+        }
+        for open in &self.open {
+            if open.until().is_none() || open.owner.trim().is_empty() {
+                wrong.push(format!(
+                    "open `{}`: it needs an `owner` and a day on which it is `due` (YYYY-MM-DD)",
+                    open.what
+                ));
+            }
         }
         wrong
     }
@@ -274,6 +369,7 @@ mod tests {
         address = "host=/tmp user=clover dbname=video"
         [target]
         site = "dublin"
+        country = "IE"
         [target.database]
         address = "host=/tmp user=clover dbname=video"
         [region]
@@ -281,6 +377,18 @@ mod tests {
         others = ["US"]
         [cutover]
         pointer = "where.json"
+        [ledger]
+        programme = "demo"
+        records = "records"
+        operator = "operator.vkey"
+        auditor = "auditor.vkey"
+        [[copy]]
+        what = "dumps"
+        folder = "/srv/dumps"
+        [[open]]
+        what = "tapes"
+        owner = "Vault Co."
+        due = "2026-12-31"
         [[set]]
         table = "app.users"
         subject = "id"
@@ -324,6 +432,10 @@ mod tests {
             ("of = \"app.users\"", "of = \"app.people\"", "no table of people"),
             ("app.videos", "app.users", "planned twice"),
             ("[region]", "[region]\nwhole = 1", "whole"),
+            ("folder = \"/srv/dumps\"", "", "`dumps`: name either"),
+            ("2026-12-31", "2026-02-30", "`tapes`: it needs"),
+            ("Vault Co.", "", "`tapes`: it needs"),
+            ("\"demo\"", "\"a b\"", "cannot stand on the ledger"),
         ] {
             let error = changed(from, to);
             assert!(error.contains(told), "{error}");

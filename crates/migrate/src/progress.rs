@@ -14,10 +14,12 @@ create table if not exists clover_migrate.part (
   migration text not null, place integer not null, set_name text not null, low bigint, high bigint,
   snapshot text, row_count bigint, byte_count bigint, digest bytea, primary key (migration, place));
 create table if not exists clover_migrate.moved (
-  migration text not null, people text not null, person text not null, primary key (migration, people, person));";
+  migration text not null, people text not null, person text not null, primary key (migration, people, person));
+create table if not exists clover_migrate.record (
+  migration text not null, number integer not null, text text not null, primary key (migration, number));";
 
 /// How far a migration is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
     /// Slot and publication are being made at the source: whatever bears the migration's name there is its own.
@@ -30,6 +32,10 @@ pub enum State {
     Served,
     /// The source keeps no changes for us any more: nothing is undone from here on.
     Finished,
+    /// Rows are being destroyed at the source.
+    Destroying,
+    /// They are gone from its tables.
+    Destroyed,
 }
 
 impl State {
@@ -40,11 +46,21 @@ impl State {
             Self::Following => "following",
             Self::Served => "served",
             Self::Finished => "finished",
+            Self::Destroying => "destroying",
+            Self::Destroyed => "destroyed",
         }
     }
 
     fn of(word: &str) -> Result<Self, MigrateError> {
-        let all = [Self::Beginning, Self::Copying, Self::Following, Self::Served, Self::Finished];
+        let all = [
+            Self::Beginning,
+            Self::Copying,
+            Self::Following,
+            Self::Served,
+            Self::Finished,
+            Self::Destroying,
+            Self::Destroyed,
+        ];
         let unknown =
             || MigrateError::State(format!("the target's own record has an unknown state, `{word}`"));
         all.into_iter().find(|state| state.word() == word).ok_or_else(unknown)

@@ -139,7 +139,7 @@ impl Proposal {
         let count = |homes: &BTreeMap<String, u64>| homes.values().sum::<u64>();
         let _ = write!(
             head,
-            "\n[target]\nsite = \"\"\n[target.database]\naddress = \"\"\n\n[region]\n# {} people.\nhomes = [{}]\n# {} people, who stay.\nothers = [{}]\n",
+            "\n[target]\nsite = \"\"\ncountry = \"\"\n[target.database]\naddress = \"\"\n\n[region]\n# {} people.\nhomes = [{}]\n# {} people, who stay.\nothers = [{}]\n",
             count(&self.homes),
             list(&self.homes),
             count(&self.others),

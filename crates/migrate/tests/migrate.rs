@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot be set up has failed")]
 
+#[path = "migrate/closure.rs"]
+mod closure;
 #[path = "migrate/faults.rs"]
 mod faults;
 #[path = "migrate/refusals.rs"]
@@ -76,6 +78,7 @@ impl World {
             address = "{}"
             [target]
             site = "dublin"
+            country = "IE"
             [target.database]
             address = "{}"
             [region]

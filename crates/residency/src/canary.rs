@@ -51,10 +51,12 @@ pub enum Kind {
     DisplayName,
     /// A word in a text.
     FreeText,
+    /// No canary's: an identifier of somebody whose data was moved.
+    Identifier,
 }
 
 impl Kind {
-    /// All of them.
+    /// All that a canary has.
     pub const ALL: [Self; 5] = [Self::UserName, Self::Email, Self::Phone, Self::DisplayName, Self::FreeText];
 
     /// Its word in reports.
@@ -66,6 +68,7 @@ impl Kind {
             Self::Phone => "phone",
             Self::DisplayName => "display-name",
             Self::FreeText => "free-text",
+            Self::Identifier => "identifier",
         }
     }
 }

@@ -1,9 +1,11 @@
-//! Finds canaries in bytes: a few short anchors are searched for at once, and each place is then read in full.
+//! Finds canaries in bytes, or identifiers of people who moved. Of canaries a few short anchors are searched for at once, and
+//! each place is then read in full.
 //!
 //! An anchor is a half of the enclave's marker as one form writes it. That it stands somewhere says nothing yet: the
 //! letters or digits around it are read in that form, and must be whole and some canary's. Start at [`Scanner`].
 
 mod anchors;
+mod needles;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -17,6 +19,8 @@ use serde::{Deserialize, Serialize};
 use crate::canary::{Canaries, Kind};
 use crate::forms::Form;
 use anchors::Anchor;
+pub use needles::NEEDLE_MIN;
+use needles::Needles;
 
 /// Bytes before and behind an anchor that are looked at: longer than any canary in any form.
 const CONTEXT: usize = 256;
@@ -42,7 +46,12 @@ pub struct Hit {
 #[derive(Clone)]
 pub struct Scanner(Arc<Inner>);
 
-struct Inner {
+enum Inner {
+    Canaries(Anchored),
+    Needles(Needles),
+}
+
+struct Anchored {
     canaries: Canaries,
     anchors: Vec<Anchor>,
     /// Which anchors begin with a byte.
@@ -74,13 +83,22 @@ impl Scanner {
             Some(searcher) => Search::Packed(searcher),
             None => Search::Automaton(AhoCorasick::new(&texts).ok()?),
         };
-        Some(Self(Arc::new(Inner { canaries, anchors, by_first, search })))
+        Some(Self(Arc::new(Inner::Canaries(Anchored { canaries, anchors, by_first, search }))))
     }
 
     /// The canaries that are searched for.
+    #[cfg(test)]
+    pub(crate) fn canaries(&self) -> &Canaries {
+        let Inner::Canaries(anchored) = self.0.as_ref() else { unreachable!("it searches for identifiers") };
+        &anchored.canaries
+    }
+
+    /// Prepares the search for identifiers of people: of each its first 100 bytes, as it is and in small or capital letters, in UTF-16 of
+    /// the low byte first, hexadecimal, base64 of the usual alphabet at any alignment without line breaks, and with `%40` for `@`. A hit
+    /// names the identifier by its place among them. `None` where there is none of at least [`NEEDLE_MIN`] bytes.
     #[must_use]
-    pub fn canaries(&self) -> &Canaries {
-        &self.0.canaries
+    pub fn of_identifiers(identifiers: &[String]) -> Option<Self> {
+        Some(Self(Arc::new(Inner::Needles(Needles::new(identifiers)?))))
     }
 
     /// A stream of bytes to be searched, from its beginning.
@@ -100,6 +118,27 @@ impl Scanner {
 }
 
 impl Inner {
+    fn find(&self, bytes: &[u8], from: usize) -> Option<usize> {
+        match self {
+            Self::Canaries(canaries) => canaries.find(bytes, from),
+            Self::Needles(needles) => needles.find(bytes, from),
+        }
+    }
+
+    /// What stands at a place that was found: where it begins, and what it is.
+    fn read(&self, bytes: &[u8], at: usize, mut found: impl FnMut(usize, (u32, Kind), Form)) {
+        match self {
+            Self::Canaries(canaries) => canaries.read(bytes, at, found),
+            Self::Needles(needles) => {
+                if let Some((number, form)) = needles.read(bytes, at) {
+                    found(at, (number, Kind::Identifier), form);
+                }
+            }
+        }
+    }
+}
+
+impl Anchored {
     fn find(&self, bytes: &[u8], from: usize) -> Option<usize> {
         match &self.search {
             Search::Packed(s) => s.find_in(bytes, Span { start: from, end: bytes.len() }).map(|m| m.start()),

@@ -1,5 +1,6 @@
 //! A sweep: every file below a path, every object of a bucket, or every table behind an address, and a report of what is there and what could not be seen.
 
+pub mod cluster;
 pub mod database;
 mod files;
 pub mod objects;

@@ -46,7 +46,7 @@ struct Demo {
     /// Ask a service's tables with psql through the SQL gateway.
     #[arg(long, conflicts_with_all = ["sites", "keep", "json"])]
     sql: bool,
-    /// Bring a database from Singapore to Dublin while it is written to.
+    /// Bring a database from Singapore to Dublin while it is written to, and destroy it there under the auditor's mark.
     #[arg(long, conflicts_with_all = ["sites", "sql", "keep", "json"])]
     migrate: bool,
     /// People in the vault; with fewer, no country would be large enough to show.
@@ -96,7 +96,7 @@ async fn tell(demo: &Demo, folder: &Path) -> Result<bool> {
         return dialogue::play(demo, folder, &show).await;
     }
     if demo.migrate {
-        return moving::play(demo, folder, &show);
+        return moving::play(demo, folder, &show).await;
     }
     let (sites, mut world) = created(demo, folder, &show).await?;
     show.chapter("Crossings: who asks for what from where");

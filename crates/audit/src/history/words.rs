@@ -99,6 +99,7 @@ fn what(kind: Kind) -> &'static str {
         Kind::Erasure => "erasure of your data",
         Kind::Home => "another home country",
         Kind::Inside => "work of a service inside",
+        Kind::Migration => "stage of a migration",
     }
 }
 

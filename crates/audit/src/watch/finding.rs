@@ -108,6 +108,10 @@ rules! {
     RecurringExport = "WATCH-24" Serious,
     /// An act of a request was recorded, and then another in its place.
     ActDisplaced = "WATCH-25" Serious,
+    /// What could not be destroyed at a migration's source is open beyond its time.
+    MigrationOpen = "WATCH-26" Serious,
+    /// A set of records moved on its way into the region, or the text that says so does not count.
+    Migration = "WATCH-27" Notice,
 }
 
 impl Serialize for WatchRule {

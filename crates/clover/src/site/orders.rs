@@ -1,6 +1,7 @@
-//! Orders laid down for a running enclave: suspensions of a country, and demands of authorities for the record.
+//! Orders laid down for a running enclave: suspensions of a country, and for the record demands of authorities and stages of
+//! migrations.
 //!
-//! Texts and rules: `docs/formats/suspension.md`. An order is a file in `control/orders`. What counts is recorded in the
+//! Texts and rules: `docs/formats/suspension.md`, `docs/formats/migration.md`. An order is a file in `control/orders`. What counts is recorded in the
 //! gateway's log; the last suspension order of each country is kept in `control/suspensions`, from which the next start
 //! knows it. What does not count is set aside with the ending `.refused`, and said.
 
@@ -12,8 +13,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use gateway::Enclave;
 use gateway::enclave;
+use ledger::migration::{self, MigrationError, Record, Ways};
 use ledger::note::{Note, Verifier};
-use model::{Country, Name, UnixSeconds};
+use model::{Country, Digest, Name, UnixSeconds};
 use tokio::sync::watch;
 
 use crate::assemble;
@@ -92,6 +94,12 @@ pub enum OrderError {
     /// A lifting of nothing.
     #[error("the country is not suspended")]
     Nothing,
+    /// A stage of a migration that does not count.
+    #[error(transparent)]
+    Migration(#[from] MigrationError),
+    /// A migration from inside the region, or to a place outside.
+    #[error("a migration comes from outside the region and ends inside")]
+    Way,
 }
 
 /// The text of an order about a country.
@@ -184,6 +192,28 @@ impl Signers {
         }
         country.ok_or(OrderError::Form("the country"))
     }
+
+    /// Checks form and signatures of a stage of a migration.
+    ///
+    /// # Errors
+    /// [`OrderError`].
+    pub fn migration(&self, text: &str) -> Result<Record, OrderError> {
+        let note: Note = text.parse().map_err(|_| OrderError::Form("no signed note"))?;
+        let record = Record::parse(note.unverified_text())?;
+        if record.programme != self.programme {
+            return Err(OrderError::OtherProgramme);
+        }
+        let wanted = record.stage.signers();
+        let missing = |(wanted, signed): (&bool, bool)| *wanted && !signed;
+        if wanted.iter().zip(self.signed(&note)).any(missing) {
+            return Err(OrderError::Signers(match wanted {
+                [true, true] => "operator and auditor",
+                [false, _] => "the auditor",
+                _ => "the operator",
+            }));
+        }
+        Ok(record)
+    }
 }
 
 fn number(text: &str) -> Option<UnixSeconds> {
@@ -202,6 +232,21 @@ pub fn known(layout: &Layout, signers: &Signers) -> Result<BTreeMap<Country, Ord
         known.insert(kept.country, kept);
     }
     Ok(known)
+}
+
+/// How far every set of every migration is, by what was kept of them.
+///
+/// # Errors
+/// A kept text that does not count.
+pub fn moved(layout: &Layout, signers: &Signers) -> Result<Ways> {
+    let mut ways = Ways::default();
+    // Their names begin with migration and number: in this order they came.
+    for path in ending(&layout.migrations(), NOTE)? {
+        let text = read(&path).map_err(CommandError::file(&path))?.unwrap_or_default();
+        let taken = signers.migration(&text).and_then(|record| Ok(ways.take(record)?));
+        taken.map_err(|e| CommandError::Suspension { path, why: e.to_string() })?;
+    }
+    Ok(ways)
 }
 
 /// The countries that these orders leave suspended.
@@ -230,6 +275,7 @@ pub struct Orders {
     enclave: Arc<Enclave>,
     signers: Signers,
     known: Mutex<BTreeMap<Country, Order>>,
+    moved: Mutex<Ways>,
     rules: Rules,
 }
 
@@ -241,8 +287,8 @@ impl Orders {
     pub fn open(layout: &Layout, enclave: Arc<Enclave>, rules: Rules) -> Result<Arc<Self>> {
         let programme = enclave.live().road.rulebook().programme.name.clone();
         let signers = Signers::of(layout, &programme)?;
-        let known = Mutex::new(known(layout, &signers)?);
-        Ok(Arc::new(Self { layout: layout.clone(), enclave, signers, known, rules }))
+        let (known, moved) = (Mutex::new(known(layout, &signers)?), Mutex::new(moved(layout, &signers)?));
+        Ok(Arc::new(Self { layout: layout.clone(), enclave, signers, known, moved, rules }))
     }
 
     /// Takes what is laid down, over and over, until told to stop.
@@ -312,6 +358,9 @@ impl Orders {
     fn one(&self, path: &Path, text: &str) -> Result<Result<(), OrderError>> {
         let (now, _) = enclave::now();
         let digest = self.enclave.live().road.rulebook().digest;
+        if text.starts_with(migration::TITLE) {
+            return self.stage(path, text, now, digest);
+        }
         if text.starts_with(DEMAND) {
             let authority = match self.signers.demand(text) {
                 Ok(authority) if self.inside(authority) => return Ok(Err(OrderError::Inside)),
@@ -353,6 +402,43 @@ impl Orders {
             }
         }
         known.insert(country, order);
+        Ok(Ok(()))
+    }
+
+    /// Records how far a set is, or says why that does not count.
+    fn stage(
+        &self,
+        path: &Path,
+        text: &str,
+        now: UnixSeconds,
+        digest: Digest,
+    ) -> Result<Result<(), OrderError>> {
+        let mut moved =
+            self.moved.lock().map_err(|_| anyhow::anyhow!("the lock of the migrations is poisoned"))?;
+        let mut next = moved.clone();
+        let fits = self.signers.migration(text).and_then(|record| {
+            if self.inside(record.source.1) || !self.inside(record.target.1) {
+                return Err(OrderError::Way);
+            }
+            if record.time > now.plus(AHEAD_MAX) {
+                return Err(OrderError::Time);
+            }
+            next.take(record.clone())?;
+            Ok(record)
+        });
+        let record = match fits {
+            Ok(record) => record,
+            Err(e) => return Ok(Err(e)),
+        };
+        let entry = crossing::inward::migration(logs::flow_id()?, now, digest, &record, text);
+        let _ = self.enclave.log().submit_and_wait(entry)?;
+        keep(path, &self.layout.migrations(), path.file_name().context("an order has a name")?.as_ref())?;
+        *moved = next;
+        tracing::info!(
+            set = record.set.as_str(),
+            stage = record.stage.word(),
+            "a stage of a migration is on the record"
+        );
         Ok(Ok(()))
     }
 

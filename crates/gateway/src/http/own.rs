@@ -116,5 +116,6 @@ fn what(kind: EntryKind) -> &'static str {
         EntryKind::Erasure => "erased",
         EntryKind::Home => "home country changed",
         EntryKind::Inside => "processed inside",
+        EntryKind::Migration => "moved into the region",
     }
 }

@@ -154,6 +154,11 @@ fn agree(draft: &Draft) -> Result<(), EntryError> {
     if draft.kind == EntryKind::Inside && (draft.facts.is_empty() || crosses) {
         return Err(EntryError::Field("summary of work inside, which crosses"));
     }
+    let lets_out =
+        draft.direction != Direction::Inward || !draft.classes.is_empty() || draft.subjects != Subjects::None;
+    if draft.kind == EntryKind::Migration && (lets_out || !draft.treatments.is_empty()) {
+        return Err(EntryError::Field("stage of a migration, which lets nothing out"));
+    }
     let lease = match draft.stream {
         Some(StreamPlace::Open { lease } | StreamPlace::Extend { lease, .. }) => Some(lease),
         _ => None,
@@ -162,7 +167,9 @@ fn agree(draft: &Draft) -> Result<(), EntryError> {
         return Err(EntryError::Field("lease"));
     }
     match draft.kind {
-        EntryKind::Open | EntryKind::Suspension | EntryKind::Demand if draft.facts.is_empty() => {
+        EntryKind::Open | EntryKind::Suspension | EntryKind::Demand | EntryKind::Migration
+            if draft.facts.is_empty() =>
+        {
             Err(EntryError::Field("facts, which are not there"))
         }
         EntryKind::Extend | EntryKind::Close if !draft.facts.is_empty() => {

@@ -147,6 +147,7 @@ async fn a_plan_is_proposed_that_does_after_a_person_has_filled_it_in() {
         .replace("owner = \"\"", "owner = \"Example\"")
         .replacen("site = \"\"", "site = \"singapore\"", 1)
         .replacen("site = \"\"", "site = \"dublin\"", 1)
+        .replacen("country = \"\"", "country = \"IE\"", 1)
         .replace("address = \"\"", &format!("address = \"{}\"", world.target.address()))
         .replace("pointer = \"\"", &format!("pointer = \"{}\"", world.pointer().display()));
     let migration = Migration::open(Plan::parse(&edited).unwrap()).await.unwrap();

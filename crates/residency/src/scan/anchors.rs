@@ -84,7 +84,7 @@ fn escapes(half: &[u8]) -> Vec<(Form, Vec<u8>)> {
 }
 
 /// The characters that are certain, whatever stands before and behind.
-fn base64(half: &[u8], shift: usize) -> Vec<u8> {
+pub(super) fn base64(half: &[u8], shift: usize) -> Vec<u8> {
     let before = [0; 2];
     let padded = [before.get(..shift).unwrap_or_default(), half, &[0; 2]].concat();
     let text = BASE64.encode(&padded).into_bytes();

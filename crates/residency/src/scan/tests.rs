@@ -130,9 +130,10 @@ proptest! {
     #[test]
     fn pieces_of_anchors_in_any_mixture_cause_no_panic(parts in proptest::collection::vec((0usize..64, 0usize..12, any::<u8>()), 0..200)) {
         let scanner = scanner();
+        let anchors = super::anchors::of(scanner.canaries());
         let mut bytes = Vec::new();
         for (anchor, cut, byte) in parts {
-            let text = scanner.0.anchors.get(anchor).map(|a| a.text.clone()).unwrap_or_default();
+            let text = anchors.get(anchor).map(|a| a.text.clone()).unwrap_or_default();
             bytes.extend(text.into_iter().take(cut.max(3)));
             bytes.push(byte);
         }

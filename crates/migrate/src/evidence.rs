@@ -1,0 +1,226 @@
+//! What is put on file before anything is destroyed: the rows and their digests, who may read them and how often they were read, and
+//! every copy that the source knows of.
+
+use ledger::migration::Stage;
+use ledger::sha256;
+use serde_json::{Value, json};
+use vault::disk::replace_file;
+
+use crate::Migration;
+use crate::compare::sum;
+use crate::database::literal;
+use crate::error::MigrateError;
+use crate::plan::Ledger;
+use crate::progress::State;
+use crate::record::{Said, now};
+use crate::table::Table;
+
+/// What a seal is about.
+#[derive(Debug, serde::Serialize)]
+pub struct Sealed {
+    /// The manifest.
+    pub manifest: std::path::PathBuf,
+    /// Its SHA-256, which the auditor marks.
+    pub sha256: String,
+    /// Rows that it is about.
+    pub rows: u64,
+    /// What keeps a copy of rows at this moment, and has to go before anybody certifies that they are gone.
+    pub held: Vec<Held>,
+}
+
+/// Something at the source that keeps a copy of rows, or of their changes.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Held {
+    /// Where, as a report of a sweep names places.
+    pub place: String,
+    /// How it keeps them.
+    pub why: String,
+}
+
+/// What holds rows beside their tables: what it is, and where. Slots keep the log of changes for whoever comes back; a prepared transaction
+/// keeps rows from being cleaned away; a materialised view is a copy.
+const HELD: &[(&str, &str)] = &[
+    (
+        "select 'slot ' || slot_name || case when active then '' else ' (nobody reads it)' end from pg_replication_slots",
+        "it keeps the log of changes, and whoever reads it has a copy",
+    ),
+    (
+        "select 'replica ' || coalesce(application_name, '') from pg_stat_replication where state <> 'backup'",
+        "it receives the log of changes",
+    ),
+    (
+        "select 'base backup ' || coalesce(application_name, '') from pg_stat_replication where state = 'backup'",
+        "it is being taken",
+    ),
+    (
+        "select 'prepared transaction ' || gid from pg_prepared_xacts",
+        "rows that it sees are not cleaned away",
+    ),
+];
+
+/// Facts of the source's server for the file: a query each, and what it answers.
+const FACTS: &[(&str, &str)] = &[
+    ("version", "select version()"),
+    ("system", "select system_identifier::text from pg_control_system()"),
+    (
+        "statistics since",
+        "select coalesce(stats_reset, pg_postmaster_start_time())::text from pg_stat_database where datname = current_database()",
+    ),
+    (
+        "logging",
+        "select name || ' = ' || setting from pg_settings where name in ('log_statement', 'log_min_duration_statement', 'logging_collector', 'log_directory', 'shared_preload_libraries') order by 1",
+    ),
+    (
+        "archiving",
+        "select name || ' is ' || case when setting in ('', '(disabled)', 'off') then 'off' else 'set, SHA-256 ' || encode(sha256(setting::bytea), 'hex') end from pg_settings where name in ('archive_mode', 'archive_command', 'archive_library') order by 1",
+    ),
+    (
+        "connected",
+        "select concat_ws(' ', usename, application_name, count(*)) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() group by usename, application_name order by 1",
+    ),
+    ("publications", "select pubname::text from pg_publication order by 1"),
+    ("databases", "select datname::text from pg_database order by 1"),
+];
+
+impl Migration {
+    /// Puts on file what is to be destroyed. Nothing is changed at the source.
+    ///
+    /// # Errors
+    /// When it is not finished, the source's rows are no longer those that were compared, tables that nobody planned refer to them, or an
+    /// end breaks off.
+    pub async fn seal(&self) -> Result<Sealed, MigrateError> {
+        let ledger = self.ledger()?;
+        if self.state().await? != Some(State::Finished) {
+            return Err(MigrateError::State("finish first: until then it may be undone".into()));
+        }
+        self.check_references().await?;
+        let (mut sets, mut sums) = (Vec::new(), Vec::new());
+        for table in &self.tables {
+            let sum = self.as_compared(table).await?;
+            sets.push(json!({ "set": table.plain, "rows": sum.amount.rows, "digest": hex(&sum.digests), "access": self.access(table).await? }));
+            sums.push(sum);
+        }
+        let mut facts = serde_json::Map::new();
+        for (name, sql) in FACTS {
+            // What a user may not ask is on file as that.
+            let told = self.source.texts(sql).await.map_or_else(|e| json!(e.to_string()), |told| json!(told));
+            facts.insert((*name).to_owned(), told);
+        }
+        let held = self.held().await?;
+        let (plan, source) = (&self.plan, &self.plan.source);
+        let copies: Vec<&str> = plan.copies.iter().map(|copy| copy.what.as_str()).collect();
+        let open: Vec<Value> =
+            plan.open.iter().map(|o| json!({ "what": o.what, "owner": o.owner, "due": o.due })).collect();
+        let manifest = json!({
+            "manifest": "clover migration v1", "programme": ledger.programme, "migration": plan.name,
+            "source": { "site": source.site, "country": source.country, "owner": source.owner, "server": facts },
+            "target": { "site": plan.target.site, "country": plan.target.country },
+            "sets": sets, "held": held, "copies": copies, "open": open, "time": now().0,
+        });
+        let bytes = serde_json::to_vec_pretty(&manifest).map_err(|e| MigrateError::State(e.to_string()))?;
+        let digest = *sha256(&bytes).bytes();
+        let sha256 = data_encoding::HEXLOWER.encode(&digest);
+        let path = ledger.records.join(format!(
+            "{}-manifest-{}.json",
+            plan.name,
+            sha256.get(..16).unwrap_or_default()
+        ));
+        std::fs::create_dir_all(&ledger.records).map_err(|e| MigrateError::file(&ledger.records, e))?;
+        replace_file(&path, &bytes).map_err(|e| MigrateError::file(&path, e))?;
+        for (table, said) in self.tables.iter().zip(&sums) {
+            let [source, _] = said.digests;
+            let said = Said { digests: [source, None], evidence: Some(digest), ..*said };
+            self.record(table, Stage::Sealed, said).await?;
+        }
+        let rows = sums.iter().map(|said| said.amount.rows).sum();
+        Ok(Sealed { manifest: path, sha256, rows, held })
+    }
+
+    pub(crate) fn ledger(&self) -> Result<&Ledger, MigrateError> {
+        let none = || MigrateError::Plan("nothing is destroyed without a `[ledger]` in the plan".into());
+        self.plan.ledger.as_ref().ok_or_else(none)
+    }
+
+    /// The rows of a set at the source, if they are still those that both ends had when they were compared.
+    pub(crate) async fn as_compared(&self, table: &Table) -> Result<Said, MigrateError> {
+        let none = || {
+            MigrateError::State(format!(
+                "{}: it is not on record that it is served from the region",
+                table.plain
+            ))
+        };
+        let (_, served) =
+            self.last(table).await?.filter(|(_, last)| last.stage >= Stage::Served).ok_or_else(none)?;
+        let key = self.begun().await?.key;
+        let found = sum(&self.source, table, &self.plan.moves(&self.tables, table), key).await?;
+        let said = Said::of(&found, served.amount.people);
+        if (said.digests[0], said.amount.rows) == (served.digests[0], served.amount.rows) {
+            return Ok(said);
+        }
+        let text = format!(
+            "{}: the source's rows are no longer those that were compared with the region's ({} rows now, {} then): somebody wrote past the refusal",
+            table.plain, said.amount.rows, served.amount.rows
+        );
+        Err(MigrateError::State(text))
+    }
+
+    /// That no table outside the plan refers to rows that go.
+    async fn check_references(&self) -> Result<(), MigrateError> {
+        let names: Vec<String> =
+            self.tables.iter().map(|t| format!("{}::regclass", literal(&t.name))).collect();
+        let names = names.join(", ");
+        let sql = format!(
+            "select conrelid::regclass::text from pg_constraint
+             where contype = 'f' and confrelid in ({names}) and conrelid not in ({names}) order by 1 limit 1"
+        );
+        let Some(other) = self.source.texts(&sql).await?.into_iter().next() else { return Ok(()) };
+        let text = format!(
+            "{other} refers to rows that would be destroyed and is not in the plan: what is of those people there lies on"
+        );
+        Err(MigrateError::Plan(text))
+    }
+
+    /// Who may read a table, and how often it was read and written.
+    async fn access(&self, table: &Table) -> Result<Value, MigrateError> {
+        let of = literal(&table.name);
+        let may = format!(
+            "select concat_ws(' ', coalesce(nullif(a.grantee, 0)::regrole::text, 'public'), string_agg(a.privilege_type, ',' order by a.privilege_type))
+             from pg_class c, aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) a where c.oid = {of}::regclass group by a.grantee order by 1"
+        );
+        let did = format!(
+            "select format('%s scans, %s of them by index; %s rows inserted, %s updated, %s deleted; last vacuumed %s, analysed %s',
+               seq_scan + coalesce(idx_scan, 0), coalesce(idx_scan, 0), n_tup_ins, n_tup_upd, n_tup_del,
+               coalesce(greatest(last_vacuum, last_autovacuum)::text, 'never'), coalesce(greatest(last_analyze, last_autoanalyze)::text, 'never'))
+             from pg_stat_all_tables where relid = {of}::regclass"
+        );
+        Ok(json!({ "may": self.source.texts(&may).await?, "did": self.source.texts(&did).await? }))
+    }
+
+    /// What at the source keeps a copy of rows at this moment.
+    pub(crate) async fn held(&self) -> Result<Vec<Held>, MigrateError> {
+        let site = &self.plan.source.site;
+        let mut held = Vec::new();
+        for (sql, why) in HELD {
+            let found = self.source.texts(sql).await?.into_iter();
+            held.extend(found.map(|what| Held { place: format!("{site} {what}"), why: (*why).to_owned() }));
+        }
+        let names: Vec<String> =
+            self.tables.iter().map(|t| format!("{}::regclass", literal(&t.name))).collect();
+        let views = format!(
+            "select distinct c.oid::regclass::text from pg_class c join pg_rewrite r on r.ev_class = c.oid
+             join pg_depend d on d.objid = r.oid and d.classid = 'pg_rewrite'::regclass
+             where c.relkind = 'm' and d.refobjid in ({}) order by 1",
+            names.join(", ")
+        );
+        let views = self.source.texts(&views).await?.into_iter();
+        held.extend(views.map(|view| Held {
+            place: format!("{site} materialised view {view}"),
+            why: "it is a copy: refresh or drop it".into(),
+        }));
+        Ok(held)
+    }
+}
+
+fn hex(digests: &[Option<[u8; 32]>; 2]) -> String {
+    digests[0].map(|digest| data_encoding::HEXLOWER.encode(&digest)).unwrap_or_default()
+}
