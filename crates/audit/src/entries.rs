@@ -97,7 +97,8 @@ impl Looker<'_> {
         }
         let rulebook = self.rulebook(header, seen);
         if header.kind.is_signed() {
-            seen.said = Some(Said::check(header.kind, bytes, self.rulebooks.signers()));
+            let said = Said::check(header.kind, bytes, self.rulebooks.signers());
+            seen.said = Some(said.and_then(|said| said.placed(rulebook.as_deref())));
             return;
         }
         if header.kind == Kind::Inside {

@@ -1,7 +1,7 @@
 //! Stages of migrations: signed texts in a gateway's log (`docs/formats/migration.md`). Nothing is destroyed at a source without
 //! the auditor's mark over what was sealed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -175,6 +175,12 @@ impl Moved {
         Ok(moved)
     }
 
+    /// What is wrong with its places under a programme whose region has these countries.
+    pub(crate) fn misplaced(&self, region: &BTreeSet<String>) -> Option<&'static str> {
+        let outside = !region.contains(&self.source_country) && region.contains(&self.target_country);
+        (!outside).then_some("a migration comes from outside the region and ends inside")
+    }
+
     /// The words for people; all of it is plain.
     pub(crate) fn words(&self) -> String {
         let word = row_of(self.stage).map_or("unknown", |row| row.word);
@@ -285,8 +291,11 @@ impl Moved {
         let wrong = match self.stage {
             Stage::Served | Stage::Sealed if !held => "its digest or rows are not those before",
             Stage::Destroyed | Stage::Witnessed if self.rows != last.rows => "its rows are not those before",
-            Stage::Destroyed if last.stage == Stage::Destroyed && self.open > last.open => {
-                "more is open than before"
+            Stage::Destroyed
+                if last.stage == Stage::Destroyed
+                    && (self.open > last.open || self.open_until > last.open_until) =>
+            {
+                "more is open than before, or for longer"
             }
             Stage::Witnessed if last.open > 0 => "something is still open",
             Stage::Witnessed if self.evidence != last.evidence => "it witnesses another certificate",

@@ -11,6 +11,7 @@ use crate::{
     header::Header,
     migrations::{Moved, Ways},
     note::{VerifierKey, open},
+    rulebook::Rulebook,
 };
 
 const SUSPENSION: &str = "clover suspension v1";
@@ -89,6 +90,18 @@ impl Said {
             Self::Migration(_) => false,
         };
         if good { Ok(said) } else { Err("it is not signed by those who may".into()) }
+    }
+
+    /// The same, if it fits the rulebook that its entry names.
+    pub(crate) fn placed(self, rulebook: Option<&Rulebook>) -> Result<Self, String> {
+        let region = rulebook.map(|rulebook| &rulebook.programme.countries);
+        match (&self, region) {
+            (Self::Migration(moved), Some(region)) => match moved.misplaced(region) {
+                Some(why) => Err(why.into()),
+                None => Ok(self),
+            },
+            _ => Ok(self),
+        }
     }
 
     /// The words for people; all of it is plain.

@@ -449,10 +449,12 @@ impl Watch {
         }
         if header.kind.is_signed() {
             let signers = [&self.config.operator, &self.config.auditor];
-            let said = Said::check(header.kind, bytes, signers);
+            let said =
+                Said::check(header.kind, bytes, signers).and_then(|said| said.placed(rulebook.as_deref()));
             let taken = said.and_then(|said| standing.take(origin, &header, &said).map(|()| said.words()));
             let rule = match header.kind {
                 Kind::Demand => WatchRule::Demand,
+                Kind::Migration if taken.is_err() => WatchRule::MigrationFalse,
                 Kind::Migration => WatchRule::Migration,
                 _ => WatchRule::Suspension,
             };

@@ -154,8 +154,8 @@ pub enum CommandError {
     /// No prover beside this program.
     #[error("there is no `clover-prove` beside this program")]
     NoProver,
-    /// A kept order about a country, or a kept stage of a migration, that does not count.
-    #[error("`{path}`, which was kept, does not count: {why}")]
+    /// A kept order about a country that does not count.
+    #[error("the order `{path}` about a suspension does not count: {why}")]
     Suspension {
         /// Which.
         path: PathBuf,
@@ -226,7 +226,7 @@ impl Explain for CommandError {
                 "restore the newest copy of the whole folder, or the entries from a mirror (`clover ledger rebuild --from`)"
             }
             Self::Suspension { .. } => {
-                "put the file back as it was signed, or, for a country, have operator and auditor sign a new order with `clover suspend`"
+                "put the file back as it was signed, or have operator and auditor sign a new order with `clover suspend`"
             }
             Self::Policy { .. } => "see docs/formats/witness.md; a quorum of at least one witness is needed",
             Self::NotTaken { .. } => {

@@ -246,18 +246,19 @@ fn digest(text: &str) -> Result<Option<[u8; 32]>, MigrationError> {
 pub struct Ways(BTreeMap<(Name, Name), Record>);
 
 impl Ways {
-    /// Takes the next text of a set.
+    /// Takes the next text of a set, and says whether it was not the last one once more.
     ///
     /// # Errors
     /// [`MigrationError::Place`] if it cannot come after the last one; then nothing has changed.
-    pub fn take(&mut self, record: Record) -> Result<(), MigrationError> {
+    pub fn take(&mut self, record: Record) -> Result<bool, MigrationError> {
         let key = (record.migration.clone(), record.set.clone());
         let last = self.0.get(&key);
-        if last != Some(&record) {
-            record.follows(last).map_err(MigrationError::Place)?;
-            self.0.insert(key, record);
+        if last == Some(&record) {
+            return Ok(false);
         }
-        Ok(())
+        record.follows(last).map_err(MigrationError::Place)?;
+        self.0.insert(key, record);
+        Ok(true)
     }
 }
 
@@ -287,8 +288,11 @@ impl Record {
             Stage::Destroyed | Stage::Witnessed if self.amount.rows != last.amount.rows => {
                 Err("its rows are not those that were sealed")
             }
-            Stage::Destroyed if last.stage == Stage::Destroyed && self.open.0 > last.open.0 => {
-                Err("more is open than before")
+            Stage::Destroyed
+                if last.stage == Stage::Destroyed
+                    && (self.open.0 > last.open.0 || self.open.1 > last.open.1) =>
+            {
+                Err("more is open than before, or for longer")
             }
             Stage::Witnessed if last.open.0 > 0 => Err("something is still open"),
             Stage::Witnessed if self.evidence != last.evidence => Err("it witnesses another certificate"),
@@ -382,7 +386,7 @@ mod tests {
             assert!(ways.take(record(wrong, 99)).is_err(), "{wrong:?} after {before:?}");
         }
         let mut again = way(&whole[..4]);
-        assert_eq!(again.take(record(Served, 4)), Ok(()), "the same once more");
+        assert_eq!(again.take(record(Served, 4)), Ok(false), "the same once more");
     }
 
     #[test]
@@ -392,7 +396,7 @@ mod tests {
         let wrong = |before: usize, stage: Stage, change: fn(&mut Record)| {
             let mut ways = way(&all[..before]);
             let mut next = record(stage, 50);
-            assert_eq!(ways.clone().take(next.clone()), Ok(()));
+            assert_eq!(ways.clone().take(next.clone()), Ok(true));
             change(&mut next);
             ways.take(next).unwrap_err()
         };
@@ -406,7 +410,9 @@ mod tests {
         wrong(6, Witnessed, |r| r.evidence = Some([3; 32]));
         let mut open = way(&all[..5]);
         let left = Record { open: (2, UnixSeconds(100)), ..record(Destroyed, 6) };
-        open.take(left).unwrap();
+        open.take(left.clone()).unwrap();
+        let later = Record { open: (1, UnixSeconds(101)), time: UnixSeconds(7), ..left };
+        assert!(open.take(later).is_err(), "a clock that its cause moves");
         assert!(open.take(record(Witnessed, 7)).is_err());
         open.take(record(Destroyed, 8)).unwrap();
         open.take(record(Witnessed, 9)).unwrap();

@@ -22,7 +22,7 @@ const EDGES: &[(&str, &str)] = &[
     ("gateway", "model policy inspect transform ledger access crossing vault"),
     ("console", "model policy inspect transform ledger access crossing vault"),
     ("prove", "model policy"),
-    ("migrate", "model inspect transform ledger crossing vault residency"),
+    ("migrate", "model inspect transform ledger crossing vault residency table"),
     ("client", ""),
     (
         "clover",

@@ -110,8 +110,10 @@ rules! {
     ActDisplaced = "WATCH-25" Serious,
     /// What could not be destroyed at a migration's source is open beyond its time.
     MigrationOpen = "WATCH-26" Serious,
-    /// A set of records moved on its way into the region, or the text that says so does not count.
+    /// A set of records moved on its way into the region.
     Migration = "WATCH-27" Notice,
+    /// The text that says so does not count: something may have been destroyed without the auditor's mark.
+    MigrationFalse = "WATCH-28" Grave,
 }
 
 impl Serialize for WatchRule {

@@ -81,6 +81,9 @@ fn a_stage_of_another_programme_or_that_its_header_contradicts_is_found() {
     expect(&with(&[("found", SAME, by)]), &[]);
     expect(&with(&[("found", ("\ntest\n", "\nother\n"), by)]), &[Rule::Migration]);
     expect(&with(&[("found", ("singapore SG", "beijing CN"), by)]), &[Rule::Migration]);
+    let mut inside = with(&[("found", ("singapore SG", "hamar NO"), by)]);
+    inside.entries[index_of("border")].place = *b"NO";
+    expect(&inside, &[Rule::Migration]);
     expect(&with(&[("copied", SAME, by)]), &[Rule::Migration]);
     let mut log = with(&[("found", SAME, by), ("copied", SAME, by)]);
     expect(&log, &[]);

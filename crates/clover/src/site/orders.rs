@@ -238,13 +238,13 @@ pub fn known(layout: &Layout, signers: &Signers) -> Result<BTreeMap<Country, Ord
 ///
 /// # Errors
 /// A kept text that does not count.
-pub fn moved(layout: &Layout, signers: &Signers) -> Result<Ways> {
+fn moved(layout: &Layout, signers: &Signers) -> Result<Ways> {
     let mut ways = Ways::default();
-    // Their names begin with migration and number: in this order they came.
+    // Named by their entries, in the order of the ledger.
     for path in ending(&layout.migrations(), NOTE)? {
         let text = read(&path).map_err(CommandError::file(&path))?.unwrap_or_default();
         let taken = signers.migration(&text).and_then(|record| Ok(ways.take(record)?));
-        taken.map_err(|e| CommandError::Suspension { path, why: e.to_string() })?;
+        taken.with_context(|| format!("`{}` does not count", path.display()))?;
     }
     Ok(ways)
 }
@@ -275,7 +275,8 @@ pub struct Orders {
     enclave: Arc<Enclave>,
     signers: Signers,
     known: Mutex<BTreeMap<Country, Order>>,
-    moved: Mutex<Ways>,
+    /// Nothing where what was kept does not count.
+    moved: Mutex<Option<Ways>>,
     rules: Rules,
 }
 
@@ -287,7 +288,10 @@ impl Orders {
     pub fn open(layout: &Layout, enclave: Arc<Enclave>, rules: Rules) -> Result<Arc<Self>> {
         let programme = enclave.live().road.rulebook().programme.name.clone();
         let signers = Signers::of(layout, &programme)?;
-        let (known, moved) = (Mutex::new(known(layout, &signers)?), Mutex::new(moved(layout, &signers)?));
+        let moved = moved(layout, &signers).map_err(|e| {
+            tracing::error!(error = %format!("{e:#}"), "no stage of a migration is taken until this is put back");
+        });
+        let (known, moved) = (Mutex::new(known(layout, &signers)?), Mutex::new(moved.ok()));
         Ok(Arc::new(Self { layout: layout.clone(), enclave, signers, known, moved, rules }))
     }
 
@@ -333,10 +337,16 @@ impl Orders {
     }
 
     fn take(&self) -> Result<usize> {
-        let (mut taken, mut last) = (0, Ok(()));
-        // One that waits for its entry keeps no other waiting.
+        let (mut taken, mut last, mut stopped) = (0, Ok(()), false);
+        // One that waits for its entry keeps no other waiting, but for the stages of migrations, which follow one another.
         for path in ending(&self.layout.orders(), NOTE)?.into_iter().take(ORDERS_MAX) {
-            last = self.one_of(&path).and(last);
+            let stage = is_stage(&path);
+            if stage && stopped {
+                continue;
+            }
+            let one = self.one_of(&path);
+            stopped |= stage && one.is_err();
+            last = one.and(last);
             taken += 1;
         }
         last.map(|()| taken)
@@ -415,7 +425,9 @@ impl Orders {
     ) -> Result<Result<(), OrderError>> {
         let mut moved =
             self.moved.lock().map_err(|_| anyhow::anyhow!("the lock of the migrations is poisoned"))?;
-        let mut next = moved.clone();
+        let Some(mut next) = moved.clone() else {
+            return Ok(Err(OrderError::Form("what was kept of migrations does not count")));
+        };
         let fits = self.signers.migration(text).and_then(|record| {
             if self.inside(record.source.1) || !self.inside(record.target.1) {
                 return Err(OrderError::Way);
@@ -423,17 +435,18 @@ impl Orders {
             if record.time > now.plus(AHEAD_MAX) {
                 return Err(OrderError::Time);
             }
-            next.take(record.clone())?;
-            Ok(record)
+            Ok((next.take(record.clone())?, record))
         });
         let record = match fits {
-            Ok(record) => record,
+            Ok((true, record)) => record,
+            // The last one once more.
+            Ok((false, _)) => return Ok(Ok(std::fs::remove_file(path)?)),
             Err(e) => return Ok(Err(e)),
         };
         let entry = crossing::inward::migration(logs::flow_id()?, now, digest, &record, text);
-        let _ = self.enclave.log().submit_and_wait(entry)?;
-        keep(path, &self.layout.migrations(), path.file_name().context("an order has a name")?.as_ref())?;
-        *moved = next;
+        let index = self.enclave.log().submit_and_wait(entry)?.index();
+        keep(path, &self.layout.migrations(), format!("{index:012}.{NOTE}").as_ref())?;
+        *moved = Some(next);
         tracing::info!(
             set = record.set.as_str(),
             stage = record.stage.word(),
@@ -466,6 +479,11 @@ impl Orders {
             _ => Ok(order),
         }
     }
+}
+
+/// Whether an order is a stage of a migration.
+fn is_stage(path: &Path) -> bool {
+    read(path).ok().flatten().is_some_and(|text| text.starts_with(migration::TITLE))
 }
 
 /// Moves an order to where it is kept.

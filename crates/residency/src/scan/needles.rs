@@ -65,9 +65,23 @@ fn forms(text: &str) -> Vec<(Form, Vec<u8>)> {
         (Form::Percent, text.replace('@', "%40").into_bytes()),
     ];
     all.extend((0..3).map(|shift| (Form::Base64, base64(bytes, shift))));
+    if let Some(raw) = uuid(text) {
+        all.extend([
+            (Form::Plain, raw.clone()),
+            (Form::Hex, HEXLOWER.encode(&raw).into_bytes()),
+            (Form::Hex, HEXUPPER.encode(&raw).into_bytes()),
+        ]);
+    }
     let mut seen = std::collections::BTreeSet::new();
     all.retain(|(_, pattern)| seen.insert(pattern.clone()));
     all
+}
+
+/// The sixteen bytes of a UUID, as databases store it.
+fn uuid(text: &str) -> Option<Vec<u8>> {
+    let dashes = text.len() == 36 && [8, 13, 18, 23].iter().all(|at| text.as_bytes().get(*at) == Some(&b'-'));
+    let digits: Vec<u8> = text.to_ascii_lowercase().bytes().filter(|b| *b != b'-').collect();
+    HEXLOWER.decode(&digits).ok().filter(|raw| dashes && raw.len() == 16)
 }
 
 #[cfg(test)]
@@ -103,6 +117,15 @@ mod tests {
             }
         }
         assert_eq!(found(&who, b"to=ann.berg%40example.org")[0].2, Form::Percent);
+    }
+
+    #[test]
+    fn a_uuid_is_found_as_the_bytes_that_a_database_stores() {
+        let who = ["6BA7B810-9dad-11d1-80b4-00c04fd430c8"];
+        let raw =
+            [0x6b, 0xa7, 0xb8, 0x10, 0x9d, 0xad, 0x11, 0xd1, 0x80, 0xb4, 0, 0xc0, 0x4f, 0xd4, 0x30, 0xc8];
+        assert_eq!(found(&who, &[&[1, 2][..], &raw, &[3]].concat()), [(2, 0, Form::Plain)]);
+        assert_eq!(found(&who, b"6ba7b8109dad11d180b400c04fd430c8"), [(0, 0, Form::Hex)]);
     }
 
     #[test]

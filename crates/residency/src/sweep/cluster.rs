@@ -1,6 +1,7 @@
 //! A sweep of the files of a PostgreSQL server, through its own functions: rows that are deleted and not yet overwritten, the log of
 //! changes, what slots keep, statistics and temporary files. What SQL shows is swept by [`super::database`].
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use super::{Placed, Progress, Report};
@@ -13,6 +14,9 @@ const PIECE: u64 = 8 << 20;
 const AGAIN: u64 = 256;
 /// Folders within folders.
 const DEPTH_MAX: usize = 16;
+/// Where the log of changes is, and how often it is listed again for files with new names.
+const LOG: &str = "./pg_wal";
+const AGAIN_MAX: u32 = 8;
 
 /// Sweeps everything below the server's data folder, and its log's folder. The server writes what it has in memory first, where the user
 /// may have it do so.
@@ -52,6 +56,7 @@ async fn all(
         }
         Err(e) => report.blind(name, format!("where the server's log lies is not told: {e}")),
     }
+    let (mut seen, mut again, mut rounds) = (BTreeSet::new(), false, 0);
     while let Some((folder, depth)) = folders.pop() {
         if depth > DEPTH_MAX {
             report.blind(&format!("{name} {folder}"), "folders within folders beyond the bound");
@@ -74,12 +79,20 @@ async fn all(
             let path = format!("{folder}/{file}");
             if is_folder == "t" {
                 folders.push((path, depth + 1));
-            } else if let Ok(size) = size.parse() {
+            } else if let Ok(size) = size.parse()
+                && seen.insert(path.clone())
+            {
                 let place = format!("{name} {path}");
                 if let Err(e) = read(scanner, &database, (&path, size), &place, progress, report).await {
                     report.blind(&place, e.to_string());
                 }
+                // Files of the log get other names while they are looked at.
+                again |= folder == LOG;
             }
+        }
+        if folders.is_empty() && std::mem::take(&mut again) && rounds < AGAIN_MAX {
+            rounds += 1;
+            folders.push((LOG.to_owned(), 0));
         }
     }
     Ok(())

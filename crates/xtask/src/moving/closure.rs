@@ -38,7 +38,8 @@ impl Moving<'_> {
         self.check("finished", "nothing is undone from here on", &out, 0, "finished");
         let out = self.run(&["destroy"])?;
         self.check("destroyed without a seal", "refused", &out, 70, "it was not sealed");
-        let out = self.run(&["seal"])?;
+        let out = self.run(&["--json", "seal"])?;
+        let manifest = field(&out, "/manifest")?;
         self.check(
             "sealed: rows, digests, who may read them, what keeps copies",
             "on file, with the slot that somebody forgot",
@@ -55,7 +56,7 @@ impl Moving<'_> {
         );
         let out = self.run(&["destroy"])?;
         self.check("destroyed without the mark", "refused", &out, 70, "Nothing is destroyed without a seal");
-        let said = clover(&world.layout, &["migration", "mark", &records])?;
+        let said = clover(&world.layout, &["migration", "mark", &records, "--evidence", &manifest])?;
         self.said("the auditor looks and marks", "three sets", &said, "3 stages are marked");
         let said = clover(&world.layout, &["migration", "record", &records])?;
         self.said("the operator again", "three seals", &said, "3 stages are laid down");
@@ -68,9 +69,10 @@ impl Moving<'_> {
         self.source.sql(&format!("select pg_drop_replication_slot('{FORGOTTEN}')"))?;
         std::fs::remove_file(folder.join("backups").join(DUMP))?;
         self.show.step("the slot is dropped, the dump deleted");
-        let out = self.run(&["certify"])?;
-        self.check("certified", "nothing is left", &out, 0, "\ncertified: ");
-        clover(&world.layout, &["migration", "mark", &records])?;
+        let out = self.run(&["--json", "certify"])?;
+        let certificate = field(&out, "/certificate/file")?;
+        self.check("certified", "nothing is left", &out, 0, "\"open\":0");
+        clover(&world.layout, &["migration", "mark", &records, "--evidence", &certificate])?;
         let said = clover(&world.layout, &["migration", "record", &records])?;
         self.said("the auditor witnesses it", "destroyed and witnessed, each set", &said, "witnessed");
         self.on_record(world)
@@ -101,4 +103,14 @@ impl Moving<'_> {
         let right = said.contains(words);
         self.add(what, expected, said.trim_end().replace('\n', "\n           "), right);
     }
+}
+
+/// A text in what a command told as JSON.
+fn field(out: &std::process::Output, pointer: &str) -> Result<String> {
+    let told: serde_json::Value = serde_json::from_slice(&out.stdout)?;
+    Ok(told
+        .pointer(pointer)
+        .and_then(|text| text.as_str())
+        .context("a command told something else")?
+        .to_owned())
 }
