@@ -1,11 +1,12 @@
 //! Looking again, after rows were destroyed: in every table, page and file of the source and in every copy that the plan names. Where
 //! nothing is found that nobody answers for, a certificate says so.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ledger::migration::{Amount, Stage};
+use ledger::migration::{Amount, Record, Stage};
 use ledger::sha256;
 use model::catalogue::Kind;
 use residency::connect::{Server, trusting};
@@ -14,8 +15,7 @@ use residency::sweep::{self, Options, Progress, Report};
 use vault::disk::replace_file;
 
 use crate::Migration;
-use crate::database::quoted;
-use crate::destroy::write_over_log;
+use crate::database::{literal, quoted};
 use crate::error::MigrateError;
 use crate::evidence::Held;
 use crate::plan::{Column, End};
@@ -23,18 +23,19 @@ use crate::progress::State;
 use crate::record::{Said, now};
 use crate::table::Table;
 
-/// People of a set whose identifiers are searched for.
-const PEOPLE_MAX: u64 = 2_000;
+/// Rows of a set, and of all sets together, whose identifiers are searched for.
+const ROWS_MAX: usize = 2_000;
+const ALL_ROWS_MAX: usize = 20_000;
+/// What a sweep calls databases that it cannot connect to.
+const TEMPLATES: &str = "databases that take no connections";
 /// How long a server may be silent.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What a sweep after a migration saw.
 #[derive(Debug, Default, serde::Serialize)]
 pub struct Swept {
-    /// Identifiers that were searched for, and rows of the region that they are of, of all.
-    pub identifiers: u64,
-    /// See `identifiers`.
-    pub of_rows: [u64; 2],
+    /// Of each set how many identifiers were searched for in files; none where its columns hold none.
+    pub looked_for: BTreeMap<String, u64>,
     /// What was looked into: where, how many files or tables, and bytes.
     pub places: Vec<(String, u64, u64)>,
     /// What was found, could not be seen, or keeps a copy.
@@ -76,77 +77,108 @@ impl Migration {
     /// # Errors
     /// When the target does not answer, or no column holds what could be looked for. What cannot be seen elsewhere is in the report.
     pub async fn sweep(&self) -> Result<Swept, MigrateError> {
-        let (identifiers, of_rows) = self.identifiers().await?;
+        let (identifiers, looked_for) = self.identifiers().await?;
         let none = || {
-            let text = "no column holds identifiers by which rows would be known again in files: name one with `sweep = true` in the plan";
+            let text = "no column holds identifiers by which rows would be known again in files: name one with `sweep = true` in the plan, and seal anew";
             MigrateError::Plan(text.into())
         };
-        let scanner = Scanner::of_identifiers(&identifiers).ok_or_else(none)?;
-        let mut swept = Swept { identifiers: identifiers.len() as u64, of_rows, ..Swept::default() };
-        let site = &self.plan.source.site;
-        for held in self.held().await?.into_iter().chain(self.rows_left().await?) {
-            self.leave(&mut swept, held);
+        if identifiers.is_empty() {
+            return Err(none());
         }
-        self.sweep_server(&scanner, site, &self.plan.source.database, &mut swept).await;
+        let scanner = Scanner::of_identifiers(&identifiers).ok_or_else(none)?;
+        let mut swept = Swept { looked_for, ..Swept::default() };
+        let site = &self.plan.source.site;
+        for held in self.held().await? {
+            self.leave(&mut swept, held, true);
+        }
+        for held in self.rows_left().await? {
+            self.leave(&mut swept, held, false);
+        }
+        self.sweep_server(&scanner, site, &self.plan.source.database, &mut swept, false).await;
         for copy in &self.plan.copies {
             if let Some(folder) = &copy.folder {
-                let report = if folder.exists() {
-                    let (scanner, folder) = (scanner.clone(), folder.clone());
-                    let sweeping =
-                        move || sweep::path(&scanner, &folder, Options::default(), &Progress::default());
-                    tokio::task::spawn_blocking(sweeping)
-                        .await
-                        .map_err(|e| MigrateError::State(e.to_string()))?
-                } else {
-                    missing(folder)
+                // What a link leads to, and not the link.
+                let report = match folder.canonicalize() {
+                    Err(_) => missing(folder),
+                    Ok(folder) => {
+                        let scanner = scanner.clone();
+                        let sweeping =
+                            move || sweep::path(&scanner, &folder, Options::default(), &Progress::default());
+                        tokio::task::spawn_blocking(sweeping)
+                            .await
+                            .map_err(|e| MigrateError::State(e.to_string()))?
+                    }
                 };
-                self.take(&mut swept, &copy.what, report);
+                self.take(&mut swept, &copy.what, report, true);
             }
             if let Some(end) = &copy.database {
-                self.sweep_server(&scanner, &copy.what, end, &mut swept).await;
+                self.sweep_server(&scanner, &copy.what, end, &mut swept, true).await;
             }
         }
         Ok(swept)
     }
 
-    async fn sweep_server(&self, scanner: &Scanner, called: &str, end: &End, swept: &mut Swept) {
+    async fn sweep_server(
+        &self,
+        scanner: &Scanner,
+        called: &str,
+        end: &End,
+        swept: &mut Swept,
+        may_stay: bool,
+    ) {
         match server(end) {
-            Err(why) => self.leave(swept, Held { place: called.to_owned(), why }),
+            Err(why) => self.leave(swept, Held { place: called.to_owned(), why }, true),
             Ok(server) => {
                 let progress = Progress::default();
                 let tables = sweep::database::sweep(scanner, &server, &progress).await;
-                self.take(swept, &format!("{called} tables"), tables);
+                self.take(swept, &format!("{called} tables"), tables, may_stay);
                 let files = sweep::cluster::sweep(scanner, &server, &progress).await;
-                self.take(swept, &format!("{called} files"), files);
+                self.take(swept, &format!("{called} files"), files, may_stay);
             }
         }
     }
 
-    fn take(&self, swept: &mut Swept, called: &str, report: Report) {
+    /// Takes a report in. What is found where it could be removed does not stay, whatever the plan says of it.
+    fn take(&self, swept: &mut Swept, called: &str, report: Report, may_stay: bool) {
         swept.places.push((called.to_owned(), report.places, report.bytes));
-        // One line for each place: there may be thousands of people in one file.
-        let mut found = std::collections::BTreeMap::<String, u64>::new();
+        // One line for each place: there may be thousands of people in one file. A name that is one of them is not told.
+        let mut found = BTreeMap::<String, u64>::new();
         for find in report.finds {
-            let place =
-                if find.inside.is_empty() { find.place } else { format!("{}!{}", find.place, find.inside) };
+            let place = match find.inside.as_str() {
+                "" => find.place,
+                "(name)" => format!("{called}, the name of a file or folder"),
+                inside => format!("{}!{inside}", find.place),
+            };
             *found.entry(place).or_default() += find.times;
         }
         for (place, times) in found {
-            self.leave(swept, Held { place, why: format!("{times} identifiers of the region's people") });
+            let why = format!("{times} identifiers of the region's people");
+            self.leave(swept, Held { place, why }, may_stay);
         }
         for blind in report.blind {
-            self.leave(swept, Held { place: blind.place, why: format!("it was not seen: {}", blind.why) });
+            let why = format!("it was not seen: {}", blind.why);
+            self.leave(swept, Held { place: blind.place, why }, true);
+        }
+        for (kind, count) in report.passed {
+            // Every server has one database that takes no connections: a template, as it was delivered.
+            if count > u64::from(kind == TEMPLATES) {
+                self.leave(
+                    swept,
+                    Held { place: called.to_owned(), why: format!("{count} {kind} were not looked into") },
+                    true,
+                );
+            }
         }
         if report.beyond > 0 {
             let why = format!("{} lines more than a report holds", report.beyond);
-            self.leave(swept, Held { place: called.to_owned(), why });
+            self.leave(swept, Held { place: called.to_owned(), why }, true);
         }
     }
 
-    fn leave(&self, swept: &mut Swept, held: Held) {
-        let known =
-            self.plan.open.iter().find(|o| o.place.as_ref().is_some_and(|p| held.place.starts_with(p)));
-        let open = known.map(|open| format!("{}, due {}", open.owner, open.due));
+    fn leave(&self, swept: &mut Swept, held: Held, may_stay: bool) {
+        let known = self.plan.open.iter().filter(|_| may_stay);
+        let known = known.filter(|open| open.place.as_ref().is_some_and(|place| is_in(&held.place, place)));
+        let open = known.map(|open| format!("{}, due {}", open.owner, open.due)).next();
         swept.left.push(Left { place: held.place, what: held.why, open });
     }
 
@@ -160,8 +192,8 @@ impl Migration {
                 let (subject, id) = (table.column(table.subject)?, people.column(people.subject)?);
                 let (subject, id) = (quoted(&subject.name), quoted(&id.name));
                 let nobody = format!(
-                    "({subject} is not null and {subject} not in (select p.{id} from {} p))",
-                    people.name
+                    "({subject} is not null and not exists (select 1 from {} p where p.{id} = {}.{subject}))",
+                    people.name, table.name
                 );
                 those.push((nobody, "rows of people who are not there: of the region's perhaps"));
             }
@@ -177,35 +209,55 @@ impl Migration {
         Ok(left)
     }
 
-    /// What is looked for: identifiers of some of the region's people, as the region has them; and of how many rows, of all.
-    async fn identifiers(&self) -> Result<(Vec<String>, [u64; 2]), MigrateError> {
-        let (mut identifiers, mut of_rows) = (Vec::new(), [0, 0]);
+    /// Draws rows of each set at random, while they are still at the source, and keeps their identifiers in the region, to be looked for.
+    pub(crate) async fn draw(&self) -> Result<(), MigrateError> {
+        let clear = "delete from clover_migrate.identifier where migration = $1";
+        self.target.rows(clear, &[&self.plan.name]).await?;
+        let rows = ROWS_MAX.min(ALL_ROWS_MAX / self.tables.len().max(1)).max(1);
         for (set, table) in self.plan.sets.iter().zip(&self.tables) {
-            let columns: Vec<String> = table
+            let texts = format!(
+                "select a.attname::text from pg_attribute a join pg_type t on t.oid = a.atttypid
+                 where a.attrelid = {}::regclass and a.attnum > 0 and not a.attisdropped and (t.typcategory = 'S' or t.typname = 'uuid')",
+                literal(&table.name)
+            );
+            let texts = self.source.texts(&texts).await?;
+            let looked_for = |name: &String, column: &Column| {
+                column.sweep.unwrap_or(identifies(column) && texts.contains(name))
+            };
+            let columns: Vec<String> = set
                 .columns
                 .iter()
-                .filter(|column| {
-                    set.columns.get(&column.name).is_some_and(|planned| identifies(planned, &column.kind))
-                })
-                .map(|column| quoted(&column.name))
+                .filter(|(name, column)| looked_for(name, column))
+                .map(|(name, _)| format!("({}::text)", quoted(name)))
                 .collect();
             if columns.is_empty() {
                 continue;
             }
-            let values = columns.iter().map(|c| format!("({c}::text)")).collect::<Vec<_>>().join(", ");
-            // Others each time, so that nobody can foresee them.
             let some = format!(
-                "select distinct v.value from (select * from {} order by random() limit {PEOPLE_MAX}) t,
-                 lateral (values {values}) v(value) where octet_length(v.value) >= {NEEDLE_MIN}",
-                table.name
+                "select distinct v.value from (select * from {} where {} order by random() limit {rows}) t,
+                 lateral (values {}) v(value) where octet_length(v.value) >= {NEEDLE_MIN}",
+                table.name,
+                self.plan.moves(&self.tables, table),
+                columns.join(", ")
             );
-            identifiers.extend(self.target.texts(&some).await?);
-            let all = format!("select count(*)::text from {}", table.name);
-            let all: u64 = self.target.text(&all).await?.parse().unwrap_or(0);
-            let [some_rows, all_rows] = &mut of_rows;
-            (*some_rows, *all_rows) = (*some_rows + all.min(PEOPLE_MAX), *all_rows + all);
+            let values = self.source.texts(&some).await?;
+            let keep = "insert into clover_migrate.identifier select $1, $2, * from unnest($3::text[])";
+            self.target.rows(keep, &[&self.plan.name, &table.plain, &values]).await?;
         }
-        Ok((identifiers, of_rows))
+        Ok(())
+    }
+
+    /// What is looked for, and how many of each set.
+    async fn identifiers(&self) -> Result<(Vec<String>, BTreeMap<String, u64>), MigrateError> {
+        let sql = "select set_name, value from clover_migrate.identifier where migration = $1";
+        let wrong = |e: tokio_postgres::Error| self.target.wrong(&e);
+        let mut counts: BTreeMap<String, u64> = self.tables.iter().map(|t| (t.plain.clone(), 0)).collect();
+        let mut identifiers = Vec::new();
+        for row in self.target.rows(sql, &[&self.plan.name]).await? {
+            *counts.entry(row.try_get(0).map_err(wrong)?).or_default() += 1;
+            identifiers.push(row.try_get(1).map_err(wrong)?);
+        }
+        Ok((identifiers, counts))
     }
 
     /// Looks again, and certifies that the rows are gone if nothing is left that nobody answers for.
@@ -218,7 +270,7 @@ impl Migration {
             return Err(MigrateError::State("nothing was destroyed".into()));
         }
         // What was dealt with since may have kept files of the log.
-        drop(write_over_log(&self.source).await);
+        drop(self.write_over_log().await);
         let swept = self.sweep().await?;
         if swept.in_the_way().next().is_some() {
             return Ok((swept, None));
@@ -248,15 +300,12 @@ impl Migration {
         replace_file(&file, text.as_bytes()).map_err(|e| MigrateError::file(&file, e))?;
         let open = self.plan.open.len() as u64;
         let until = self.plan.open.iter().filter_map(crate::plan::Open::until).max().unwrap_or(0);
-        for (table, last) in sets {
+        let destroyed = |(table, last): (_, Record)| {
             let said =
                 Said { amount: last.amount, evidence: Some(digest), open: (open, until), ..Said::default() };
-            self.record(table, Stage::Destroyed, said).await?;
-            if open == 0 {
-                // For the auditor to sign, who looks before.
-                self.record(table, Stage::Witnessed, Said { open: (0, 0), ..said }).await?;
-            }
-        }
+            (table, Stage::Destroyed, said)
+        };
+        self.record(&sets.into_iter().map(destroyed).collect::<Vec<_>>()).await?;
         Ok((swept, Some(Certificate { file, sha256: hex, open })))
     }
 
@@ -275,8 +324,9 @@ impl Migration {
         for (table, amount) in sets {
             let _ = writeln!(text, "destroyed {} rows {}", table.plain, amount.rows);
         }
-        let [some, all] = swept.of_rows;
-        let _ = writeln!(text, "looked for {} identifiers of {some} rows of {all}", swept.identifiers);
+        for (set, count) in &swept.looked_for {
+            let _ = writeln!(text, "looked for {set} identifiers {count}");
+        }
         for (place, count, bytes) in &swept.places {
             let _ = writeln!(text, "looked into {} places {count} bytes {bytes}", quoted(place));
         }
@@ -293,10 +343,16 @@ impl Migration {
 }
 
 /// Whether a column's values tell one person from all others.
-fn identifies(column: &Column, kind: &str) -> bool {
-    let texts = kind == "text" || kind == "uuid" || kind.starts_with("character varying") || kind == "citext";
-    let identifying = matches!(column.kind, Kind::Email | Kind::Phone | Kind::Handle | Kind::Link | Kind::Id);
-    column.sweep.unwrap_or(texts && identifying)
+fn identifies(column: &Column) -> bool {
+    matches!(column.kind, Kind::Email | Kind::Phone | Kind::Handle | Kind::Link | Kind::Id)
+}
+
+/// Whether a place is another, or lies in it.
+fn is_in(place: &str, other: &str) -> bool {
+    let rest = place.strip_prefix(other);
+    rest.is_some_and(|rest| {
+        rest.is_empty() || other.ends_with('/') || rest.starts_with(['/', '!', ' ', ':', ','])
+    })
 }
 
 fn missing(folder: &std::path::Path) -> Report {

@@ -17,6 +17,7 @@ use crate::digest::{DigestKey, Sum};
 use crate::error::MigrateError;
 use crate::plan::Plan;
 use crate::progress::{Kept, State, part_is_there};
+use crate::record::now;
 use crate::rows::Splitter;
 use crate::table::{Form, Table};
 
@@ -107,10 +108,17 @@ impl Migration {
         for people in [true, false] {
             let of =
                 |part: &Part| self.tables.iter().any(|t| t.plain == part.table && t.home.is_some() == people);
-            let parts = self.parts().await?;
-            let left: Vec<Part> =
-                parts.into_iter().filter(|part| part.snapshot.is_none() && of(part)).rev().collect();
-            if !left.is_empty() {
+            loop {
+                let parts = self.parts().await?;
+                let left: Vec<Part> =
+                    parts.into_iter().filter(|part| part.snapshot.is_none() && of(part)).rev().collect();
+                if left.is_empty() {
+                    break;
+                }
+                // Beyond its hours it holds no snapshot, which would keep the source from cleaning up.
+                if let Some(hours) = self.plan.limits.hours {
+                    tokio::time::sleep(Duration::from_secs(hours.wait(now()))).await;
+                }
                 self.copy_parts(left, kept.key, Arc::clone(&rows)).await?;
             }
         }
@@ -300,6 +308,9 @@ async fn worker(work: Arc<Work>) -> Result<(), MigrateError> {
     source.run("begin isolation level repeatable read read only").await?;
     source.run(&format!("set transaction snapshot {}", literal(&work.exported))).await?;
     loop {
+        if work.plan.limits.hours.is_some_and(|hours| hours.wait(now()) > 0) {
+            return Ok(());
+        }
         let Some(part) = work.left.lock().await.pop() else { return Ok(()) };
         copy_part(&work, &source, &target, &part).await?;
     }

@@ -118,15 +118,34 @@ impl Migration {
         self.stop_refusing(&self.target).await?;
         self.point(&self.plan.target.site, &self.plan.target.database.address)?;
         let comparison = self.compare_fixed(&fixed).await?;
-        if comparison.differences.is_empty() {
-            for table in &self.tables {
-                let sum = comparison.sums.get(&table.plain).copied().unwrap_or_default();
-                let said = Said::of(&sum, people(&fixed, table, "true").await?);
-                self.record(table, Stage::Compared, said).await?;
-                self.record(table, Stage::Served, said).await?;
-            }
+        let differs = !comparison.differences.is_empty();
+        if state != Some(State::Served) && differs {
+            let sql = "update clover_migrate.migration set differs = true where name = $1";
+            self.target.rows(sql, &[&self.plan.name]).await?;
+        }
+        // After a kill the region may have written already; but all was compared before writers were let go.
+        let sql = "select not differs from clover_migrate.migration where name = $1";
+        let row = self.target.rows(sql, &[&self.plan.name]).await?.into_iter().next();
+        if row.is_some_and(|row| row.try_get(0).unwrap_or(false)) {
+            self.record_served().await?;
         }
         Ok(Served { pause, comparison })
+    }
+
+    /// Takes down that all is compared and served. The source's rows are as they were then, for it refuses their writes.
+    async fn record_served(&self) -> Result<(), MigrateError> {
+        if self.plan.ledger.is_none() {
+            return Ok(());
+        }
+        let key = self.begun().await?.key;
+        let mut stages = Vec::new();
+        for table in &self.tables {
+            let moves = self.plan.moves(&self.tables, table);
+            let sum = crate::compare::sum(&self.source, table, &moves, key).await?;
+            let said = Said::of(&sum, people(&self.source, table, &moves).await?);
+            stages.extend([(table, Stage::Compared, said), (table, Stage::Served, said)]);
+        }
+        self.record(&stages).await
     }
 
     async fn close_with_patience(&self, touched: &mut Touched) -> Result<Duration, MigrateError> {
@@ -260,11 +279,12 @@ impl Migration {
             replaced += written.len() as u64;
             self.bring_anew(&written).await?;
         }
-        for table in &self.tables {
-            if self.last(table).await?.is_some_and(|(_, last)| last.stage == Stage::Served) {
-                self.record(table, Stage::Undone, Said::default()).await?;
-            }
+        if self.is_on_record_as_served().await? {
+            let undone: Vec<_> = self.tables.iter().map(|t| (t, Stage::Undone, Said::default())).collect();
+            self.record(&undone).await?;
         }
+        let sql = "update clover_migrate.migration set differs = false where name = $1";
+        self.target.rows(sql, &[&self.plan.name]).await?;
         self.set_state(State::Following).await?;
         self.stop_refusing(&self.source).await?;
         self.point(&self.plan.source.site, &self.plan.source.database.address)?;
@@ -277,12 +297,25 @@ impl Migration {
     /// When it is not served from the region, or an end breaks off.
     pub async fn finish(&self) -> Result<(), MigrateError> {
         match self.state().await? {
+            Some(State::Served) if self.plan.ledger.is_some() && !self.is_on_record_as_served().await? => {
+                let text = "it is not on record that all was compared and is served: call `cutover` again, or `undo`";
+                return Err(MigrateError::State(text.into()));
+            }
             Some(State::Served) => self.set_state(State::Finished).await?,
             // Killed before it was done.
             Some(State::Finished) => {}
             _ => return Err(MigrateError::State("it is not served from the region".into())),
         }
         self.drop_stream().await
+    }
+
+    async fn is_on_record_as_served(&self) -> Result<bool, MigrateError> {
+        for table in &self.tables {
+            if self.last(table).await?.is_none_or(|(_, last)| last.stage != Stage::Served) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Brings rows anew in which the ends differ.

@@ -82,6 +82,12 @@ impl Session {
         }
     }
 
+    /// Which database of which server this is, whatever address led here.
+    pub(crate) async fn identity(&self) -> Result<String, MigrateError> {
+        let sql = "select concat_ws('/', system_identifier, (select oid from pg_database where datname = current_database())) from pg_control_system()";
+        self.text(sql).await
+    }
+
     pub(crate) fn wrong(&self, error: &tokio_postgres::Error) -> MigrateError {
         MigrateError::server(self.end, error)
     }

@@ -9,45 +9,43 @@ use crate::database::Session;
 use crate::error::MigrateError;
 use crate::plan::Ledger;
 use crate::progress::State;
+use crate::table::Table;
 
 /// Files of the log of changes that are written over at once, at most, and how often.
 const SEGMENTS_MAX: u64 = 64;
 const ROUNDS: u32 = 2;
 
 impl Migration {
-    /// Destroys the region's rows at the source. May be called again when it was cut off.
+    /// Destroys the region's rows at the source. May be called again when it was cut off, or when what held files of the source is gone. The
+    /// region may have removed so many more rows since they were sealed, and no more.
     ///
     /// # Errors
-    /// Without a seal that operator and auditor signed, when the rows are no longer what was sealed, or when the source refuses: then nothing
-    /// was destroyed, or another call goes on.
-    pub async fn destroy(&self) -> Result<u64, MigrateError> {
+    /// Without a seal that operator and auditor signed, when the rows are no longer what was sealed, the region lacks some, or the source
+    /// refuses: then nothing was destroyed, or another call goes on.
+    pub async fn destroy(&self, removed: u64) -> Result<u64, MigrateError> {
         let ledger = self.ledger()?;
         let state = self.state().await?;
-        if !matches!(state, Some(State::Finished | State::Destroying)) {
-            let text = "rows are destroyed once, after `finish` and `seal`";
-            return Err(MigrateError::State(text.into()));
+        if state.is_none_or(|state| state < State::Finished) {
+            return Err(MigrateError::State("rows are destroyed after `finish` and `seal`".into()));
         }
-        for table in &self.tables {
-            let none = || MigrateError::State(format!("{}: it was not sealed", table.plain));
-            let (number, sealed) =
-                self.last(table).await?.filter(|(_, last)| last.stage == Stage::Sealed).ok_or_else(none)?;
-            self.check_mark(ledger, number, &sealed)?;
-            self.check_manifest(ledger, &sealed)?;
-            if state == Some(State::Finished) {
-                self.as_compared(table).await?;
+        let mut rows = 0;
+        if state != Some(State::Destroyed) {
+            let mut sealed = Vec::new();
+            for table in &self.tables {
+                let none = || MigrateError::State(format!("{}: it was not sealed", table.plain));
+                let (number, seal) = self
+                    .last(table)
+                    .await?
+                    .filter(|(_, last)| last.stage == Stage::Sealed)
+                    .ok_or_else(none)?;
+                self.check_mark(ledger, number, &seal)?;
+                self.check_manifest(ledger, &seal)?;
+                sealed.push((table, seal.amount.rows));
             }
+            self.may_go().await?;
+            rows = self.delete(&sealed, removed).await?;
         }
         let source = Session::source(&self.plan.source.database).await?;
-        // Neither our own refusal nor triggers that would write down what goes, and no other table's rows with them.
-        source.run("set session_replication_role = replica").await?;
-        self.set_state(State::Destroying).await?;
-        let mut rows = 0;
-        // Rows before the people by whom they are known.
-        for table in self.tables.iter().rev() {
-            let delete = format!("delete from {} where {}", table.name, self.plan.moves(&self.tables, table));
-            let gone = source.client.execute(&delete, &[]).await.map_err(|e| source.wrong(&e))?;
-            rows += gone;
-        }
         for table in &self.tables {
             // Written anew without what is gone, with indexes and what lies out of line; statistics, too.
             source.run(&format!("vacuum (full, analyze) {}", table.name)).await?;
@@ -56,8 +54,63 @@ impl Migration {
             // The sweep tells if this was not allowed and something is left.
             drop(source.run(&format!("vacuum full {statistics}")).await);
         }
-        drop(write_over_log(&source).await);
-        self.set_state(State::Destroyed).await?;
+        let at = source.text("select pg_current_wal_lsn()::text").await?;
+        let sql = format!(
+            "update clover_migrate.migration set state = 'destroyed', destroyed_at = {}, changed = now() where name = $1",
+            crate::database::literal(&at)
+        );
+        self.target.rows(&sql, &[&self.plan.name]).await?;
+        drop(self.write_over_log().await);
+        Ok(rows)
+    }
+
+    /// Deletes what was sealed, all of it at once or nothing: what somebody else does to those rows meanwhile breaks it off.
+    async fn delete(&self, sealed: &[(&Table, u64)], removed: u64) -> Result<u64, MigrateError> {
+        let source = Session::source(&self.plan.source.database).await?;
+        // Neither our own refusal nor triggers that would write down what goes, and no other table's rows with them.
+        source.run("set session_replication_role = replica; begin isolation level repeatable read").await?;
+        let mut left = 0;
+        for (table, _) in sealed {
+            let any = format!(
+                "select count(*)::text from {} where {}",
+                table.name,
+                self.plan.moves(&self.tables, table)
+            );
+            left += source.text(&any).await?.parse::<u64>().unwrap_or(0);
+        }
+        if left == 0 && self.state().await? == Some(State::Destroying) {
+            // It was through with this, and did not come to say so.
+            return Ok(0);
+        }
+        for (table, _) in sealed {
+            self.as_compared(&source, table).await?;
+        }
+        let sql = "select missing from clover_migrate.migration where name = $1";
+        let known = self.target.rows(sql, &[&self.plan.name]).await?;
+        let known = known.first().and_then(|row| row.try_get::<_, i64>(0).ok()).unwrap_or(0).unsigned_abs();
+        let missing = self.missing().await?;
+        if missing > known + removed {
+            let text = format!(
+                "the region lacks {missing} of these rows, {} more than when they were sealed: nothing is destroyed until it is known why (`--removed`, or seal anew)",
+                missing - known
+            );
+            return Err(MigrateError::State(text));
+        }
+        self.set_state(State::Destroying).await?;
+        let mut rows = 0;
+        // Rows before the people by whom they are known.
+        for (table, sealed) in sealed.iter().rev() {
+            let delete = format!("delete from {} where {}", table.name, self.plan.moves(&self.tables, table));
+            let gone = source.client.execute(&delete, &[]).await.map_err(|e| source.wrong(&e))?;
+            if gone != *sealed {
+                return Err(MigrateError::State(format!(
+                    "{}: {gone} rows would go and {sealed} were sealed",
+                    table.plain
+                )));
+            }
+            rows += gone;
+        }
+        source.run("commit").await?;
         Ok(rows)
     }
 
@@ -71,23 +124,29 @@ impl Migration {
         }
         Err(MigrateError::State(format!("{}: it was changed after it was sealed", path.display())))
     }
-}
 
-/// Has the server write over its log of changes. A file of it that is no longer needed is kept under another name for later, with all that
-/// stands in it; when the server comes to it and goes on to the next, the rest of it is written with zeros. While a slot keeps the log
-/// there is nothing to write over, and there would only be more of it.
-pub(crate) async fn write_over_log(source: &Session) -> Result<(), MigrateError> {
-    if !source.texts("select slot_name::text from pg_replication_slots").await?.is_empty() {
-        return Ok(());
-    }
-    for _ in 0..ROUNDS {
-        source.run("checkpoint").await?;
-        let count = source.text("select count(*)::text from pg_ls_waldir()").await?;
-        for _ in 0..=count.parse::<u64>().unwrap_or(0).min(SEGMENTS_MAX) {
-            // Of an empty file there is no next.
-            source.texts("select pg_logical_emit_message(false, 'clover_migrate', 'over')::text").await?;
-            source.texts("select pg_switch_wal()::text").await?;
+    /// Has the source write over its log of changes. A file of it that is no longer needed is kept under another name for later, with all
+    /// that stands in it; when the server comes to it and goes on to the next, the rest of it is written with zeros. While something keeps
+    /// the log from before there is nothing to write over, and there would only be more of it.
+    pub(crate) async fn write_over_log(&self) -> Result<(), MigrateError> {
+        let source = &self.source;
+        if let Some(at) = self.destroyed_at().await? {
+            let keeps =
+                format!("select slot_name::text from pg_replication_slots where restart_lsn <= '{at}'");
+            if !source.texts(&keeps).await?.is_empty() {
+                return Ok(());
+            }
         }
+        for _ in 0..ROUNDS {
+            source.run("checkpoint").await?;
+            let count = source.text("select count(*)::text from pg_ls_waldir()").await?;
+            for _ in 0..=count.parse::<u64>().unwrap_or(0).min(SEGMENTS_MAX) {
+                // Of an empty file there is no next.
+                let message = "select pg_logical_emit_message(false, 'clover_migrate', 'over')::text";
+                source.texts(message).await?;
+                source.texts("select pg_switch_wal()::text").await?;
+            }
+        }
+        source.run("checkpoint").await
     }
-    source.run("checkpoint").await
 }

@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 use vault::disk::replace_file;
 
 use crate::Migration;
-use crate::compare::sum;
-use crate::database::literal;
+use crate::compare::{digests, sum};
+use crate::database::{Session, literal};
 use crate::error::MigrateError;
+use crate::load::loaded;
 use crate::plan::Ledger;
-use crate::progress::State;
+use crate::progress::{Lsn, State};
 use crate::record::{Said, now};
 use crate::table::Table;
 
@@ -37,23 +38,19 @@ pub struct Held {
     pub why: String,
 }
 
-/// What holds rows beside their tables: what it is, and where. Slots keep the log of changes for whoever comes back; a prepared transaction
-/// keeps rows from being cleaned away; a materialised view is a copy.
+/// What keeps the log of changes, or rows, beside their tables: what it is, from where on it keeps the log, and how. What keeps only what came after the rows
+/// were destroyed is no copy of them.
 const HELD: &[(&str, &str)] = &[
     (
-        "select 'slot ' || slot_name || case when active then '' else ' (nobody reads it)' end from pg_replication_slots",
+        "select 'slot ' || slot_name || case when active then '' else ' (nobody reads it)' end, restart_lsn::text from pg_replication_slots",
         "it keeps the log of changes, and whoever reads it has a copy",
     ),
     (
-        "select 'replica ' || coalesce(application_name, '') from pg_stat_replication where state <> 'backup'",
-        "it receives the log of changes",
-    ),
-    (
-        "select 'base backup ' || coalesce(application_name, '') from pg_stat_replication where state = 'backup'",
+        "select 'base backup ' || coalesce(application_name, ''), null::text from pg_stat_replication where state = 'backup'",
         "it is being taken",
     ),
     (
-        "select 'prepared transaction ' || gid from pg_prepared_xacts",
+        "select 'prepared transaction ' || gid, null::text from pg_prepared_xacts",
         "rows that it sees are not cleaned away",
     ),
 ];
@@ -72,7 +69,7 @@ const FACTS: &[(&str, &str)] = &[
     ),
     (
         "archiving",
-        "select name || ' is ' || case when setting in ('', '(disabled)', 'off') then 'off' else 'set, SHA-256 ' || encode(sha256(setting::bytea), 'hex') end from pg_settings where name in ('archive_mode', 'archive_command', 'archive_library') order by 1",
+        "select name || ' is ' || case when setting in ('', '(disabled)', 'off') then 'off' else 'set, SHA-256 ' || encode(sha256(convert_to(setting, 'UTF8')), 'hex') end from pg_settings where name in ('archive_mode', 'archive_command', 'archive_library') order by 1",
     ),
     (
         "connected",
@@ -93,10 +90,10 @@ impl Migration {
         if self.state().await? != Some(State::Finished) {
             return Err(MigrateError::State("finish first: until then it may be undone".into()));
         }
-        self.check_references().await?;
+        self.may_go().await?;
         let (mut sets, mut sums) = (Vec::new(), Vec::new());
         for table in &self.tables {
-            let sum = self.as_compared(table).await?;
+            let sum = self.as_compared(&self.source, table).await?;
             sets.push(json!({ "set": table.plain, "rows": sum.amount.rows, "digest": hex(&sum.digests), "access": self.access(table).await? }));
             sums.push(sum);
         }
@@ -106,7 +103,8 @@ impl Migration {
             let told = self.source.texts(sql).await.map_or_else(|e| json!(e.to_string()), |told| json!(told));
             facts.insert((*name).to_owned(), told);
         }
-        let held = self.held().await?;
+        let (held, files) = (self.held().await?, loaded(&self.source).await?);
+        let (missing, views) = (self.missing().await?, self.views().await?);
         let (plan, source) = (&self.plan, &self.plan.source);
         let copies: Vec<&str> = plan.copies.iter().map(|copy| copy.what.as_str()).collect();
         let open: Vec<Value> =
@@ -115,7 +113,7 @@ impl Migration {
             "manifest": "clover migration v1", "programme": ledger.programme, "migration": plan.name,
             "source": { "site": source.site, "country": source.country, "owner": source.owner, "server": facts },
             "target": { "site": plan.target.site, "country": plan.target.country },
-            "sets": sets, "held": held, "copies": copies, "open": open, "time": now().0,
+            "sets": sets, "held": held, "materialised views": views, "files": files, "removed in the region since": missing, "copies": copies, "open": open, "time": now().0,
         });
         let bytes = serde_json::to_vec_pretty(&manifest).map_err(|e| MigrateError::State(e.to_string()))?;
         let digest = *sha256(&bytes).bytes();
@@ -127,11 +125,15 @@ impl Migration {
         ));
         std::fs::create_dir_all(&ledger.records).map_err(|e| MigrateError::file(&ledger.records, e))?;
         replace_file(&path, &bytes).map_err(|e| MigrateError::file(&path, e))?;
-        for (table, said) in self.tables.iter().zip(&sums) {
+        self.draw().await?;
+        let sql = "update clover_migrate.migration set missing = $2 where name = $1";
+        self.target.rows(sql, &[&self.plan.name, &i64::try_from(missing).unwrap_or(i64::MAX)]).await?;
+        let sealed = |(table, said): (_, &Said)| {
             let [source, _] = said.digests;
-            let said = Said { digests: [source, None], evidence: Some(digest), ..*said };
-            self.record(table, Stage::Sealed, said).await?;
-        }
+            (table, Stage::Sealed, Said { digests: [source, None], evidence: Some(digest), ..*said })
+        };
+        let stages: Vec<_> = self.tables.iter().zip(&sums).map(sealed).collect();
+        self.record(&stages).await?;
         let rows = sums.iter().map(|said| said.amount.rows).sum();
         Ok(Sealed { manifest: path, sha256, rows, held })
     }
@@ -141,8 +143,8 @@ impl Migration {
         self.plan.ledger.as_ref().ok_or_else(none)
     }
 
-    /// The rows of a set at the source, if they are still those that both ends had when they were compared.
-    pub(crate) async fn as_compared(&self, table: &Table) -> Result<Said, MigrateError> {
+    /// The rows of a set at the source as a session sees them, if they are still those that both ends had when they were compared.
+    pub(crate) async fn as_compared(&self, source: &Session, table: &Table) -> Result<Said, MigrateError> {
         let none = || {
             MigrateError::State(format!(
                 "{}: it is not on record that it is served from the region",
@@ -152,7 +154,7 @@ impl Migration {
         let (_, served) =
             self.last(table).await?.filter(|(_, last)| last.stage >= Stage::Served).ok_or_else(none)?;
         let key = self.begun().await?.key;
-        let found = sum(&self.source, table, &self.plan.moves(&self.tables, table), key).await?;
+        let found = sum(source, table, &self.plan.moves(&self.tables, table), key).await?;
         let said = Said::of(&found, served.amount.people);
         if (said.digests[0], said.amount.rows) == (served.digests[0], served.amount.rows) {
             return Ok(said);
@@ -164,20 +166,86 @@ impl Migration {
         Err(MigrateError::State(text))
     }
 
-    /// That no table outside the plan refers to rows that go.
-    async fn check_references(&self) -> Result<(), MigrateError> {
+    /// That rows can go without what nobody wants: tables outside the plan, or rows of others, that refer to them, and triggers that would
+    /// write down what goes.
+    pub(crate) async fn may_go(&self) -> Result<(), MigrateError> {
         let names: Vec<String> =
             self.tables.iter().map(|t| format!("{}::regclass", literal(&t.name))).collect();
         let names = names.join(", ");
-        let sql = format!(
+        let refuse = |text: String| Err(MigrateError::Plan(text));
+        let outside = format!(
             "select conrelid::regclass::text from pg_constraint
              where contype = 'f' and confrelid in ({names}) and conrelid not in ({names}) order by 1 limit 1"
         );
-        let Some(other) = self.source.texts(&sql).await?.into_iter().next() else { return Ok(()) };
-        let text = format!(
-            "{other} refers to rows that would be destroyed and is not in the plan: what is of those people there lies on"
+        if let Some(other) = self.source.texts(&outside).await?.into_iter().next() {
+            return refuse(format!(
+                "{other} refers to rows that would be destroyed and is not in the plan: what is of those people there lies on"
+            ));
+        }
+        let always = format!(
+            "select tgrelid::regclass::text || ' ' || tgname from pg_trigger where tgrelid in ({names}) and tgenabled in ('A', 'R') order by 1 limit 1"
         );
-        Err(MigrateError::Plan(text))
+        if let Some(trigger) = self.source.texts(&always).await?.into_iter().next() {
+            return refuse(format!(
+                "the trigger {trigger} fires for replicas, too, and may write down what goes: disable it"
+            ));
+        }
+        for (from, to, on) in self.references().await? {
+            let Some((here, there)) =
+                self.tables.iter().find(|t| t.name == from).zip(self.tables.iter().find(|t| t.name == to))
+            else {
+                continue;
+            };
+            let stays = self.plan.is_of_region(&self.tables, here, "f");
+            let goes = self.plan.is_of_region(&self.tables, there, "t");
+            let sql = format!(
+                "select count(*)::text from {from} f join {to} t on {on} where not coalesce({stays}, false) and {goes}"
+            );
+            let rows = self.source.text(&sql).await?;
+            if rows != "0" {
+                return refuse(format!(
+                    "{rows} rows of others in {} refer to rows of {} that would be destroyed: settle those first",
+                    here.plain, there.plain
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Foreign keys between tables of the plan: from, to, and how their rows are joined.
+    async fn references(&self) -> Result<Vec<(String, String, String)>, MigrateError> {
+        let mut references = Vec::new();
+        for from in &self.tables {
+            for to in &self.tables {
+                let sql = format!(
+                    "select (select string_agg(format('f.%I = t.%I', a.attname, b.attname), ' and ')
+                       from unnest(c.conkey, c.confkey) k(here, there)
+                       join pg_attribute a on a.attrelid = c.conrelid and a.attnum = k.here
+                       join pg_attribute b on b.attrelid = c.confrelid and b.attnum = k.there)
+                     from pg_constraint c where c.contype = 'f' and c.conrelid = {}::regclass and c.confrelid = {}::regclass",
+                    literal(&from.name),
+                    literal(&to.name)
+                );
+                let joined = self.source.texts(&sql).await?.into_iter();
+                references.extend(joined.map(|on| (from.name.clone(), to.name.clone(), on)));
+            }
+        }
+        Ok(references)
+    }
+
+    /// Rows of the source that the region has no more, or has not.
+    pub(crate) async fn missing(&self) -> Result<u64, MigrateError> {
+        let key = self.begun().await?.key;
+        let mut missing = 0;
+        for part in self.parts().await? {
+            let Some(table) = self.tables.iter().find(|table| table.plain == part.table) else { continue };
+            let within = part.within(table);
+            let moves = format!("{within} and {}", self.plan.moves(&self.tables, table));
+            let here = digests(&self.source, table, &moves, key).await?;
+            let there = digests(&self.target, table, &within, key).await?;
+            missing += here.keys().filter(|key| !there.contains_key(*key)).count() as u64;
+        }
+        Ok(missing)
     }
 
     /// Who may read a table, and how often it was read and written.
@@ -200,10 +268,42 @@ impl Migration {
     pub(crate) async fn held(&self) -> Result<Vec<Held>, MigrateError> {
         let site = &self.plan.source.site;
         let mut held = Vec::new();
+        let gone = self.destroyed_at().await?;
         for (sql, why) in HELD {
-            let found = self.source.texts(sql).await?.into_iter();
-            held.extend(found.map(|what| Held { place: format!("{site} {what}"), why: (*why).to_owned() }));
+            for row in self.source.rows(sql, &[]).await? {
+                let wrong = |e: tokio_postgres::Error| self.source.wrong(&e);
+                let (what, from): (String, Option<String>) =
+                    (row.try_get(0).map_err(wrong)?, row.try_get(1).map_err(wrong)?);
+                let later =
+                    gone.zip(from.as_deref().and_then(Lsn::of)).is_some_and(|(gone, from)| from > gone);
+                if !later {
+                    held.push(Held { place: format!("{site} {what}"), why: (*why).to_owned() });
+                }
+            }
         }
+        let replicas =
+            "select coalesce(application_name, '') from pg_stat_replication where state <> 'backup'";
+        let swept = |name: &String| self.plan.copies.iter().any(|c| c.database.is_some() && c.what == *name);
+        let replicas = self.source.texts(replicas).await?.into_iter().filter(|name| !swept(name));
+        held.extend(replicas.map(|name| Held {
+            place: format!("{site} replica {name}"),
+            why: "it follows the log of changes: name it as a `[[copy]]` to be swept, or stop it".into(),
+        }));
+        let archives = "select 1::text from pg_settings where name = 'archive_mode' and setting <> 'off'";
+        if !self.source.texts(archives).await?.is_empty() && !self.plan.copies.iter().any(|copy| copy.archive)
+        {
+            let why = "the log of changes is archived: name where as a `[[copy]]` with `archive = true`, or who answers for it".into();
+            held.push(Held { place: format!("{site} archive"), why });
+        }
+        for file in loaded(&self.source).await?.into_iter().filter(|file| file.path.exists()) {
+            let why = format!("{} rows of {} were loaded from it", file.rows, file.table);
+            held.push(Held { place: file.path.display().to_string(), why });
+        }
+        Ok(held)
+    }
+
+    /// Materialised views over tables of the plan: copies, which a sweep looks into as into any table.
+    async fn views(&self) -> Result<Vec<String>, MigrateError> {
         let names: Vec<String> =
             self.tables.iter().map(|t| format!("{}::regclass", literal(&t.name))).collect();
         let views = format!(
@@ -212,12 +312,7 @@ impl Migration {
              where c.relkind = 'm' and d.refobjid in ({}) order by 1",
             names.join(", ")
         );
-        let views = self.source.texts(&views).await?.into_iter();
-        held.extend(views.map(|view| Held {
-            place: format!("{site} materialised view {view}"),
-            why: "it is a copy: refresh or drop it".into(),
-        }));
-        Ok(held)
+        self.source.texts(&views).await
     }
 }
 

@@ -18,6 +18,7 @@ mod digest;
 mod error;
 mod evidence;
 mod follow;
+mod load;
 pub mod plan;
 mod progress;
 mod propose;
@@ -34,6 +35,7 @@ pub use cutover::{Served, Step};
 pub use error::MigrateError;
 pub use evidence::{Held, Sealed};
 pub use follow::Followed;
+pub use load::{Load, Loaded};
 pub use plan::{Plan, PlanError};
 pub use progress::{Progress, State};
 pub use propose::{Proposal, propose};
@@ -47,6 +49,8 @@ pub struct Migration {
     tables: Vec<Table>,
     source: Session,
     target: Session,
+    /// Which databases of which servers both ends are.
+    ends: String,
 }
 
 impl Migration {
@@ -66,7 +70,14 @@ impl Migration {
         }
         target.alone(&plan.name).await?;
         target.run(progress::SCHEMA).await?;
-        Ok(Self { plan, tables, source, target })
+        let [here, there] = [source.identity().await?, target.identity().await?];
+        if here == there {
+            return Err(MigrateError::Plan("source and target are the same database".into()));
+        }
+        let migration = Self { plan, tables, source, target, ends: format!("{here} {there}") };
+        migration.check_ends().await?;
+        migration.check_record().await?;
+        Ok(migration)
     }
 
     /// About how many rows the tables have at the source, those of others included.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use migrate::{Difference, MigrateError, Migration, Plan, State, Swept, plan::End, propose};
+use migrate::{Difference, Load, MigrateError, Migration, Plan, State, Swept, plan::End, propose};
 use serde_json::json;
 
 /// As `sysexits` has them.
@@ -56,6 +56,30 @@ enum Command {
         #[arg(long)]
         name: String,
     },
+    /// Load files into a database beside the target, which is then the source of a plan
+    Load {
+        /// A connection string of libpq's form, without a password
+        #[arg(long)]
+        into: String,
+        /// A file with the user's password
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+        /// A file with the certificates to trust
+        #[arg(long, value_name = "FILE")]
+        roots: Option<PathBuf>,
+        /// The table, as `schema.table`
+        #[arg(long)]
+        table: String,
+        /// What stands between the values of a CSV file
+        #[arg(long, default_value_t = ',')]
+        delimiter: char,
+        /// In which encoding a CSV file is, as PostgreSQL calls it
+        #[arg(long, default_value = "UTF8")]
+        encoding: String,
+        /// The files: .csv, .ndjson or .jsonl (these also .gz), .parquet
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
     /// Copy what is not there yet, and follow until nothing is left to follow
     Copy,
     /// Follow the source's changes until interrupted
@@ -79,7 +103,11 @@ enum Command {
     /// Put on file what is to be destroyed at the source, for the auditor's mark
     Seal,
     /// Destroy the region's rows at the source, under that mark
-    Destroy,
+    Destroy {
+        /// So many rows may have been removed in the region since they were sealed
+        #[arg(long, default_value_t = 0)]
+        removed: u64,
+    },
     /// Look for what is left of them there, and in the copies that the plan names
     Sweep,
     /// Sweep, and certify that they are gone
@@ -126,18 +154,23 @@ async fn run(cli: &Cli) -> Result<u8, MigrateError> {
         let end = End { address: source.clone(), password_file: password_file.clone(), roots: roots.clone() };
         return discover(cli, name, country, &end).await;
     }
+    if let Command::Load { .. } = &cli.command {
+        return load(cli).await;
+    }
     let text = std::fs::read_to_string(&cli.plan)
         .map_err(|source| MigrateError::File { path: cli.plan.display().to_string(), source })?;
     let plan = Plan::parse(&text).map_err(|e| MigrateError::Plan(e.to_string()))?;
     let migration = Migration::open(plan).await?;
     let done = act(cli, &migration).await;
     // Also of what was done before something broke off.
-    migration.write_records().await.and(done)
+    let written = migration.write_records().await;
+    let code = done?;
+    written.map(|()| code)
 }
 
 async fn act(cli: &Cli, migration: &Migration) -> Result<u8, MigrateError> {
     match &cli.command {
-        Command::Plan { .. } => Ok(0),
+        Command::Plan { .. } | Command::Load { .. } => Ok(0),
         Command::Copy => copy(cli, migration).await,
         Command::Follow => follow(cli, migration).await,
         Command::Compare { repair } => compare(cli, migration, *repair).await,
@@ -150,8 +183,8 @@ async fn act(cli: &Cli, migration: &Migration) -> Result<u8, MigrateError> {
             Ok(0)
         }
         Command::Seal => seal(cli, migration).await,
-        Command::Destroy => {
-            let rows = migration.destroy().await?;
+        Command::Destroy { removed } => {
+            let rows = migration.destroy(*removed).await?;
             let text = format!(
                 "{rows} rows were destroyed at {}. Next: `clover-migrate certify`, which looks for what is left of them",
                 migration.plan().source.site
@@ -205,8 +238,9 @@ async fn certify(cli: &Cli, migration: &Migration) -> Result<u8, MigrateError> {
 }
 
 fn words(swept: &Swept) -> String {
-    let [some, all] = swept.of_rows;
-    let mut text = format!("looked for {} identifiers of {some} rows of {all}", swept.identifiers);
+    let of = |(set, count): (&String, &u64)| format!("{count} of {set}");
+    let mut text =
+        format!("looked for identifiers: {}", swept.looked_for.iter().map(of).collect::<Vec<_>>().join(", "));
     for (place, count, bytes) in &swept.places {
         text += &format!("\n  {place}: {count} files or tables, {bytes} bytes");
     }
@@ -245,6 +279,27 @@ async fn discover(cli: &Cli, name: &str, country: &str, end: &End) -> Result<u8,
     }
     text += "\nFill in sites, owner, the target's address and the pointer; then `clover-migrate copy`.";
     told(cli, &text, &value);
+    Ok(0)
+}
+
+async fn load(cli: &Cli) -> Result<u8, MigrateError> {
+    let Command::Load { into, password_file, roots, table, delimiter, encoding, files } = &cli.command else {
+        return Ok(0);
+    };
+    let into = End { address: into.clone(), password_file: password_file.clone(), roots: roots.clone() };
+    for file in files {
+        let (table, encoding) = (table.clone(), encoding.clone());
+        let load = Load { into: into.clone(), table, file: file.clone(), delimiter: *delimiter, encoding };
+        let loaded = load.run().await?;
+        let text = format!(
+            "{}: {} rows, {} bytes, SHA-256 {}",
+            loaded.path.display(),
+            loaded.rows,
+            loaded.bytes,
+            loaded.sha256
+        );
+        told(cli, &text, &json!(loaded));
+    }
     Ok(0)
 }
 

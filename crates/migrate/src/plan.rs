@@ -118,11 +118,50 @@ pub struct Limits {
     pub bytes_per_second: u64,
     /// Milliseconds that writers may wait at the cut-over.
     pub pause_ms: u64,
+    /// Hours of the day in UTC in which parts are copied, as `22:00-06:00`; always without it.
+    pub hours: Option<Hours>,
+}
+
+/// A span of each day, in UTC. It may go over midnight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(try_from = "String")]
+pub struct Hours {
+    /// Minutes of the day.
+    from: u64,
+    to: u64,
+}
+
+const DAY: u64 = 24 * 60;
+
+impl TryFrom<String> for Hours {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let minutes = |text: &str| {
+            let (hours, minutes) = text.split_once(':').filter(|(h, m)| h.len() == 2 && m.len() == 2)?;
+            let (hours, minutes) = (hours.parse::<u64>().ok()?, minutes.parse::<u64>().ok()?);
+            (hours < 24 && minutes < 60).then_some(hours * 60 + minutes)
+        };
+        let both = text.split_once('-').and_then(|(from, to)| Some((minutes(from)?, minutes(to)?)));
+        let (from, to) =
+            both.filter(|(from, to)| from != to).ok_or("`hours` are written as `22:00-06:00`")?;
+        Ok(Self { from, to })
+    }
+}
+
+impl Hours {
+    /// Seconds until they begin; 0 within them.
+    #[must_use]
+    pub fn wait(self, now: UnixSeconds) -> u64 {
+        let day = now.0 % (DAY * 60);
+        let (since, length) = ((day / 60 + DAY - self.from) % DAY, (self.to + DAY - self.from) % DAY);
+        if since < length { 0 } else { (self.from * 60 + DAY * 60 - day) % (DAY * 60) }
+    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { workers: 4, part_rows: 100_000, bytes_per_second: 0, pause_ms: 10_000 }
+        Self { workers: 4, part_rows: 100_000, bytes_per_second: 0, pause_ms: 10_000, hours: None }
     }
 }
 
@@ -157,9 +196,12 @@ pub struct Copy {
     /// A folder on this machine, with all that is in it.
     #[serde(default)]
     pub folder: Option<PathBuf>,
-    /// A server, with every database on it.
+    /// A server, with every database on it. If `what` is the name under which it follows the source, it is that replica.
     #[serde(default)]
     pub database: Option<End>,
+    /// Whether it is where the source archives its log of changes.
+    #[serde(default)]
+    pub archive: bool,
 }
 
 /// What cannot be destroyed from here, and who has to see to it.
@@ -249,7 +291,7 @@ impl Plan {
             wrong.push("`name` is not of 1 to 40 small letters, figures and underscores".to_owned());
         }
         for (end, country) in [("source", &self.source.country), ("target", &self.target.country)] {
-            if Country::parse(country).is_err() {
+            if Country::parse(country).ok().is_none_or(|country| country == Country::UNKNOWN) {
                 wrong.push(format!("{end}: `{country}` is no code of a country"));
             }
         }
@@ -304,6 +346,9 @@ impl Plan {
             }
         }
         for open in &self.open {
+            if open.place.as_ref().is_some_and(|place| place.trim().is_empty()) {
+                wrong.push(format!("open `{}`: its `place` is empty", open.what));
+            }
             if open.until().is_none() || open.owner.trim().is_empty() {
                 wrong.push(format!(
                     "open `{}`: it needs an `owner` and a day on which it is `due` (YYYY-MM-DD)",
@@ -409,6 +454,28 @@ mod tests {
         let plan = Plan::parse(PLAN).unwrap();
         assert_eq!((plan.sets.len(), plan.limits.workers, plan.region.unknown), (2, 4, Unknown::Stop));
         assert_eq!(plan.slot(), "clover_migrate_video");
+    }
+
+    #[test]
+    fn hours_of_the_day_may_go_over_midnight() {
+        let hours = |text: &str| Hours::try_from(text.to_owned());
+        let at = |hour: u64, minute: u64| UnixSeconds(20_000 * 86_400 + hour * 3_600 + minute * 60 + 5);
+        let night = hours("22:00-06:30").unwrap();
+        for (hour, minute, wait) in [
+            (22, 0, 0),
+            (23, 59, 0),
+            (6, 29, 0),
+            (6, 30, 15 * 3_600 + 30 * 60 - 5),
+            (21, 59, 55),
+            (12, 0, 36_000 - 5),
+        ] {
+            assert_eq!(night.wait(at(hour, minute)), wait, "{hour}:{minute}");
+        }
+        let noon = hours("11:00-13:00").unwrap();
+        assert_eq!((noon.wait(at(12, 0)), noon.wait(at(13, 0))), (0, 22 * 3_600 - 5));
+        for wrong in ["", "22-6", "22:00", "24:00-06:00", "22:60-06:00", "1:00-02:00", "06:00-06:00"] {
+            assert!(hours(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -9,14 +9,17 @@ use crate::error::MigrateError;
 /// Where it is kept.
 pub(crate) const SCHEMA: &str = "create schema if not exists clover_migrate;
 create table if not exists clover_migrate.migration (
-  name text primary key, plan bytea not null, digests bytea not null, state text not null, followed pg_lsn, changed timestamptz not null default now());
+  name text primary key, plan bytea not null, digests bytea not null, state text not null, followed pg_lsn, changed timestamptz not null default now(),
+  ends text not null, differs boolean not null default false, missing bigint not null default 0, destroyed_at pg_lsn);
 create table if not exists clover_migrate.part (
   migration text not null, place integer not null, set_name text not null, low bigint, high bigint,
   snapshot text, row_count bigint, byte_count bigint, digest bytea, primary key (migration, place));
 create table if not exists clover_migrate.moved (
   migration text not null, people text not null, person text not null, primary key (migration, people, person));
 create table if not exists clover_migrate.record (
-  migration text not null, number integer not null, text text not null, primary key (migration, number));";
+  migration text not null, number integer not null, text text not null, primary key (migration, number));
+create table if not exists clover_migrate.identifier (
+  migration text not null, set_name text not null, value text not null, primary key (migration, set_name, value));";
 
 /// How far a migration is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -143,9 +146,9 @@ impl Migration {
     /// Takes down that it begins, before anything is made at the source.
     pub(crate) async fn intend(&self) -> Result<(), MigrateError> {
         // PostgreSQL's random bytes are those of its library of cryptography.
-        let sql = "insert into clover_migrate.migration (name, plan, digests, state)
-          values ($1, $2, uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()), 'beginning')";
-        self.target.rows(sql, &[&self.plan.name, &self.fingerprint()]).await.map(drop)
+        let sql = "insert into clover_migrate.migration (name, plan, digests, state, ends)
+          values ($1, $2, uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()), 'beginning', $3)";
+        self.target.rows(sql, &[&self.plan.name, &self.fingerprint(), &self.ends]).await.map(drop)
     }
 
     /// Takes down its parts, and from where changes are kept.
@@ -168,6 +171,31 @@ impl Migration {
     pub(crate) async fn set_state(&self, state: State) -> Result<(), MigrateError> {
         let sql = "update clover_migrate.migration set state = $2, changed = now() where name = $1";
         self.target.rows(sql, &[&self.plan.name, &state.word()]).await.map(drop)
+    }
+
+    /// Where the source's log of changes stood when rows had been destroyed.
+    pub(crate) async fn destroyed_at(&self) -> Result<Option<Lsn>, MigrateError> {
+        let sql = "select destroyed_at::text from clover_migrate.migration where name = $1";
+        let rows = self.target.rows(sql, &[&self.plan.name]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let at: Option<String> = row.try_get(0).map_err(|e| self.target.wrong(&e))?;
+        Ok(at.as_deref().and_then(Lsn::of))
+    }
+
+    /// That both ends are the servers and databases with which it was begun, whatever their addresses lead to by now.
+    pub(crate) async fn check_ends(&self) -> Result<(), MigrateError> {
+        let sql = "select ends from clover_migrate.migration where name = $1";
+        let rows = self.target.rows(sql, &[&self.plan.name]).await?;
+        let begun: Option<String> = match rows.first() {
+            Some(row) => Some(row.try_get(0).map_err(|e| self.target.wrong(&e))?),
+            None => None,
+        };
+        if begun.is_none_or(|begun| begun == self.ends) {
+            return Ok(());
+        }
+        let text =
+            "the addresses of the plan lead to other databases than those with which the migration was begun";
+        Err(MigrateError::State(text.into()))
     }
 
     /// All parts, in their order.

@@ -1,6 +1,7 @@
 //! Each stage of each set, taken down for the ledger: in the target first, then as a file that the operator signs, and the auditor where
 //! it must be (`docs/formats/migration.md`).
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,6 +15,7 @@ use crate::database::{Session, quoted};
 use crate::digest::Sum;
 use crate::error::MigrateError;
 use crate::plan::Ledger;
+use crate::progress::State;
 use crate::table::Table;
 
 /// What a stage says beside its name.
@@ -73,25 +75,45 @@ impl Migration {
         Ok(self.records().await?.into_iter().rev().find(|(_, record)| record.set.as_str() == table.plain))
     }
 
-    /// Takes a stage down, if it is not there yet and the plan says where.
-    pub(crate) async fn record(&self, table: &Table, stage: Stage, said: Said) -> Result<(), MigrateError> {
+    /// That a migration that has a ledger had it from its beginning: a stage cannot be taken down without those before it.
+    pub(crate) async fn check_record(&self) -> Result<(), MigrateError> {
+        let begun = self.kept().await?.is_some_and(|kept| kept.state > State::Beginning);
+        if self.plan.ledger.is_some() && begun && self.records().await?.is_empty() {
+            let text = "it was begun without a `[ledger]`: take it out of the plan, or begin anew under another name";
+            return Err(MigrateError::Plan(text.into()));
+        }
+        Ok(())
+    }
+
+    /// Takes stages of sets down together, those that are not there yet, if the plan says where.
+    pub(crate) async fn record(&self, stages: &[(&Table, Stage, Said)]) -> Result<(), MigrateError> {
         let Some(ledger) = &self.plan.ledger else { return Ok(()) };
-        let (mut ways, mut last, mut next) = (Ways::default(), None, 1);
+        let (mut ways, mut lasts, mut next) = (Ways::default(), BTreeMap::new(), 1);
         for (number, record) in self.records().await? {
             next = number + 1;
             ways.take(record.clone()).map_err(wrong)?;
-            last = Some(record).filter(|record| record.set.as_str() == table.plain).or(last);
+            lasts.insert(record.set.to_string(), record);
         }
-        let repeated = matches!(stage, Stage::Sealed | Stage::Destroyed);
-        let there =
-            |last: &Record| last.stage >= stage && (last.stage != Stage::Undone || stage == Stage::Undone);
-        if !repeated && last.as_ref().is_some_and(there) {
-            return Ok(());
+        let mut texts = Vec::new();
+        for (table, stage, said) in stages {
+            let last = lasts.get(&table.plain);
+            let repeated = matches!(stage, Stage::Sealed | Stage::Destroyed);
+            let there = |last: &Record| {
+                last.stage >= *stage && (last.stage != Stage::Undone || *stage == Stage::Undone)
+            };
+            if !repeated && last.is_some_and(there) {
+                continue;
+            }
+            let record = self.stage(ledger, table, *stage, *said, last.map_or(0, |last| last.time.0))?;
+            ways.take(record.clone()).map_err(wrong)?;
+            texts.push((next, record.text()));
+            lasts.insert(record.set.to_string(), record);
+            next += 1;
         }
-        let record = self.stage(ledger, table, stage, said, last.map_or(0, |last| last.time.0))?;
-        ways.take(record.clone()).map_err(wrong)?;
-        let sql = "insert into clover_migrate.record (migration, number, text) values ($1, $2, $3)";
-        self.target.rows(sql, &[&self.plan.name, &next, &record.text()]).await.map(drop)
+        let (numbers, texts): (Vec<i32>, Vec<String>) = texts.into_iter().unzip();
+        // All or none.
+        let sql = "insert into clover_migrate.record (migration, number, text) select $1, * from unnest($2::int[], $3::text[])";
+        self.target.rows(sql, &[&self.plan.name, &numbers, &texts]).await.map(drop)
     }
 
     fn stage(
@@ -125,18 +147,20 @@ impl Migration {
         if self.plan.ledger.is_none() {
             return Ok(());
         }
+        let mut found = Vec::new();
         for table in &self.tables {
             let moves = self.plan.moves(&self.tables, table);
             let rows = format!("select count(*)::text from {} where {moves}", table.name);
             let rows = self.source.text(&rows).await?.parse().unwrap_or(0);
             let amount = Amount { rows, bytes: 0, people: people(&self.source, table, &moves).await? };
-            self.record(table, Stage::Found, Said { amount, ..Said::default() }).await?;
+            found.push((table, Stage::Found, Said { amount, ..Said::default() }));
         }
-        Ok(())
+        self.record(&found).await
     }
 
     /// Takes down what came.
     pub(crate) async fn record_copied(&self) -> Result<(), MigrateError> {
+        let mut copied = Vec::new();
         for table in &self.tables {
             let sql = "select row_count, byte_count, digest from clover_migrate.part
               where migration = $1 and set_name = $2 and digest is not null";
@@ -147,9 +171,9 @@ impl Migration {
                 let digest: Vec<u8> = row.try_get(2).map_err(server)?;
                 sum.join(&Sum::of(&digest, rows.map_err(server)?, bytes.map_err(server)?));
             }
-            self.record(table, Stage::Copied, Said::of(&sum, 0)).await?;
+            copied.push((table, Stage::Copied, Said::of(&sum, 0)));
         }
-        Ok(())
+        self.record(&copied).await
     }
 
     /// Writes the texts that are on record into the folder of the plan, where they are not there yet.
@@ -161,9 +185,17 @@ impl Migration {
         let failed = |e| MigrateError::file(&ledger.records, e);
         std::fs::create_dir_all(&ledger.records).map_err(failed)?;
         for (number, record) in self.records().await? {
-            let path = self.text_file(ledger, number, &record);
-            if !path.exists() {
-                replace_file(&path, record.text().as_bytes()).map_err(|e| MigrateError::file(&path, e))?;
+            let (path, text) = (self.text_file(ledger, number, &record), record.text());
+            match std::fs::read_to_string(&path) {
+                Ok(there) if there == text => {}
+                Ok(_) => {
+                    let text = format!(
+                        "{}: it is about something else: another migration of this name was here. Take another name or folder",
+                        path.display()
+                    );
+                    return Err(MigrateError::State(text));
+                }
+                Err(_) => replace_file(&path, text.as_bytes()).map_err(|e| MigrateError::file(&path, e))?,
             }
         }
         Ok(())
@@ -195,9 +227,16 @@ impl Migration {
         if note.unverified_text() != record.text() {
             return Err(none("it is about something else"));
         }
-        for (who, file) in [("the operator", &ledger.operator), ("the auditor", &ledger.auditor)] {
+        let key = |file: &PathBuf| {
             let key = std::fs::read_to_string(file).map_err(|e| MigrateError::file(file, e))?;
-            let key = Verifier::parse(key.trim()).map_err(|_| none("a verifier key of the plan is none"))?;
+            Verifier::parse(key.trim()).map_err(|_| none("a verifier key of the plan is none"))
+        };
+        let keys = [("the operator", key(&ledger.operator)?), ("the auditor", key(&ledger.auditor)?)];
+        let [(_, operator), (_, auditor)] = &keys;
+        if operator.to_vkey().split('+').next_back() == auditor.to_vkey().split('+').next_back() {
+            return Err(none("operator and auditor are one key in the plan"));
+        }
+        for (who, key) in keys {
             let signed = note.verify(std::slice::from_ref(&key)).is_ok_and(|v| v.signed_by(&key).is_some());
             if !signed {
                 return Err(none(&format!("{who} did not sign it")));

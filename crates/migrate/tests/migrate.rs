@@ -6,6 +6,8 @@
 mod closure;
 #[path = "migrate/faults.rs"]
 mod faults;
+#[path = "migrate/files.rs"]
+mod files;
 #[path = "migrate/refusals.rs"]
 mod refusals;
 #[path = "migrate/types.rs"]

@@ -2,7 +2,7 @@
 
 use ledger::migration::{Record, Stage, Ways};
 use ledger::note::{Note, Signer};
-use migrate::{MigrateError, Migration, Plan, Swept};
+use migrate::{Load, MigrateError, Migration, Plan, Swept, plan::End};
 
 use crate::{World, copy};
 
@@ -74,7 +74,7 @@ impl Closing {
     async fn destroyed(&self) {
         self.migration.seal().await.unwrap();
         self.sign(&[&self.operator, &self.auditor]).await;
-        self.migration.destroy().await.unwrap();
+        self.migration.destroy(0).await.unwrap();
     }
 
     fn rows_of_the_region(&self) -> Vec<String> {
@@ -104,7 +104,7 @@ async fn every_stage_of_every_set_is_taken_down_once_and_follows_the_one_before(
     let way = ["found", "copied", "compared", "served", "undone", "compared", "served"];
     assert_eq!((of("app.users"), of("app.videos")), (way.to_vec(), way.to_vec()));
     let mut ways = Ways::default();
-    records.iter().for_each(|record| ways.take(record.clone()).unwrap());
+    assert!(records.iter().all(|record| ways.take(record.clone()).unwrap()));
     let users = records.iter().find(|r| r.stage == Stage::Served && r.set.as_str() == "app.users").unwrap();
     assert_eq!((users.amount.rows, users.amount.people), (200, 200));
 }
@@ -115,7 +115,7 @@ async fn nothing_is_destroyed_without_a_seal_that_operator_and_auditor_signed() 
     assert!(why(&closing.migration.seal().await.unwrap_err()).contains("finish first"));
     closing.migration.cut_over().await.unwrap();
     closing.migration.finish().await.unwrap();
-    assert!(why(&closing.migration.destroy().await.unwrap_err()).contains("was not sealed"));
+    assert!(why(&closing.migration.destroy(0).await.unwrap_err()).contains("was not sealed"));
     let sealed = closing.migration.seal().await.unwrap();
     assert_eq!(sealed.rows, 400);
     let stranger = Signer::from_seed("t/auditor", &[9; 32]).unwrap();
@@ -126,16 +126,16 @@ async fn nothing_is_destroyed_without_a_seal_that_operator_and_auditor_signed() 
         (vec![&closing.operator, &stranger], "the auditor did not sign"),
     ] {
         closing.sign(&by).await;
-        let error = why(&closing.migration.destroy().await.unwrap_err());
+        let error = why(&closing.migration.destroy(0).await.unwrap_err());
         assert!(error.contains(who) || error.contains("no signed note"), "{error}");
     }
     closing.sign(&[&closing.operator, &closing.auditor]).await;
     let manifest = std::fs::read_to_string(&sealed.manifest).unwrap();
     std::fs::write(&sealed.manifest, manifest.replace("Example", "Another")).unwrap();
-    assert!(why(&closing.migration.destroy().await.unwrap_err()).contains("changed after it was sealed"));
+    assert!(why(&closing.migration.destroy(0).await.unwrap_err()).contains("changed after it was sealed"));
     std::fs::write(&sealed.manifest, manifest).unwrap();
     assert_eq!(closing.rows_of_the_region(), ["200"], "all of them are there");
-    assert_eq!(closing.migration.destroy().await.unwrap(), 400);
+    assert_eq!(closing.migration.destroy(0).await.unwrap(), 400);
     assert_eq!(closing.rows_of_the_region(), ["0"]);
     assert_eq!(closing.world.source.sql("select count(*) from app.users").unwrap(), ["200"], "others stay");
     assert_eq!(closing.world.target.sql("select count(*) from app.users").unwrap(), ["200"]);
@@ -149,7 +149,7 @@ async fn rows_that_changed_past_the_refusal_are_neither_sealed_nor_destroyed() {
     closing.migration.seal().await.unwrap();
     closing.sign(&[&closing.operator, &closing.auditor]).await;
     closing.world.source.sql(past).unwrap();
-    assert!(why(&closing.migration.destroy().await.unwrap_err()).contains("past the refusal"));
+    assert!(why(&closing.migration.destroy(0).await.unwrap_err()).contains("past the refusal"));
     assert!(why(&closing.migration.seal().await.unwrap_err()).contains("past the refusal"));
     assert_eq!(closing.rows_of_the_region(), ["200"]);
 }
@@ -185,11 +185,14 @@ async fn a_forgotten_slot_a_dump_and_what_the_log_keeps_hold_the_certificate_up_
     let certificate = certificate.unwrap();
     let text = std::fs::read_to_string(&certificate.file).unwrap();
     assert!(
-        text.contains("destroyed app.users rows 200") && text.contains("looked for 200 identifiers"),
+        text.contains("destroyed app.users rows 200")
+            && text.contains("looked for app.users identifiers 200"),
         "{text}"
     );
     let last: Vec<Stage> = closing.records().await.iter().rev().take(4).map(|r| r.stage).collect();
-    assert_eq!(last, [Stage::Witnessed, Stage::Destroyed, Stage::Witnessed, Stage::Destroyed]);
+    assert_eq!(last, [Stage::Destroyed, Stage::Destroyed, Stage::Sealed, Stage::Sealed]);
+    // Once more, since the auditor may want to see it.
+    assert!(closing.migration.certify().await.unwrap().1.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -223,4 +226,148 @@ async fn rows_that_come_back_after_they_were_destroyed_are_found() {
     let (swept, certificate) = closing.migration.certify().await.unwrap();
     assert!(certificate.is_none());
     assert!(places(&swept).contains("1 rows of the region's people"), "{}", places(&swept));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_was_loaded_is_on_file_and_holds_the_certificate_up_until_it_is_gone() {
+    let closing = Closing::new("").await;
+    let file = closing.world.folder.path().join("users.csv");
+    std::fs::write(&file, "id,country,email,about,born\n7000,DE,file@example.org,,\n").unwrap();
+    let into = End { address: closing.world.source.address(), password_file: None, roots: None };
+    let (table, encoding) = ("app.users".to_owned(), "UTF8".to_owned());
+    Load { into, table, file: file.clone(), delimiter: ',', encoding }.run().await.unwrap();
+    closing.migration.cut_over().await.unwrap();
+    closing.migration.finish().await.unwrap();
+    let sealed = closing.migration.seal().await.unwrap();
+    let manifest = std::fs::read_to_string(&sealed.manifest).unwrap();
+    assert!(manifest.contains("users.csv") && sealed.rows == 401, "{manifest}");
+    closing.sign(&[&closing.operator, &closing.auditor]).await;
+    closing.migration.destroy(0).await.unwrap();
+    let (swept, none) = closing.migration.certify().await.unwrap();
+    assert!(none.is_none() && places(&swept).contains("users.csv: 1 rows of app.users were loaded from it"));
+    std::fs::remove_file(file).unwrap();
+    assert!(closing.migration.certify().await.unwrap().1.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn destruction_that_is_killed_goes_on_and_touches_nobody_elses_rows() {
+    let closing = Closing::finished("").await;
+    let others = "select u::text, v::text from app.users u left join app.videos v on v.owner = u.id where country in ('US', 'SG') order by 1, 2";
+    let before = closing.world.source.sql(others).unwrap();
+    closing.migration.seal().await.unwrap();
+    closing.sign(&[&closing.operator, &closing.auditor]).await;
+    let Closing { mut world, migration, .. } = closing;
+    drop(migration);
+    let plan = world.folder.path().join("migration.toml");
+    std::fs::write(&plan, Closing::plan(&world, "")).unwrap();
+    let destroy = || {
+        let mut tool = std::process::Command::new(env!("CARGO_BIN_EXE_clover-migrate"));
+        tool.arg("--plan")
+            .arg(&plan)
+            .arg("destroy")
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null());
+        tool.spawn().unwrap()
+    };
+    let mut dice = testkit::dice::Dice::new(5);
+    let mut done = false;
+    for round in 0..8 {
+        let mut running = destroy();
+        std::thread::sleep(std::time::Duration::from_millis(dice.roll() % 150 + 20));
+        if round % 3 == 2 {
+            world.source.crash().unwrap();
+        }
+        running.kill().unwrap();
+        // It may have been through before.
+        done |= running.wait().unwrap().success();
+    }
+    assert!(done || destroy().wait().unwrap().success());
+    assert_eq!(world.source.sql(others).unwrap(), before);
+    assert_eq!(
+        world.source.sql("select count(*) from app.users where country in ('DE', 'FR')").unwrap(),
+        ["0"]
+    );
+    assert_eq!(world.source.sql("select count(*) from app.videos").unwrap(), ["200"]);
+    assert_eq!(world.target.sql("select count(*) from app.users").unwrap(), ["200"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn triggers_and_rows_of_others_that_would_keep_or_miss_what_goes_stop_the_seal() {
+    let closing = Closing::finished("").await;
+    closing
+        .world
+        .source
+        .sql(
+            "create function app.note() returns trigger language plpgsql as 'begin return old; end';
+              create trigger note after delete on app.users for each row execute function app.note();
+              alter table app.users enable always trigger note",
+        )
+        .unwrap();
+    assert!(why(&closing.migration.seal().await.unwrap_err()).contains("fires for replicas"));
+    closing.world.source.sql("drop trigger note on app.users").unwrap();
+    drop(closing);
+    let world = World::with(
+        "create schema app; create table app.users (id bigint primary key, country text, email text not null, about text, born date, friend bigint references app.users);
+         create table app.videos (id bigint primary key, owner bigint not null references app.users, title text, plays integer not null default 0);",
+    );
+    let plan = Closing::plan(&world, "").replacen(
+        "born = {",
+        "friend = { class = \"allowable\", kind = \"id\" }\nborn = {",
+        1,
+    );
+    world.source.sql("insert into app.users (id, country, email, friend) values (1, 'DE', 'a@example.org', null), (2, 'US', 'b@example.org', 1)").unwrap();
+    let migration = Migration::open(Plan::parse(&plan).unwrap()).await.unwrap();
+    copy(&migration).await;
+    migration.cut_over().await.unwrap();
+    migration.finish().await.unwrap();
+    let error = why(&migration.seal().await.unwrap_err());
+    assert!(error.contains("1 rows of others in app.users refer to rows of app.users"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_destroyed_that_the_region_has_lost() {
+    let closing = Closing::finished("").await;
+    closing.migration.seal().await.unwrap();
+    closing.sign(&[&closing.operator, &closing.auditor]).await;
+    closing.world.target.sql("delete from app.videos").unwrap();
+    let error = why(&closing.migration.destroy(0).await.unwrap_err());
+    assert!(error.contains("the region lacks 200 of these rows, 200 more"), "{error}");
+    assert!(closing.migration.destroy(199).await.is_err());
+    assert_eq!(closing.rows_of_the_region(), ["200"]);
+    // On file in a new seal, or by whoever says so, it may go.
+    assert_eq!(closing.migration.destroy(200).await.unwrap(), 400);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cut_over_that_was_cut_off_is_on_record_when_it_is_called_again() {
+    let closing = Closing::new("").await;
+    closing.migration.cut_over().await.unwrap();
+    // As it is when it was killed before that.
+    closing.world.target.sql("delete from clover_migrate.record where number > 4").unwrap();
+    closing
+        .world
+        .target
+        .sql(
+            "update app.users set about = 'written in the region' where id = (select min(id) from app.users)",
+        )
+        .unwrap();
+    assert!(why(&closing.migration.finish().await.unwrap_err()).contains("not on record"));
+    let served = closing.migration.cut_over().await.unwrap();
+    assert_eq!(served.comparison.differences.len(), 1, "the region's own");
+    closing.migration.finish().await.unwrap();
+    assert_eq!(closing.migration.seal().await.unwrap().rows, 400);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_whose_addresses_lead_elsewhere_is_refused() {
+    let closing = Closing::finished("").await;
+    let other = World::new();
+    let Closing { world, migration, .. } = closing;
+    drop(migration);
+    let plan = Closing::plan(&world, "").replace(&world.source.address(), &other.source.address());
+    let error = why(&Migration::open(Plan::parse(&plan).unwrap()).await.err().unwrap());
+    assert!(error.contains("lead to other databases"), "{error}");
+    let plan = Closing::plan(&world, "").replace(&world.source.address(), &world.target.address());
+    let error = why(&Migration::open(Plan::parse(&plan).unwrap()).await.err().unwrap());
+    assert!(error.contains("the same database"), "{error}");
 }

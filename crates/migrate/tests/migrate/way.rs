@@ -193,3 +193,23 @@ async fn identities_that_are_always_generated_are_followed_also_where_long_value
     let [source, target] = world.both();
     assert_eq!((source.len(), source), (1, target));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_copied_beyond_the_hours_of_the_plan() {
+    let world = World::new();
+    world.fill(1, 40);
+    let hour = world.source.sql("select extract(hour from now() at time zone 'UTC')::int").unwrap().concat();
+    let hour: u64 = hour.parse().unwrap();
+    let plan = |from: u64, to: u64| {
+        let hours = format!("[limits]\nhours = \"{:02}:00-{:02}:00\"", from % 24, to % 24);
+        Plan::parse(&world.plan_text().replace("[limits]", &hours)).unwrap()
+    };
+    let closed = Migration::open(plan(hour + 2, hour + 4)).await.unwrap();
+    let late = std::time::Duration::from_secs(2);
+    assert!(tokio::time::timeout(late, closed.copy(Arc::new(AtomicU64::new(0)))).await.is_err());
+    assert_eq!(world.target.sql("select count(*) from app.users").unwrap(), ["0"]);
+    drop(closed);
+    let open = Migration::open(plan(hour + 23, hour + 2)).await.unwrap();
+    open.copy(Arc::new(AtomicU64::new(0))).await.unwrap();
+    assert_eq!(world.target.sql("select count(*) from app.users").unwrap(), ["20"]);
+}
