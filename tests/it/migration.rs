@@ -3,7 +3,8 @@
 use ledger::migration::{Amount, Record, Stage};
 use ledger::sha256;
 use model::{Country, Name, UnixSeconds};
-use xtask::world::{clover, clover_raw};
+use testkit::postgres::Postgres;
+use xtask::world::{clover, clover_raw, programs};
 
 use crate::support::{Stage as World, entries, until};
 
@@ -116,4 +117,105 @@ fn orders(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
     let mut all: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     all.sort();
     all
+}
+
+/// A plan for two tables whose columns are the catalogue's keys.
+fn plan(source: &Postgres, target: &Postgres, folder: &std::path::Path) -> String {
+    let profile = "/Profile And Settings/Profile Info/ProfileMap";
+    format!(
+        r#"name = "vault"
+        [source]
+        site = "singapore"
+        country = "SG"
+        owner = "Example Pte. Ltd."
+        [source.database]
+        address = "{}"
+        [target]
+        site = "dublin"
+        country = "IE"
+        [target.database]
+        address = "{}"
+        [region]
+        homes = ["DE", "FR"]
+        others = ["US"]
+        [cutover]
+        pointer = "{}"
+        [[set]]
+        table = "app.users"
+        subject = "id"
+        home = "accountRegion"
+        pointer = "{profile}"
+        [set.columns]
+        id = {{ class = "allowable", kind = "id" }}
+        userName = {{ class = "public", kind = "handle" }}
+        accountRegion = {{ class = "allowable", kind = "word" }}
+        emailAddress = {{ class = "restricted", kind = "email" }}
+        [[set]]
+        table = "app.posts"
+        subject = "owner"
+        of = "app.users"
+        pointer = "/Post/Posts/VideoList"
+        [set.columns]
+        id = {{ class = "allowable", kind = "id" }}
+        owner = {{ class = "allowable", kind = "id" }}
+        Title = {{ class = "restricted", kind = "text" }}
+        Likes = {{ class = "allowable", kind = "count" }}
+        "#,
+        source.address(),
+        target.address(),
+        folder.join("where.json").display()
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_of_tables_that_were_moved_come_into_the_vault_whole() {
+    let mut world = World::new(8).await;
+    let (source, target) =
+        (Postgres::start_with(&["wal_level = logical"]).unwrap(), Postgres::start().unwrap());
+    for server in [&source, &target] {
+        server
+            .sql("create schema app; create table app.users (id bigint primary key, \"userName\" text not null, \"accountRegion\" text not null, \"emailAddress\" text);
+                  create table app.posts (id bigint primary key, owner bigint not null references app.users, \"Title\" text, \"Likes\" numeric)")
+            .unwrap();
+    }
+    source
+        .sql("insert into app.users select n, 'moved_' || n, (array['DE', 'FR', 'US'])[1 + n % 3], 'moved' || n || '@example.org' from generate_series(1, 90) n;
+              insert into app.posts select n, 1 + n % 90, 'of \"' || n || '\"', n + 0.50 from generate_series(1, 300) n")
+        .unwrap();
+    let folder = world.beside("moving");
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("migration.toml");
+    std::fs::write(&file, plan(&source, &target, &folder)).unwrap();
+    let migrate = |arguments: &[&str]| {
+        let mut tool = std::process::Command::new(programs().unwrap().join("clover-migrate"));
+        tool.arg("--plan").arg(&file).args(arguments).output().unwrap()
+    };
+    let people = folder.join("people").display().to_string();
+    assert_eq!(migrate(&["people", "--to", &people]).status.code(), Some(70), "nothing is served yet");
+    for command in ["copy", "cutover"] {
+        assert!(migrate(&[command]).status.success());
+    }
+    let out = migrate(&["--json", "people", "--to", &people]);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let told: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    let posts = target.sql("select count(*) from app.posts").unwrap().concat().parse::<u64>().unwrap();
+    assert_eq!((&told["people"], &told["rows"]["app.posts"]), (&60.into(), &posts.into()));
+    let first = std::fs::read_to_string(folder.join("people/000000001.json")).unwrap();
+    assert!(first.contains(r#""Likes":"#) && first.contains(".50"), "numbers keep their digits: {first}");
+    world.world.stop().unwrap();
+    let layout = world.world.layout.clone();
+    let said = clover(&layout, &["--json", "import", &people]).unwrap();
+    let imported: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(
+        (&imported["people"], &imported["records"], &imported["undeclared"]),
+        (&60.into(), &(60 + posts).into(), &0.into())
+    );
+    let known = |name: &str| {
+        let handle = clover(&layout, &["subject", "id", "--user-name", name]).unwrap();
+        clover_raw(&layout, &["subject", "show", "--subject", handle.trim()]).unwrap().status.success()
+    };
+    assert_eq!((known("moved_1"), known("moved_2")), (true, false), "who stays is not there");
+    world.world.start().unwrap();
+    world.world.published().unwrap();
+    world.must_audit_clean();
 }

@@ -234,7 +234,7 @@ impl Migration {
                 continue;
             }
             let some = format!(
-                "select distinct v.value from (select * from {} where {} order by random() limit {rows}) t,
+                "select distinct left(v.value, 100) from (select * from {} where {} order by random() limit {rows}) t,
                  lateral (values {}) v(value) where octet_length(v.value) >= {NEEDLE_MIN}",
                 table.name,
                 self.plan.moves(&self.tables, table),

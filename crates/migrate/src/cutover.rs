@@ -441,7 +441,12 @@ impl Migration {
     fn point(&self, site: &str, address: &str) -> Result<(), MigrateError> {
         let path = &self.plan.cutover.pointer;
         let sets: Vec<&str> = self.tables.iter().map(|table| table.plain.as_str()).collect();
-        let text = serde_json::json!({ "site": site, "address": address, "sets": sets }).to_string();
+        let mut text = serde_json::json!({ "site": site, "address": address, "sets": sets });
+        let gateway = self.plan.cutover.gateway.as_ref().filter(|_| site == self.plan.target.site);
+        if let (Some(gateway), Some(text)) = (gateway, text.as_object_mut()) {
+            text.insert("outside".into(), gateway.as_str().into());
+        }
+        let text = text.to_string();
         replace_file(path, text.as_bytes()).map_err(|e| MigrateError::file(path, e))
     }
 }

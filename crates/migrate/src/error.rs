@@ -28,7 +28,7 @@ pub enum MigrateError {
     Stream(&'static str),
     /// The source's table is no longer what was planned.
     #[error(
-        "the table {table} has changed under way: {what}. Plan again, and begin again with an empty target"
+        "the table {table} has changed under way: {what}. Plan again, under another name, with an empty target"
     )]
     Changed {
         /// Which.

@@ -90,6 +90,11 @@ impl Migration {
         if self.state().await? != Some(State::Finished) {
             return Err(MigrateError::State("finish first: until then it may be undone".into()));
         }
+        let mut servers = self.ends.split(' ').filter_map(|end| end.split('/').next());
+        if servers.next() == servers.next() {
+            let text = "source and target are databases of one server: what is left there could not be told from what serves the region";
+            return Err(MigrateError::Plan(text.into()));
+        }
         self.may_go().await?;
         let (mut sets, mut sums) = (Vec::new(), Vec::new());
         for table in &self.tables {

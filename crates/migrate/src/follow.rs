@@ -115,7 +115,7 @@ impl Migration {
         match self.source.texts(&sql).await?.first().map(String::as_str) {
             Some("true") => Ok(()),
             Some(_) => {
-                let text = "the source's slot has gone on without this migration: changes are lost. Begin anew with an empty target";
+                let text = "the source's slot has gone on without this migration: changes are lost. Begin anew under another name, with an empty target";
                 Err(MigrateError::State(text.into()))
             }
             None => Err(MigrateError::State(format!(

@@ -1,4 +1,4 @@
-//! Files as a source: CSV, NDJSON and Parquet are loaded into a database beside the target, which is then the source of a plan.
+//! Files as a source: CSV, NDJSON and Parquet are loaded into a database of a server beside the target's, which is then the source of a plan.
 //!
 //! Each file is loaded whole or not at all, once. What is in it must be what the table has: no column more, none less. Values are read by
 //! the server, as the types of its columns say.

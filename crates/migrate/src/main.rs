@@ -56,7 +56,7 @@ enum Command {
         #[arg(long)]
         name: String,
     },
-    /// Load files into a database beside the target, which is then the source of a plan
+    /// Load files into a database of a server of its own, which is then the source of a plan
     Load {
         /// A connection string of libpq's form, without a password
         #[arg(long)]
@@ -97,6 +97,12 @@ enum Command {
         /// Say what it would change, and change nothing
         #[arg(long)]
         dry_run: bool,
+    },
+    /// Write the region's people from the target's tables for the vault, a file each, as `clover import` takes them
+    People {
+        /// A new folder. What is in it is personal data: import it, and remove it
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
     },
     /// End it: the source keeps no changes for it any more, and nothing can be undone
     Finish,
@@ -177,6 +183,20 @@ async fn act(cli: &Cli, migration: &Migration) -> Result<u8, MigrateError> {
         Command::Status => status(cli, migration).await,
         Command::Cutover { dry_run: true } => rehearse(cli, migration).await,
         Command::Cutover { dry_run: false } => cut_over(cli, migration).await,
+        Command::People { to } => {
+            let written = migration.write_people(to).await?;
+            let rows: Vec<String> =
+                written.rows.iter().map(|(set, rows)| format!("{rows} rows of {set}")).collect();
+            let text = format!(
+                "{} people, {}, {} bytes in {}. Next: `clover import`, which tells the same number of people; then remove the folder",
+                written.people,
+                rows.join(", "),
+                written.bytes,
+                to.display()
+            );
+            told(cli, &text, &json!(written));
+            Ok(0)
+        }
         Command::Finish => {
             migration.finish().await?;
             told(cli, "finished; the source goes on refusing writes", &json!({ "finished": true }));

@@ -171,6 +171,9 @@ impl Default for Limits {
 pub struct Cutover {
     /// A file that says where each set is served from; it is replaced as a whole.
     pub pointer: PathBuf,
+    /// The gateway that services outside the region ask from then on, if the pointer is to say so.
+    #[serde(default)]
+    pub gateway: Option<String>,
 }
 
 /// Where each stage is taken down (`docs/formats/migration.md`).
@@ -240,6 +243,9 @@ pub struct Set {
     /// Of any other: the table of those people.
     #[serde(default)]
     pub of: Option<String>,
+    /// Where its rows stand in the file of a person for the vault (`people`), a JSON pointer: of a table of people an object, else a list.
+    #[serde(default)]
+    pub pointer: Option<String>,
     /// Every column, with what it holds.
     pub columns: BTreeMap<String, Column>,
 }
@@ -378,6 +384,19 @@ impl Plan {
                 wrong.push(format!("`{of}` is no table of people that stands before it"));
             }
             _ => {}
+        }
+        if let Some(pointer) = &set.pointer {
+            let inside = |other: &str| format!("{pointer}/").starts_with(&format!("{other}/"));
+            if !pointer.starts_with('/') {
+                wrong.push(format!("`{pointer}` is no JSON pointer: it begins with `/`"));
+            }
+            if before
+                .iter()
+                .filter_map(|other| other.pointer.as_deref())
+                .any(|other| inside(other) || format!("{other}/").starts_with(&format!("{pointer}/")))
+            {
+                wrong.push(format!("`{pointer}` is another set's, or lies in it"));
+            }
         }
         for column in [Some(&set.subject), set.home.as_ref()].into_iter().flatten() {
             if !set.columns.contains_key(column) {

@@ -62,6 +62,11 @@ async fn what_is_not_as_planned_is_refused_before_anything_moves() {
             "replica identity",
         ),
         (
+            "alter table app.users alter country type char(2)",
+            "alter table app.users alter country type text",
+            "a home of type character(2) cannot be told apart",
+        ),
+        (
             "update app.users set country = null where id = 3",
             "update app.users set country = 'US' where id = 3",
             "of 1 people nobody knows",

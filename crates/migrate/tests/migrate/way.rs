@@ -149,11 +149,14 @@ async fn a_plan_is_proposed_that_does_after_a_person_has_filled_it_in() {
         .replacen("site = \"\"", "site = \"dublin\"", 1)
         .replacen("country = \"\"", "country = \"IE\"", 1)
         .replace("address = \"\"", &format!("address = \"{}\"", world.target.address()))
+        .replace("[cutover]\n", "[cutover]\ngateway = \"https://gateway.example\"\n")
         .replace("pointer = \"\"", &format!("pointer = \"{}\"", world.pointer().display()));
     let migration = Migration::open(Plan::parse(&edited).unwrap()).await.unwrap();
     migration.copy(Arc::new(AtomicU64::new(0))).await.unwrap();
     assert_eq!(migration.cut_over().await.unwrap().comparison.differences, []);
     assert_eq!(world.target.sql("select count(*) from app.users").unwrap(), ["20"]);
+    let pointer = std::fs::read_to_string(world.pointer()).unwrap();
+    assert!(pointer.contains(r#""outside":"https://gateway.example""#), "{pointer}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
