@@ -26,6 +26,8 @@ use crate::table::Table;
 /// Rows of a set, and of all sets together, whose identifiers are searched for.
 const ROWS_MAX: usize = 2_000;
 const ALL_ROWS_MAX: usize = 20_000;
+/// Looked for where there were no rows.
+const NOTHING: &str = "clover-migrate: there were no rows";
 /// What a sweep calls databases that it cannot connect to.
 const TEMPLATES: &str = "databases that take no connections";
 /// How long a server may be silent.
@@ -78,13 +80,9 @@ impl Migration {
     /// When the target does not answer, or no column holds what could be looked for. What cannot be seen elsewhere is in the report.
     pub async fn sweep(&self) -> Result<Swept, MigrateError> {
         let (identifiers, looked_for) = self.identifiers().await?;
-        let none = || {
-            let text = "no column holds identifiers by which rows would be known again in files: name one with `sweep = true` in the plan, and seal anew";
-            MigrateError::Plan(text.into())
-        };
-        if identifiers.is_empty() {
-            return Err(none());
-        }
+        let none = || MigrateError::State("what is to be looked for cannot be".into());
+        // Of no rows at all there is nothing to look for; some word is, so that all is read.
+        let identifiers = if identifiers.is_empty() { vec![NOTHING.to_owned()] } else { identifiers };
         let scanner = Scanner::of_identifiers(&identifiers).ok_or_else(none)?;
         let mut swept = Swept { looked_for, ..Swept::default() };
         let site = &self.plan.source.site;
@@ -210,9 +208,10 @@ impl Migration {
     }
 
     /// Draws rows of each set at random, while they are still at the source, and keeps their identifiers in the region, to be looked for.
-    pub(crate) async fn draw(&self) -> Result<(), MigrateError> {
+    pub(crate) async fn draw(&self) -> Result<usize, MigrateError> {
         let clear = "delete from clover_migrate.identifier where migration = $1";
         self.target.rows(clear, &[&self.plan.name]).await?;
+        let mut drawn = 0;
         let rows = ROWS_MAX.min(ALL_ROWS_MAX / self.tables.len().max(1)).max(1);
         for (set, table) in self.plan.sets.iter().zip(&self.tables) {
             let texts = format!(
@@ -241,10 +240,11 @@ impl Migration {
                 columns.join(", ")
             );
             let values = self.source.texts(&some).await?;
+            drawn += values.len();
             let keep = "insert into clover_migrate.identifier select $1, $2, * from unnest($3::text[])";
             self.target.rows(keep, &[&self.plan.name, &table.plain, &values]).await?;
         }
-        Ok(())
+        Ok(drawn)
     }
 
     /// What is looked for, and how many of each set.
@@ -271,7 +271,11 @@ impl Migration {
         }
         // What was dealt with since may have kept files of the log.
         drop(self.write_over_log().await);
-        let swept = self.sweep().await?;
+        let mut swept = self.sweep().await?;
+        let sealed =
+            self.records().await?.into_iter().rev().find(|(_, record)| record.stage == Stage::Sealed);
+        let (_, sealed) = sealed.ok_or_else(|| MigrateError::State("nothing was sealed".into()))?;
+        self.hold_to(&self.manifest(ledger, &sealed)?, &mut swept);
         if swept.in_the_way().next().is_some() {
             return Ok((swept, None));
         }
@@ -282,9 +286,7 @@ impl Migration {
                 self.last(table).await?.filter(|(_, l)| l.stage >= Stage::Sealed).ok_or_else(none)?;
             sets.push((table, last));
         }
-        let sealed =
-            self.records().await?.into_iter().rev().find(|(_, record)| record.stage == Stage::Sealed);
-        let manifest = sealed.and_then(|(_, record)| record.evidence).unwrap_or_default();
+        let manifest = sealed.evidence.unwrap_or_default();
         let text = self.certificate(
             &swept,
             &manifest,
@@ -307,6 +309,21 @@ impl Migration {
         };
         self.record(&sets.into_iter().map(destroyed).collect::<Vec<_>>()).await?;
         Ok((swept, Some(Certificate { file, sha256: hex, open })))
+    }
+
+    /// Holds what was swept against the copies that stand in the manifest: none of them is forgotten by taking it out of the plan.
+    fn hold_to(&self, manifest: &serde_json::Value, swept: &mut Swept) {
+        let named = manifest
+            .get("copies")
+            .and_then(serde_json::Value::as_array)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        for what in named.iter().filter_map(serde_json::Value::as_str) {
+            if !self.plan.copies.iter().any(|copy| copy.what == what) {
+                let why = "it stands in the manifest as a copy, and was not looked into".into();
+                self.leave(swept, Held { place: what.to_owned(), why }, true);
+            }
+        }
     }
 
     fn certificate(&self, swept: &Swept, manifest: &[u8; 32], sets: &[(&Table, Amount)]) -> String {

@@ -5,8 +5,9 @@ use ledger::migration::{Record, Stage};
 use ledger::sha256;
 
 use crate::Migration;
-use crate::database::Session;
+use crate::database::{Session, literal};
 use crate::error::MigrateError;
+use crate::evidence::REMOVED;
 use crate::plan::Ledger;
 use crate::progress::State;
 use crate::table::Table;
@@ -17,7 +18,7 @@ const ROUNDS: u32 = 2;
 
 impl Migration {
     /// Destroys the region's rows at the source. May be called again when it was cut off, or when what held files of the source is gone. The
-    /// region may have removed so many more rows since they were sealed, and no more.
+    /// region may have removed so many rows more than the manifest says, and no more.
     ///
     /// # Errors
     /// Without a seal that operator and auditor signed, when the rows are no longer what was sealed, the region lacks some, or the source
@@ -30,7 +31,7 @@ impl Migration {
         }
         let mut rows = 0;
         if state != Some(State::Destroyed) {
-            let mut sealed = Vec::new();
+            let (mut sealed, mut known) = (Vec::new(), 0);
             for table in &self.tables {
                 let none = || MigrateError::State(format!("{}: it was not sealed", table.plain));
                 let (number, seal) = self
@@ -39,16 +40,33 @@ impl Migration {
                     .filter(|(_, last)| last.stage == Stage::Sealed)
                     .ok_or_else(none)?;
                 self.check_mark(ledger, number, &seal)?;
-                self.check_manifest(ledger, &seal)?;
+                known = self.check_manifest(ledger, &seal)?;
                 sealed.push((table, seal.amount.rows));
             }
-            self.may_go().await?;
-            rows = self.delete(&sealed, removed).await?;
+            let missing = self.missing().await?;
+            if missing > known + removed {
+                let text = format!(
+                    "the region lacks {missing} of these rows, {} more than the manifest says: nothing is destroyed until it is known why (`--removed`, or seal anew)",
+                    missing - known
+                );
+                return Err(MigrateError::State(text));
+            }
+            rows = self.delete(&sealed).await?;
         }
         let source = Session::source(&self.plan.source.database).await?;
         for table in &self.tables {
+            let file = format!("select pg_relation_filenode({}::regclass)::text", literal(&table.name));
+            let before = source.text(&file).await?;
             // Written anew without what is gone, with indexes and what lies out of line; statistics, too.
             source.run(&format!("vacuum (full, analyze) {}", table.name)).await?;
+            // Whoever does not own it is only warned.
+            if source.text(&file).await? == before {
+                let text = format!(
+                    "{}: it was not written anew; only its owner may do that. Call again as one who may",
+                    table.plain
+                );
+                return Err(MigrateError::State(text));
+            }
         }
         for statistics in ["pg_catalog.pg_statistic", "pg_catalog.pg_statistic_ext_data"] {
             // The sweep tells if this was not allowed and something is left.
@@ -57,7 +75,7 @@ impl Migration {
         let at = source.text("select pg_current_wal_lsn()::text").await?;
         let sql = format!(
             "update clover_migrate.migration set state = 'destroyed', destroyed_at = {}, changed = now() where name = $1",
-            crate::database::literal(&at)
+            literal(&at)
         );
         self.target.rows(&sql, &[&self.plan.name]).await?;
         drop(self.write_over_log().await);
@@ -65,7 +83,7 @@ impl Migration {
     }
 
     /// Deletes what was sealed, all of it at once or nothing: what somebody else does to those rows meanwhile breaks it off.
-    async fn delete(&self, sealed: &[(&Table, u64)], removed: u64) -> Result<u64, MigrateError> {
+    async fn delete(&self, sealed: &[(&Table, u64)]) -> Result<u64, MigrateError> {
         let source = Session::source(&self.plan.source.database).await?;
         // Neither our own refusal nor triggers that would write down what goes, and no other table's rows with them.
         source.run("set session_replication_role = replica; begin isolation level repeatable read").await?;
@@ -85,18 +103,7 @@ impl Migration {
         for (table, _) in sealed {
             self.as_compared(&source, table).await?;
         }
-        let sql = "select missing from clover_migrate.migration where name = $1";
-        let known = self.target.rows(sql, &[&self.plan.name]).await?;
-        let known = known.first().and_then(|row| row.try_get::<_, i64>(0).ok()).unwrap_or(0).unsigned_abs();
-        let missing = self.missing().await?;
-        if missing > known + removed {
-            let text = format!(
-                "the region lacks {missing} of these rows, {} more than when they were sealed: nothing is destroyed until it is known why (`--removed`, or seal anew)",
-                missing - known
-            );
-            return Err(MigrateError::State(text));
-        }
-        self.set_state(State::Destroying).await?;
+        self.may_go_from(&source).await?;
         let mut rows = 0;
         // Rows before the people by whom they are known.
         for (table, sealed) in sealed.iter().rev() {
@@ -110,19 +117,34 @@ impl Migration {
             }
             rows += gone;
         }
+        // INVARIANT: known before it can be so; a call that finds rows there begins again.
+        self.set_state(State::Destroying).await?;
         source.run("commit").await?;
         Ok(rows)
     }
 
-    fn check_manifest(&self, ledger: &Ledger, sealed: &Record) -> Result<(), MigrateError> {
+    /// That the manifest is the one that was sealed; and how many rows it says that the region has no more.
+    fn check_manifest(&self, ledger: &Ledger, sealed: &Record) -> Result<u64, MigrateError> {
+        let manifest = self.manifest(ledger, sealed)?;
+        Ok(manifest.get(REMOVED).and_then(serde_json::Value::as_u64).unwrap_or(0))
+    }
+
+    /// The manifest that was sealed.
+    pub(crate) fn manifest(
+        &self,
+        ledger: &Ledger,
+        sealed: &Record,
+    ) -> Result<serde_json::Value, MigrateError> {
         let wanted = sealed.evidence.unwrap_or_default();
         let name = data_encoding::HEXLOWER.encode(wanted.get(..8).unwrap_or_default());
         let path = ledger.records.join(format!("{}-manifest-{name}.json", self.plan.name));
         let bytes = std::fs::read(&path).map_err(|e| MigrateError::file(&path, e))?;
-        if *sha256(&bytes).bytes() == wanted {
-            return Ok(());
+        let changed =
+            || MigrateError::State(format!("{}: it was changed after it was sealed", path.display()));
+        if *sha256(&bytes).bytes() != wanted {
+            return Err(changed());
         }
-        Err(MigrateError::State(format!("{}: it was changed after it was sealed", path.display())))
+        serde_json::from_slice(&bytes).map_err(|_| changed())
     }
 
     /// Has the source write over its log of changes. A file of it that is no longer needed is kept under another name for later, with all

@@ -10,9 +10,9 @@ use crate::Migration;
 use crate::compare::{digests, sum};
 use crate::database::{Session, literal};
 use crate::error::MigrateError;
-use crate::load::loaded;
+use crate::load::{Loaded, loaded};
 use crate::plan::Ledger;
-use crate::progress::{Lsn, State};
+use crate::progress::State;
 use crate::record::{Said, now};
 use crate::table::Table;
 
@@ -25,6 +25,8 @@ pub struct Sealed {
     pub sha256: String,
     /// Rows that it is about.
     pub rows: u64,
+    /// How many of them the region has no more.
+    pub removed: u64,
     /// What keeps a copy of rows at this moment, and has to go before anybody certifies that they are gone.
     pub held: Vec<Held>,
 }
@@ -38,19 +40,19 @@ pub struct Held {
     pub why: String,
 }
 
-/// What keeps the log of changes, or rows, beside their tables: what it is, from where on it keeps the log, and how. What keeps only what came after the rows
-/// were destroyed is no copy of them.
+/// What keeps the log of changes, or rows, beside their tables: what it is, the name of who has a copy by it, and how. A slot whose reader is a named copy that is
+/// swept holds nothing up, and neither does a replica.
 const HELD: &[(&str, &str)] = &[
     (
-        "select 'slot ' || slot_name || case when active then '' else ' (nobody reads it)' end, restart_lsn::text from pg_replication_slots",
-        "it keeps the log of changes, and whoever reads it has a copy",
+        "select 'slot ' || slot_name || case when active then '' else ' (nobody reads it)' end, slot_name::text from pg_replication_slots",
+        "it keeps the log of changes, and whoever reads it has a copy: drop it, or name its reader as a `[[copy]]`",
     ),
     (
-        "select 'base backup ' || coalesce(application_name, ''), null::text from pg_stat_replication where state = 'backup'",
-        "it is being taken",
+        "select case when state = 'backup' then 'base backup ' else 'replica ' end || coalesce(application_name, ''), coalesce(application_name, '') from pg_stat_replication",
+        "it follows the log of changes: stop it, or name it as a `[[copy]]`",
     ),
     (
-        "select 'prepared transaction ' || gid, null::text from pg_prepared_xacts",
+        "select 'prepared transaction ' || gid, '' from pg_prepared_xacts",
         "rows that it sees are not cleaned away",
     ),
 ];
@@ -79,21 +81,20 @@ const FACTS: &[(&str, &str)] = &[
     ("databases", "select datname::text from pg_database order by 1"),
 ];
 
+/// How a manifest calls rows that the region has no more.
+pub(crate) const REMOVED: &str = "removed in the region since";
+
 impl Migration {
-    /// Puts on file what is to be destroyed. Nothing is changed at the source.
+    /// Puts on file what is to be destroyed. The region may have removed so many rows since it is served from there, and no more. Nothing is changed at the source.
     ///
     /// # Errors
     /// When it is not finished, the source's rows are no longer those that were compared, tables that nobody planned refer to them, or an
     /// end breaks off.
-    pub async fn seal(&self) -> Result<Sealed, MigrateError> {
+    pub async fn seal(&self, removed: u64) -> Result<Sealed, MigrateError> {
         let ledger = self.ledger()?;
-        if self.state().await? != Some(State::Finished) {
-            return Err(MigrateError::State("finish first: until then it may be undone".into()));
-        }
-        let mut servers = self.ends.split(' ').filter_map(|end| end.split('/').next());
-        if servers.next() == servers.next() {
-            let text = "source and target are databases of one server: what is left there could not be told from what serves the region";
-            return Err(MigrateError::Plan(text.into()));
+        // A destruction that did not come about leaves all rows there: what follows sees whether it is so.
+        if !matches!(self.state().await?, Some(State::Finished | State::Destroying)) {
+            return Err(MigrateError::State("it is sealed after `finish` and before it is destroyed".into()));
         }
         self.may_go().await?;
         let (mut sets, mut sums) = (Vec::new(), Vec::new());
@@ -110,6 +111,12 @@ impl Migration {
         }
         let (held, files) = (self.held().await?, loaded(&self.source).await?);
         let (missing, views) = (self.missing().await?, self.views().await?);
+        if missing > removed {
+            let text = format!(
+                "the region lacks {missing} of these rows: nothing is sealed until it is known why; then `--removed {missing}`, which stands in the manifest"
+            );
+            return Err(MigrateError::State(text));
+        }
         let (plan, source) = (&self.plan, &self.plan.source);
         let copies: Vec<&str> = plan.copies.iter().map(|copy| copy.what.as_str()).collect();
         let open: Vec<Value> =
@@ -118,7 +125,7 @@ impl Migration {
             "manifest": "clover migration v1", "programme": ledger.programme, "migration": plan.name,
             "source": { "site": source.site, "country": source.country, "owner": source.owner, "server": facts },
             "target": { "site": plan.target.site, "country": plan.target.country },
-            "sets": sets, "held": held, "materialised views": views, "files": files, "removed in the region since": missing, "copies": copies, "open": open, "time": now().0,
+            "sets": sets, "held": held, "materialised views": views, "files": files, REMOVED: missing, "copies": copies, "open": open, "time": now().0,
         });
         let bytes = serde_json::to_vec_pretty(&manifest).map_err(|e| MigrateError::State(e.to_string()))?;
         let digest = *sha256(&bytes).bytes();
@@ -130,17 +137,32 @@ impl Migration {
         ));
         std::fs::create_dir_all(&ledger.records).map_err(|e| MigrateError::file(&ledger.records, e))?;
         replace_file(&path, &bytes).map_err(|e| MigrateError::file(&path, e))?;
-        self.draw().await?;
-        let sql = "update clover_migrate.migration set missing = $2 where name = $1";
-        self.target.rows(sql, &[&self.plan.name, &i64::try_from(missing).unwrap_or(i64::MAX)]).await?;
         let sealed = |(table, said): (_, &Said)| {
             let [source, _] = said.digests;
             (table, Stage::Sealed, Said { digests: [source, None], evidence: Some(digest), ..*said })
         };
         let stages: Vec<_> = self.tables.iter().zip(&sums).map(sealed).collect();
-        self.record(&stages).await?;
+        // What is looked for belongs to this seal.
+        self.target.run("begin").await?;
+        let taken = async {
+            let drawn = self.draw().await?;
+            if drawn == 0 && sums.iter().any(|said| said.amount.rows > 0) {
+                let text = "no column holds identifiers by which rows would be known again in files: name one with `sweep = true` in the plan";
+                return Err(MigrateError::Plan(text.into()));
+            }
+            self.record(&stages).await?;
+            self.set_state(State::Finished).await
+        };
+        match taken.await {
+            Ok(()) => self.target.run("commit").await?,
+            Err(e) => {
+                // The connection may be gone, and then so is the transaction.
+                drop(self.target.run("rollback").await);
+                return Err(e);
+            }
+        }
         let rows = sums.iter().map(|said| said.amount.rows).sum();
-        Ok(Sealed { manifest: path, sha256, rows, held })
+        Ok(Sealed { manifest: path, sha256, rows, removed: missing, held })
     }
 
     pub(crate) fn ledger(&self) -> Result<&Ledger, MigrateError> {
@@ -174,6 +196,11 @@ impl Migration {
     /// That rows can go without what nobody wants: tables outside the plan, or rows of others, that refer to them, and triggers that would
     /// write down what goes.
     pub(crate) async fn may_go(&self) -> Result<(), MigrateError> {
+        self.may_go_from(&self.source).await
+    }
+
+    /// The same as a session sees it.
+    pub(crate) async fn may_go_from(&self, source: &Session) -> Result<(), MigrateError> {
         let names: Vec<String> =
             self.tables.iter().map(|t| format!("{}::regclass", literal(&t.name))).collect();
         let names = names.join(", ");
@@ -182,17 +209,18 @@ impl Migration {
             "select conrelid::regclass::text from pg_constraint
              where contype = 'f' and confrelid in ({names}) and conrelid not in ({names}) order by 1 limit 1"
         );
-        if let Some(other) = self.source.texts(&outside).await?.into_iter().next() {
+        if let Some(other) = source.texts(&outside).await?.into_iter().next() {
             return refuse(format!(
                 "{other} refers to rows that would be destroyed and is not in the plan: what is of those people there lies on"
             ));
         }
         let always = format!(
-            "select tgrelid::regclass::text || ' ' || tgname from pg_trigger where tgrelid in ({names}) and tgenabled in ('A', 'R') order by 1 limit 1"
+            "select tgrelid::regclass::text || ' ' || tgname from pg_trigger where tgrelid in ({names}) and tgenabled in ('A', 'R')
+             union all select ev_class::regclass::text || ' ' || rulename from pg_rewrite where ev_class in ({names}) and ev_enabled in ('A', 'R') order by 1 limit 1"
         );
-        if let Some(trigger) = self.source.texts(&always).await?.into_iter().next() {
+        if let Some(trigger) = source.texts(&always).await?.into_iter().next() {
             return refuse(format!(
-                "the trigger {trigger} fires for replicas, too, and may write down what goes: disable it"
+                "the trigger or rule {trigger} fires for replicas, too, and may write down what goes: disable it"
             ));
         }
         for (from, to, on) in self.references().await? {
@@ -206,7 +234,7 @@ impl Migration {
             let sql = format!(
                 "select count(*)::text from {from} f join {to} t on {on} where not coalesce({stays}, false) and {goes}"
             );
-            let rows = self.source.text(&sql).await?;
+            let rows = source.text(&sql).await?;
             if rows != "0" {
                 return refuse(format!(
                     "{rows} rows of others in {} refer to rows of {} that would be destroyed: settle those first",
@@ -246,6 +274,9 @@ impl Migration {
             let Some(table) = self.tables.iter().find(|table| table.plain == part.table) else { continue };
             let within = part.within(table);
             let moves = format!("{within} and {}", self.plan.moves(&self.tables, table));
+            if sum(&self.source, table, &moves, key).await? == sum(&self.target, table, &within, key).await? {
+                continue;
+            }
             let here = digests(&self.source, table, &moves, key).await?;
             let there = digests(&self.target, table, &within, key).await?;
             missing += here.keys().filter(|key| !there.contains_key(*key)).count() as u64;
@@ -273,34 +304,26 @@ impl Migration {
     pub(crate) async fn held(&self) -> Result<Vec<Held>, MigrateError> {
         let site = &self.plan.source.site;
         let mut held = Vec::new();
-        let gone = self.destroyed_at().await?;
+        let swept = |name: &str| self.plan.copies.iter().any(|c| c.database.is_some() && c.what == name);
         for (sql, why) in HELD {
             for row in self.source.rows(sql, &[]).await? {
                 let wrong = |e: tokio_postgres::Error| self.source.wrong(&e);
-                let (what, from): (String, Option<String>) =
+                let (what, name): (String, String) =
                     (row.try_get(0).map_err(wrong)?, row.try_get(1).map_err(wrong)?);
-                let later =
-                    gone.zip(from.as_deref().and_then(Lsn::of)).is_some_and(|(gone, from)| from > gone);
-                if !later {
+                if !swept(&name) {
                     held.push(Held { place: format!("{site} {what}"), why: (*why).to_owned() });
                 }
             }
         }
-        let replicas =
-            "select coalesce(application_name, '') from pg_stat_replication where state <> 'backup'";
-        let swept = |name: &String| self.plan.copies.iter().any(|c| c.database.is_some() && c.what == *name);
-        let replicas = self.source.texts(replicas).await?.into_iter().filter(|name| !swept(name));
-        held.extend(replicas.map(|name| Held {
-            place: format!("{site} replica {name}"),
-            why: "it follows the log of changes: name it as a `[[copy]]` to be swept, or stop it".into(),
-        }));
         let archives = "select 1::text from pg_settings where name = 'archive_mode' and setting <> 'off'";
         if !self.source.texts(archives).await?.is_empty() && !self.plan.copies.iter().any(|copy| copy.archive)
         {
             let why = "the log of changes is archived: name where as a `[[copy]]` with `archive = true`, or who answers for it".into();
             held.push(Held { place: format!("{site} archive"), why });
         }
-        for file in loaded(&self.source).await?.into_iter().filter(|file| file.path.exists()) {
+        // Where it cannot be looked, it is as if it were there.
+        let there = |file: &Loaded| file.path.try_exists().unwrap_or(true);
+        for file in loaded(&self.source).await?.into_iter().filter(there) {
             let why = format!("{} rows of {} were loaded from it", file.rows, file.table);
             held.push(Held { place: file.path.display().to_string(), why });
         }

@@ -77,6 +77,10 @@ impl Migration {
             return Err(MigrateError::Plan("source and target are the same database".into()));
         }
         let migration = Self { plan, tables, source, target, ends: format!("{here} {there}") };
+        if migration.plan.ledger.is_some() && here.split('/').next() == there.split('/').next() {
+            let text = "with a `[ledger]` source and target are not databases of one server: what is left there could not be told from what serves the region";
+            return Err(MigrateError::Plan(text.into()));
+        }
         migration.check_ends().await?;
         migration.check_record().await?;
         Ok(migration)

@@ -112,6 +112,7 @@ impl Load {
         let session = Session::source(&self.into).await?;
         session.run(LOADED).await?;
         let columns = self.columns(&session).await?;
+        self.silence(&session).await?;
         let file = File::open(&self.file).map_err(|e| self.failed(e))?;
         let mut digested = Digested { file, context: Context::new(&SHA256), bytes: 0 };
         session.run("begin").await?;
@@ -152,6 +153,23 @@ impl Load {
         Ok(loaded)
     }
 
+    /// Has the table's triggers be silent: they did their work where the rows come from.
+    async fn silence(&self, session: &Session) -> Result<(), MigrateError> {
+        drop(session.run("set session_replication_role = replica").await);
+        let loud = format!(
+            "select tgname::text from pg_trigger where tgrelid = {0}::regclass and not tgisinternal
+               and tgenabled::text = any (case current_setting('session_replication_role') when 'replica' then '{{A,R}}'::text[] else '{{O,A}}' end)
+             union all select rulename::text from pg_rewrite where ev_class = {0}::regclass and rulename <> '_RETURN' limit 1",
+            literal(&self.name())
+        );
+        match session.texts(&loud).await?.first() {
+            Some(name) => Err(self.wrong(&format!(
+                "the trigger or rule `{name}` of the table would change what comes: disable it"
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// The columns that a file must have: those that the server does not compute.
     async fn columns(&self, session: &Session) -> Result<Vec<(String, String)>, MigrateError> {
         let sql = format!(
@@ -174,15 +192,18 @@ impl Load {
         format!("{}.{}", quoted(schema), quoted(table))
     }
 
-    /// That a file's columns are the table's.
+    /// That a file's columns are the table's. What stands where a name should be may be a value: it is told by its place.
     fn fits(&self, columns: &[(String, String)], found: &[String]) -> Result<(), MigrateError> {
-        if let Some(twice) =
-            found.iter().enumerate().find(|(n, name)| found.iter().take(*n).any(|f| f == *name))
-        {
-            return Err(self.wrong(&format!("it has the column `{}` twice", twice.1)));
-        }
-        if let Some(other) = found.iter().find(|name| !columns.iter().any(|(column, _)| column == *name)) {
-            return Err(self.wrong(&format!("the table has no column `{other}`")));
+        for (place, name) in found.iter().enumerate() {
+            if found.iter().take(place).any(|before| before == name) {
+                return Err(self.wrong(&format!("its column {} is there before", place + 1)));
+            }
+            if !columns.iter().any(|(column, _)| column == name) {
+                let known: Vec<&str> = columns.iter().map(|(column, _)| column.as_str()).collect();
+                let known = known.join(", ");
+                return Err(self
+                    .wrong(&format!("its column {} is none of the table's, which are {known}", place + 1)));
+            }
         }
         match columns.iter().find(|(column, _)| !found.contains(column)) {
             Some((missing, _)) => Err(self.wrong(&format!("it has no column `{missing}`"))),
@@ -227,14 +248,21 @@ impl Load {
     ) -> Result<u64, MigrateError> {
         let wrong = |e: tokio_postgres::Error| self.refused(session, &e);
         let mut sink = Box::pin(session.client.copy_in::<_, Bytes>(sql).await.map_err(wrong)?);
+        let mut ends = Ends::default();
         loop {
             let piece = reader.fill_buf().map_err(|e| self.failed(e))?;
             if piece.is_empty() {
                 break;
             }
             let (bytes, length) = (Bytes::copy_from_slice(piece), piece.len());
+            if ends.take(piece) {
+                return Err(self.wrong("a line is `\\.` and nothing else, which servers take for the end"));
+            }
             sink.send(bytes).await.map_err(wrong)?;
             reader.consume(length);
+        }
+        if ends.take(b"\n") {
+            return Err(self.wrong("its last line is `\\.`, which servers take for the end"));
         }
         sink.as_mut().finish().await.map_err(wrong)
     }
@@ -325,6 +353,29 @@ impl Load {
             0 => Err(self.wrong("it was loaded before")),
             _ => Ok(()),
         }
+    }
+}
+
+/// Looks for lines that are `\.` and nothing else: PostgreSQL before 18 takes one for the end of the file, and passes over what follows.
+#[derive(Default)]
+struct Ends {
+    /// How much of such a line stands at the end of what came before; 3 for a line that is another.
+    seen: u8,
+}
+
+impl Ends {
+    /// Takes a piece, and says whether there is one.
+    fn take(&mut self, piece: &[u8]) -> bool {
+        for byte in piece {
+            self.seen = match (self.seen, byte) {
+                (2, b'\n' | b'\r') => return true,
+                (_, b'\n' | b'\r') => 0,
+                (0, b'\\') => 1,
+                (1, b'.') => 2,
+                _ => 3,
+            };
+        }
+        false
     }
 }
 

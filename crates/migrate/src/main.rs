@@ -107,10 +107,14 @@ enum Command {
     /// End it: the source keeps no changes for it any more, and nothing can be undone
     Finish,
     /// Put on file what is to be destroyed at the source, for the auditor's mark
-    Seal,
+    Seal {
+        /// So many of the rows may have been removed in the region since; it stands in the manifest
+        #[arg(long, default_value_t = 0)]
+        removed: u64,
+    },
     /// Destroy the region's rows at the source, under that mark
     Destroy {
-        /// So many rows may have been removed in the region since they were sealed
+        /// So many rows more may have been removed in the region than the manifest says
         #[arg(long, default_value_t = 0)]
         removed: u64,
     },
@@ -202,7 +206,7 @@ async fn act(cli: &Cli, migration: &Migration) -> Result<u8, MigrateError> {
             told(cli, "finished; the source goes on refusing writes", &json!({ "finished": true }));
             Ok(0)
         }
-        Command::Seal => seal(cli, migration).await,
+        Command::Seal { removed } => seal(cli, migration, *removed).await,
         Command::Destroy { removed } => {
             let rows = migration.destroy(*removed).await?;
             let text = format!(
@@ -230,14 +234,17 @@ async fn act(cli: &Cli, migration: &Migration) -> Result<u8, MigrateError> {
     }
 }
 
-async fn seal(cli: &Cli, migration: &Migration) -> Result<u8, MigrateError> {
-    let sealed = migration.seal().await?;
+async fn seal(cli: &Cli, migration: &Migration, removed: u64) -> Result<u8, MigrateError> {
+    let sealed = migration.seal(removed).await?;
     let mut text = format!(
         "{} rows are on file: {} (SHA-256 {}). Next: the auditor marks it, and the operator puts it on the ledger (`clover migration mark`, `clover migration record`); then `clover-migrate destroy`.",
         sealed.rows,
         sealed.manifest.display(),
         sealed.sha256
     );
+    if sealed.removed > 0 {
+        text += &format!("\n  the region has no more: {} of these rows", sealed.removed);
+    }
     for held in &sealed.held {
         text += &format!("\n  has to go before it is certified: {}: {}", held.place, held.why);
     }

@@ -73,17 +73,21 @@ impl Rows {
         while self.waiting.is_empty() {
             let Some(piece) = self.stream.next().await else { return Ok(None) };
             let piece: Bytes = piece.map_err(|e| self.session.wrong(&e))?;
-            let (waiting, mut wrong) = (&mut self.waiting, Ok(()));
+            let (waiting, mut wrong, mut nobodys) = (&mut self.waiting, Ok(()), false);
             self.splitter.push(&piece, |line| match cells(line) {
                 Ok(row) => {
-                    let mut row = row.into_iter().flatten();
-                    if let (Some(subject), Some(json)) = (row.next(), row.next()) {
-                        waiting.push_back((subject, json));
+                    let mut row = row.into_iter();
+                    match (row.next().flatten(), row.next().flatten()) {
+                        (Some(subject), Some(json)) => waiting.push_back((subject, json)),
+                        _ => nobodys = true,
                     }
                 }
                 Err(e) => wrong = Err(e),
             })?;
             wrong?;
+            if nobodys {
+                return Err(MigrateError::State(format!("{}: a row that names nobody", self.table)));
+            }
         }
         Ok(self.waiting.front())
     }
@@ -167,6 +171,10 @@ impl Migration {
             Ok(())
         };
         let done = done.await;
+        if done.is_err() {
+            // It is ours, and holds people.
+            std::fs::remove_dir_all(folder).map_err(failed)?;
+        }
         self.target.run("rollback").await?;
         done.map(|()| written)
     }

@@ -387,6 +387,10 @@ impl Plan {
         }
         if let Some(pointer) = &set.pointer {
             let inside = |other: &str| format!("{pointer}/").starts_with(&format!("{other}/"));
+            let people = set.of.as_ref().and_then(|of| before.iter().find(|other| other.table == *of));
+            if people.is_some_and(|people| people.pointer.is_none()) {
+                wrong.push(format!("`{pointer}` is in nobody's file: its people have no `pointer`"));
+            }
             if !pointer.starts_with('/') {
                 wrong.push(format!("`{pointer}` is no JSON pointer: it begins with `/`"));
             }

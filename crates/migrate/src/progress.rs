@@ -10,7 +10,7 @@ use crate::error::MigrateError;
 pub(crate) const SCHEMA: &str = "create schema if not exists clover_migrate;
 create table if not exists clover_migrate.migration (
   name text primary key, plan bytea not null, digests bytea not null, state text not null, followed pg_lsn, changed timestamptz not null default now(),
-  ends text not null, differs boolean not null default false, missing bigint not null default 0, destroyed_at pg_lsn);
+  ends text not null, differs boolean not null default false, destroyed_at pg_lsn);
 create table if not exists clover_migrate.part (
   migration text not null, place integer not null, set_name text not null, low bigint, high bigint,
   snapshot text, row_count bigint, byte_count bigint, digest bytea, primary key (migration, place));

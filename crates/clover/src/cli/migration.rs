@@ -3,7 +3,7 @@
 //! `clover-migrate` writes them as texts into a folder, with the evidence that they name beside them. A signed text stands under
 //! the same name with the ending `.note`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -11,7 +11,7 @@ use clap::Subcommand;
 use data_encoding::HEXLOWER;
 use gateway::enclave;
 use ledger::migration::{Record, Stage};
-use ledger::note::{Note, Signer};
+use ledger::note::{Note, Signer, Verifier};
 use ledger::sha256;
 use serde_json::json;
 use vault::disk::replace_file;
@@ -80,27 +80,31 @@ impl Text {
         Ok(Self { name, note: path.with_extension(NOTE), text, record })
     }
 
-    /// What is signed of it so far.
-    fn note(&self) -> Result<Note> {
+    /// What is signed of it so far, by whose signatures count: all others are left out.
+    fn note(&self, keys: &[Verifier]) -> Result<Note> {
+        let mut note = Note::new(&self.text)?;
         if !self.note.exists() {
-            return Ok(Note::new(&self.text)?);
-        }
-        let text = std::fs::read_to_string(&self.note).map_err(CommandError::file(&self.note))?;
-        let note: Note = text.parse()?;
-        if note.unverified_text() == self.text {
             return Ok(note);
         }
-        Err(CommandError::Rule("a note and its text differ").into())
-    }
-
-    fn is_signed_by(&self, name: &str) -> Result<bool> {
-        Ok(self.note()?.signatures().iter().any(|s| s.name() == name))
+        let text = std::fs::read_to_string(&self.note).map_err(CommandError::file(&self.note))?;
+        let there: Note = text.parse()?;
+        if there.unverified_text() != self.text {
+            return Err(CommandError::Rule("a note and its text differ").into());
+        }
+        for signature in there.signatures() {
+            let mut one = Note::new(&self.text)?;
+            one.add(signature.clone());
+            if one.verify(keys).is_ok() {
+                note.add(signature.clone());
+            }
+        }
+        Ok(note)
     }
 
     /// Adds a signature if it is not there yet.
-    fn sign(&self, key: &Signer) -> Result<Note> {
-        let mut note = self.note()?;
-        if !note.signatures().iter().any(|s| s.name() == key.verifier().name()) {
+    fn sign(&self, key: &Signer, keys: &[Verifier]) -> Result<Note> {
+        let mut note = self.note(keys)?;
+        if !is_signed_by(&note, key.verifier()) {
             note.add(key.sign(&self.text)?);
             replace_file(&self.note, note.to_string().as_bytes()).map_err(CommandError::file(&self.note))?;
         }
@@ -112,6 +116,15 @@ impl Text {
         let open = if open.0 == 0 { String::new() } else { format!(", {} open", open.0) };
         format!("{migration} {set}: {}, {} rows{open}", stage.word(), amount.rows)
     }
+}
+
+fn is_signed_by(note: &Note, key: &Verifier) -> bool {
+    note.verify(std::slice::from_ref(key)).is_ok_and(|verified| verified.signed_by(key).is_some())
+}
+
+/// The keys of operator and auditor.
+fn keys(layout: &Layout) -> Result<[Verifier; 2]> {
+    Ok([assemble::verifier(layout, "operator")?, assemble::verifier(layout, "auditor")?])
 }
 
 /// The texts of notes in a folder.
@@ -127,17 +140,19 @@ fn texts_of(folder: &Path) -> Result<BTreeSet<String>> {
 fn record(layout: &Layout, output: &Output, folder: &Path) -> Result<()> {
     let programme = assemble::rulebook(layout)?.rulebook.programme.name;
     let (operator, signers) = (assemble::operator(layout)?, Signers::of(layout, &programme)?);
-    let auditor = assemble::verifier(layout, "auditor")?;
+    let keys = keys(layout)?;
+    let [_, auditor] = &keys;
     let mut there = texts_of(&layout.migrations())?;
     there.extend(texts_of(&layout.orders())?);
-    let (mut laid, mut waits) = (Vec::new(), None);
+    let (mut laid, mut waits) = (Vec::new(), BTreeMap::new());
     let all = Text::all(folder)?;
     for (place, text) in all.iter().enumerate() {
-        if there.contains(&text.text) {
+        // What comes after one that waits waits, too.
+        if there.contains(&text.text) || waits.contains_key(text.record.migration.as_str()) {
             continue;
         }
         let [by_operator, by_auditor] = text.record.stage.signers();
-        if by_auditor && !text.is_signed_by(auditor.name())? {
+        if by_auditor && !is_signed_by(&text.note(&keys)?, auditor) {
             let same = |later: &Text| {
                 let (a, b) = (&later.record, &text.record);
                 (&a.migration, &a.set, a.stage) == (&b.migration, &b.set, b.stage)
@@ -146,12 +161,11 @@ fn record(layout: &Layout, output: &Output, folder: &Path) -> Result<()> {
             if text.record.stage == Stage::Sealed && all.iter().skip(place + 1).any(same) {
                 continue;
             }
-            // What comes after it waits, too.
-            waits = Some(text.words());
-            break;
+            waits.insert(text.record.migration.as_str(), text.words());
+            continue;
         }
         // The operator signs a seal only when it is laid down: both signatures together are what `destroy` asks for.
-        let note = if by_operator { text.sign(&operator)? } else { text.note()? }.to_string();
+        let note = if by_operator { text.sign(&operator, &keys)? } else { text.note(&keys)? }.to_string();
         signers.migration(&note)?;
         orders::lay_down(layout, &text.name, NOTE, &note)?;
         laid.push(text.words());
@@ -161,7 +175,7 @@ fn record(layout: &Layout, output: &Output, folder: &Path) -> Result<()> {
         laid.len()
     );
     laid.iter().for_each(|words| told.push_str(&format!("\n  {words}")));
-    if let Some(words) = &waits {
+    for words in waits.values() {
         told.push_str(&format!("\nwaits for the auditor's mark (`clover migration mark`): {words}"));
     }
     output.data(&told, &json!({ "laid_down": laid, "waits": waits }));
@@ -187,7 +201,7 @@ fn mark(
             _ => continue,
         };
         says_the_same(&text.record, &said)?;
-        text.sign(&auditor)?;
+        text.sign(&auditor, &keys(layout)?)?;
         marked.push(text.words());
     }
     if marked.is_empty() {
@@ -231,12 +245,21 @@ fn says_the_same(record: &Record, evidence: &str) -> Result<()> {
 
 /// The auditor's own text: that a set was destroyed, as its certificate says, and nothing is open.
 fn witnessed(folder: &Path, destroyed: &Text) -> Result<Text> {
-    let path = folder.join(destroyed.name.replace("destroyed", "witnessed")).with_extension("txt");
+    let other = || CommandError::Rule("a text of this name says something else than the auditor would");
+    let name = destroyed.name.strip_suffix("destroyed").ok_or_else(other)?;
+    let path = folder.join(format!("{name}witnessed.txt"));
     if !path.exists() {
         let time = enclave::now().0.max(destroyed.record.time);
         let record = Record { stage: Stage::Witnessed, time, ..destroyed.record.clone() };
         replace_file(&path, record.text().as_bytes()).map_err(CommandError::file(&path))?;
     }
     let text = std::fs::read_to_string(&path).map_err(CommandError::file(&path))?;
-    Text::of(&path, text)
+    let text = Text::of(&path, text)?;
+    // Whatever lay there: nothing but its time is its own, and that is not of the future.
+    let record = Record { stage: Stage::Witnessed, time: text.record.time, ..destroyed.record.clone() };
+    if text.record == record && record.time <= enclave::now().0.max(destroyed.record.time) {
+        Ok(text)
+    } else {
+        Err(other().into())
+    }
 }

@@ -72,7 +72,7 @@ impl Closing {
     }
 
     async fn destroyed(&self) {
-        self.migration.seal().await.unwrap();
+        self.migration.seal(0).await.unwrap();
         self.sign(&[&self.operator, &self.auditor]).await;
         self.migration.destroy(0).await.unwrap();
     }
@@ -112,11 +112,11 @@ async fn every_stage_of_every_set_is_taken_down_once_and_follows_the_one_before(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_destroyed_without_a_seal_that_operator_and_auditor_signed() {
     let closing = Closing::new("").await;
-    assert!(why(&closing.migration.seal().await.unwrap_err()).contains("finish first"));
+    assert!(why(&closing.migration.seal(0).await.unwrap_err()).contains("after `finish` and before"));
     closing.migration.cut_over().await.unwrap();
     closing.migration.finish().await.unwrap();
     assert!(why(&closing.migration.destroy(0).await.unwrap_err()).contains("was not sealed"));
-    let sealed = closing.migration.seal().await.unwrap();
+    let sealed = closing.migration.seal(0).await.unwrap();
     assert_eq!(sealed.rows, 400);
     let stranger = Signer::from_seed("t/auditor", &[9; 32]).unwrap();
     for (by, who) in [
@@ -146,11 +146,11 @@ async fn rows_that_changed_past_the_refusal_are_neither_sealed_nor_destroyed() {
     let closing = Closing::finished("").await;
     let past = "set session_replication_role = replica;
         update app.users set about = 'other' where id = (select min(id) from app.users where country = 'DE')";
-    closing.migration.seal().await.unwrap();
+    closing.migration.seal(0).await.unwrap();
     closing.sign(&[&closing.operator, &closing.auditor]).await;
     closing.world.source.sql(past).unwrap();
     assert!(why(&closing.migration.destroy(0).await.unwrap_err()).contains("past the refusal"));
-    assert!(why(&closing.migration.seal().await.unwrap_err()).contains("past the refusal"));
+    assert!(why(&closing.migration.seal(0).await.unwrap_err()).contains("past the refusal"));
     assert_eq!(closing.rows_of_the_region(), ["200"]);
 }
 
@@ -158,7 +158,7 @@ async fn rows_that_changed_past_the_refusal_are_neither_sealed_nor_destroyed() {
 async fn a_table_that_nobody_planned_and_that_refers_to_rows_stops_the_seal() {
     let closing = Closing::finished("").await;
     closing.world.source.sql("create table app.likes (who bigint references app.users)").unwrap();
-    assert!(why(&closing.migration.seal().await.unwrap_err()).contains("app.likes"));
+    assert!(why(&closing.migration.seal(0).await.unwrap_err()).contains("app.likes"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -238,7 +238,7 @@ async fn a_file_that_was_loaded_is_on_file_and_holds_the_certificate_up_until_it
     Load { into, table, file: file.clone(), delimiter: ',', encoding }.run().await.unwrap();
     closing.migration.cut_over().await.unwrap();
     closing.migration.finish().await.unwrap();
-    let sealed = closing.migration.seal().await.unwrap();
+    let sealed = closing.migration.seal(0).await.unwrap();
     let manifest = std::fs::read_to_string(&sealed.manifest).unwrap();
     assert!(manifest.contains("users.csv") && sealed.rows == 401, "{manifest}");
     closing.sign(&[&closing.operator, &closing.auditor]).await;
@@ -254,7 +254,7 @@ async fn destruction_that_is_killed_goes_on_and_touches_nobody_elses_rows() {
     let closing = Closing::finished("").await;
     let others = "select u::text, v::text from app.users u left join app.videos v on v.owner = u.id where country in ('US', 'SG') order by 1, 2";
     let before = closing.world.source.sql(others).unwrap();
-    closing.migration.seal().await.unwrap();
+    closing.migration.seal(0).await.unwrap();
     closing.sign(&[&closing.operator, &closing.auditor]).await;
     let Closing { mut world, migration, .. } = closing;
     drop(migration);
@@ -303,7 +303,7 @@ async fn triggers_and_rows_of_others_that_would_keep_or_miss_what_goes_stop_the_
               alter table app.users enable always trigger note",
         )
         .unwrap();
-    assert!(why(&closing.migration.seal().await.unwrap_err()).contains("fires for replicas"));
+    assert!(why(&closing.migration.seal(0).await.unwrap_err()).contains("fires for replicas"));
     closing.world.source.sql("drop trigger note on app.users").unwrap();
     drop(closing);
     let world = World::with(
@@ -320,21 +320,33 @@ async fn triggers_and_rows_of_others_that_would_keep_or_miss_what_goes_stop_the_
     copy(&migration).await;
     migration.cut_over().await.unwrap();
     migration.finish().await.unwrap();
-    let error = why(&migration.seal().await.unwrap_err());
+    let error = why(&migration.seal(0).await.unwrap_err());
     assert!(error.contains("1 rows of others in app.users refer to rows of app.users"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_destroyed_that_the_region_has_lost() {
     let closing = Closing::finished("").await;
-    closing.migration.seal().await.unwrap();
+    closing.migration.seal(0).await.unwrap();
     closing.sign(&[&closing.operator, &closing.auditor]).await;
     closing.world.target.sql("delete from app.videos").unwrap();
     let error = why(&closing.migration.destroy(0).await.unwrap_err());
-    assert!(error.contains("the region lacks 200 of these rows, 200 more"), "{error}");
+    assert!(error.contains("the region lacks 200 of these rows, 200 more than the manifest says"), "{error}");
     assert!(closing.migration.destroy(199).await.is_err());
     assert_eq!(closing.rows_of_the_region(), ["200"]);
-    // On file in a new seal, or by whoever says so, it may go.
+    let error = why(&closing.migration.seal(0).await.unwrap_err());
+    assert!(error.contains("nothing is sealed until it is known why"), "{error}");
+    assert_eq!(closing.migration.seal(200).await.unwrap().removed, 200);
+    closing.sign(&[&closing.operator, &closing.auditor]).await;
+    assert_eq!(closing.migration.destroy(0).await.unwrap(), 400);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_says_how_many_rows_the_region_removed_may_go_on() {
+    let closing = Closing::finished("").await;
+    closing.migration.seal(0).await.unwrap();
+    closing.sign(&[&closing.operator, &closing.auditor]).await;
+    closing.world.target.sql("delete from app.videos").unwrap();
     assert_eq!(closing.migration.destroy(200).await.unwrap(), 400);
 }
 
@@ -355,7 +367,7 @@ async fn a_cut_over_that_was_cut_off_is_on_record_when_it_is_called_again() {
     let served = closing.migration.cut_over().await.unwrap();
     assert_eq!(served.comparison.differences.len(), 1, "the region's own");
     closing.migration.finish().await.unwrap();
-    assert_eq!(closing.migration.seal().await.unwrap().rows, 400);
+    assert_eq!(closing.migration.seal(0).await.unwrap().rows, 400);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -367,7 +379,41 @@ async fn a_plan_whose_addresses_lead_elsewhere_is_refused() {
     let plan = Closing::plan(&world, "").replace(&world.source.address(), &other.source.address());
     let error = why(&Migration::open(Plan::parse(&plan).unwrap()).await.err().unwrap());
     assert!(error.contains("lead to other databases"), "{error}");
-    let plan = Closing::plan(&world, "").replace(&world.source.address(), &world.target.address());
+    let plan = world.plan_text().replace(&world.source.address(), &world.target.address());
     let error = why(&Migration::open(Plan::parse(&plan).unwrap()).await.err().unwrap());
     assert!(error.contains("the same database"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_of_the_manifest_is_not_forgotten_by_taking_it_out_of_the_plan() {
+    let closing = Closing::finished("[[copy]]\nwhat = \"dumps\"\nfolder = \"FOLDER\"").await;
+    closing.destroyed().await;
+    let Closing { world, migration, .. } = closing;
+    drop(migration);
+    let migration = Migration::open(Plan::parse(&Closing::plan(&world, "")).unwrap()).await.unwrap();
+    let (swept, certificate) = migration.certify().await.unwrap();
+    assert!(certificate.is_none() && places(&swept).contains("dumps: it stands in the manifest as a copy"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_by_which_nothing_could_be_looked_for_are_not_sealed() {
+    let world = World::with(
+        "create schema app; create table app.users (id bigint primary key, country text, email text not null, about text, born date);
+         create table app.videos (id bigint primary key, owner bigint not null references app.users, title text, plays integer not null default 0);",
+    );
+    let plan = Closing::plan(&world, "").replace("kind = \"email\"", "kind = \"count\"");
+    world.source.sql("insert into app.users (id, country, email) values (1, 'DE', 'a@example.org')").unwrap();
+    let migration = Migration::open(Plan::parse(&plan).unwrap()).await.unwrap();
+    copy(&migration).await;
+    migration.cut_over().await.unwrap();
+    migration.finish().await.unwrap();
+    let error = why(&migration.seal(0).await.unwrap_err());
+    assert!(error.contains("`sweep = true`"), "{error}");
+    drop(migration);
+    let plan = plan.replace(
+        "class = \"restricted\", kind = \"count\"",
+        "class = \"restricted\", kind = \"count\", sweep = true",
+    );
+    let migration = Migration::open(Plan::parse(&plan).unwrap()).await.unwrap();
+    assert_eq!(migration.seal(0).await.unwrap().rows, 1);
 }

@@ -90,8 +90,12 @@ async fn all(
                 again |= folder == LOG;
             }
         }
-        if folders.is_empty() && std::mem::take(&mut again) && rounds < AGAIN_MAX {
+        if folders.is_empty() && std::mem::take(&mut again) {
             rounds += 1;
+            if rounds > AGAIN_MAX {
+                report.blind(&format!("{name} {LOG}"), "files of it go on getting other names");
+                break;
+            }
             folders.push((LOG.to_owned(), 0));
         }
     }
