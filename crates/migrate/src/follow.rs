@@ -18,8 +18,9 @@ use crate::progress::{Lsn, State};
 use crate::stream::{Cell, Message, Relation, Snapshot, decode};
 use crate::table::Table;
 
-/// Changes that are asked for at once; a transaction is never parted.
-const BATCH: i32 = 20_000;
+/// Changes that are asked for at once; a transaction is never parted. For each asking the server reads its log from the last point that it
+/// remembers.
+const BATCH: i32 = 100_000;
 
 /// Statements that are sent before the first of them is answered.
 const AHEAD: usize = 30;
