@@ -23,6 +23,9 @@ use crate::table::{Form, Table};
 /// Keys of changed rows that are looked at in one statement.
 const KEYS: usize = 1_000;
 
+/// How often what was touched is compared before writers wait: each time what was touched meanwhile.
+const SETTLINGS: u32 = 3;
+
 /// How often the tables are locked anew where writers lock them in another order, and how the server says so.
 const TRIES: u32 = 5;
 const DEADLOCK: &str = "(40P01)";
@@ -107,7 +110,7 @@ impl Migration {
             self.catch_up().await?;
             refuse(&self.compare_noting(&mut touched).await?.differences)?;
             self.check_people().await?;
-            self.catch_up_noting(&mut touched).await?;
+            self.settle(&mut touched).await?;
             pause = self.close_with_patience(&mut touched).await?;
             self.set_state(State::Served).await?;
         }
@@ -199,23 +202,8 @@ impl Migration {
         if touched.many {
             refuse(&self.compare().await?.differences)?;
         }
-        let kept = self.begun().await?;
-        for (place, table) in self.tables.iter().enumerate() {
-            let keys: Vec<Vec<String>> =
-                touched.keys.iter().filter(|(of, _)| *of == place).map(|(_, key)| key.clone()).collect();
-            for keys in keys.chunks(KEYS) {
-                refuse(&self.differences(table, &one_of(table, keys), kept.key).await?)?;
-            }
-            let of = self.plan.people(&self.tables, table).map_or(&table.plain, |t| &t.plain);
-            let people: Vec<String> = touched
-                .people
-                .iter()
-                .filter(|(people, _)| people == of)
-                .map(|(_, person)| person.clone())
-                .collect();
-            for people in people.chunks(KEYS) {
-                refuse(&self.differences(table, &theirs(table, people)?, kept.key).await?)?;
-            }
+        refuse(&self.compare_touched(touched).await?)?;
+        for table in &self.tables {
             for (column, last, called) in self.sequences(table).await? {
                 let sql = format!(
                     "select setval(pg_get_serial_sequence({}, {}), {last}, {called})::text",
@@ -226,6 +214,46 @@ impl Migration {
             }
         }
         Ok(())
+    }
+
+    /// Compares what was touched while writers go on, so that little is left for when they wait: what differs, or is touched meanwhile.
+    async fn settle(&self, touched: &mut Touched) -> Result<(), MigrateError> {
+        for _ in 0..SETTLINGS {
+            let before = std::mem::take(touched);
+            self.catch_up_noting(touched).await?;
+            touched.many |= before.many;
+            for different in self.compare_touched(&before).await? {
+                // By its key it is compared again.
+                if let Some(place) = self.tables.iter().position(|table| table.plain == different.table) {
+                    touched.add(place, &different.key);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The differences of rows that were touched.
+    async fn compare_touched(&self, touched: &Touched) -> Result<Vec<Difference>, MigrateError> {
+        let key = self.begun().await?.key;
+        let mut found = Vec::new();
+        for (place, table) in self.tables.iter().enumerate() {
+            let keys: Vec<Vec<String>> =
+                touched.keys.iter().filter(|(of, _)| *of == place).map(|(_, key)| key.clone()).collect();
+            for keys in keys.chunks(KEYS) {
+                found.extend(self.differences(table, &one_of(table, keys), key).await?);
+            }
+            let of = self.plan.people(&self.tables, table).map_or(&table.plain, |t| &t.plain);
+            let people: Vec<String> = touched
+                .people
+                .iter()
+                .filter(|(people, _)| people == of)
+                .map(|(_, person)| person.clone())
+                .collect();
+            for people in people.chunks(KEYS) {
+                found.extend(self.differences(table, &theirs(table, people)?, key).await?);
+            }
+        }
+        Ok(found)
     }
 
     /// Has an end refuse writes of rows of the region's people.

@@ -48,7 +48,7 @@ pub(crate) struct Touched {
 }
 
 impl Touched {
-    fn add(&mut self, table: usize, key: &[String]) {
+    pub(crate) fn add(&mut self, table: usize, key: &[String]) {
         if self.keys.len() >= TOUCHED_MAX {
             self.many = true;
         } else {
