@@ -6,16 +6,16 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ledger::migration::{Amount, Record, Stage};
+use ledger::migration::{Amount, Stage};
 use ledger::sha256;
 use model::catalogue::Kind;
-use residency::connect::{Server, trusting};
+use residency::connect::Server;
 use residency::scan::{NEEDLE_MIN, Scanner};
 use residency::sweep::{self, Options, Progress, Report};
 use vault::disk::replace_file;
 
 use crate::Migration;
-use crate::database::{literal, quoted};
+use crate::database::{literal, password, quoted, trusting};
 use crate::error::MigrateError;
 use crate::evidence::Held;
 use crate::plan::{Column, End};
@@ -272,26 +272,22 @@ impl Migration {
         // What was dealt with since may have kept files of the log.
         drop(self.write_over_log().await);
         let mut swept = self.sweep().await?;
-        let sealed =
-            self.records().await?.into_iter().rev().find(|(_, record)| record.stage == Stage::Sealed);
+        let records = self.records().await?;
+        let sealed = records.iter().rev().find(|(_, record)| record.stage == Stage::Sealed);
         let (_, sealed) = sealed.ok_or_else(|| MigrateError::State("nothing was sealed".into()))?;
-        self.hold_to(&self.manifest(ledger, &sealed)?, &mut swept);
+        self.hold_to(&self.manifest(ledger, sealed)?, &mut swept);
         if swept.in_the_way().next().is_some() {
             return Ok((swept, None));
         }
+        let lasts = self.lasts().await?;
         let mut sets = Vec::new();
         for table in &self.tables {
             let none = || MigrateError::State(format!("{}: it was not sealed", table.plain));
-            let (_, last) =
-                self.last(table).await?.filter(|(_, l)| l.stage >= Stage::Sealed).ok_or_else(none)?;
-            sets.push((table, last));
+            let last = lasts.get(&table.plain).filter(|(_, l)| l.stage >= Stage::Sealed).ok_or_else(none)?;
+            sets.push((table, last.1.amount));
         }
         let manifest = sealed.evidence.unwrap_or_default();
-        let text = self.certificate(
-            &swept,
-            &manifest,
-            &sets.iter().map(|(t, l)| (*t, l.amount)).collect::<Vec<_>>(),
-        );
+        let text = self.certificate(&swept, &manifest, &sets);
         let digest = *sha256(text.as_bytes()).bytes();
         let hex = data_encoding::HEXLOWER.encode(&digest);
         let file = ledger.records.join(format!(
@@ -302,9 +298,8 @@ impl Migration {
         replace_file(&file, text.as_bytes()).map_err(|e| MigrateError::file(&file, e))?;
         let open = self.plan.open.len() as u64;
         let until = self.plan.open.iter().filter_map(crate::plan::Open::until).max().unwrap_or(0);
-        let destroyed = |(table, last): (_, Record)| {
-            let said =
-                Said { amount: last.amount, evidence: Some(digest), open: (open, until), ..Said::default() };
+        let destroyed = |(table, amount): (_, Amount)| {
+            let said = Said { amount, evidence: Some(digest), open: (open, until), ..Said::default() };
             (table, Stage::Destroyed, said)
         };
         self.record(&sets.into_iter().map(destroyed).collect::<Vec<_>>()).await?;
@@ -378,9 +373,7 @@ fn missing(folder: &std::path::Path) -> Report {
 }
 
 fn server(end: &End) -> Result<Server, String> {
-    let read = |path: &PathBuf| std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()));
-    let password = end.password_file.as_ref().map(read).transpose()?;
-    let roots = end.roots.as_ref().map(|path| trusting(path, None).map_err(|e| e.to_string())).transpose()?;
-    let password = password.as_deref().map(str::trim_end);
-    Server::new(&end.address, password, roots, PATIENCE).map_err(|e| e.to_string())
+    let password = password(end).map_err(|e| e.to_string())?;
+    let roots = end.roots.as_deref().map(trusting).transpose()?;
+    Server::new(&end.address, password.as_deref(), roots, PATIENCE).map_err(|e| e.to_string())
 }

@@ -44,6 +44,9 @@ pub struct Comparison {
     pub parts_looked_into: u64,
     /// What is different in the end; empty if all is well.
     pub differences: Vec<Difference>,
+    /// The sum of each set's rows at the source.
+    #[serde(skip)]
+    pub(crate) sums: BTreeMap<String, Sum>,
 }
 
 /// Rows by their keys, as digests.
@@ -85,7 +88,9 @@ impl Migration {
                 tokio::join!(sum(source, table, &moves, key), sum(target, table, &within, key));
             let (here, there) = (here?, there?);
             (found.rows, found.bytes) = (found.rows + here.rows, found.bytes + here.bytes);
-            if here == there {
+            found.sums.entry(table.plain.clone()).or_default().join(&here);
+            // So many are told, and there is no need to know more.
+            if here == there || found.differences.len() >= TOLD_MAX {
                 continue;
             }
             found.parts_looked_into += 1;
@@ -95,10 +100,6 @@ impl Migration {
                 Some(touched) => self.look_again(table, &here, &there, key, touched).await?,
                 None => told(table, &here, &there),
             });
-            // So many are told, and there is no need to know more.
-            if found.differences.len() >= TOLD_MAX {
-                break;
-            }
         }
         found.differences.truncate(TOLD_MAX);
         Ok(found)

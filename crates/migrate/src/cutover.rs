@@ -127,24 +127,21 @@ impl Migration {
             self.target.rows(sql, &[&self.plan.name]).await?;
         }
         // After a kill the region may have written already; but all was compared before writers were let go.
-        let sql = "select not differs from clover_migrate.migration where name = $1";
-        let row = self.target.rows(sql, &[&self.plan.name]).await?.into_iter().next();
-        if row.is_some_and(|row| row.try_get(0).unwrap_or(false)) {
-            self.record_served().await?;
+        if !self.begun().await?.differs {
+            self.record_served(&comparison).await?;
         }
         Ok(Served { pause, comparison })
     }
 
     /// Takes down that all is compared and served. The source's rows are as they were then, for it refuses their writes.
-    async fn record_served(&self) -> Result<(), MigrateError> {
+    async fn record_served(&self, comparison: &Comparison) -> Result<(), MigrateError> {
         if self.plan.ledger.is_none() {
             return Ok(());
         }
-        let key = self.begun().await?.key;
         let mut stages = Vec::new();
         for table in &self.tables {
             let moves = self.plan.moves(&self.tables, table);
-            let sum = crate::compare::sum(&self.source, table, &moves, key).await?;
+            let sum = comparison.sums.get(&table.plain).copied().unwrap_or_default();
             let said = Said::of(&sum, people(&self.source, table, &moves).await?);
             stages.extend([(table, Stage::Compared, said), (table, Stage::Served, said)]);
         }
@@ -338,12 +335,10 @@ impl Migration {
     }
 
     async fn is_on_record_as_served(&self) -> Result<bool, MigrateError> {
-        for table in &self.tables {
-            if self.last(table).await?.is_none_or(|(_, last)| last.stage != Stage::Served) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        let lasts = self.lasts().await?;
+        let served =
+            |table: &Table| lasts.get(&table.plain).is_some_and(|(_, last)| last.stage == Stage::Served);
+        Ok(self.tables.iter().all(served))
     }
 
     /// Brings rows anew in which the ends differ.

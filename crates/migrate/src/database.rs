@@ -49,14 +49,9 @@ impl Session {
 
     async fn open(name: &'static str, end: &End) -> Result<Self, MigrateError> {
         let wrong = |why: String| MigrateError::End { end: name, why };
-        let password = end.password_file.as_deref().map(read).transpose()?;
+        let password = password(end)?;
         let tls = end.roots.as_deref().map(|path| trusting(path).map_err(wrong)).transpose()?;
-        let database = Database {
-            address: end.address.clone(),
-            password: password.map(|text| text.trim_end().to_owned()),
-            tls,
-            ..Database::default()
-        };
+        let database = Database { address: end.address.clone(), password, tls, ..Database::default() };
         let told = |e: vault::log::PostgresError| {
             // The server's own words stand behind ours.
             let cause = std::error::Error::source(&e).map(|cause| format!(": {cause}")).unwrap_or_default();
@@ -123,12 +118,15 @@ impl Session {
     }
 }
 
-fn read(path: &Path) -> Result<String, MigrateError> {
-    std::fs::read_to_string(path).map_err(|e| MigrateError::file(path, e))
+/// The password of an end's user.
+pub(crate) fn password(end: &End) -> Result<Option<String>, MigrateError> {
+    let Some(path) = &end.password_file else { return Ok(None) };
+    let text = std::fs::read_to_string(path).map_err(|e| MigrateError::file(path, e))?;
+    Ok(Some(text.trim_end().to_owned()))
 }
 
 /// TLS that trusts the authorities of a file, and no other.
-fn trusting(path: &Path) -> Result<Arc<ClientConfig>, String> {
+pub(crate) fn trusting(path: &Path) -> Result<Arc<ClientConfig>, String> {
     let wrong = |what: &str| format!("{}: {what}", path.display());
     let certificates = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)

@@ -32,15 +32,15 @@ impl Migration {
         let mut rows = 0;
         if state != Some(State::Destroyed) {
             let (mut sealed, mut known) = (Vec::new(), 0);
+            let lasts = self.lasts().await?;
             for table in &self.tables {
                 let none = || MigrateError::State(format!("{}: it was not sealed", table.plain));
-                let (number, seal) = self
-                    .last(table)
-                    .await?
+                let (number, seal) = lasts
+                    .get(&table.plain)
                     .filter(|(_, last)| last.stage == Stage::Sealed)
                     .ok_or_else(none)?;
-                self.check_mark(ledger, number, &seal)?;
-                known = self.check_manifest(ledger, &seal)?;
+                self.check_mark(ledger, *number, seal)?;
+                known = self.check_manifest(ledger, seal)?;
                 sealed.push((table, seal.amount.rows));
             }
             let missing = self.missing().await?;
@@ -100,10 +100,11 @@ impl Migration {
             // It was through with this, and did not come to say so.
             return Ok(0);
         }
+        let lasts = self.lasts().await?;
         for (table, _) in sealed {
-            self.as_compared(&source, table).await?;
+            self.as_compared(&source, table, &lasts).await?;
         }
-        self.may_go_from(&source).await?;
+        self.may_go(&source).await?;
         let mut rows = 0;
         // Rows before the people by whom they are known.
         for (table, sealed) in sealed.iter().rev() {
@@ -152,7 +153,7 @@ impl Migration {
     /// the log from before there is nothing to write over, and there would only be more of it.
     pub(crate) async fn write_over_log(&self) -> Result<(), MigrateError> {
         let source = &self.source;
-        if let Some(at) = self.destroyed_at().await? {
+        if let Some(at) = self.begun().await?.destroyed_at {
             let keeps =
                 format!("select slot_name::text from pg_replication_slots where restart_lsn <= '{at}'");
             if !source.texts(&keeps).await?.is_empty() {

@@ -1,7 +1,9 @@
 //! What is put on file before anything is destroyed: the rows and their digests, who may read them and how often they were read, and
 //! every copy that the source knows of.
 
-use ledger::migration::Stage;
+use std::collections::BTreeMap;
+
+use ledger::migration::{Record, Stage};
 use ledger::sha256;
 use serde_json::{Value, json};
 use vault::disk::replace_file;
@@ -96,18 +98,13 @@ impl Migration {
         if !matches!(self.state().await?, Some(State::Finished | State::Destroying)) {
             return Err(MigrateError::State("it is sealed after `finish` and before it is destroyed".into()));
         }
-        self.may_go().await?;
+        self.may_go(&self.source).await?;
+        let lasts = self.lasts().await?;
         let (mut sets, mut sums) = (Vec::new(), Vec::new());
         for table in &self.tables {
-            let sum = self.as_compared(&self.source, table).await?;
+            let sum = self.as_compared(&self.source, table, &lasts).await?;
             sets.push(json!({ "set": table.plain, "rows": sum.amount.rows, "digest": hex(&sum.digests), "access": self.access(table).await? }));
             sums.push(sum);
-        }
-        let mut facts = serde_json::Map::new();
-        for (name, sql) in FACTS {
-            // What a user may not ask is on file as that.
-            let told = self.source.texts(sql).await.map_or_else(|e| json!(e.to_string()), |told| json!(told));
-            facts.insert((*name).to_owned(), told);
         }
         let (held, files) = (self.held().await?, loaded(&self.source).await?);
         let (missing, views) = (self.missing().await?, self.views().await?);
@@ -123,7 +120,7 @@ impl Migration {
             plan.open.iter().map(|o| json!({ "what": o.what, "owner": o.owner, "due": o.due })).collect();
         let manifest = json!({
             "manifest": "clover migration v1", "programme": ledger.programme, "migration": plan.name,
-            "source": { "site": source.site, "country": source.country, "owner": source.owner, "server": facts },
+            "source": { "site": source.site, "country": source.country, "owner": source.owner, "server": self.facts().await },
             "target": { "site": plan.target.site, "country": plan.target.country },
             "sets": sets, "held": held, "materialised views": views, "files": files, REMOVED: missing, "copies": copies, "open": open, "time": now().0,
         });
@@ -171,15 +168,20 @@ impl Migration {
     }
 
     /// The rows of a set at the source as a session sees them, if they are still those that both ends had when they were compared.
-    pub(crate) async fn as_compared(&self, source: &Session, table: &Table) -> Result<Said, MigrateError> {
+    pub(crate) async fn as_compared(
+        &self,
+        source: &Session,
+        table: &Table,
+        lasts: &BTreeMap<String, (i32, Record)>,
+    ) -> Result<Said, MigrateError> {
         let none = || {
             MigrateError::State(format!(
                 "{}: it is not on record that it is served from the region",
                 table.plain
             ))
         };
-        let (_, served) =
-            self.last(table).await?.filter(|(_, last)| last.stage >= Stage::Served).ok_or_else(none)?;
+        let served = lasts.get(&table.plain).map(|(_, last)| last);
+        let served = served.filter(|last| last.stage >= Stage::Served).ok_or_else(none)?;
         let key = self.begun().await?.key;
         let found = sum(source, table, &self.plan.moves(&self.tables, table), key).await?;
         let said = Said::of(&found, served.amount.people);
@@ -195,15 +197,8 @@ impl Migration {
 
     /// That rows can go without what nobody wants: tables outside the plan, or rows of others, that refer to them, and triggers that would
     /// write down what goes.
-    pub(crate) async fn may_go(&self) -> Result<(), MigrateError> {
-        self.may_go_from(&self.source).await
-    }
-
-    /// The same as a session sees it.
-    pub(crate) async fn may_go_from(&self, source: &Session) -> Result<(), MigrateError> {
-        let names: Vec<String> =
-            self.tables.iter().map(|t| format!("{}::regclass", literal(&t.name))).collect();
-        let names = names.join(", ");
+    pub(crate) async fn may_go(&self, source: &Session) -> Result<(), MigrateError> {
+        let names = self.regclasses();
         let refuse = |text: String| Err(MigrateError::Plan(text));
         let outside = format!(
             "select conrelid::regclass::text from pg_constraint
@@ -223,47 +218,41 @@ impl Migration {
                 "the trigger or rule {trigger} fires for replicas, too, and may write down what goes: disable it"
             ));
         }
-        for (from, to, on) in self.references().await? {
-            let Some((here, there)) =
-                self.tables.iter().find(|t| t.name == from).zip(self.tables.iter().find(|t| t.name == to))
-            else {
-                continue;
-            };
-            let stays = self.plan.is_of_region(&self.tables, here, "f");
-            let goes = self.plan.is_of_region(&self.tables, there, "t");
-            let sql = format!(
-                "select count(*)::text from {from} f join {to} t on {on} where not coalesce({stays}, false) and {goes}"
-            );
-            let rows = source.text(&sql).await?;
-            if rows != "0" {
-                return refuse(format!(
-                    "{rows} rows of others in {} refer to rows of {} that would be destroyed: settle those first",
-                    here.plain, there.plain
-                ));
+        for from in &self.tables {
+            for to in &self.tables {
+                self.none_refers(source, from, to).await?;
             }
         }
         Ok(())
     }
 
-    /// Foreign keys between tables of the plan: from, to, and how their rows are joined.
-    async fn references(&self) -> Result<Vec<(String, String, String)>, MigrateError> {
-        let mut references = Vec::new();
-        for from in &self.tables {
-            for to in &self.tables {
-                let sql = format!(
-                    "select (select string_agg(format('f.%I = t.%I', a.attname, b.attname), ' and ')
-                       from unnest(c.conkey, c.confkey) k(here, there)
-                       join pg_attribute a on a.attrelid = c.conrelid and a.attnum = k.here
-                       join pg_attribute b on b.attrelid = c.confrelid and b.attnum = k.there)
-                     from pg_constraint c where c.contype = 'f' and c.conrelid = {}::regclass and c.confrelid = {}::regclass",
-                    literal(&from.name),
-                    literal(&to.name)
-                );
-                let joined = self.source.texts(&sql).await?.into_iter();
-                references.extend(joined.map(|on| (from.name.clone(), to.name.clone(), on)));
+    /// That no row of others in a table refers to rows of another, or the same, that go.
+    async fn none_refers(&self, source: &Session, from: &Table, to: &Table) -> Result<(), MigrateError> {
+        let joined = format!(
+            "select (select string_agg(format('f.%I = t.%I', a.attname, b.attname), ' and ')
+               from unnest(c.conkey, c.confkey) k(here, there)
+               join pg_attribute a on a.attrelid = c.conrelid and a.attnum = k.here
+               join pg_attribute b on b.attrelid = c.confrelid and b.attnum = k.there)
+             from pg_constraint c where c.contype = 'f' and c.conrelid = {}::regclass and c.confrelid = {}::regclass",
+            literal(&from.name),
+            literal(&to.name)
+        );
+        let stays = self.plan.is_of_region(&self.tables, from, "f");
+        let goes = self.plan.is_of_region(&self.tables, to, "t");
+        for on in source.texts(&joined).await? {
+            let sql = format!(
+                "select count(*)::text from {} f join {} t on {on} where not coalesce({stays}, false) and {goes}",
+                from.name, to.name
+            );
+            let rows = source.text(&sql).await?;
+            if rows != "0" {
+                return Err(MigrateError::Plan(format!(
+                    "{rows} rows of others in {} refer to rows of {} that would be destroyed: settle those first",
+                    from.plain, to.plain
+                )));
             }
         }
-        Ok(references)
+        Ok(())
     }
 
     /// Rows of the source that the region has no more, or has not.
@@ -330,15 +319,31 @@ impl Migration {
         Ok(held)
     }
 
-    /// Materialised views over tables of the plan: copies, which a sweep looks into as into any table.
-    async fn views(&self) -> Result<Vec<String>, MigrateError> {
+    /// What the source's server says of itself.
+    async fn facts(&self) -> serde_json::Map<String, Value> {
+        let mut facts = serde_json::Map::new();
+        for (name, sql) in FACTS {
+            // What a user may not ask is on file as that.
+            let told = self.source.texts(sql).await.map_or_else(|e| json!(e.to_string()), |told| json!(told));
+            facts.insert((*name).to_owned(), told);
+        }
+        facts
+    }
+
+    /// The plan's tables as a list of SQL.
+    fn regclasses(&self) -> String {
         let names: Vec<String> =
             self.tables.iter().map(|t| format!("{}::regclass", literal(&t.name))).collect();
+        names.join(", ")
+    }
+
+    /// Materialised views over tables of the plan: copies, which a sweep looks into as into any table.
+    async fn views(&self) -> Result<Vec<String>, MigrateError> {
         let views = format!(
             "select distinct c.oid::regclass::text from pg_class c join pg_rewrite r on r.ev_class = c.oid
              join pg_depend d on d.objid = r.oid and d.classid = 'pg_rewrite'::regclass
              where c.relkind = 'm' and d.refobjid in ({}) order by 1",
-            names.join(", ")
+            self.regclasses()
         );
         self.source.texts(&views).await
     }

@@ -81,8 +81,7 @@ impl Migration {
             let text = "with a `[ledger]` source and target are not databases of one server: what is left there could not be told from what serves the region";
             return Err(MigrateError::Plan(text.into()));
         }
-        migration.check_ends().await?;
-        migration.check_record().await?;
+        migration.check_begun().await?;
         Ok(migration)
     }
 

@@ -89,6 +89,12 @@ pub(crate) struct Kept {
     pub(crate) key: DigestKey,
     /// Up to where the source's changes have been applied.
     pub(crate) followed: Option<Lsn>,
+    /// Which databases of which servers both ends are.
+    pub(crate) ends: String,
+    /// Whether a cut-over found that they differ.
+    pub(crate) differs: bool,
+    /// Where the source's log of changes stood when rows had been destroyed.
+    pub(crate) destroyed_at: Option<Lsn>,
 }
 
 /// A position in the source's log of changes.
@@ -111,7 +117,7 @@ impl std::fmt::Display for Lsn {
 impl Migration {
     /// What is kept, if the migration was begun. The plan must still be the same.
     pub(crate) async fn kept(&self) -> Result<Option<Kept>, MigrateError> {
-        let sql = "select state, digests, followed::text, plan from clover_migrate.migration where name = $1";
+        let sql = "select state, digests, followed::text, plan, ends, differs, destroyed_at::text from clover_migrate.migration where name = $1";
         let rows = self.target.rows(sql, &[&self.plan.name]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let wrong = |e: tokio_postgres::Error| self.target.wrong(&e);
@@ -121,10 +127,19 @@ impl Migration {
             return Err(MigrateError::State(text.into()));
         }
         let digests: Vec<u8> = row.try_get(1).map_err(wrong)?;
-        let followed: Option<String> = row.try_get(2).map_err(wrong)?;
         let state: String = row.try_get(0).map_err(wrong)?;
-        let followed = followed.as_deref().and_then(Lsn::of);
-        Ok(Some(Kept { state: State::of(&state)?, key: DigestKey::of(&digests), followed }))
+        let position = |place: usize| {
+            let text: Option<String> = row.try_get(place).map_err(wrong)?;
+            Ok::<_, MigrateError>(text.as_deref().and_then(Lsn::of))
+        };
+        Ok(Some(Kept {
+            state: State::of(&state)?,
+            key: DigestKey::of(&digests),
+            followed: position(2)?,
+            ends: row.try_get(4).map_err(wrong)?,
+            differs: row.try_get(5).map_err(wrong)?,
+            destroyed_at: position(6)?,
+        }))
     }
 
     /// The same of a migration that was begun.
@@ -173,29 +188,19 @@ impl Migration {
         self.target.rows(sql, &[&self.plan.name, &state.word()]).await.map(drop)
     }
 
-    /// Where the source's log of changes stood when rows had been destroyed.
-    pub(crate) async fn destroyed_at(&self) -> Result<Option<Lsn>, MigrateError> {
-        let sql = "select destroyed_at::text from clover_migrate.migration where name = $1";
-        let rows = self.target.rows(sql, &[&self.plan.name]).await?;
-        let Some(row) = rows.first() else { return Ok(None) };
-        let at: Option<String> = row.try_get(0).map_err(|e| self.target.wrong(&e))?;
-        Ok(at.as_deref().and_then(Lsn::of))
-    }
-
-    /// That both ends are the servers and databases with which it was begun, whatever their addresses lead to by now.
-    pub(crate) async fn check_ends(&self) -> Result<(), MigrateError> {
-        let sql = "select ends from clover_migrate.migration where name = $1";
-        let rows = self.target.rows(sql, &[&self.plan.name]).await?;
-        let begun: Option<String> = match rows.first() {
-            Some(row) => Some(row.try_get(0).map_err(|e| self.target.wrong(&e))?),
-            None => None,
-        };
-        if begun.is_none_or(|begun| begun == self.ends) {
-            return Ok(());
+    /// That both ends are the servers and databases with which it was begun, whatever their addresses lead to by now; and that a
+    /// migration that has a ledger had it from its beginning: a stage cannot be taken down without those before it.
+    pub(crate) async fn check_begun(&self) -> Result<(), MigrateError> {
+        let Some(kept) = self.kept().await? else { return Ok(()) };
+        if kept.ends != self.ends {
+            let text = "the addresses of the plan lead to other databases than those with which the migration was begun";
+            return Err(MigrateError::State(text.into()));
         }
-        let text =
-            "the addresses of the plan lead to other databases than those with which the migration was begun";
-        Err(MigrateError::State(text.into()))
+        if self.plan.ledger.is_some() && kept.state > State::Beginning && self.records().await?.is_empty() {
+            let text = "it was begun without a `[ledger]`: take it out of the plan, or begin anew under another name";
+            return Err(MigrateError::Plan(text.into()));
+        }
+        Ok(())
     }
 
     /// All parts, in their order.

@@ -15,7 +15,6 @@ use crate::database::{Session, quoted};
 use crate::digest::Sum;
 use crate::error::MigrateError;
 use crate::plan::Ledger;
-use crate::progress::State;
 use crate::table::Table;
 
 /// What a stage says beside its name.
@@ -63,26 +62,15 @@ impl Migration {
     /// # Errors
     /// When the target does not answer.
     pub async fn stages(&self) -> Result<Vec<(String, &'static str)>, MigrateError> {
-        let mut stages = Vec::new();
-        for table in &self.tables {
-            stages.extend(self.last(table).await?.map(|(_, last)| (table.plain.clone(), last.stage.word())));
-        }
-        Ok(stages)
+        let lasts = self.lasts().await?;
+        let stage = |table: &Table| Some((table.plain.clone(), lasts.get(&table.plain)?.1.stage.word()));
+        Ok(self.tables.iter().filter_map(stage).collect())
     }
 
-    /// The last stage of a set.
-    pub(crate) async fn last(&self, table: &Table) -> Result<Option<(i32, Record)>, MigrateError> {
-        Ok(self.records().await?.into_iter().rev().find(|(_, record)| record.set.as_str() == table.plain))
-    }
-
-    /// That a migration that has a ledger had it from its beginning: a stage cannot be taken down without those before it.
-    pub(crate) async fn check_record(&self) -> Result<(), MigrateError> {
-        let begun = self.kept().await?.is_some_and(|kept| kept.state > State::Beginning);
-        if self.plan.ledger.is_some() && begun && self.records().await?.is_empty() {
-            let text = "it was begun without a `[ledger]`: take it out of the plan, or begin anew under another name";
-            return Err(MigrateError::Plan(text.into()));
-        }
-        Ok(())
+    /// The last stage of each set, with its number.
+    pub(crate) async fn lasts(&self) -> Result<BTreeMap<String, (i32, Record)>, MigrateError> {
+        let of_set = |(number, record): (i32, Record)| (record.set.to_string(), (number, record));
+        Ok(self.records().await?.into_iter().map(of_set).collect())
     }
 
     /// Takes stages of sets down together, those that are not there yet, if the plan says where.
