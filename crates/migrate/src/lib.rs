@@ -8,6 +8,7 @@
 //!
 //! Start reading at [`Plan`] and [`Migration`].
 
+mod apply;
 mod certify;
 mod compare;
 mod copy;
