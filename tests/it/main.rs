@@ -31,6 +31,8 @@ mod keys;
 #[cfg(test)]
 mod migration;
 #[cfg(test)]
+mod moving;
+#[cfg(test)]
 mod notify;
 #[cfg(test)]
 mod privacy;

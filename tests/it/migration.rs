@@ -120,7 +120,7 @@ fn orders(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
 }
 
 /// A plan for two tables whose columns are the catalogue's keys.
-fn plan(source: &Postgres, target: &Postgres, folder: &std::path::Path) -> String {
+pub(crate) fn plan(source: &Postgres, target: &Postgres, folder: &std::path::Path) -> String {
     let profile = "/Profile And Settings/Profile Info/ProfileMap";
     format!(
         r#"name = "vault"
@@ -200,7 +200,7 @@ async fn people_of_tables_that_were_moved_come_into_the_vault_whole() {
     let told: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
     let posts = target.sql("select count(*) from app.posts").unwrap().concat().parse::<u64>().unwrap();
     assert_eq!((&told["people"], &told["rows"]["app.posts"]), (&60.into(), &posts.into()));
-    let first = std::fs::read_to_string(folder.join("people/000000001.json")).unwrap();
+    let first = std::fs::read_to_string(folder.join("people/000000000001.ndjson")).unwrap();
     assert!(first.contains(r#""Likes":"#) && first.contains(".50"), "numbers keep their digits: {first}");
     world.world.stop().unwrap();
     let layout = world.world.layout.clone();

@@ -440,7 +440,8 @@ pub async fn serve(
     Ok(served?)
 }
 
-async fn told_to_stop() {
+/// Ends when the process is told to end.
+pub(crate) async fn told_to_stop() {
     let mut term = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
         Ok(term) => term,
         Err(_) => return std::future::pending().await,

@@ -15,10 +15,10 @@ use crossing::{
 };
 use ledger::{Entry, Receipt, SecretKey, Submission};
 use model::lanes::Lane;
-use model::{Country, Explain, FlowId, Name, Reason, SubjectId, Tag, UnixSeconds};
+use model::{Country, Digest, Explain, FlowId, Name, Reason, SubjectId, Tag, UnixSeconds};
 use tokio::sync::{oneshot, watch};
 use vault::keys::TagKey;
-use vault::records::{Arrived, RecordError};
+use vault::records::{Arrived, RecordError, Renewal};
 use vault::{Border as Written, BorderClosed, Control, KeyService, Log, Media, Records};
 
 use crate::inside::Sums;
@@ -609,9 +609,44 @@ impl Enclave {
         arrived: &[Arrived],
         bytes: u64,
     ) -> Result<u64, NotAdmitted> {
+        let records = arrived.iter().fold(0u32, |n, a| n.saturating_add(a.records));
+        let people = arrived.iter().map(|a| (a.tags(), a.detail()));
+        let (digest, receipt) = self.importing(site, dataset, people, records, bytes)?;
+        self.records.admit(arrived, &digest, &receipt)?;
+        Ok(receipt.index())
+    }
+
+    /// Has people who are here already be as they came again, once the entry that names them is on the ledger. Returns its
+    /// place. Blocks.
+    ///
+    /// # Errors
+    /// [`NotAdmitted`]; then some of them may be as they came, and the others as they were.
+    pub fn renew(
+        &self,
+        site: Country,
+        dataset: &Name,
+        renewals: &[Renewal],
+        bytes: u64,
+    ) -> Result<u64, NotAdmitted> {
+        let records = renewals.iter().fold(0u32, |n, one| n.saturating_add(one.records()));
+        let people = renewals.iter().map(|one| (one.tags(), one.detail()));
+        let (digest, receipt) = self.importing(site, dataset, people, records, bytes)?;
+        self.records.renew(renewals, &digest, &receipt, now().0)?;
+        Ok(receipt.index())
+    }
+
+    /// Puts an import on the ledger.
+    fn importing<'p>(
+        &self,
+        site: Country,
+        dataset: &Name,
+        people: impl Iterator<Item = (&'p TagKey, &'p SecretKey)>,
+        records: u32,
+        bytes: u64,
+    ) -> Result<(Digest, Receipt), NotAdmitted> {
         let (now, _) = now();
         let people: Vec<PersonSeal> =
-            arrived.iter().map(|a| PersonSeal { tag: a.tags().at(now), key: a.detail().clone() }).collect();
+            people.map(|(tags, key)| PersonSeal { tag: tags.at(now), key: key.clone() }).collect();
         // INVARIANT: no activation is recorded between the look at the rulebook and the queue.
         let passing = self.in_force.passing();
         let live = self.live();
@@ -625,7 +660,7 @@ impl Enclave {
             site,
             dataset,
             people: &people,
-            records: arrived.iter().fold(0u32, |n, a| n.saturating_add(a.records)),
+            records,
             bytes,
         };
         let submission = self.sealing(now, |s| entry.seal(s))?;
@@ -633,8 +668,7 @@ impl Enclave {
         let queued = self.log.submit(submission)?;
         drop(passing);
         let receipt = queued.blocking_recv().unwrap_or(Err(BorderClosed::Stopped))?;
-        self.records.admit(arrived, &digest, &receipt)?;
-        Ok(receipt.index())
+        Ok((digest, receipt))
     }
 
     /// What services inside did that is not on the ledger yet.

@@ -110,6 +110,7 @@ impl Migration {
             self.catch_up().await?;
             refuse(&self.compare_noting(&mut touched).await?.differences)?;
             self.check_people().await?;
+            self.fill_vault().await?;
             self.settle(&mut touched).await?;
             pause = self.close_with_patience(&mut touched).await?;
             self.set_state(State::Served).await?;
@@ -200,6 +201,7 @@ impl Migration {
             refuse(&self.compare().await?.differences)?;
         }
         refuse(&self.compare_touched(touched).await?)?;
+        self.fill_vault().await?;
         for table in &self.tables {
             for (column, last, called) in self.sequences(table).await? {
                 let sql = format!(
@@ -285,6 +287,10 @@ impl Migration {
             return Err(MigrateError::State("it is not served from the region".into()));
         }
         self.prepare_to_point()?;
+        if self.plan.vault.is_some() && !even_so {
+            let text = "what services wrote into the vault since is not seen from here, and would be lost (--lose-writes)";
+            return Err(MigrateError::State(text.into()));
+        }
         // Nobody writes while it is looked at; we do, as a replica.
         self.refuse_writes(&self.target, &self.plan.source.site).await?;
         let mut replaced = 0;
@@ -326,11 +332,15 @@ impl Migration {
                 let text = "it is not on record that all was compared and is served: call `cutover` again, or `undo`";
                 return Err(MigrateError::State(text.into()));
             }
-            Some(State::Served) => self.set_state(State::Finished).await?,
+            Some(State::Served) => {
+                self.fill_vault().await?;
+                self.set_state(State::Finished).await?;
+            }
             // Killed before it was done.
             Some(State::Finished) => {}
             _ => return Err(MigrateError::State("it is not served from the region".into())),
         }
+        self.stop_noting().await?;
         self.drop_stream().await
     }
 
@@ -465,7 +475,11 @@ impl Migration {
         let path = &self.plan.cutover.pointer;
         let sets: Vec<&str> = self.tables.iter().map(|table| table.plain.as_str()).collect();
         let mut text = serde_json::json!({ "site": site, "address": address, "sets": sets });
-        let gateway = self.plan.cutover.gateway.as_ref().filter(|_| site == self.plan.target.site);
+        let here = site == self.plan.target.site;
+        if let (Some(_), true, Some(text)) = (&self.plan.vault, here, text.as_object_mut()) {
+            text.insert("vault".into(), true.into());
+        }
+        let gateway = self.plan.cutover.gateway.as_ref().filter(|_| here);
         if let (Some(gateway), Some(text)) = (gateway, text.as_object_mut()) {
             text.insert("outside".into(), gateway.as_str().into());
         }

@@ -2,7 +2,7 @@
 //!
 //! A set is a table and whose rows of it move. Its way is: **copied** from one snapshot in parts ([`copy`]), **followed** by the
 //! source's changes ([`follow`]), **compared** whole ([`compare`]), and **served** from the region after a cut-over that can be
-//! undone ([`cutover`]). Then it is **sealed** ([`evidence`]), **destroyed** at the source under the auditor's mark ([`destroy`]), and looked
+//! undone ([`cutover`]). With a `[vault]` in the plan people go on into the vault all the time ([`spool`]). Then it is **sealed** ([`evidence`]), **destroyed** at the source under the auditor's mark ([`destroy`]), and looked
 //! for again until nothing is left that nobody answers for ([`certify`]). Each stage is taken down for the ledger ([`record`]). What is known of the way is kept in the target, in the same transaction as the rows it speaks of
 //! ([`progress`]): so each row is there once, whatever is killed when.
 //!
@@ -27,6 +27,7 @@ mod propose;
 mod record;
 mod region;
 mod rows;
+mod spool;
 mod stream;
 mod table;
 

@@ -98,7 +98,7 @@ enum Command {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Write the region's people from the target's tables for the vault, a file each, as `clover import` takes them
+    /// Write the region's people from the target's tables for the vault, a line each, as `clover import` takes them
     People {
         /// A new folder. What is in it is personal data: import it, and remove it
         #[arg(long, value_name = "DIR")]
@@ -369,28 +369,32 @@ async fn copy(cli: &Cli, migration: &Migration) -> Result<u8, MigrateError> {
     drop(bar);
     copied?;
     let changes = migration.catch_up().await?.changes;
+    let spooled = migration.spool().await?;
     let rows = rows.load(Ordering::Relaxed);
-    let text = format!(
-        "{rows} rows copied now, {changes} changes followed. Next: `clover-migrate compare`, then `cutover --dry-run`."
-    );
-    told(cli, &text, &json!({ "rows": rows, "changes": changes }));
+    let mut text = format!("{rows} rows copied now, {changes} changes followed");
+    if spooled.people > 0 {
+        text += &format!(", {} people written for the vault (`clover import --follow`)", spooled.people);
+    }
+    text += ". Next: `clover-migrate compare`, then `cutover --dry-run`.";
+    told(cli, &text, &json!({ "rows": rows, "changes": changes, "people": spooled.people }));
     Ok(0)
 }
 
 async fn follow(cli: &Cli, migration: &Migration) -> Result<u8, MigrateError> {
-    let mut changes = 0;
+    let (mut changes, mut people) = (0, 0);
     let interrupted = tokio::signal::ctrl_c();
     tokio::pin!(interrupted);
     loop {
         let done = migration.follow().await?;
         changes += done.changes;
+        people += migration.spool().await?.people;
         let rest = if done.transactions == 0 { IDLE } else { Duration::ZERO };
         tokio::select! {
             _ = &mut interrupted => break,
             () = tokio::time::sleep(rest) => {}
         }
     }
-    told(cli, &format!("{changes} changes followed"), &json!({ "changes": changes }));
+    told(cli, &format!("{changes} changes followed"), &json!({ "changes": changes, "people": people }));
     Ok(0)
 }
 

@@ -1,13 +1,13 @@
-//! People for the vault: what the resident tables have of each of the region's people, a file each, as `clover import` takes them.
+//! People for the vault: what the resident tables have of each of the region's people, a line each, as `clover import` takes them.
 //!
 //! All tables are read in the order of their people, from one snapshot, side by side; what is held at a time is one person.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::{DirBuilder, OpenOptions};
-use std::io::Write;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{BufWriter, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
 use bytes::Bytes;
@@ -24,16 +24,71 @@ use crate::table::{Form, Table};
 
 /// Most bytes of one person.
 const PERSON_MAX: usize = 256 << 20;
+/// People of one file, and bytes after which it is full: what the vault takes at once, with one entry on the ledger.
+const FILE_PEOPLE: u64 = 100;
+const FILE_BYTES: u64 = 16 << 20;
 
 /// What was written.
 #[derive(Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Written {
-    /// People, each a file.
+    /// People, each a line.
     pub people: u64,
     /// Rows of each set.
     pub rows: BTreeMap<String, u64>,
-    /// Bytes of all files.
+    /// Bytes of all files of them.
     pub bytes: u64,
+    /// People who went, or are named otherwise by now.
+    pub gone: u64,
+}
+
+/// Numbered files of lines. Each has its name only when it is whole and on disk.
+pub(crate) struct Files<'f> {
+    folder: &'f Path,
+    ending: &'static str,
+    /// The last file's number.
+    pub(crate) number: u64,
+    open: Option<(BufWriter<File>, PathBuf)>,
+    people: u64,
+    bytes: u64,
+}
+
+impl<'f> Files<'f> {
+    /// The first has the next number.
+    pub(crate) fn new(folder: &'f Path, number: u64, ending: &'static str) -> Self {
+        Self { folder, ending, number, open: None, people: 0, bytes: 0 }
+    }
+
+    /// Puts a line, in which breaks can only stand between values.
+    pub(crate) fn put(&mut self, text: &str) -> Result<(), MigrateError> {
+        let (mut file, path) = match self.open.take() {
+            Some(open) => open,
+            None => {
+                self.number += 1;
+                let path = self.folder.join(format!("{:012}.part", self.number));
+                // Of a file that a kill left nobody knows.
+                let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
+                (BufWriter::new(file.map_err(|e| MigrateError::file(&path, e))?), path)
+            }
+        };
+        let line = text.replace(['\n', '\r'], " ");
+        writeln!(file, "{line}").map_err(|e| MigrateError::file(&path, e))?;
+        self.open = Some((file, path));
+        self.people += 1;
+        self.bytes += line.len() as u64 + 1;
+        if self.people >= FILE_PEOPLE || self.bytes >= FILE_BYTES { self.close() } else { Ok(()) }
+    }
+
+    /// Gives the file its name.
+    pub(crate) fn close(&mut self) -> Result<(), MigrateError> {
+        let Some((file, path)) = self.open.take() else { return Ok(()) };
+        (self.people, self.bytes) = (0, 0);
+        let whole = || {
+            file.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
+            std::fs::rename(&path, path.with_extension(self.ending))?;
+            File::open(self.folder)?.sync_all()
+        };
+        whole().map_err(|e| MigrateError::file(&path, e))
+    }
 }
 
 /// A table's rows in the order of their people.
@@ -52,18 +107,25 @@ impl Rows {
         snapshot: &str,
         table: &Table,
         pointer: &str,
+        only: Option<&str>,
     ) -> Result<Self, MigrateError> {
         session.run("begin isolation level repeatable read read only").await?;
         session.run(&format!("set transaction snapshot {}", literal(snapshot))).await?;
         let subject = quoted(&table.column(table.subject)?.name);
+        let kind = &table.column(table.subject)?.kind;
+        let only = only
+            .map(|people| format!(" where {subject} in (select o.person::{kind} from ({people}) o(person))"))
+            .unwrap_or_default();
+        // By their keys, too, so that the same rows are written the same.
+        let key: Vec<String> = table.key_columns().map(|c| format!(", {}", quoted(&c.name))).collect();
         let sql = format!(
-            "copy (select {subject}::text, row_to_json(r)::text from (select {} from {}) r order by {subject}::text collate \"C\") to stdout",
+            "copy (select {subject}::text, row_to_json(r)::text from (select {} from {}{only}) r order by {subject}::text collate \"C\"{}) to stdout",
             table.list(),
-            table.name
+            table.name,
+            key.concat()
         );
         let stream = Box::pin(session.client.copy_out(&sql).await.map_err(|e| session.wrong(&e))?).fuse();
-        let pointer =
-            pointer.split('/').skip(1).map(|name| name.replace("~1", "/").replace("~0", "~")).collect();
+        let pointer = steps(pointer);
         let (splitter, waiting) = (Splitter::new(Form::Text), VecDeque::new());
         Ok(Self { session, stream, splitter, waiting, table: table.plain.clone(), pointer })
     }
@@ -120,22 +182,27 @@ impl Rows {
     }
 }
 
+/// The names of a JSON pointer.
+pub(crate) fn steps(pointer: &str) -> Vec<String> {
+    pointer.split('/').skip(1).map(|name| name.replace("~1", "/").replace("~0", "~")).collect()
+}
+
 /// Objects within objects, and texts of JSON at their ends.
 #[derive(Default)]
-struct Tree {
+pub(crate) struct Tree {
     members: BTreeMap<String, Self>,
     json: Option<String>,
 }
 
 impl Tree {
-    fn put(&mut self, pointer: &[String], json: String) {
+    pub(crate) fn put(&mut self, pointer: &[String], json: String) {
         match pointer.split_first() {
             None => self.json = Some(json),
             Some((first, rest)) => self.members.entry(first.clone()).or_default().put(rest, json),
         }
     }
 
-    fn write(&self, out: &mut String) {
+    pub(crate) fn write(&self, out: &mut String) {
         if let Some(json) = &self.json {
             return out.push_str(json);
         }
@@ -154,54 +221,62 @@ impl Migration {
     /// Writes the region's people into a new folder, from the target's tables whose sets have a `pointer`.
     ///
     /// # Errors
-    /// When it is not served from the region yet, the folder is there, a table has rows of people who are not there, or the target breaks off.
+    /// When not all is copied yet, the folder is there, a table has rows of people who are not there, or the target breaks off.
     pub async fn write_people(&self, folder: &Path) -> Result<Written, MigrateError> {
-        if self.state().await?.is_none_or(|state| state < State::Served) {
-            return Err(MigrateError::State("it is not served from the region: cut over first".into()));
+        if self.state().await?.is_none_or(|state| state < State::Following) {
+            return Err(MigrateError::State("not all parts are copied: copy first".into()));
         }
         let failed = |e| MigrateError::file(folder, e);
         DirBuilder::new().mode(0o700).create(folder).map_err(failed)?;
-        self.target.run("begin isolation level repeatable read read only").await?;
-        let snapshot = self.target.text("select pg_export_snapshot()").await?;
-        let mut written = Written::default();
-        let done = async {
-            for (people, pointer) in self.pointed(|table| table.home.is_some()) {
-                self.people_of(people, &pointer, &snapshot, folder, &mut written).await?;
-            }
-            Ok(())
-        };
-        let done = done.await;
+        let mut files = Files::new(folder, 0, "ndjson");
+        let done = self.write_all(&mut files).await;
         if done.is_err() {
             // It is ours, and holds people.
             std::fs::remove_dir_all(folder).map_err(failed)?;
         }
+        done
+    }
+
+    /// Writes all of the region's people.
+    pub(crate) async fn write_all(&self, files: &mut Files<'_>) -> Result<Written, MigrateError> {
+        self.target.run("begin isolation level repeatable read read only").await?;
+        let mut written = Written::default();
+        let done = async {
+            let snapshot = self.target.text("select pg_export_snapshot()").await?;
+            for (people, pointer) in self.pointed(|table| table.home.is_some()) {
+                self.people_of(people, &pointer, (&snapshot, None), files, &mut written).await?;
+            }
+            files.close()
+        };
+        let done = done.await;
         self.target.run("rollback").await?;
         done.map(|()| written)
     }
 
     /// Tables with their pointers.
-    fn pointed(&self, which: impl Fn(&Table) -> bool) -> Vec<(&Table, String)> {
+    pub(crate) fn pointed(&self, which: impl Fn(&Table) -> bool) -> Vec<(&Table, String)> {
         let sets = self.plan.sets.iter().zip(&self.tables);
         sets.filter(|(_, table)| which(table))
             .filter_map(|(set, table)| Some((table, set.pointer.clone()?)))
             .collect()
     }
 
-    async fn people_of(
+    /// Writes people of one table: all, or those whom a query gives.
+    pub(crate) async fn people_of(
         &self,
         people: &Table,
         pointer: &str,
-        snapshot: &str,
-        folder: &Path,
+        (snapshot, only): (&str, Option<&str>),
+        files: &mut Files<'_>,
         written: &mut Written,
     ) -> Result<(), MigrateError> {
         let end = &self.plan.target.database;
-        let mut everybody = Rows::of(Session::target(end).await?, snapshot, people, pointer).await?;
+        let mut everybody = Rows::of(Session::target(end).await?, snapshot, people, pointer, only).await?;
         let theirs =
             |table: &Table| self.plan.people(&self.tables, table).is_some_and(|of| of.plain == people.plain);
         let mut others = Vec::new();
         for (table, pointer) in self.pointed(theirs) {
-            others.push(Rows::of(Session::target(end).await?, snapshot, table, &pointer).await?);
+            others.push(Rows::of(Session::target(end).await?, snapshot, table, &pointer, only).await?);
         }
         while let Some((person, _)) = everybody.peek().await?.cloned() {
             let mut tree = Tree::default();
@@ -219,11 +294,8 @@ impl Migration {
             let mut text = String::new();
             tree.write(&mut text);
             written.people += 1;
-            written.bytes += text.len() as u64;
-            let path = folder.join(format!("{:09}.json", written.people));
-            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-            file.and_then(|mut file| file.write_all(text.as_bytes()))
-                .map_err(|e| MigrateError::file(&path, e))?;
+            written.bytes += text.len() as u64 + 1;
+            files.put(&text)?;
         }
         for other in &mut others {
             if other.peek().await?.is_some() {

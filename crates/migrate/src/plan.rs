@@ -36,6 +36,9 @@ pub struct Plan {
     /// What cannot be destroyed from here.
     #[serde(default, rename = "open")]
     pub open: Vec<Open>,
+    /// How people go on into the vault, if they do.
+    #[serde(default)]
+    pub vault: Option<Vault>,
     /// What moves. Rows of people come after the people.
     #[serde(rename = "set")]
     pub sets: Vec<Set>,
@@ -176,6 +179,14 @@ pub struct Cutover {
     pub gateway: Option<String>,
 }
 
+/// How people go on into the vault: those whose sets have a `pointer`.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vault {
+    /// A folder in the region, its owner's alone, from which `clover import --follow` takes them.
+    pub spool: PathBuf,
+}
+
 /// Where each stage is taken down (`docs/formats/migration.md`).
 #[derive(Debug, Clone, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -250,6 +261,15 @@ pub struct Set {
     pub columns: BTreeMap<String, Column>,
 }
 
+impl Set {
+    /// The columns of a table of people that hold the names by which the vault knows them.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
+        let named =
+            self.columns.iter().filter(|(_, column)| self.home.is_some() && column.kind == Kind::Handle);
+        named.map(|(name, _)| name)
+    }
+}
+
 /// What a column holds, in the words of the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -302,6 +322,16 @@ impl Plan {
             }
         }
         wrong.extend(self.problems_of_destruction());
+        if self.vault.is_some() {
+            let mut people = self.sets.iter().filter(|set| set.home.is_some() && set.pointer.is_some());
+            if people.clone().next().is_none() {
+                wrong.push("vault: no set of people has a `pointer`".to_owned());
+            }
+            if let Some(set) = people.find(|set| set.names().next().is_none()) {
+                let text = "no column is of the kind `handle`, by which the vault knows people";
+                wrong.push(format!("{}: {text}", set.table));
+            }
+        }
         for site in [&self.source.site, &self.target.site] {
             if Name::parse(site).is_err() {
                 wrong.push(format!("`{site}` is no name of a site"));

@@ -19,7 +19,10 @@ create table if not exists clover_migrate.moved (
 create table if not exists clover_migrate.record (
   migration text not null, number integer not null, text text not null, primary key (migration, number));
 create table if not exists clover_migrate.identifier (
-  migration text not null, set_name text not null, value text not null, primary key (migration, set_name, value));";
+  migration text not null, set_name text not null, value text not null, primary key (migration, set_name, value));
+create table if not exists clover_migrate.spool (migration text primary key, file bigint not null, whole boolean not null);
+create table if not exists clover_migrate.note (migration text not null, people text not null, person text, was json);
+create table if not exists clover_migrate.noted (migration text not null, people text not null, person text, was jsonb);";
 
 /// How far a migration is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]

@@ -32,6 +32,7 @@ mod expire;
 mod near;
 mod postgres;
 mod read;
+mod renew;
 mod row;
 mod statement;
 
@@ -40,6 +41,7 @@ pub use change::{Precondition, WRITES_MAX, Write};
 pub use expire::{Expired, Keep};
 pub use near::Nearby;
 pub use read::Reader;
+pub use renew::Renewal;
 pub use row::{About, Home, HomeEvidence, Record, RecordId};
 
 /// Largest record, in bytes.
@@ -81,6 +83,9 @@ pub enum RecordError {
     /// A legal hold forbids it.
     #[error("a legal hold is on the person; nothing was done")]
     Held,
+    /// Services work with the person's records by now.
+    #[error("a service has written records of the person: an import would write over them; nothing was done")]
+    Served,
     /// There is nobody without a place.
     #[error("a person has a home country, and there is no default; nothing was done")]
     Placeless,
@@ -110,7 +115,9 @@ impl Explain for RecordError {
     fn code(&self) -> &'static str {
         match self {
             Self::Duplicate => "CLV-0302",
-            Self::Conflict | Self::Name | Self::TooLarge | Self::Held | Self::Placeless => "CLV-0303",
+            Self::Conflict | Self::Name | Self::TooLarge | Self::Held | Self::Served | Self::Placeless => {
+                "CLV-0303"
+            }
             _ => "CLV-0301",
         }
     }
@@ -120,6 +127,7 @@ impl Explain for RecordError {
             Self::Conflict => "read it again, and change what is there now",
             Self::Name | Self::TooLarge => "divide it, or name it otherwise",
             Self::Held => "lift the hold first, if the law allows it",
+            Self::Served => "change them as a service does, or erase the person and import them anew",
             Self::Placeless => {
                 "say in which country of the region the person lives, and by what that is known"
             }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
@@ -96,44 +98,97 @@ pub(super) struct Import {
     /// The dataset of the catalogue.
     #[arg(long, default_value = "export")]
     dataset: String,
+    /// Who is here already is brought to what their file says; who is in a file of people who went is erased.
+    #[arg(long, conflicts_with = "compare")]
+    renew: bool,
+    /// Write nothing: say how many people differ from their files, or are missing. Exit code 1 if there are any.
+    #[arg(long)]
+    compare: bool,
+    /// Renew, and remove each file once what it has is durable. Of one folder.
+    #[arg(long, conflicts_with_all = ["compare", "renew"])]
+    take: bool,
+    /// The same, and wait for more until interrupted.
+    #[arg(long, conflicts_with_all = ["compare", "renew", "take"])]
+    follow: bool,
 }
 
 impl Import {
     pub(super) fn run(&self, layout: &Layout, output: &Output) -> Result<ExitCode> {
         let files = self.expand()?;
         let assembled = assemble::open(layout)?;
-        let bar = bar(output, files.len() as u64, "importing");
         let site = &assembled.config.site;
-        let summary =
-            import::import(&assembled.enclave, site, &self.dataset, &files, |n| bar.set_position(n))?;
-        bar.finish_and_clear();
+        let summary = if self.take || self.follow {
+            let [folder] = self.files.as_slice() else {
+                return Err(CommandError::Rule("files are taken from one folder").into());
+            };
+            let stop = stopped()?;
+            import::take(&assembled.enclave, site, &self.dataset, folder, self.follow, &stop)?
+        } else {
+            let bar = bar(output, files.len() as u64, "importing");
+            let known = match (self.renew, self.compare) {
+                (_, true) => import::Known::Compare,
+                (true, _) => import::Known::Renew,
+                _ => import::Known::Refuse,
+            };
+            let done = import::import(&assembled.enclave, site, &self.dataset, &files, known, |n| {
+                bar.set_position(n);
+            });
+            bar.finish_and_clear();
+            done?
+        };
         assembled.enclave.log().close();
-        let mut text = format!(
-            "{} people, {} records, {} bytes; {} records of no declared collection are kept as restricted",
-            summary.people, summary.records, summary.bytes, summary.undeclared
-        );
+        let differs = self.compare && summary.renewed + summary.missing + summary.erased > 0;
+        output.data(&self.told(&summary), &serde_json::to_value(&summary)?);
+        Ok(if summary.refused.is_empty() && !differs { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    }
+
+    fn told(&self, summary: &import::Summary) -> String {
+        let mut text = if self.compare {
+            format!(
+                "{} people are as their files say, {} differ, {} are missing, {} went and are here",
+                summary.same, summary.renewed, summary.missing, summary.erased
+            )
+        } else {
+            format!(
+                "{} people, {} records, {} bytes; {} records of no declared collection are kept as restricted",
+                summary.people, summary.records, summary.bytes, summary.undeclared
+            )
+        };
+        if self.renew || self.take || self.follow {
+            text.push_str(&format!(
+                "; {} people renewed, {} were as they came, {} went and were erased",
+                summary.renewed, summary.same, summary.erased
+            ));
+        }
         for refused in &summary.refused {
             text.push_str(&format!("\nrefused: {}: {}", refused.file.display(), refused.why));
         }
-        output.data(&text, &serde_json::to_value(&summary)?);
-        Ok(if summary.refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        text
     }
 
     fn expand(&self) -> Result<Vec<PathBuf>> {
         let mut files = Vec::new();
         for path in &self.files {
             if path.is_dir() {
-                let mut inside: Vec<PathBuf> =
-                    std::fs::read_dir(path)?.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
-                inside.retain(|p| p.extension().is_some_and(|e| e == "json"));
-                inside.sort();
-                files.extend(inside);
+                files.extend(import::files(path).map_err(CommandError::file(path))?);
             } else {
                 files.push(path.clone());
             }
         }
         Ok(files)
     }
+}
+
+/// Becomes true when the process is told to end.
+fn stopped() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&stop);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        runtime.block_on(assemble::told_to_stop());
+        told.store(true, Ordering::Relaxed);
+    })?;
+    Ok(stop)
 }
 
 #[derive(Debug, Subcommand)]

@@ -34,6 +34,11 @@ impl RecordId {
         Self(format!("{place:010}"))
     }
 
+    /// Whether an import gave it.
+    pub(super) fn is_imported(&self) -> bool {
+        self.0.len() == 10 && self.0.bytes().all(|b| b.is_ascii_digit())
+    }
+
     /// As text.
     #[must_use]
     pub fn as_str(&self) -> &str {

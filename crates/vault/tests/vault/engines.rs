@@ -246,6 +246,11 @@ impl<'a> Scene<'a> {
         subject
     }
 
+    fn records_of(&self, records: &Records, subject: &SubjectId, collection: &str) -> Vec<Vec<u8>> {
+        let (person, keys) = self.open(records, subject);
+        records.collection(&person, &keys, collection, usize::MAX, usize::MAX).unwrap()
+    }
+
     fn open(&self, records: &Records, subject: &SubjectId) -> (Person, PersonKeys) {
         let person = records.person(subject).unwrap().unwrap();
         let keys = records.keys_of(&self.keys, &person).unwrap();
@@ -311,6 +316,46 @@ const CLAIMS: &[Claim] = &[
         let mut expected = vec![ana, bob];
         expected.sort();
         assert_eq!(both, expected);
+    }),
+    ("who comes again is as they came: written, removed and found so, unless services work with them", |s| {
+        let records = s.place.records();
+        let subject = s.admit(&records, "again");
+        let coming = |mail: &str| Coming {
+            subject: subject.clone(),
+            home: Home { country: Country::parse("FR").unwrap(), from: NOW, evidence: HomeEvidence::Account },
+            lookups: [(Lookup::UserName, "again"), (Lookup::Email, mail)]
+                .map(|(kind, value)| s.keys.lookup_tag(kind, value))
+                .to_vec(),
+        };
+        let renewal = |mail: &str, notes: &[&str]| {
+            let bytes = |texts: &[&str]| texts.iter().map(|t| t.as_bytes().to_vec()).collect::<Vec<_>>();
+            let all =
+                [("profile".to_owned(), bytes(&["{\"of\":\"again\"}"])), ("notes".to_owned(), bytes(notes))];
+            records.renewal(&s.keys, coming(mail), ["profile", "notes"], all.into())
+        };
+        let (entry, receipt) = s.receipt();
+        let renew = |mail: &str, notes: &[&str]| {
+            let one = renewal(mail, notes).unwrap().unwrap();
+            records.renew(std::slice::from_ref(&one), &entry, &receipt, NOW).unwrap();
+            assert!(renewal(mail, notes).unwrap().unwrap().is_nothing());
+            one.records()
+        };
+        let many: Vec<String> = (0..600).map(|n| format!("{{\"n\":{n}}}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert_eq!((renew("a@example.org", &many), renew("b@example.org", &many)), (600, 0));
+        assert_eq!(renew("b@example.org", &many[1..]), 600, "places count, and the last one goes");
+        assert_eq!((renew("b@example.org", &["{}"]), renew("b@example.org", &many[..2])), (599, 2));
+        let by = |mail| records.lookup(&s.keys.lookup_tag(Lookup::Email, mail)).unwrap();
+        assert_eq!((by("a@example.org"), by("b@example.org")), (vec![], vec![subject.clone()]));
+        let notes = s.records_of(&records, &subject, "notes");
+        assert_eq!(notes, [b"{\"n\":0}", b"{\"n\":1}"]);
+        let one = renewal("c@example.org", &["{}"]).unwrap().unwrap();
+        let foreign = records.renew(&[one], &model::Digest::new([3; 32]), &receipt, NOW);
+        assert!(matches!(foreign, Err(RecordError::OtherReceipt)));
+        let (person, keys) = s.open(&records, &subject);
+        let own = RecordId::parse("n-1").unwrap();
+        records.change(&person, &keys, NOW, &[write(&own, Precondition::New, Some("{}"))]).unwrap();
+        assert!(matches!(renewal("b@example.org", &[]), Err(RecordError::Served)));
     }),
     ("a home has its date and evidence, and the newest counts", |s| {
         let records = s.place.records();

@@ -1,0 +1,267 @@
+//! Into the vault: people of the target's tables whose rows came, changed or went are written into a folder, from which `clover import`
+//! takes them. Triggers in the target note who they are, whoever changes them; a note ends only when what it stands for is on disk. A line
+//! has all of a person as they are, so that a line that is taken twice changes nothing.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::Migration;
+use crate::database::{literal, quoted};
+use crate::error::MigrateError;
+use crate::people::{Files, Tree, Written, steps};
+use crate::plan::Vault;
+use crate::progress::State;
+use crate::table::Table;
+
+/// Files that may wait in the folder; beyond them nothing is written until some are taken.
+const WAITING_MAX: u64 = 1_000;
+/// How often the folder is looked into while it is waited for.
+const LOOK: Duration = Duration::from_millis(10);
+/// What notes whose rows change, in the target's tables.
+const NOTES: &str = "clover_migrate_notes";
+
+impl Migration {
+    /// Writes what the vault has not yet into its folder: everybody the first time, and from then on whoever changed. Nothing
+    /// without a `[vault]` in the plan, or while the folder is full.
+    ///
+    /// # Errors
+    /// When not all is copied yet, the folder cannot be written, or the target breaks off. What was written is written again.
+    pub async fn spool(&self) -> Result<Written, MigrateError> {
+        let Some(vault) = &self.plan.vault else { return Ok(Written::default()) };
+        if self.state().await?.is_none_or(|state| state < State::Following) {
+            return Err(MigrateError::State("not all parts are copied: copy first".into()));
+        }
+        let (waiting, last) = waiting(&vault.spool)?;
+        if waiting >= WAITING_MAX {
+            return Ok(Written::default());
+        }
+        let (number, whole) = self.noting().await?;
+        // What a kill left there before it was on record comes first.
+        let number = number.max(last);
+        if whole { self.spool_changed(vault, number).await } else { self.spool_all(vault, number).await }
+    }
+
+    /// Where the files stand, and whether everybody was written. Notes begin with the first call.
+    async fn noting(&self) -> Result<(u64, bool), MigrateError> {
+        let known = format!(
+            "select concat_ws(' ', file, whole) from clover_migrate.spool where migration = {}",
+            literal(&self.plan.name)
+        );
+        if let Some(known) = self.target.texts(&known).await?.first() {
+            let (number, whole) = known.split_once(' ').unwrap_or_default();
+            return Ok((number.parse().unwrap_or(0), whole == "t"));
+        }
+        let mut statements = String::from("begin;");
+        for (place, (table, _)) in self.pointed(|_| true).into_iter().enumerate() {
+            statements += &self.notes(place, table)?;
+        }
+        statements += &format!(
+            "insert into clover_migrate.spool (migration, file, whole) values ({}, 0, false); commit",
+            literal(&self.plan.name)
+        );
+        if let Err(e) = self.target.run(&statements).await {
+            drop(self.target.run("rollback").await);
+            return Err(e);
+        }
+        Ok((0, false))
+    }
+
+    /// What notes whose rows of a table change. It runs with our rights, for services have none in our schema.
+    fn notes(&self, place: usize, table: &Table) -> Result<String, MigrateError> {
+        let people = self.plan.people(&self.tables, table).unwrap_or(table);
+        let subject = quoted(&table.column(table.subject)?.name);
+        let note = |row: &str, was: &str| {
+            format!(
+                "insert into clover_migrate.note (migration, people, person, was) values ({}, {}, {row}.{subject}::text, {was});",
+                literal(&self.plan.name),
+                literal(&people.plain)
+            )
+        };
+        // Who went, or is found by another name, is found in the vault by what they were.
+        let (was, renamed) = match self.names(table) {
+            names if names.is_empty() => ("null", "false".to_owned()),
+            names => {
+                let other = |name: &String| format!("old.{0} is distinct from new.{0}", quoted(name));
+                ("row_to_json(old)", names.iter().map(other).collect::<Vec<_>>().join(" or "))
+            }
+        };
+        let function = format!("clover_migrate.{}", quoted(&format!("{}_{place}", self.plan.name)));
+        let each = format!("for each row execute function {function}()");
+        Ok(format!(
+            "create or replace function {function}() returns trigger language plpgsql security definer set search_path = pg_catalog as $clover$
+             begin
+               if tg_op = 'TRUNCATE' then raise exception 'rows are removed by DELETE while the vault follows them'; end if;
+               if tg_op = 'DELETE' then {} return null; end if;
+               if tg_op = 'UPDATE' then
+                 if {renamed} then {} end if;
+                 if old.{subject} is distinct from new.{subject} then {} end if;
+               end if;
+               {} return null;
+             end $clover$;
+             drop trigger if exists {NOTES} on {table}; drop trigger if exists {NOTES}_all on {table};
+             create trigger {NOTES} after insert or update or delete on {table} {each};
+             create trigger {NOTES}_all before truncate on {table} for each statement execute function {function}();
+             alter table {table} enable always trigger {NOTES}; alter table {table} enable always trigger {NOTES}_all;",
+            note("old", was),
+            note("old", was),
+            note("old", "null"),
+            note("new", "null"),
+            table = table.name,
+        ))
+    }
+
+    /// The columns by which a table's people are named in the vault; none for any other table.
+    fn names(&self, table: &Table) -> Vec<String> {
+        let set = self.plan.sets.iter().find(|set| set.table == table.plain && set.home.is_some());
+        set.map(|set| set.names().cloned().collect()).unwrap_or_default()
+    }
+
+    async fn spool_all(&self, vault: &Vault, number: u64) -> Result<Written, MigrateError> {
+        let mut files = Files::new(&vault.spool, number, "ndjson");
+        let written = self.write_all(&mut files).await?;
+        let done = format!(
+            "update clover_migrate.spool set file = {}, whole = true where migration = {}",
+            files.number,
+            literal(&self.plan.name)
+        );
+        self.target.run(&done).await?;
+        Ok(written)
+    }
+
+    async fn spool_changed(&self, vault: &Vault, number: u64) -> Result<Written, MigrateError> {
+        let name = literal(&self.plan.name);
+        // Set aside first: a note that comes later is of something later.
+        let aside = format!(
+            "with taken as (delete from clover_migrate.note where migration = {name} returning people, person, was)
+             insert into clover_migrate.noted (migration, people, person, was) select distinct {name}, people, person, was::jsonb from taken"
+        );
+        self.target.run(&aside).await?;
+        let any = format!("select true from clover_migrate.noted where migration = {name} limit 1");
+        if self.target.texts(&any).await?.is_empty() {
+            return Ok(Written::default());
+        }
+        let mut written = Written::default();
+        let number = self.spool_gone(vault, number, &mut written).await?;
+        let mut files = Files::new(&vault.spool, number, "ndjson");
+        self.target.run("begin isolation level repeatable read").await?;
+        let done = async {
+            let snapshot = self.target.text("select pg_export_snapshot()").await?;
+            for (people, pointer) in self.pointed(|table| table.home.is_some()) {
+                let id = people.column(people.subject)?;
+                // Rows of people who are not there are nobody's, here.
+                let only = format!(
+                    "select n.person from clover_migrate.noted n join {} p on p.{} = n.person::{}
+                     where n.migration = {name} and n.people = {}",
+                    people.name,
+                    quoted(&id.name),
+                    id.kind,
+                    literal(&people.plain)
+                );
+                self.people_of(people, &pointer, (&snapshot, Some(&only)), &mut files, &mut written).await?;
+            }
+            files.close()?;
+            let done = format!(
+                "delete from clover_migrate.noted where migration = {name};
+                 update clover_migrate.spool set file = {} where migration = {name}; commit",
+                files.number
+            );
+            self.target.run(&done).await
+        };
+        let done = done.await;
+        if done.is_err() {
+            drop(self.target.run("rollback").await);
+        }
+        done.map(|()| written)
+    }
+
+    /// Writes what people were who went, or are named otherwise by now. Returns the last file's number.
+    async fn spool_gone(
+        &self,
+        vault: &Vault,
+        number: u64,
+        written: &mut Written,
+    ) -> Result<u64, MigrateError> {
+        let mut files = Files::new(&vault.spool, number, "gone.ndjson");
+        for (people, pointer) in self.pointed(|table| table.home.is_some()) {
+            let id = people.column(people.subject)?;
+            let same = self.names(people);
+            let same = same.iter().map(|name| format!("to_jsonb(p) -> {0} = n.was -> {0}", literal(name)));
+            // Who was brought anew went and came again, and is the same.
+            let sql = format!(
+                "select n.was::text from clover_migrate.noted n where n.migration = {} and n.people = {} and n.was is not null
+                   and not exists (select 1 from {} p where p.{} = n.person::{} and {})",
+                literal(&self.plan.name),
+                literal(&people.plain),
+                people.name,
+                quoted(&id.name),
+                id.kind,
+                same.collect::<Vec<_>>().join(" and ")
+            );
+            for was in self.target.texts(&sql).await? {
+                let (mut tree, mut text) = (Tree::default(), String::new());
+                tree.put(&steps(&pointer), was);
+                tree.write(&mut text);
+                files.put(&text)?;
+                written.gone += 1;
+            }
+        }
+        files.close()?;
+        Ok(files.number)
+    }
+
+    /// Writes what the vault has not yet, and waits until it has taken all.
+    ///
+    /// # Errors
+    /// When it has not in the time for which writers may wait; as [`Migration::spool`].
+    pub(crate) async fn fill_vault(&self) -> Result<(), MigrateError> {
+        let Some(vault) = &self.plan.vault else { return Ok(()) };
+        let within = Duration::from_millis(self.plan.limits.pause_ms);
+        let begun = Instant::now();
+        loop {
+            let written = self.spool().await?;
+            let (left, _) = waiting(&vault.spool)?;
+            if left == 0 && written == Written::default() {
+                return Ok(());
+            }
+            if begun.elapsed() > within {
+                let text = format!(
+                    "{left} files of people wait in {}: the vault has not taken them (`clover import --follow`)",
+                    vault.spool.display()
+                );
+                return Err(MigrateError::State(text));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Ends the notes.
+    pub(crate) async fn stop_noting(&self) -> Result<(), MigrateError> {
+        if self.plan.vault.is_none() {
+            return Ok(());
+        }
+        for (place, (table, _)) in self.pointed(|_| true).into_iter().enumerate() {
+            let function = format!("clover_migrate.{}", quoted(&format!("{}_{place}", self.plan.name)));
+            let sql = format!(
+                "drop trigger if exists {NOTES} on {0}; drop trigger if exists {NOTES}_all on {0}; drop function if exists {function}()",
+                table.name
+            );
+            self.target.run(&sql).await?;
+        }
+        Ok(())
+    }
+}
+
+/// How many files wait to be taken, and the last one's number.
+fn waiting(folder: &Path) -> Result<(u64, u64), MigrateError> {
+    let entries = std::fs::read_dir(folder).map_err(|e| MigrateError::file(folder, e))?;
+    let (mut waiting, mut last) = (0, 0);
+    for entry in entries {
+        let name = entry.map_err(|e| MigrateError::file(folder, e))?.file_name();
+        let name = name.to_string_lossy();
+        if let Some(number) = name.strip_suffix(".ndjson") {
+            waiting += 1;
+            last = number.trim_end_matches(".gone").parse().unwrap_or(0).max(last);
+        }
+    }
+    Ok((waiting, last))
+}
