@@ -18,7 +18,7 @@ use crate::Migration;
 use crate::database::{literal, password, quoted, trusting};
 use crate::error::MigrateError;
 use crate::evidence::Held;
-use crate::plan::{Column, End};
+use crate::plan::{Column, Copy, End};
 use crate::progress::State;
 use crate::record::{Said, now};
 use crate::table::Table;
@@ -94,20 +94,12 @@ impl Migration {
         }
         self.sweep_server(&scanner, site, &self.plan.source.database, &mut swept, false).await;
         for copy in &self.plan.copies {
-            if let Some(folder) = &copy.folder {
-                // What a link leads to, and not the link.
-                let report = match folder.canonicalize() {
-                    Err(_) => missing(folder),
-                    Ok(folder) => {
-                        let scanner = scanner.clone();
-                        let sweeping =
-                            move || sweep::path(&scanner, &folder, Options::default(), &Progress::default());
-                        tokio::task::spawn_blocking(sweeping)
-                            .await
-                            .map_err(|e| MigrateError::State(e.to_string()))?
-                    }
-                };
-                self.take(&mut swept, &copy.what, report, true);
+            if copy.folder.is_some() || copy.bucket.is_some() {
+                let (copy, scanner) = (copy.clone(), scanner.clone());
+                let what = copy.what.clone();
+                let sweeping = tokio::task::spawn_blocking(move || sweep_copy(&scanner, &copy));
+                let report = sweeping.await.map_err(|e| MigrateError::State(e.to_string()))?;
+                self.take(&mut swept, &what, report, true);
             }
             if let Some(end) = &copy.database {
                 self.sweep_server(&scanner, &copy.what, end, &mut swept, true).await;
@@ -367,9 +359,26 @@ fn is_in(place: &str, other: &str) -> bool {
     })
 }
 
-fn missing(folder: &std::path::Path) -> Report {
-    let blind = sweep::Blind { place: folder.display().to_string(), why: "there is no such folder".into() };
-    Report { blind: vec![blind], ..Report::default() }
+/// Looks into a folder or a bucket.
+fn sweep_copy(scanner: &Scanner, copy: &Copy) -> Report {
+    let progress = Progress::default();
+    let blind =
+        |place: String, why: String| Report { blind: vec![sweep::Blind { place, why }], ..Report::default() };
+    match (&copy.folder, &copy.bucket) {
+        // What a link leads to, and not the link.
+        (Some(folder), _) => match folder.canonicalize() {
+            Err(_) => blind(folder.display().to_string(), "there is no such folder".into()),
+            Ok(folder) => sweep::path(scanner, &folder, Options::default(), &progress),
+        },
+        (None, Some(bucket)) => match bucket.open() {
+            Err(why) => blind(bucket.called(), why),
+            Ok(open) => {
+                let options = Options::default();
+                sweep::objects(scanner, &open.calls(), &bucket.called(), options, &progress)
+            }
+        },
+        (None, None) => Report::default(),
+    }
 }
 
 fn server(end: &End) -> Result<Server, String> {

@@ -2,6 +2,7 @@
 //! every copy that the source knows of.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use ledger::migration::{Record, Stage};
 use ledger::sha256;
@@ -12,8 +13,8 @@ use crate::Migration;
 use crate::compare::{digests, sum};
 use crate::database::{Session, literal};
 use crate::error::MigrateError;
-use crate::load::{Loaded, loaded};
-use crate::plan::Ledger;
+use crate::load::{BUCKET, Loaded, loaded};
+use crate::plan::{Copy, Ledger};
 use crate::progress::State;
 use crate::record::{Said, now};
 use crate::table::Table;
@@ -310,12 +311,13 @@ impl Migration {
             let why = "the log of changes is archived: name where as a `[[copy]]` with `archive = true`, or who answers for it".into();
             held.push(Held { place: format!("{site} archive"), why });
         }
-        // Where it cannot be looked, it is as if it were there.
-        let there = |file: &Loaded| file.path.try_exists().unwrap_or(true);
-        for file in loaded(&self.source).await?.into_iter().filter(there) {
-            let why = format!("{} rows of {} were loaded from it", file.rows, file.table);
-            held.push(Held { place: file.path.display().to_string(), why });
-        }
+        let files = loaded(&self.source).await?;
+        let copies = self.plan.copies.clone();
+        // A bucket is asked on a thread that may wait.
+        let there = tokio::task::spawn_blocking(move || {
+            files.into_iter().filter_map(|file| still_there(&file, &copies)).collect::<Vec<_>>()
+        });
+        held.extend(there.await.map_err(|e| MigrateError::State(e.to_string()))?);
         Ok(held)
     }
 
@@ -347,6 +349,24 @@ impl Migration {
         );
         self.source.texts(&views).await
     }
+}
+
+/// A file that was loaded, if it is where it lay. Where it cannot be looked, it is as if it were there.
+fn still_there(file: &Loaded, copies: &[Copy]) -> Option<Held> {
+    let mut why = format!("{} rows of {} were loaded from it", file.rows, file.table);
+    if !file.path.starts_with(BUCKET) {
+        let is_there = Path::new(&file.path).try_exists().unwrap_or(true);
+        return is_there.then(|| Held { place: file.path.clone(), why });
+    }
+    let buckets = copies.iter().filter_map(|copy| copy.bucket.as_ref());
+    let found = buckets.filter_map(|bucket| Some((bucket, bucket.name_of(&file.path)?))).next();
+    match found.map(|(bucket, name)| bucket.has(name)) {
+        Some(Ok(false)) => return None,
+        Some(Ok(true)) => {}
+        Some(Err(e)) => why += &format!(", and it was not looked whether it is there: {e}"),
+        None => why += ", and it was not looked whether it is there: name its bucket as a `[[copy]]`",
+    }
+    Some(Held { place: file.path.clone(), why })
 }
 
 fn hex(digests: &[Option<[u8; 32]>; 2]) -> String {

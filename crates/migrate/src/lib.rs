@@ -9,6 +9,7 @@
 //! Start reading at [`Plan`] and [`Migration`].
 
 mod apply;
+mod bucket;
 mod certify;
 mod compare;
 mod copy;
@@ -31,6 +32,7 @@ mod spool;
 mod stream;
 mod table;
 
+pub use bucket::Bucket;
 pub use certify::{Certificate, Left, Swept};
 pub use compare::{Comparison, Difference};
 pub use copy::Part;
@@ -38,7 +40,7 @@ pub use cutover::{Served, Step};
 pub use error::MigrateError;
 pub use evidence::{Held, Sealed};
 pub use follow::Followed;
-pub use load::{Load, Loaded};
+pub use load::{Load, Loaded, Origin};
 pub use people::Written;
 pub use plan::{Plan, PlanError};
 pub use progress::{Progress, State};

@@ -1,11 +1,11 @@
-//! Files as a source: CSV, NDJSON and Parquet are loaded into a database of a server beside the target's, which is then the source of a plan.
+//! Files as a source, of this machine or of a bucket: CSV, NDJSON and Parquet are loaded into a database of a server beside the target's, which is then the source of a plan.
 //!
 //! Each file is loaded whole or not at all, once. What is in it must be what the table has: no column more, none less. Values are read by
 //! the server, as the types of its columns say.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use flate2::read::MultiGzDecoder;
 use futures_util::SinkExt;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 
+use crate::bucket::{Bucket, Parts, words};
 use crate::database::{Session, literal, quoted};
 use crate::error::MigrateError;
 use crate::plan::End;
@@ -22,11 +23,55 @@ const LINE_MAX: usize = 64 << 20;
 const PARQUET_MAX: usize = 1 << 30;
 const PIECE: usize = 256 << 10;
 
+/// How the place of an object begins.
+pub(crate) const BUCKET: &str = "s3://";
+
 /// What was loaded, in the database where it is.
 const LOADED: &str = "create schema if not exists clover_migrate;
 create table if not exists clover_migrate.loaded (
   sha256 bytea not null, table_name text not null, path text not null, rows bigint not null, bytes bigint not null,
   at timestamptz not null default now(), primary key (sha256, table_name))";
+
+/// Where a file lies.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// On this machine.
+    File(PathBuf),
+    /// In a bucket, under a name.
+    Object(Bucket, String),
+}
+
+impl Origin {
+    /// Where it is, as what is taken down and reports of sweeps name places.
+    fn place(&self) -> std::io::Result<String> {
+        match self {
+            Self::File(path) => Ok(std::path::absolute(path)?.display().to_string()),
+            Self::Object(..) => Ok(self.to_string()),
+        }
+    }
+
+    fn open(&self) -> std::io::Result<Box<dyn Read + Send>> {
+        match self {
+            Self::File(path) => Ok(Box::new(File::open(path)?)),
+            Self::Object(bucket, name) => {
+                let told = |why: String| std::io::Error::other(why);
+                let bucket = bucket.open().map_err(told)?;
+                let object = bucket.object(name).map_err(|e| told(words(&e)))?;
+                let object = object.ok_or(std::io::ErrorKind::NotFound)?;
+                Ok(Box::new(Parts::new(bucket, object)))
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Object(bucket, name) => write!(f, "{}/{name}", bucket.called()),
+        }
+    }
+}
 
 /// A file, and into which table it goes.
 #[derive(Debug, Clone)]
@@ -36,7 +81,7 @@ pub struct Load {
     /// `schema.table`.
     pub table: String,
     /// The file: its ending says what it is (`.csv`, `.ndjson`, `.jsonl`, `.parquet`, the first ones also with `.gz`).
-    pub file: PathBuf,
+    pub from: Origin,
     /// What stands between the values of a CSV file.
     pub delimiter: char,
     /// In which encoding a CSV file is, as PostgreSQL calls it.
@@ -44,10 +89,10 @@ pub struct Load {
 }
 
 /// A file that was loaded.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Loaded {
-    /// Where it lay.
-    pub path: PathBuf,
+    /// Where it lay: a path, or a bucket (`s3://host/bucket`) and a name in it.
+    pub path: String,
     /// The table.
     pub table: String,
     /// Its SHA-256.
@@ -67,7 +112,7 @@ enum Form {
 
 /// A file that is digested as it is read.
 struct Digested {
-    file: File,
+    file: Box<dyn Read + Send>,
     context: Context,
     bytes: u64,
 }
@@ -83,8 +128,8 @@ impl Read for Digested {
 
 impl Load {
     fn form(&self) -> Result<(Form, bool), MigrateError> {
-        let name = self.file.to_string_lossy();
-        let (name, packed) = name.strip_suffix(".gz").map_or((name.as_ref(), false), |name| (name, true));
+        let name = self.from.to_string();
+        let (name, packed) = name.strip_suffix(".gz").map_or((name.as_str(), false), |name| (name, true));
         let form = match name.rsplit('.').next() {
             Some("csv") => Form::Csv,
             Some("ndjson" | "jsonl") => Form::Lines,
@@ -95,11 +140,11 @@ impl Load {
     }
 
     fn wrong(&self, why: &str) -> MigrateError {
-        MigrateError::Plan(format!("{}: {why}. Nothing of it was loaded", self.file.display()))
+        MigrateError::Plan(format!("{}: {why}. Nothing of it was loaded", self.from))
     }
 
     fn failed(&self, error: std::io::Error) -> MigrateError {
-        MigrateError::file(&self.file, error)
+        MigrateError::File { path: self.from.to_string(), source: error }
     }
 
     /// Loads the file.
@@ -113,7 +158,7 @@ impl Load {
         session.run(LOADED).await?;
         let columns = self.columns(&session).await?;
         self.silence(&session).await?;
-        let file = File::open(&self.file).map_err(|e| self.failed(e))?;
+        let file = self.from.open().map_err(|e| self.failed(e))?;
         let mut digested = Digested { file, context: Context::new(&SHA256), bytes: 0 };
         session.run("begin").await?;
         let rows = {
@@ -140,7 +185,7 @@ impl Load {
         // What a packed file has behind its end belongs to it, too.
         std::io::copy(&mut digested, &mut std::io::sink()).map_err(|e| self.failed(e))?;
         let (digest, bytes) = (digested.context.finish(), digested.bytes);
-        let path = std::path::absolute(&self.file).map_err(|e| self.failed(e))?;
+        let path = self.from.place().map_err(|e| self.failed(e))?;
         let loaded = Loaded {
             path,
             table: self.table.clone(),
@@ -347,8 +392,7 @@ impl Load {
     async fn take_down(&self, session: &Session, loaded: &Loaded, digest: &[u8]) -> Result<(), MigrateError> {
         let sql = "insert into clover_migrate.loaded (sha256, table_name, path, rows, bytes) values ($1, $2, $3, $4, $5) on conflict do nothing";
         let [rows, bytes] = [loaded.rows, loaded.bytes].map(|n| i64::try_from(n).unwrap_or(i64::MAX));
-        let path = loaded.path.display().to_string();
-        let there = session.client.execute(sql, &[&digest, &self.table, &path, &rows, &bytes]).await;
+        let there = session.client.execute(sql, &[&digest, &self.table, &loaded.path, &rows, &bytes]).await;
         match there.map_err(|e| session.wrong(&e))? {
             0 => Err(self.wrong("it was loaded before")),
             _ => Ok(()),
@@ -411,9 +455,8 @@ pub(crate) async fn loaded(source: &Session) -> Result<Vec<Loaded>, MigrateError
     }
     let sql = "select path, table_name, encode(sha256, 'hex'), rows, bytes from clover_migrate.loaded order by at, path";
     let file = |row: &tokio_postgres::Row| {
-        let path: String = row.try_get(0)?;
         Ok(Loaded {
-            path: Path::new(&path).to_owned(),
+            path: row.try_get(0)?,
             table: row.try_get(1)?,
             sha256: row.try_get(2)?,
             rows: row.try_get::<_, i64>(3)?.unsigned_abs(),

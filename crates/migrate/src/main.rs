@@ -1,15 +1,17 @@
 //! `clover-migrate`: brings data home. It alone holds credentials of the old site.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use migrate::{Difference, Load, MigrateError, Migration, Plan, State, Swept, plan::End, propose};
+use migrate::{
+    Bucket, Difference, Load, MigrateError, Migration, Origin, Plan, State, Swept, plan::End, propose,
+};
 use serde_json::json;
 
 /// As `sysexits` has them.
@@ -76,7 +78,9 @@ enum Command {
         /// In which encoding a CSV file is, as PostgreSQL calls it
         #[arg(long, default_value = "UTF8")]
         encoding: String,
-        /// The files: .csv, .ndjson or .jsonl (these also .gz), .parquet
+        #[command(flatten)]
+        store: Store,
+        /// The files, or objects as `s3://bucket/name`: .csv, .ndjson or .jsonl (these also .gz), .parquet
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
@@ -128,6 +132,54 @@ enum Command {
         #[arg(long)]
         lose_writes: bool,
     },
+}
+
+/// Who has the buckets of objects.
+#[derive(Debug, Args)]
+struct Store {
+    /// For objects: who has the bucket, as `https://host:port`
+    #[arg(long, value_name = "URL")]
+    endpoint: Option<String>,
+    /// For objects: its region, as the store calls it
+    #[arg(long, default_value = "us-east-1")]
+    region: String,
+    /// For objects: a file with the name of the key that signs
+    #[arg(long, value_name = "FILE")]
+    access_key_file: Option<PathBuf>,
+    /// For objects: a file with that key
+    #[arg(long, value_name = "FILE")]
+    secret_key_file: Option<PathBuf>,
+    /// For objects: a file with the certificates to trust
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+}
+
+impl Store {
+    /// Where a file of the command line lies.
+    fn origin(&self, file: &Path) -> Result<Origin, MigrateError> {
+        let text = file.to_string_lossy();
+        let Some(object) = text.strip_prefix("s3://") else { return Ok(Origin::File(file.to_owned())) };
+        let wrong = |why: &str| MigrateError::Plan(format!("{text}: {why}"));
+        let (bucket, name) = object
+            .split_once('/')
+            .filter(|(bucket, name)| !bucket.is_empty() && !name.is_empty())
+            .ok_or_else(|| wrong("an object is written as s3://bucket/name"))?;
+        let (Some(endpoint), Some(access), Some(secret), Some(roots)) =
+            (&self.endpoint, &self.access_key_file, &self.secret_key_file, &self.ca_file)
+        else {
+            let why = "an object needs --endpoint, --access-key-file, --secret-key-file and --ca-file";
+            return Err(wrong(why));
+        };
+        let bucket = Bucket {
+            endpoint: endpoint.clone(),
+            name: bucket.to_owned(),
+            region: self.region.clone(),
+            access_key_file: access.clone(),
+            secret_key_file: secret.clone(),
+            roots: roots.clone(),
+        };
+        Ok(Origin::Object(bucket, name.to_owned()))
+    }
 }
 
 fn main() -> ExitCode {
@@ -310,20 +362,20 @@ async fn discover(cli: &Cli, name: &str, country: &str, end: &End) -> Result<u8,
 }
 
 async fn load(cli: &Cli) -> Result<u8, MigrateError> {
-    let Command::Load { into, password_file, roots, table, delimiter, encoding, files } = &cli.command else {
+    let Command::Load { into, password_file, roots, table, delimiter, encoding, store, files } = &cli.command
+    else {
         return Ok(0);
     };
     let into = End { address: into.clone(), password_file: password_file.clone(), roots: roots.clone() };
-    for file in files {
+    // What is wrong with one is told before any is loaded.
+    let all = files.iter().map(|file| store.origin(file)).collect::<Result<Vec<_>, _>>()?;
+    for from in all {
         let (table, encoding) = (table.clone(), encoding.clone());
-        let load = Load { into: into.clone(), table, file: file.clone(), delimiter: *delimiter, encoding };
+        let load = Load { into: into.clone(), table, from, delimiter: *delimiter, encoding };
         let loaded = load.run().await?;
         let text = format!(
             "{}: {} rows, {} bytes, SHA-256 {}",
-            loaded.path.display(),
-            loaded.rows,
-            loaded.bytes,
-            loaded.sha256
+            loaded.path, loaded.rows, loaded.bytes, loaded.sha256
         );
         told(cli, &text, &json!(loaded));
     }

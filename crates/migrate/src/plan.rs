@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use model::catalogue::Kind;
 use model::{Country, DataClass, Name, UnixSeconds};
 
+use crate::bucket::Bucket;
+
 /// Most sets of a plan, and most processes of a server that one migration keeps busy.
 const SETS_MAX: usize = 1_000;
 const WORKERS_MAX: u8 = 32;
@@ -201,7 +203,7 @@ pub struct Ledger {
     pub auditor: PathBuf,
 }
 
-/// A copy of the source that can be looked into: a folder, or another server.
+/// A copy of the source that can be looked into: a folder, a bucket, or another server.
 #[derive(Debug, Clone, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Copy {
@@ -210,6 +212,9 @@ pub struct Copy {
     /// A folder on this machine, with all that is in it.
     #[serde(default)]
     pub folder: Option<PathBuf>,
+    /// A bucket, with every object in it. What was loaded from it is looked for in it, too.
+    #[serde(default)]
+    pub bucket: Option<Bucket>,
     /// A server, with every database on it. If `what` is the name under which it follows the source, it is that replica.
     #[serde(default)]
     pub database: Option<End>,
@@ -377,8 +382,15 @@ impl Plan {
             }
         }
         for copy in &self.copies {
-            if copy.folder.is_some() == copy.database.is_some() {
-                wrong.push(format!("copy `{}`: name either its `folder` or its `database`", copy.what));
+            let named = [copy.folder.is_some(), copy.bucket.is_some(), copy.database.is_some()];
+            if named.into_iter().filter(|is_named| *is_named).count() != 1 {
+                wrong.push(format!(
+                    "copy `{}`: name either its `folder`, its `bucket` or its `database`",
+                    copy.what
+                ));
+            }
+            if copy.bucket.as_ref().is_some_and(|bucket| !bucket.endpoint.starts_with("https://")) {
+                wrong.push(format!("copy `{}`: its `endpoint` is not https://host:port", copy.what));
             }
         }
         for open in &self.open {
@@ -553,6 +565,11 @@ mod tests {
             ("app.videos", "app.users", "planned twice"),
             ("[region]", "[region]\nwhole = 1", "whole"),
             ("folder = \"/srv/dumps\"", "", "`dumps`: name either"),
+            (
+                "folder = \"/srv/dumps\"",
+                "[copy.bucket]\nendpoint = \"http://s\"\nname = \"b\"\naccess_key_file = \"a\"\nsecret_key_file = \"s\"\nroots = \"r\"",
+                "`dumps`: its `endpoint` is not https",
+            ),
             ("2026-12-31", "2026-02-30", "`tapes`: it needs"),
             ("Vault Co.", "", "`tapes`: it needs"),
             ("\"demo\"", "\"a b\"", "cannot stand on the ledger"),

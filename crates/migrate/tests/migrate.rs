@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot be set up has failed")]
 
+#[path = "migrate/buckets.rs"]
+mod buckets;
 #[path = "migrate/closure.rs"]
 mod closure;
 #[path = "migrate/faults.rs"]

@@ -14,6 +14,9 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// What the server is started by.
 const PROGRAM: &str = "import sys; sys.path.insert(0, sys.argv.pop(1)); from moto.server import main; main()";
 
+/// Where an object is there already, the server asks for a signature, and not whose it is.
+const SIGNED: &str = "Authorization: AWS4-HMAC-SHA256 Credential=name/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
+
 /// A running server. Ends with the value.
 pub struct S3 {
     folder: TempDir,
@@ -79,9 +82,26 @@ impl S3 {
         self.told(
             "PUT",
             &format!("{}/{name}", Self::BUCKET),
-            &["-H", "Content-Type: application/octet-stream", "-H", "Expect:", "--data-binary", &body],
+            &[
+                "-H",
+                SIGNED,
+                "-H",
+                "Content-Type: application/octet-stream",
+                "-H",
+                "Expect:",
+                "--data-binary",
+                &body,
+            ],
         )
         .map(drop)
+    }
+
+    /// Deletes an object.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn delete(&self, name: &str) -> Result<()> {
+        self.told("DELETE", &format!("{}/{name}", Self::BUCKET), &["-H", SIGNED]).map(drop)
     }
 
     fn ask(&self, method: &str, path: &str) -> Result<String> {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::keys::{self, KeyError, PersonKeys};
 use crate::records::{Person, Precondition, RecordError, RecordId, Records, Write};
 
-pub use self::store::{Bucket, Media, S3};
+pub use self::store::{Bucket, Listed, Media, Object, Part, S3, called};
 
 /// Longest part, in bytes.
 pub const PART_MAX: usize = 8 << 20;

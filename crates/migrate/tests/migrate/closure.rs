@@ -2,20 +2,20 @@
 
 use ledger::migration::{Record, Stage, Ways};
 use ledger::note::{Note, Signer};
-use migrate::{Load, MigrateError, Migration, Plan, Swept, plan::End};
+use migrate::{Load, MigrateError, Migration, Origin, Plan, Swept, plan::End};
 
 use crate::{World, copy};
 
 /// A migration with a ledger, up to its cut-over, and who signs.
-struct Closing {
-    world: World,
-    migration: Migration,
-    operator: Signer,
-    auditor: Signer,
+pub(crate) struct Closing {
+    pub(crate) world: World,
+    pub(crate) migration: Migration,
+    pub(crate) operator: Signer,
+    pub(crate) auditor: Signer,
 }
 
 impl Closing {
-    async fn new(more: &str) -> Self {
+    pub(crate) async fn new(more: &str) -> Self {
         let world = World::new();
         world.fill(1, 400);
         let [operator, auditor] = [("t/operator", 1), ("t/auditor", 2)]
@@ -29,7 +29,7 @@ impl Closing {
         Self { world, migration, operator, auditor }
     }
 
-    fn plan(world: &World, more: &str) -> String {
+    pub(crate) fn plan(world: &World, more: &str) -> String {
         let folder = world.folder.path().display();
         let ledger = format!(
             "[ledger]\nprogramme = \"t\"\nrecords = \"{folder}/records\"\noperator = \"{folder}/operator\"\nauditor = \"{folder}/auditor\"\n{}",
@@ -39,14 +39,14 @@ impl Closing {
     }
 
     /// Up to where rows may be sealed.
-    async fn finished(more: &str) -> Self {
+    pub(crate) async fn finished(more: &str) -> Self {
         let closing = Self::new(more).await;
         closing.migration.cut_over().await.unwrap();
         closing.migration.finish().await.unwrap();
         closing
     }
 
-    async fn records(&self) -> Vec<Record> {
+    pub(crate) async fn records(&self) -> Vec<Record> {
         self.migration.write_records().await.unwrap();
         let mut files: Vec<_> = std::fs::read_dir(self.world.folder.path().join("records"))
             .unwrap()
@@ -58,7 +58,7 @@ impl Closing {
     }
 
     /// Signs all seals.
-    async fn sign(&self, by: &[&Signer]) {
+    pub(crate) async fn sign(&self, by: &[&Signer]) {
         self.migration.write_records().await.unwrap();
         for entry in std::fs::read_dir(self.world.folder.path().join("records")).unwrap() {
             let path = entry.unwrap().path();
@@ -71,7 +71,7 @@ impl Closing {
         }
     }
 
-    async fn destroyed(&self) {
+    pub(crate) async fn destroyed(&self) {
         self.migration.seal(0).await.unwrap();
         self.sign(&[&self.operator, &self.auditor]).await;
         self.migration.destroy(0).await.unwrap();
@@ -86,7 +86,7 @@ fn why(error: &MigrateError) -> String {
     error.to_string()
 }
 
-fn places(swept: &Swept) -> String {
+pub(crate) fn places(swept: &Swept) -> String {
     swept.in_the_way().map(|left| format!("{}: {}\n", left.place, left.what)).collect()
 }
 
@@ -235,7 +235,7 @@ async fn a_file_that_was_loaded_is_on_file_and_holds_the_certificate_up_until_it
     std::fs::write(&file, "id,country,email,about,born\n7000,DE,file@example.org,,\n").unwrap();
     let into = End { address: closing.world.source.address(), password_file: None, roots: None };
     let (table, encoding) = ("app.users".to_owned(), "UTF8".to_owned());
-    Load { into, table, file: file.clone(), delimiter: ',', encoding }.run().await.unwrap();
+    Load { into, table, from: Origin::File(file.clone()), delimiter: ',', encoding }.run().await.unwrap();
     closing.migration.cut_over().await.unwrap();
     closing.migration.finish().await.unwrap();
     let sealed = closing.migration.seal(0).await.unwrap();

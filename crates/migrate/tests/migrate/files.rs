@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use flate2::{Compression, write::GzEncoder};
-use migrate::{Load, Loaded, MigrateError, plan::End};
+use migrate::{Load, Loaded, MigrateError, Origin, plan::End};
 use tempfile::TempDir;
 use testkit::postgres::Postgres;
 
@@ -32,7 +32,7 @@ impl Staging {
     async fn load(&self, file: &Path) -> Result<Loaded, MigrateError> {
         let into = End { address: self.server.address(), password_file: None, roots: None };
         let (table, encoding) = ("app.users".to_owned(), "UTF8".to_owned());
-        Load { into, table, file: file.to_owned(), delimiter: ',', encoding }.run().await
+        Load { into, table, from: Origin::File(file.to_owned()), delimiter: ',', encoding }.run().await
     }
 
     fn rows(&self) -> Vec<String> {

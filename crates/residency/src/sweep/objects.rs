@@ -25,6 +25,21 @@ pub trait Objects: Sync {
     fn read(&self, name: &str, from: u64, most: usize) -> Result<Vec<u8>, String>;
 }
 
+/// Listing and reading as two calls.
+impl<L, R> Objects for (L, R)
+where
+    L: Fn(Option<&str>) -> Result<Vec<(String, u64)>, String> + Sync,
+    R: Fn(&str, u64, usize) -> Result<Vec<u8>, String> + Sync,
+{
+    fn list(&self, after: Option<&str>) -> Result<Vec<(String, u64)>, String> {
+        (self.0)(after)
+    }
+
+    fn read(&self, name: &str, from: u64, most: usize) -> Result<Vec<u8>, String> {
+        (self.1)(name, from, most)
+    }
+}
+
 pub(super) fn sweep(
     scanner: &Scanner,
     (bucket, called): (&dyn Objects, &str),

@@ -10,7 +10,9 @@ use futures_util::StreamExt;
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Place;
-use object_store::{BackoffConfig, Error, ObjectStore, ObjectStoreExt, PutMode, PutPayload, RetryConfig};
+use object_store::{
+    BackoffConfig, Error, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutPayload, RetryConfig,
+};
 use rustls::ClientConfig;
 use tokio::runtime::{Builder, Runtime};
 
@@ -40,6 +42,13 @@ pub struct S3 {
     pub secret_key: SecretFile,
     /// Whom to trust as the server.
     pub tls: Arc<ClientConfig>,
+}
+
+/// What a bucket is called in reports, whoever reads it: `s3://host:port/bucket`.
+#[must_use]
+pub fn called(endpoint: &str, bucket: &str) -> String {
+    let host = endpoint.trim_start_matches("https://").trim_end_matches('/');
+    format!("s3://{host}/{bucket}")
 }
 
 /// Media of people, in one store.
@@ -159,6 +168,16 @@ impl Media {
 /// Objects of a bucket, whoever wrote them, to read.
 pub struct Bucket(Media);
 
+/// An object as it is at one moment.
+#[derive(Debug, Clone)]
+pub struct Object {
+    place: Place,
+    /// Its bytes.
+    pub length: u64,
+    /// How the store tells it from what may be written in its place.
+    tag: Option<String>,
+}
+
 impl Bucket {
     /// A bucket.
     ///
@@ -200,6 +219,58 @@ impl Bucket {
         let range = from..from.saturating_add(most as u64);
         self.0.wait(async move { Ok(store.get_range(&place, range).await?.to_vec()) })
     }
+
+    /// An object as it is now; `None` if there is none.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn object(&self, name: &str) -> Result<Option<Object>, MediaError> {
+        let (store, place) = (Arc::clone(&self.0.store), Place::parse(name));
+        let place = place.map_err(|e| MediaError::Store(Box::new(e)))?;
+        self.0.wait(async move {
+            let found = there(store.head(&place).await)?;
+            Ok(found.map(|meta| Object { place, length: meta.size, tag: meta.e_tag }))
+        })
+    }
+
+    /// At most so many bytes of an object from a place on, as long as it is still the same.
+    ///
+    /// # Errors
+    /// What the store says, also when another was written in its place.
+    pub fn part(&self, object: &Object, from: u64, most: usize) -> Result<Vec<u8>, MediaError> {
+        let (store, place) = (Arc::clone(&self.0.store), object.place.clone());
+        let range = from..from.saturating_add(most as u64).min(object.length);
+        let same =
+            GetOptions { if_match: object.tag.clone(), range: Some(range.into()), ..GetOptions::default() };
+        self.0.wait(async move { Ok(store.get_opts(&place, same).await?.bytes().await?.to_vec()) })
+    }
+
+    /// Listing and reading as calls that say in words what is wrong: what a sweep of its objects takes.
+    #[expect(clippy::type_complexity, reason = "the two calls have no names that could be written")]
+    pub fn calls(
+        &self,
+    ) -> (impl Fn(Option<&str>) -> Listed + Sync, impl Fn(&str, u64, usize) -> Part + Sync) {
+        (
+            |after: Option<&str>| self.list(after).map_err(|e| in_words(&e)),
+            |name: &str, from, most| self.read(name, from, most).map_err(|e| in_words(&e)),
+        )
+    }
+}
+
+/// Names and lengths, or why there are none.
+pub type Listed = Result<Vec<(String, u64)>, String>;
+/// Bytes of an object, or why there are none.
+pub type Part = Result<Vec<u8>, String>;
+
+/// An error with all that stands behind it.
+fn in_words(error: &MediaError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
 }
 
 /// `None` for what is not there.

@@ -180,6 +180,12 @@ fn media_in_a_bucket_are_whole_or_not_there_and_sealed_for_their_person() {
     let (name, length) = all.iter().max_by_key(|(_, length)| *length).unwrap();
     assert_eq!(bucket.read(name, 5, 100).unwrap().len() as u64, (length - 5).min(100));
     assert_eq!(bucket.list(all.last().map(|(name, _)| name.as_str())).unwrap(), []);
+    // And one of them as it was when it was looked at, or not at all.
+    server.put("export.csv", b"0123456789").unwrap();
+    let object = bucket.object("export.csv").unwrap().unwrap();
+    assert_eq!((object.length, bucket.part(&object, 7, 100).unwrap()), (10, b"789".to_vec()));
+    server.put("export.csv", b"abcdefghij").unwrap();
+    assert!(bucket.part(&object, 7, 100).is_err() && bucket.object("none.csv").unwrap().is_none());
     // Nobody is asked in the clear, and nobody under another's certificate.
     let other = tempfile::tempdir().unwrap();
     let clear = Media::s3(&settings(&certificate, other.path(), "http://localhost:1".to_owned()));

@@ -14,13 +14,12 @@ use residency::canary::Canaries;
 use residency::connect::{Server, trusting};
 use residency::incident::{DUE_HOURS, Found, Incident, Incidents};
 use residency::scan::Scanner;
-use residency::sweep::objects::Objects;
 use residency::sweep::{self, Options, Progress, Report};
 use residency::unpack::Bounds;
 use residency::watch::{self, Declared, Finding, Round, Why};
 use serde_json::json;
 use vault::keys::SecretFile;
-use vault::media::{Bucket, S3};
+use vault::media::{self, Bucket, S3};
 
 use super::{BLIND, FOUND, key_file};
 use crate::authority;
@@ -98,7 +97,7 @@ impl Sweep {
         let options = Options { bounds, threads: self.threads.into() };
         if let Some(bucket) = self.target.strip_prefix("s3://") {
             let (bucket, called) = self.bucket(bucket.trim_end_matches('/')).map_err(|why| refused(&why))?;
-            let report = sweep::objects(scanner, &bucket, &called, options, &Progress::default());
+            let report = sweep::objects(scanner, &bucket.calls(), &called, options, &Progress::default());
             return Ok((format!("sweep {called}"), report));
         }
         if !self.target.starts_with("postgres://") && !self.target.starts_with("postgresql://") {
@@ -122,7 +121,7 @@ impl Sweep {
     }
 
     /// The bucket, and what it is called in a report.
-    fn bucket(&self, name: &str) -> Result<(Swept, String), String> {
+    fn bucket(&self, name: &str) -> Result<(Bucket, String), String> {
         let (Some(endpoint), Some(access), Some(secret), Some(ca)) =
             (&self.endpoint, &self.access_key_file, &self.secret_key_file, &self.ca_file)
         else {
@@ -130,28 +129,15 @@ impl Sweep {
                 "a bucket needs --endpoint, --access-key-file, --secret-key-file and --ca-file".to_owned()
             );
         };
-        let bucket = Bucket::open(&S3 {
+        let s3 = S3 {
             endpoint: endpoint.clone(),
             bucket: name.to_owned(),
             region: self.region.clone(),
             access_key: SecretFile { what: "access key", path: access.clone() },
             secret_key: SecretFile { what: "secret key", path: secret.clone() },
             tls: authority::client_config(ca, None).map_err(|e| format!("{e:#}"))?,
-        });
-        let host = endpoint.trim_start_matches("https://").trim_end_matches('/');
-        Ok((Swept(bucket.map_err(|e| chain(&e))?), format!("s3://{host}/{name}")))
-    }
-}
-
-/// A bucket, as a sweep reads it.
-struct Swept(Bucket);
-
-impl Objects for Swept {
-    fn list(&self, after: Option<&str>) -> Result<Vec<(String, u64)>, String> {
-        self.0.list(after).map_err(|e| chain(&e))
-    }
-    fn read(&self, name: &str, from: u64, most: usize) -> Result<Vec<u8>, String> {
-        self.0.read(name, from, most).map_err(|e| chain(&e))
+        };
+        Ok((Bucket::open(&s3).map_err(|e| chain(&e))?, media::called(endpoint, name)))
     }
 }
 
