@@ -1,6 +1,7 @@
 //! Stages of a migration on the ledger of a real enclave: signed by those who must, in their order, and checked by the auditor.
 
 use ledger::migration::{Amount, Record, Stage};
+use ledger::proof::LogProof;
 use ledger::sha256;
 use model::{Country, Name, UnixSeconds};
 use testkit::postgres::Postgres;
@@ -78,8 +79,19 @@ async fn stages_of_a_migration_are_on_the_ledger_and_none_is_out_of_its_place() 
     }
     std::fs::write(&manifest, MANIFEST).unwrap();
     assert!(mark(&manifest).status.success());
+    let early = ["migration", "proof", &path, "--wait-seconds", "0"];
+    assert!(!clover_raw(&layout, &early).unwrap().status.success(), "it is not on the ledger");
     clover(&layout, &["migration", "record", &path]).unwrap();
     until("the seal is taken", || kept() == 5).await;
+    // For whoever has no way to the ledger: a file beside the seal.
+    clover(&layout, &["migration", "proof", &path]).unwrap();
+    let proof: LogProof =
+        std::fs::read_to_string(folder.join("video-00005-sealed.proof")).unwrap().parse().unwrap();
+    let log = clover::assemble::verifier(&layout, "log").unwrap();
+    proof.verify(proof.extra(), &log, &[]).unwrap();
+    let text = std::fs::read_to_string(folder.join("video-00005-sealed.txt")).unwrap();
+    let entry = ledger::Entry::decode(proof.extra()).unwrap();
+    assert!(entry.draft.facts.starts_with(text.as_bytes()) && entry.sequence == proof.index());
     // Laid down by hand, a stage out of its place is refused and said; the last one once more changes nothing.
     let order = |name: &str| layout.orders().join(name);
     let kept_as = |n: usize| orders(&layout.migrations())[n].clone();

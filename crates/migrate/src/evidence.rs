@@ -30,6 +30,8 @@ pub struct Sealed {
     pub rows: u64,
     /// How many of them the region has no more.
     pub removed: u64,
+    /// Whether `destroy` asks for the proof that each seal is on the ledger: the plan names its log's key.
+    pub proof: bool,
     /// What keeps a copy of rows at this moment, and has to go before anybody certifies that they are gone.
     pub held: Vec<Held>,
 }
@@ -160,7 +162,8 @@ impl Migration {
             }
         }
         let rows = sums.iter().map(|said| said.amount.rows).sum();
-        Ok(Sealed { manifest: path, sha256, rows, removed: missing, held })
+        let proof = ledger.log.is_some();
+        Ok(Sealed { manifest: path, sha256, rows, removed: missing, proof, held })
     }
 
     pub(crate) fn ledger(&self) -> Result<&Ledger, MigrateError> {

@@ -24,6 +24,7 @@ mod load;
 mod people;
 pub mod plan;
 mod progress;
+mod proof;
 mod propose;
 mod record;
 mod region;

@@ -289,11 +289,15 @@ async fn act(cli: &Cli, migration: &Migration) -> Result<u8, MigrateError> {
 async fn seal(cli: &Cli, migration: &Migration, removed: u64) -> Result<u8, MigrateError> {
     let sealed = migration.seal(removed).await?;
     let mut text = format!(
-        "{} rows are on file: {} (SHA-256 {}). Next: the auditor marks it, and the operator puts it on the ledger (`clover migration mark`, `clover migration record`); then `clover-migrate destroy`.",
+        "{} rows are on file: {} (SHA-256 {}). Next: the auditor marks it, and the operator puts it on the ledger (`clover migration mark`, `clover migration record`{}); then `clover-migrate destroy`.",
         sealed.rows,
         sealed.manifest.display(),
-        sealed.sha256
+        sealed.sha256,
+        if sealed.proof { ", `clover migration proof`" } else { "" }
     );
+    if !sealed.proof {
+        text += "\n  the plan names no `log` of the ledger: `destroy` looks for both signatures, and not whether the seals are on the ledger";
+    }
     if sealed.removed > 0 {
         text += &format!("\n  the region has no more: {} of these rows", sealed.removed);
     }

@@ -201,6 +201,10 @@ pub struct Ledger {
     pub operator: PathBuf,
     /// See `operator`.
     pub auditor: PathBuf,
+    /// A file with the verifier key of the log: then nothing is destroyed before its seal is proved to be in it. Without it the two
+    /// signatures are enough.
+    #[serde(default)]
+    pub log: Option<PathBuf>,
 }
 
 /// A copy of the source that can be looked into: a folder, a bucket, or another server.

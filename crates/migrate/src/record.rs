@@ -15,6 +15,7 @@ use crate::database::{Session, quoted};
 use crate::digest::Sum;
 use crate::error::MigrateError;
 use crate::plan::Ledger;
+use crate::proof::{self, PROOF};
 use crate::table::Table;
 
 /// What a stage says beside its name.
@@ -195,7 +196,7 @@ impl Migration {
         ledger.records.join(name)
     }
 
-    /// That a seal bears the signatures of operator and auditor.
+    /// That a seal bears the signatures of operator and auditor, and, where the plan names the ledger's key, stands on it.
     pub(crate) fn check_mark(
         &self,
         ledger: &Ledger,
@@ -219,18 +220,21 @@ impl Migration {
             let key = std::fs::read_to_string(file).map_err(|e| MigrateError::file(file, e))?;
             Verifier::parse(key.trim()).map_err(|_| none("a verifier key of the plan is none"))
         };
-        let keys = [("the operator", key(&ledger.operator)?), ("the auditor", key(&ledger.auditor)?)];
-        let [(_, operator), (_, auditor)] = &keys;
+        let keys = [key(&ledger.operator)?, key(&ledger.auditor)?];
+        let [operator, auditor] = &keys;
         if operator.to_vkey().split('+').next_back() == auditor.to_vkey().split('+').next_back() {
             return Err(none("operator and auditor are one key in the plan"));
         }
-        for (who, key) in keys {
-            let signed = note.verify(std::slice::from_ref(&key)).is_ok_and(|v| v.signed_by(&key).is_some());
+        for (who, key) in ["the operator", "the auditor"].into_iter().zip(&keys) {
+            let signed = note.verify(std::slice::from_ref(key)).is_ok_and(|v| v.signed_by(key).is_some());
             if !signed {
                 return Err(none(&format!("{who} did not sign it")));
             }
         }
-        Ok(())
+        match &ledger.log {
+            Some(log) => proof::check(&path.with_extension(PROOF), record, &key(log)?, &keys),
+            None => Ok(()),
+        }
     }
 }
 

@@ -10,6 +10,8 @@ mod closure;
 mod faults;
 #[path = "migrate/files.rs"]
 mod files;
+#[path = "migrate/proofs.rs"]
+mod proofs;
 #[path = "migrate/refusals.rs"]
 mod refusals;
 #[path = "migrate/types.rs"]

@@ -119,10 +119,10 @@ fn filled(customers: u64) -> String {
 fn ledger(world: &World, folder: &Path) -> Result<String> {
     let programme = clover::assemble::rulebook(&world.layout)?.rulebook.programme.name;
     let [records, backups] = ["records", "backups"].map(|name| folder.join(name).display().to_string());
-    let [operator, auditor] =
-        ["operator.vkey", "auditor.vkey"].map(|name| world.layout.trust().join(name).display().to_string());
+    let [operator, auditor, log] = ["operator.vkey", "auditor.vkey", "log.vkey"]
+        .map(|name| world.layout.trust().join(name).display().to_string());
     Ok(format!(
-        "\n[ledger]\nprogramme = \"{programme}\"\nrecords = \"{records}\"\noperator = \"{operator}\"\nauditor = \"{auditor}\"\n\
+        "\n[ledger]\nprogramme = \"{programme}\"\nrecords = \"{records}\"\noperator = \"{operator}\"\nauditor = \"{auditor}\"\nlog = \"{log}\"\n\
          \n[[copy]]\nwhat = \"backups\"\nfolder = \"{backups}\"\n"
     ))
 }

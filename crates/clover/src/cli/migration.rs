@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -21,6 +22,8 @@ use crate::assemble;
 use crate::error::CommandError;
 use crate::layout::Layout;
 use crate::site::orders::{self, NOTE, Signers};
+
+mod proof;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Migration {
@@ -41,6 +44,15 @@ pub(super) enum Migration {
         #[arg(long, value_name = "FILE")]
         seed: Option<PathBuf>,
     },
+    /// Write, for each seal of a folder that is on the ledger, a file beside it that proves it (C2SP tlog-proof). `clover-migrate destroy` asks
+    /// for them where its plan names the ledger's key.
+    Proof {
+        /// The folder of records.
+        folder: PathBuf,
+        /// Seconds that seals which were laid down are waited for.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=3600))]
+        wait_seconds: u16,
+    },
 }
 
 impl Migration {
@@ -49,6 +61,9 @@ impl Migration {
             Self::Record { folder } => record(layout, output, folder),
             Self::Mark { folder, evidence, seed } => {
                 mark(layout, output, (folder, evidence), seed.as_deref())
+            }
+            Self::Proof { folder, wait_seconds } => {
+                proof::write(layout, output, folder, Duration::from_secs((*wait_seconds).into()))
             }
         }
     }

@@ -77,12 +77,12 @@ impl Closing {
         self.migration.destroy(0).await.unwrap();
     }
 
-    fn rows_of_the_region(&self) -> Vec<String> {
+    pub(crate) fn rows_of_the_region(&self) -> Vec<String> {
         self.world.source.sql("select count(*) from app.users where country in ('DE', 'FR')").unwrap()
     }
 }
 
-fn why(error: &MigrateError) -> String {
+pub(crate) fn why(error: &MigrateError) -> String {
     error.to_string()
 }
 
@@ -117,7 +117,7 @@ async fn nothing_is_destroyed_without_a_seal_that_operator_and_auditor_signed() 
     closing.migration.finish().await.unwrap();
     assert!(why(&closing.migration.destroy(0).await.unwrap_err()).contains("was not sealed"));
     let sealed = closing.migration.seal(0).await.unwrap();
-    assert_eq!(sealed.rows, 400);
+    assert_eq!((sealed.rows, sealed.proof), (400, false), "the plan names no log");
     let stranger = Signer::from_seed("t/auditor", &[9; 32]).unwrap();
     for (by, who) in [
         (vec![], "the operator did not sign"),

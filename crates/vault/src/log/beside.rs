@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ledger::merkle::TreeHead;
 use ledger::note::Verifier;
+use ledger::proof::LogProof;
 use ledger::tile::TileReader;
 use ledger::{Entry, checkpoint};
 use model::UnixSeconds;
@@ -23,6 +24,7 @@ const BACK: u64 = 300;
 pub struct Beside {
     disk: Arc<ReadOnly>,
     head: TreeHead,
+    note: String,
     pack_tiles: u16,
 }
 
@@ -37,7 +39,8 @@ impl Beside {
         let bytes = bytes.map_err(|source| LogError::Io { path: CHECKPOINT.to_owned(), source })?;
         let note = String::from_utf8(bytes.ok_or(LogError::Missing)?).map_err(|_| LogError::OtherLog)?;
         let opened = checkpoint::open(&note, verifier, &[]).map_err(|_| LogError::OtherLog)?;
-        Ok(Self { disk, head: opened.checkpoint().head(), pack_tiles: Options::default().pack_tiles })
+        let head = opened.checkpoint().head();
+        Ok(Self { disk, head, note, pack_tiles: Options::default().pack_tiles })
     }
 
     /// Entries that it reads.
@@ -52,6 +55,15 @@ impl Beside {
     /// When it is beyond the size, or the files are damaged.
     pub fn entry(&self, index: u64) -> Result<Vec<u8>, LogError> {
         read::entry(self.head, |at| Tree::of(self.disk.as_ref(), self.pack_tiles).tile(at), index)
+    }
+
+    /// One entry with the proof that it is in the tree, as it was published when this was opened.
+    ///
+    /// # Errors
+    /// When it is beyond the size, or the files are damaged.
+    pub fn prove(&self, index: u64) -> Result<(Vec<u8>, LogProof), LogError> {
+        let tree = Tree::of(self.disk.as_ref(), self.pack_tiles);
+        read::prove(self.head, |at| tree.tile(at), index, self.note.clone())
     }
 
     /// An index before which no entry is of this time or later. Times go back a little, so it looks that much earlier.

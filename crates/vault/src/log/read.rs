@@ -50,10 +50,7 @@ impl Log {
     /// When it is not published yet, or the files are damaged.
     pub fn prove(&self, index: u64) -> Result<(Vec<u8>, LogProof), LogError> {
         let Published { head, note } = self.head()?;
-        let mut reader = TileReader::new(head, |at| self.tree().tile(at));
-        let bundle = reader.entries(index / WIDTH).map_err(|e| damaged(&e))?;
-        let hashes = reader.prove_inclusion(index).map_err(|e| damaged(&e))?;
-        Ok((nth(bundle, index)?, LogProof::new(index, hashes, note)))
+        prove(head, |at| self.tree().tile(at), index, note)
     }
 
     /// One published entry, authenticated.
@@ -151,6 +148,19 @@ fn damaged(e: &dyn std::error::Error) -> LogError {
 fn nth(bundle: Vec<Vec<u8>>, index: u64) -> Result<Vec<u8>, LogError> {
     let leaf = usize::try_from(index % WIDTH).ok().and_then(|i| bundle.into_iter().nth(i));
     leaf.ok_or_else(|| LogError::Damaged(format!("entry {index} is missing")))
+}
+
+/// One entry of a tree with the proof that it is in it.
+pub(super) fn prove(
+    head: TreeHead,
+    fetch: impl FnMut(TileCoordinates) -> io::Result<Vec<u8>>,
+    index: u64,
+    note: String,
+) -> Result<(Vec<u8>, LogProof), LogError> {
+    let mut reader = TileReader::new(head, fetch);
+    let bundle = reader.entries(index / WIDTH).map_err(|e| damaged(&e))?;
+    let hashes = reader.prove_inclusion(index).map_err(|e| damaged(&e))?;
+    Ok((nth(bundle, index)?, LogProof::new(index, hashes, note)))
 }
 
 /// One entry of a tree, authenticated.

@@ -61,6 +61,10 @@ impl Moving<'_> {
         let said = clover(&world.layout, &["migration", "record", &records])?;
         self.said("the operator again", "three seals", &said, "3 stages are laid down");
         let out = self.run(&["destroy"])?;
+        self.check("destroyed without a proof", "refused", &out, 70, "proved to be on the ledger");
+        let said = clover(&world.layout, &["migration", "proof", &records])?;
+        self.said("a proof from the ledger", "of three seals, to check offline", &said, "3 seals are proved");
+        let out = self.run(&["destroy"])?;
         self.check("destroyed", "gone from the tables in Singapore", &out, 0, "rows were destroyed");
         self.show.chapter("Looked for: a copy that somebody forgot");
         let out = self.run(&["certify"])?;
