@@ -2,13 +2,11 @@
 //! statistics and log of changes, by the server's own means.
 
 use ledger::migration::{Record, Stage};
-use ledger::sha256;
 
 use crate::Migration;
 use crate::database::{Session, literal};
 use crate::error::MigrateError;
 use crate::evidence::REMOVED;
-use crate::plan::Ledger;
 use crate::progress::State;
 use crate::table::Table;
 
@@ -40,7 +38,7 @@ impl Migration {
                     .filter(|(_, last)| last.stage == Stage::Sealed)
                     .ok_or_else(none)?;
                 self.check_mark(ledger, *number, seal)?;
-                known = self.check_manifest(ledger, seal)?;
+                known = self.check_manifest(seal)?;
                 sealed.push((table, seal.amount.rows));
             }
             let missing = self.missing().await?;
@@ -125,27 +123,9 @@ impl Migration {
     }
 
     /// That the manifest is the one that was sealed; and how many rows it says that the region has no more.
-    fn check_manifest(&self, ledger: &Ledger, sealed: &Record) -> Result<u64, MigrateError> {
-        let manifest = self.manifest(ledger, sealed)?;
+    fn check_manifest(&self, sealed: &Record) -> Result<u64, MigrateError> {
+        let manifest = self.book().manifest(sealed)?;
         Ok(manifest.get(REMOVED).and_then(serde_json::Value::as_u64).unwrap_or(0))
-    }
-
-    /// The manifest that was sealed.
-    pub(crate) fn manifest(
-        &self,
-        ledger: &Ledger,
-        sealed: &Record,
-    ) -> Result<serde_json::Value, MigrateError> {
-        let wanted = sealed.evidence.unwrap_or_default();
-        let name = data_encoding::HEXLOWER.encode(wanted.get(..8).unwrap_or_default());
-        let path = ledger.records.join(format!("{}-manifest-{name}.json", self.plan.name));
-        let bytes = std::fs::read(&path).map_err(|e| MigrateError::file(&path, e))?;
-        let changed =
-            || MigrateError::State(format!("{}: it was changed after it was sealed", path.display()));
-        if *sha256(&bytes).bytes() != wanted {
-            return Err(changed());
-        }
-        serde_json::from_slice(&bytes).map_err(|_| changed())
     }
 
     /// Has the source write over its log of changes. A file of it that is no longer needed is kept under another name for later, with all

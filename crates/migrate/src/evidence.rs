@@ -14,7 +14,7 @@ use crate::compare::{digests, sum};
 use crate::database::{Session, literal};
 use crate::error::MigrateError;
 use crate::load::{BUCKET, Loaded, loaded};
-use crate::plan::{Copy, Ledger};
+use crate::plan::{Copy, Ledger, Plan};
 use crate::progress::State;
 use crate::record::{Said, now};
 use crate::table::Table;
@@ -109,7 +109,8 @@ impl Migration {
             sets.push(json!({ "set": table.plain, "rows": sum.amount.rows, "digest": hex(&sum.digests), "access": self.access(table).await? }));
             sums.push(sum);
         }
-        let (held, files) = (self.held().await?, loaded(&self.source).await?);
+        let (mut held, files) = (self.held().await?, loaded(&self.source).await?);
+        held.extend(self.files_left().await?);
         let (missing, views) = (self.missing().await?, self.views().await?);
         if missing > removed {
             let text = format!(
@@ -167,8 +168,7 @@ impl Migration {
     }
 
     pub(crate) fn ledger(&self) -> Result<&Ledger, MigrateError> {
-        let none = || MigrateError::Plan("nothing is destroyed without a `[ledger]` in the plan".into());
-        self.plan.ledger.as_ref().ok_or_else(none)
+        self.book().ledger()
     }
 
     /// The rows of a set at the source as a session sees them, if they are still those that both ends had when they were compared.
@@ -293,6 +293,11 @@ impl Migration {
         Ok(json!({ "may": self.source.texts(&may).await?, "did": self.source.texts(&did).await? }))
     }
 
+    /// Files that were loaded into the source and are where they lay.
+    pub(crate) async fn files_left(&self) -> Result<Vec<Held>, MigrateError> {
+        still_there(loaded(&self.source).await?, &self.plan).await
+    }
+
     /// What at the source keeps a copy of rows at this moment.
     pub(crate) async fn held(&self) -> Result<Vec<Held>, MigrateError> {
         let site = &self.plan.source.site;
@@ -314,13 +319,6 @@ impl Migration {
             let why = "the log of changes is archived: name where as a `[[copy]]` with `archive = true`, or who answers for it".into();
             held.push(Held { place: format!("{site} archive"), why });
         }
-        let files = loaded(&self.source).await?;
-        let copies = self.plan.copies.clone();
-        // A bucket is asked on a thread that may wait.
-        let there = tokio::task::spawn_blocking(move || {
-            files.into_iter().filter_map(|file| still_there(&file, &copies)).collect::<Vec<_>>()
-        });
-        held.extend(there.await.map_err(|e| MigrateError::State(e.to_string()))?);
         Ok(held)
     }
 
@@ -354,12 +352,22 @@ impl Migration {
     }
 }
 
+/// Which files that were loaded are where they lay.
+pub(crate) async fn still_there(files: Vec<Loaded>, plan: &Plan) -> Result<Vec<Held>, MigrateError> {
+    let copies = plan.copies.clone();
+    // A bucket is asked on a thread that may wait.
+    let there = tokio::task::spawn_blocking(move || {
+        files.iter().filter_map(|file| is_there(file, &copies)).collect::<Vec<_>>()
+    });
+    there.await.map_err(|e| MigrateError::State(e.to_string()))
+}
+
 /// A file that was loaded, if it is where it lay. Where it cannot be looked, it is as if it were there.
-fn still_there(file: &Loaded, copies: &[Copy]) -> Option<Held> {
+fn is_there(file: &Loaded, copies: &[Copy]) -> Option<Held> {
     let mut why = format!("{} rows of {} were loaded from it", file.rows, file.table);
     if !file.path.starts_with(BUCKET) {
-        let is_there = Path::new(&file.path).try_exists().unwrap_or(true);
-        return is_there.then(|| Held { place: file.path.clone(), why });
+        let there = Path::new(&file.path).try_exists().unwrap_or(true);
+        return there.then(|| Held { place: file.path.clone(), why });
     }
     let buckets = copies.iter().filter_map(|copy| copy.bucket.as_ref());
     let found = buckets.filter_map(|bucket| Some((bucket, bucket.name_of(&file.path)?))).next();

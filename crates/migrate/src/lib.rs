@@ -3,14 +3,17 @@
 //! A set is a table and whose rows of it move. Its way is: **copied** from one snapshot in parts ([`copy`]), **followed** by the
 //! source's changes ([`follow`]), **compared** whole ([`compare`]), and **served** from the region after a cut-over that can be
 //! undone ([`cutover`]). With a `[vault]` in the plan people go on into the vault all the time ([`spool`]). Then it is **sealed** ([`evidence`]), **destroyed** at the source under the auditor's mark ([`destroy`]), and looked
-//! for again until nothing is left that nobody answers for ([`certify`]). Each stage is taken down for the ledger ([`record`]). What is known of the way is kept in the target, in the same transaction as the rows it speaks of
+//! for again until nothing is left that nobody answers for ([`certify`]), in the copies also when the source is gone ([`closed`]). Each stage is taken down for the ledger ([`record`]). What is known of the way is kept in the target, in the same transaction as the rows it speaks of
 //! ([`progress`]): so each row is there once, whatever is killed when.
 //!
 //! Start reading at [`Plan`] and [`Migration`].
 
 mod apply;
+mod book;
 mod bucket;
+mod certificate;
 mod certify;
+mod closed;
 mod compare;
 mod copy;
 mod cutover;
@@ -31,10 +34,12 @@ mod region;
 mod rows;
 mod spool;
 mod stream;
+mod sweeping;
 mod table;
 
 pub use bucket::Bucket;
-pub use certify::{Certificate, Left, Swept};
+pub use certificate::Certificate;
+pub use closed::Closed;
 pub use compare::{Comparison, Difference};
 pub use copy::Part;
 pub use cutover::{Served, Step};
@@ -46,6 +51,7 @@ pub use people::Written;
 pub use plan::{Plan, PlanError};
 pub use progress::{Progress, State};
 pub use propose::{Proposal, propose};
+pub use sweeping::{Left, Looked, Swept};
 
 use database::Session;
 use table::Table;

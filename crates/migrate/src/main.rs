@@ -10,7 +10,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use migrate::{
-    Bucket, Difference, Load, MigrateError, Migration, Origin, Plan, State, Swept, plan::End, propose,
+    Bucket, Certificate, Closed, Difference, Load, MigrateError, Migration, Origin, Plan, State, Swept,
+    plan::End, propose,
 };
 use serde_json::json;
 
@@ -125,7 +126,11 @@ enum Command {
     /// Look for what is left of them there, and in the copies that the plan names
     Sweep,
     /// Sweep, and certify that they are gone
-    Certify,
+    Certify {
+        /// The source is no more: look into the copies alone, and repeat what the last certificate says of it
+        #[arg(long)]
+        closed: bool,
+    },
     /// Point services back to the source
     Undo {
         /// Lose what was written in the region since
@@ -222,6 +227,13 @@ async fn run(cli: &Cli) -> Result<u8, MigrateError> {
     let text = std::fs::read_to_string(&cli.plan)
         .map_err(|source| MigrateError::File { path: cli.plan.display().to_string(), source })?;
     let plan = Plan::parse(&text).map_err(|e| MigrateError::Plan(e.to_string()))?;
+    if let Command::Certify { closed: true } = cli.command {
+        let migration = Closed::open(plan).await?;
+        let certified = migration.certify().await;
+        let written = migration.write_records().await;
+        let (swept, certificate) = certified?;
+        return written.map(|()| certified_or_not(cli, &swept, certificate.as_ref()));
+    }
     let migration = Migration::open(plan).await?;
     let done = act(cli, &migration).await;
     // Also of what was done before something broke off.
@@ -273,7 +285,10 @@ async fn act(cli: &Cli, migration: &Migration) -> Result<u8, MigrateError> {
             told(cli, &words(&swept), &json!(swept));
             Ok(u8::from(swept.in_the_way().next().is_some()))
         }
-        Command::Certify => certify(cli, migration).await,
+        Command::Certify { .. } => {
+            let (swept, certificate) = migration.certify().await?;
+            Ok(certified_or_not(cli, &swept, certificate.as_ref()))
+        }
         Command::Undo { lose_writes } => {
             let lost = migration.undo(*lose_writes).await?;
             let text = format!(
@@ -308,24 +323,23 @@ async fn seal(cli: &Cli, migration: &Migration, removed: u64) -> Result<u8, Migr
     Ok(0)
 }
 
-async fn certify(cli: &Cli, migration: &Migration) -> Result<u8, MigrateError> {
-    let (swept, certificate) = migration.certify().await?;
-    let mut text = words(&swept);
-    text += &match &certificate {
+fn certified_or_not(cli: &Cli, swept: &Swept, certificate: Option<&Certificate>) -> u8 {
+    let mut text = words(swept);
+    text += &match certificate {
         None => "\nNo certificate: deal with each of these, or name in the plan (`[[open]]`) who answers for it and until when.".into(),
         Some(c) if c.open > 0 => format!("\ncertified, with {} open: {} (SHA-256 {})", c.open, c.file.display(), c.sha256),
         Some(c) => format!("\ncertified: {} (SHA-256 {})", c.file.display(), c.sha256),
     };
     told(cli, &text, &json!({ "swept": swept, "certificate": certificate }));
-    Ok(u8::from(certificate.is_none()))
+    u8::from(certificate.is_none())
 }
 
 fn words(swept: &Swept) -> String {
     let of = |(set, count): (&String, &u64)| format!("{count} of {set}");
     let mut text =
         format!("looked for identifiers: {}", swept.looked_for.iter().map(of).collect::<Vec<_>>().join(", "));
-    for (place, count, bytes) in &swept.places {
-        text += &format!("\n  {place}: {count} files or tables, {bytes} bytes");
+    for looked in &swept.places {
+        text += &format!("\n  {}: {} files or tables, {} bytes", looked.place, looked.count, looked.bytes);
     }
     for left in &swept.left {
         let open = left.open.as_ref().map(|open| format!(" (open: {open})")).unwrap_or_default();

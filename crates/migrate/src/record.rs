@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ledger::migration::{Amount, MigrationError, Record, Stage, Ways};
+use ledger::migration::{Amount, Record, Stage};
 use ledger::note::{Note, Verifier};
-use model::{Country, Name, UnixSeconds};
-use vault::disk::replace_file;
+use model::UnixSeconds;
 
 use crate::Migration;
+use crate::book::Book;
 use crate::database::{Session, quoted};
 use crate::digest::Sum;
 use crate::error::MigrateError;
@@ -40,22 +40,14 @@ pub(crate) fn now() -> UnixSeconds {
     UnixSeconds(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }
 
-fn wrong(error: MigrationError) -> MigrateError {
-    MigrateError::State(error.to_string())
-}
-
 impl Migration {
+    pub(crate) fn book(&self) -> Book<'_> {
+        Book { plan: &self.plan, target: &self.target }
+    }
+
     /// What is on record, oldest first, each with its number.
     pub(crate) async fn records(&self) -> Result<Vec<(i32, Record)>, MigrateError> {
-        let sql = "select number, text from clover_migrate.record where migration = $1 order by number";
-        let server = |e: tokio_postgres::Error| self.target.wrong(&e);
-        let mut records = Vec::new();
-        for row in self.target.rows(sql, &[&self.plan.name]).await? {
-            let (number, text): (i32, String) =
-                (row.try_get(0).map_err(server)?, row.try_get(1).map_err(server)?);
-            records.push((number, Record::parse(&text).map_err(wrong)?));
-        }
-        Ok(records)
+        self.book().records().await
     }
 
     /// The last stage on record of each set, in words.
@@ -70,65 +62,15 @@ impl Migration {
 
     /// The last stage of each set, with its number.
     pub(crate) async fn lasts(&self) -> Result<BTreeMap<String, (i32, Record)>, MigrateError> {
-        let of_set = |(number, record): (i32, Record)| (record.set.to_string(), (number, record));
-        Ok(self.records().await?.into_iter().map(of_set).collect())
+        self.book().lasts().await
     }
 
     /// Takes stages of sets down together, those that are not there yet, if the plan says where.
     pub(crate) async fn record(&self, stages: &[(&Table, Stage, Said)]) -> Result<(), MigrateError> {
-        let Some(ledger) = &self.plan.ledger else { return Ok(()) };
-        let (mut ways, mut lasts, mut next) = (Ways::default(), BTreeMap::new(), 1);
-        for (number, record) in self.records().await? {
-            next = number + 1;
-            ways.take(record.clone()).map_err(wrong)?;
-            lasts.insert(record.set.to_string(), record);
-        }
-        let mut texts = Vec::new();
-        for (table, stage, said) in stages {
-            let last = lasts.get(&table.plain);
-            let repeated = matches!(stage, Stage::Sealed | Stage::Destroyed);
-            let there = |last: &Record| {
-                last.stage >= *stage && (last.stage != Stage::Undone || *stage == Stage::Undone)
-            };
-            if !repeated && last.is_some_and(there) {
-                continue;
-            }
-            let record = self.stage(ledger, table, *stage, *said, last.map_or(0, |last| last.time.0))?;
-            ways.take(record.clone()).map_err(wrong)?;
-            texts.push((next, record.text()));
-            lasts.insert(record.set.to_string(), record);
-            next += 1;
-        }
-        let (numbers, texts): (Vec<i32>, Vec<String>) = texts.into_iter().unzip();
-        // All or none.
-        let sql = "insert into clover_migrate.record (migration, number, text) select $1, * from unnest($2::int[], $3::text[])";
-        self.target.rows(sql, &[&self.plan.name, &numbers, &texts]).await.map(drop)
-    }
-
-    fn stage(
-        &self,
-        ledger: &Ledger,
-        table: &Table,
-        stage: Stage,
-        said: Said,
-        after: u64,
-    ) -> Result<Record, MigrateError> {
-        let name = |text: &str| Name::parse(text).map_err(|e| MigrateError::Plan(e.to_string()));
-        let country = |text: &str| Country::parse(text).map_err(|e| MigrateError::Plan(e.to_string()));
-        let (source, target) = (&self.plan.source, &self.plan.target);
-        Ok(Record {
-            programme: name(&ledger.programme)?,
-            migration: name(&self.plan.name)?,
-            set: name(&table.plain)?,
-            stage,
-            source: (name(&source.site)?, country(&source.country)?),
-            target: (name(&target.site)?, country(&target.country)?),
-            amount: said.amount,
-            digests: said.digests,
-            evidence: said.evidence,
-            open: (said.open.0, UnixSeconds(said.open.1)),
-            time: UnixSeconds(now().0.max(after)),
-        })
+        let of = |(table, stage, said): &'_ (&'_ Table, Stage, Said)| (table.plain.clone(), *stage, *said);
+        let stages: Vec<(String, Stage, Said)> = stages.iter().map(of).collect();
+        let stages: Vec<_> = stages.iter().map(|(set, stage, said)| (set.as_str(), *stage, *said)).collect();
+        self.book().take_down(&stages).await
     }
 
     /// Takes down what lies at the source.
@@ -170,30 +112,7 @@ impl Migration {
     /// # Errors
     /// When the folder cannot be written, or the target does not answer.
     pub async fn write_records(&self) -> Result<(), MigrateError> {
-        let Some(ledger) = &self.plan.ledger else { return Ok(()) };
-        let failed = |e| MigrateError::file(&ledger.records, e);
-        std::fs::create_dir_all(&ledger.records).map_err(failed)?;
-        for (number, record) in self.records().await? {
-            let (path, text) = (self.text_file(ledger, number, &record), record.text());
-            match std::fs::read_to_string(&path) {
-                Ok(there) if there == text => {}
-                Ok(_) => {
-                    let text = format!(
-                        "{}: it is about something else: another migration of this name was here. Take another name or folder",
-                        path.display()
-                    );
-                    return Err(MigrateError::State(text));
-                }
-                Err(_) => replace_file(&path, text.as_bytes()).map_err(|e| MigrateError::file(&path, e))?,
-            }
-        }
-        Ok(())
-    }
-
-    fn text_file(&self, ledger: &Ledger, number: i32, record: &Record) -> PathBuf {
-        // In this order they are laid down.
-        let name = format!("{}-{number:05}-{}.txt", self.plan.name, record.stage.word());
-        ledger.records.join(name)
+        self.book().write().await
     }
 
     /// That a seal bears the signatures of operator and auditor, and, where the plan names the ledger's key, stands on it.
@@ -203,7 +122,7 @@ impl Migration {
         number: i32,
         record: &Record,
     ) -> Result<(), MigrateError> {
-        let path = self.text_file(ledger, number, record).with_extension("note");
+        let path = self.book().text_file(ledger, number, record).with_extension("note");
         let none = |why: &str| {
             let text = format!(
                 "{}: {why}. Nothing is destroyed without a seal that the auditor marked (`clover migration mark`, then `record`)",

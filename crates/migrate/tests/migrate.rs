@@ -4,6 +4,8 @@
 
 #[path = "migrate/buckets.rs"]
 mod buckets;
+#[path = "migrate/closed.rs"]
+mod closed;
 #[path = "migrate/closure.rs"]
 mod closure;
 #[path = "migrate/faults.rs"]
