@@ -12,6 +12,7 @@ use ledger::{
     entry, facts,
     history::History,
     keylog,
+    migration::Record,
     note::{Note, Verifier},
     policy::Policy,
     proof::LogProof,
@@ -36,6 +37,7 @@ pub fn texts(data: &[u8]) {
         b's' => same(text, text.parse::<witness::Response>().ok()),
         b't' => tile_path(text),
         b'y' => policy(text),
+        b'v' => same(text, Record::parse(text).ok().map(|record| record.text())),
         _ => {}
     }
 }
@@ -169,6 +171,7 @@ pub fn takes_text(data: &[u8]) -> Option<bool> {
         b'n' => Some(text.parse::<Note>().is_ok()),
         b't' => Some(text.parse::<tile::TileCoordinates>().is_ok()),
         b'y' => Some(Policy::parse(text).is_ok()),
+        b'v' => Some(Record::parse(text).is_ok()),
         _ => None,
     }
 }

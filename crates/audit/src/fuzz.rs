@@ -13,6 +13,7 @@ use crate::{
     header::Header,
     incident::Parties,
     keyleaf::KeyLeaf,
+    migrations::Moved,
     mirror::AddCheckpoint,
     note::{VerifierKey, open},
     overrides::Order,
@@ -53,6 +54,7 @@ pub fn texts(data: &[u8]) {
         b'm' => _ = black_box(named_files(text)),
         b'i' => _ = black_box(crate::incident::reads_action(text)),
         b'd' => _ = black_box(crate::history::day_of_date(text)),
+        b'v' => _ = black_box(Moved::parse(text)),
         _ => {}
     }
 }
@@ -127,6 +129,7 @@ pub fn takes_text(data: &[u8]) -> Option<bool> {
         b'n' => Some(open(bytes, &[]).is_ok()),
         b't' => Some(Tile::parse(text).is_some()),
         b'y' => Some(Policy::parse(text).is_ok()),
+        b'v' => Some(Moved::parse(text).is_ok()),
         _ => None,
     }
 }

@@ -100,8 +100,13 @@ pub(crate) struct Moved {
 impl Moved {
     /// Reads the text, whoever signed it.
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, String> {
-        let text = open(bytes, &[]).map_err(|error| error.to_string())?;
-        let lines: Vec<&str> = text.strip_suffix('\n').unwrap_or(text).split('\n').collect();
+        Self::parse(open(bytes, &[]).map_err(|error| error.to_string())?)
+    }
+
+    /// The same of the text alone.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let text = text.strip_suffix('\n').ok_or("its last line has no end")?;
+        let lines: Vec<&str> = text.split('\n').collect();
         let [TITLE, programme, what, places, amount, digests, evidence, open, time] = lines.as_slice() else {
             return Err("it is not a text of nine lines of its kind".into());
         };
