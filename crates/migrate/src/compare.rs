@@ -193,7 +193,7 @@ pub(crate) async fn sum(
 }
 
 /// The digest of each row for which a condition is true.
-pub(crate) async fn digests(
+async fn digests(
     session: &Session,
     table: &Table,
     condition: &str,

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use vault::disk::replace_file;
 
 use crate::Migration;
-use crate::compare::{digests, sum};
+use crate::compare::sum;
 use crate::database::{Session, literal};
 use crate::error::MigrateError;
 use crate::load::{BUCKET, Loaded, loaded};
@@ -257,24 +257,6 @@ impl Migration {
             }
         }
         Ok(())
-    }
-
-    /// Rows of the source that the region has no more, or has not.
-    pub(crate) async fn missing(&self) -> Result<u64, MigrateError> {
-        let key = self.begun().await?.key;
-        let mut missing = 0;
-        for part in self.parts().await? {
-            let Some(table) = self.tables.iter().find(|table| table.plain == part.table) else { continue };
-            let within = part.within(table);
-            let moves = format!("{within} and {}", self.plan.moves(&self.tables, table));
-            if sum(&self.source, table, &moves, key).await? == sum(&self.target, table, &within, key).await? {
-                continue;
-            }
-            let here = digests(&self.source, table, &moves, key).await?;
-            let there = digests(&self.target, table, &within, key).await?;
-            missing += here.keys().filter(|key| !there.contains_key(*key)).count() as u64;
-        }
-        Ok(missing)
     }
 
     /// Who may read a table, and how often it was read and written.

@@ -24,6 +24,7 @@ mod error;
 mod evidence;
 mod follow;
 mod load;
+mod missing;
 mod people;
 pub mod plan;
 mod progress;

@@ -342,6 +342,38 @@ async fn nothing_is_destroyed_that_the_region_has_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_the_region_lacks_are_counted_whatever_their_keys_are() {
+    let world = World::with(
+        "create schema app; create table app.users (id text primary key, country text, email text not null, about text, born date);
+         create table app.videos (id bigint, owner text not null references app.users, title text, plays integer not null default 0, primary key (title, owner));",
+    );
+    // In no language in the order of their bytes.
+    world
+        .source
+        .sql(
+            "insert into app.users select w || n, 'DE', 'u' || n || '@example.org' from unnest(array['a', 'B', 'ä', 'Z z', 'é', '-', '~', e'\t\\', 'ab', 'A']) w, generate_series(1, 40) n;
+             insert into app.videos select 1, id, t from app.users, unnest(array['x', 'X', 'ß', '']) t",
+        )
+        .unwrap();
+    let migration = Migration::open(Plan::parse(&Closing::plan(&world, "")).unwrap()).await.unwrap();
+    copy(&migration).await;
+    migration.cut_over().await.unwrap();
+    migration.finish().await.unwrap();
+    world
+        .target
+        .sql(
+            "set session_replication_role = replica;
+             delete from app.users where id in ('-1', '~40', 'ä7', 'a9');
+             update app.users set about = 'written in the region' where id like 'B%';
+             insert into app.users (id, country, email) values ('0', 'DE', 'new@example.org'), ('zz', 'DE', 'newer@example.org');
+             delete from app.videos where title = 'ß' and owner like 'é%'",
+        )
+        .unwrap();
+    let error = why(&migration.seal(0).await.unwrap_err());
+    assert!(error.contains("the region lacks 44 of these rows"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_says_how_many_rows_the_region_removed_may_go_on() {
     let closing = Closing::finished("").await;
     closing.migration.seal(0).await.unwrap();
