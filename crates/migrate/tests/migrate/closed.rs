@@ -18,7 +18,8 @@ async fn closed(world: &World, more: &str) -> Closed {
 /// The text of the certificate, and its SHA-256.
 async fn certified(closed: &Closed) -> (String, String) {
     let (swept, certificate) = closed.certify().await.unwrap();
-    let certificate = certificate.unwrap_or_else(|| panic!("{}", places(&swept)));
+    assert!(certificate.is_some(), "{}", places(&swept));
+    let certificate = certificate.unwrap();
     (std::fs::read_to_string(&certificate.file).unwrap(), certificate.sha256)
 }
 
