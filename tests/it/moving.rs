@@ -8,7 +8,7 @@ use testkit::postgres::Postgres;
 use xtask::world::{clover, clover_raw, programs};
 
 use crate::migration::plan;
-use crate::support::{Stage as World, until};
+use crate::support::{Stage as World, entries, until};
 
 /// Two tables at an old site, the same in the region, and an enclave that is not running.
 struct Moving {
@@ -96,6 +96,13 @@ impl Moving {
     }
 }
 
+/// An export of somebody who lives somewhere, as a line.
+fn person(name: &str, region: &str) -> String {
+    format!(
+        "{{\"Profile And Settings\":{{\"Profile Info\":{{\"ProfileMap\":{{\"userName\":\"{name}\",\"accountRegion\":\"{region}\"}}}}}}}}\n"
+    )
+}
+
 fn left(folder: &Path) -> usize {
     std::fs::read_dir(folder).unwrap().count()
 }
@@ -174,11 +181,6 @@ async fn a_line_that_is_refused_stops_the_taking_and_stays_with_its_file() {
     let folder = world.beside("spool");
     std::fs::create_dir_all(&folder).unwrap();
     let layout = world.world.layout.clone();
-    let person = |name: &str, region: &str| {
-        format!(
-            "{{\"Profile And Settings\":{{\"Profile Info\":{{\"ProfileMap\":{{\"userName\":\"{name}\",\"accountRegion\":\"{region}\"}}}}}}}}\n"
-        )
-    };
     let put = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
     let path = folder.display().to_string();
     let take = |option: &str| {
@@ -215,5 +217,34 @@ async fn a_line_that_is_refused_stops_the_taking_and_stays_with_its_file() {
     assert!(String::from_utf8_lossy(&said.stdout).contains("erased with --renew") && !said.status.success());
     world.world.start().unwrap();
     world.world.published().unwrap();
+    world.must_audit_clean();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_enclave_takes_people_who_are_laid_down_and_says_why_it_does_not() {
+    let mut world = World::new(8).await;
+    let folder = world.world.layout.spool().join("export");
+    std::fs::create_dir_all(&folder).unwrap();
+    let put = |name: &str, text: &str| {
+        std::fs::write(folder.join("part"), text).unwrap();
+        std::fs::rename(folder.join("part"), folder.join(name)).unwrap();
+    };
+    let waits = |name: &str| folder.join(name).exists();
+    let taken = world.world.ledger();
+    let before = entries(&taken).len();
+    put("000000000001.ndjson", &[person("one", "DE"), person("two", "FR")].concat());
+    until("both are taken", || !waits("000000000001.ndjson")).await;
+    put("000000000002.ndjson", &[person("three", "DE"), person("four", "US")].concat());
+    put("000000000003.gone.ndjson", &person("one", "DE"));
+    until("it is said why", || waits("why")).await;
+    let why = std::fs::read_to_string(folder.join("why")).unwrap();
+    assert_eq!(why, "000000000002.ndjson: line 2: account region `US` is not in this region\n");
+    assert!(waits("000000000002.ndjson") && waits("000000000003.gone.ndjson"), "order is kept");
+    put("000000000002.ndjson", &person("three", "FR"));
+    until("all is taken", || left(&folder) == 0).await;
+    world.world.published().unwrap();
+    let kinds: Vec<_> = entries(&taken).iter().skip(before).map(|entry| entry.kind).collect();
+    let count = |kind| kinds.iter().filter(|k| **k == kind).count();
+    assert_eq!((count(ledger::EntryKind::Import), count(ledger::EntryKind::Erasure)), (3, 1), "{kinds:?}");
     world.must_audit_clean();
 }

@@ -33,6 +33,7 @@ const PROVOKED: &[&str] = &[
     "SUSPENDED",
     "a suspension is lifted",
     "an order does not count",
+    "people who are laid down are not taken",
     "a demand of an authority is on the record",
     "the site log has no round for this second",
     "no answer of the ledger's database",

@@ -150,7 +150,9 @@ pub fn take(
             std::fs::remove_file(&file).map_err(CommandError::file(&file))?;
         }
     }
-    enclave.records().dismiss(enclave::now().0)?;
+    if importer.summary.people > 0 {
+        enclave.records().dismiss(enclave::now().0)?;
+    }
     Ok(importer.summary)
 }
 

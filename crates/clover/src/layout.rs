@@ -167,6 +167,12 @@ impl Layout {
         self.control().join("migrations")
     }
 
+    /// People who are laid down for the vault, in a folder for each dataset.
+    #[must_use]
+    pub fn spool(&self) -> PathBuf {
+        self.control().join("spool")
+    }
+
     /// Up to when each receiver of notices has had everything.
     #[must_use]
     pub fn notices(&self) -> PathBuf {

@@ -15,6 +15,7 @@ mod retention;
 pub mod rules;
 mod running;
 pub mod samples;
+mod spool;
 pub mod witness;
 
 use std::path::PathBuf;

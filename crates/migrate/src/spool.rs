@@ -225,7 +225,7 @@ impl Migration {
             }
             if begun.elapsed() > within {
                 let text = format!(
-                    "{left} files of people wait in {}: the vault has not taken them (`clover import --follow`)",
+                    "{left} files of people wait in {}: the vault has not taken them. Does the enclave run, or `clover import --follow`? What is wrong with them stands in `why`, there",
                     vault.spool.display()
                 );
                 return Err(MigrateError::State(text));

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::samples::Samples;
 use super::witness::Witnesses;
-use super::{PREFIX, ROUND, Site, days, mirror, retention};
+use super::{PREFIX, ROUND, Site, days, mirror, retention, spool};
 use crate::config::Config;
 use crate::layout::Layout;
 use crate::{assemble, authority};
@@ -38,6 +38,7 @@ pub struct Running {
     asking: JoinHandle<Witnesses>,
     sums: JoinHandle<()>,
     retention: JoinHandle<()>,
+    spool: JoinHandle<()>,
     mirror: Option<tokio::process::Child>,
 }
 
@@ -70,12 +71,15 @@ impl Running {
         let sums = tokio::spawn(sum_up(Arc::clone(enclave), stopped.clone()));
         first_quorum(site, stopped).await;
         let retention = tokio::spawn(retention::run(Arc::clone(enclave), stopped.clone()));
-        Ok(Self { logs, rounds, maps, asking, sums, retention, mirror })
+        let spool = spool::run(layout.clone(), config.site.clone(), Arc::clone(enclave), stopped.clone());
+        let spool = tokio::spawn(spool);
+        Ok(Self { logs, rounds, maps, asking, sums, retention, spool, mirror })
     }
 
     /// After the last round: the day's map as it is now, so that a person's history can be made while nothing runs, and
     /// the witnesses once more.
     pub async fn end(self, site: &Arc<Site>, enclave: &Arc<Enclave>) {
+        let _ = self.spool.await;
         let _ = self.sums.await;
         summed_up(enclave, true).await;
         let _ = self.retention.await;

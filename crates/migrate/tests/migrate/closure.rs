@@ -351,7 +351,7 @@ async fn rows_that_the_region_lacks_are_counted_whatever_their_keys_are() {
     world
         .source
         .sql(
-            "insert into app.users select w || n, 'DE', 'u' || n || '@example.org' from unnest(array['a', 'B', 'ä', 'Z z', 'é', '-', '~', e'\t\\', 'ab', 'A']) w, generate_series(1, 40) n;
+            "insert into app.users select w || n, 'DE', 'u' || n || '@example.org' from unnest(array['a', 'B', 'ä', 'Z z', 'é', '-', '~', e'\\t\\\\', 'ab', 'A']) w, generate_series(1, 40) n;
              insert into app.videos select 1, id, t from app.users, unnest(array['x', 'X', 'ß', '']) t",
         )
         .unwrap();
