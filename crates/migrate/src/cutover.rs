@@ -102,6 +102,7 @@ impl Migration {
         if state.is_some_and(|state| state >= State::Finished) {
             return Err(MigrateError::State("it is finished".into()));
         }
+        crate::mysql::stopped(&self.source).await?;
         self.prepare_to_point()?;
         let mut pause = Duration::ZERO;
         if state != Some(State::Served) {

@@ -14,6 +14,7 @@ use crate::compare::sum;
 use crate::database::{Session, literal};
 use crate::error::MigrateError;
 use crate::load::{BUCKET, Loaded, loaded};
+use crate::mysql;
 use crate::plan::{Copy, Ledger, Plan};
 use crate::progress::State;
 use crate::record::{Said, now};
@@ -126,7 +127,7 @@ impl Migration {
             "manifest": "clover migration v1", "programme": ledger.programme, "migration": plan.name,
             "source": { "site": source.site, "country": source.country, "owner": source.owner, "server": self.facts().await },
             "target": { "site": plan.target.site, "country": plan.target.country },
-            "sets": sets, "held": held, "materialised views": views, "files": files, REMOVED: missing, "copies": copies, "open": open, "time": now().0,
+            "sets": sets, "held": held, "materialised views": views, "files": files, "mysql": mysql::named(&self.source).await?, REMOVED: missing, "copies": copies, "open": open, "time": now().0,
         });
         let bytes = serde_json::to_vec_pretty(&manifest).map_err(|e| MigrateError::State(e.to_string()))?;
         let digest = *sha256(&bytes).bytes();
@@ -301,6 +302,7 @@ impl Migration {
             let why = "the log of changes is archived: name where as a `[[copy]]` with `archive = true`, or who answers for it".into();
             held.push(Held { place: format!("{site} archive"), why });
         }
+        held.extend(mysql::held(&self.source).await?);
         Ok(held)
     }
 

@@ -1,5 +1,7 @@
 //! `clover-migrate`: brings data home. It alone holds credentials of the old site.
 
+mod mirror;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -85,6 +87,8 @@ enum Command {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Mirror tables of MySQL or MariaDB into such a database, and what has changed in them when called again
+    Mirror(mirror::Asked),
     /// Copy what is not there yet, and follow until nothing is left to follow
     Copy,
     /// Follow the source's changes until interrupted
@@ -224,6 +228,11 @@ async fn run(cli: &Cli) -> Result<u8, MigrateError> {
     if let Command::Load { .. } = &cli.command {
         return load(cli).await;
     }
+    if let Command::Mirror(asked) = &cli.command {
+        let (text, value) = mirror::run(asked, &cli.plan).await?;
+        told(cli, &text, &value);
+        return Ok(0);
+    }
     let text = std::fs::read_to_string(&cli.plan)
         .map_err(|source| MigrateError::File { path: cli.plan.display().to_string(), source })?;
     let plan = Plan::parse(&text).map_err(|e| MigrateError::Plan(e.to_string()))?;
@@ -244,7 +253,7 @@ async fn run(cli: &Cli) -> Result<u8, MigrateError> {
 
 async fn act(cli: &Cli, migration: &Migration) -> Result<u8, MigrateError> {
     match &cli.command {
-        Command::Plan { .. } | Command::Load { .. } => Ok(0),
+        Command::Plan { .. } | Command::Load { .. } | Command::Mirror(_) => Ok(0),
         Command::Copy => copy(cli, migration).await,
         Command::Follow => follow(cli, migration).await,
         Command::Compare { repair } => compare(cli, migration, *repair).await,

@@ -12,6 +12,8 @@ mod closure;
 mod faults;
 #[path = "migrate/files.rs"]
 mod files;
+#[path = "migrate/mysql.rs"]
+mod mysql;
 #[path = "migrate/proofs.rs"]
 mod proofs;
 #[path = "migrate/refusals.rs"]

@@ -1,7 +1,7 @@
 //! Sample services, clients and faults for tests.
 //!
 //! Start reading at [`disk`] for disks that lose and refuse, at [`index`] for a tag index that does, at
-//! [`postgres`] for a database server, at [`openbao`] and [`hsm`] for key services,
+//! [`postgres`] and [`mysql`] for database servers, at [`openbao`] and [`hsm`] for key services,
 //! at [`s3`] for objects.
 
 pub mod dice;
@@ -10,6 +10,7 @@ pub mod faulty;
 pub mod hsm;
 pub mod index;
 pub mod mmdb;
+pub mod mysql;
 pub mod openbao;
 pub mod postgres;
 pub mod s3;
@@ -19,6 +20,7 @@ pub use disk::{Crash, MemoryDisk};
 pub use faulty::{Fault, FaultyDisk, Plan, Space, Step, Then};
 pub use hsm::SoftHsm;
 pub use index::MemoryIndex;
+pub use mysql::MySql;
 pub use openbao::OpenBao;
 pub use postgres::{Confirming, Postgres, Tls};
 pub use s3::S3;

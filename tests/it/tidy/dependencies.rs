@@ -17,6 +17,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("ar_archive_writer", "Apache-2.0 WITH LLVM-exception"),
     ("tiny-keccak", "CC0-1.0"),
     ("varint-rs", "0BSD"),
+    ("webpki-roots", "CDLA-Permissive-2.0"),
     ("xxhash-rust", "BSL-1.0"),
 ];
 

@@ -18,6 +18,10 @@ impl Closing {
     pub(crate) async fn new(more: &str) -> Self {
         let world = World::new();
         world.fill(1, 400);
+        Self::with(world, more).await
+    }
+
+    pub(crate) async fn with(world: World, more: &str) -> Self {
         let [operator, auditor] = [("t/operator", 1), ("t/auditor", 2)]
             .map(|(name, seed)| Signer::from_seed(name, &[seed; 32]).unwrap());
         for (name, key) in [("operator", &operator), ("auditor", &auditor)] {
