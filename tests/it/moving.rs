@@ -137,22 +137,27 @@ async fn people_go_on_into_the_vault_while_the_old_site_is_written_to_and_are_al
               update app.users set \"accountRegion\" = 'US' where id = 6; update app.users set \"accountRegion\" = 'DE' where id = 2;
               delete from app.posts where owner = 7; delete from app.users where id = 7;
               delete from app.posts where owner = 9 and id < 300; update app.posts set \"Likes\" = 1 where owner = 10;
+              delete from app.posts where owner = 12; delete from app.users where id = 12; insert into app.users values (1001, 'moved_12', 'DE', null);
               insert into app.users values (1000, 'fresh', 'FR', null); insert into app.posts values (1000, 1000, null, null)")
         .unwrap();
     // Written once more by whoever was killed before it was on record, which changes nothing.
-    assert_eq!(moving.must_migrate(&["copy"])["people"], 6);
+    assert_eq!(moving.must_migrate(&["copy"])["people"], 7);
     let importer = moving.importer();
     until("all is taken", || left(&spool) == 0).await;
     moving.source.sql("update app.users set \"emailAddress\" = 'last@example.org' where id = 3").unwrap();
+    moving.source.sql("insert into app.users values (1002, ' Moved_1', 'DE', null)").unwrap();
+    let refused = moving.migrate(&["cutover"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("cannot tell them apart"), "{refused:?}");
+    moving.source.sql("delete from app.users where id = 1002").unwrap();
     let served = moving.must_migrate(&["cutover"]);
     assert_eq!((served["served"].as_str(), left(&spool)), (Some("dublin"), 0));
     let pointer = std::fs::read_to_string(moving.folder.join("where.json")).unwrap();
     assert!(pointer.contains(r#""vault":true"#), "{pointer}");
     let told = end(importer);
-    assert_eq!(told["erased"], 3, "renamed, moved away, removed: {told}");
-    let known = ["moved_1", "moved_2", "renamed", "fresh"].map(|name| moving.knows(name));
+    assert_eq!(told["erased"], 5, "renamed, moved away, removed, two whose names others have: {told}");
+    let known = ["moved_1", "moved_2", "moved_12", "renamed", "fresh"].map(|name| moving.knows(name));
     let gone = ["moved_4", "moved_6", "moved_7", "moved_5"].map(|name| moving.knows(name));
-    assert_eq!((known, gone), ([true; 4], [false; 4]));
+    assert_eq!((known, gone), ([true; 5], [false; 4]));
     assert_eq!(moving.must_be_the_same("after"), 200);
     assert_eq!(
         moving.migrate(&["undo"]).status.code(),

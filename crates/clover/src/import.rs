@@ -2,7 +2,7 @@
 //! not at all; one entry a batch, and nobody is visible before it is durable. Who is here already comes again only if that is
 //! asked for: then what differs is written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -66,6 +66,8 @@ pub struct Summary {
     pub erased: u64,
     /// People who would have been imported.
     pub missing: u64,
+    /// When comparing: people who are here and in no file.
+    pub others: u64,
     /// Files, and lines of files, that were refused.
     pub refused: Vec<Refused>,
 }
@@ -89,6 +91,8 @@ pub struct Importer<'e> {
     arrived: Vec<Arrived>,
     renewals: Vec<Renewal>,
     bytes: (u64, u64),
+    /// Who stands in the file so far.
+    in_file: HashSet<SubjectId>,
     /// What became of what was taken so far.
     pub summary: Summary,
 }
@@ -111,7 +115,12 @@ pub fn import(
         progress(n);
     }
     importer.flush()?;
-    enclave.records().dismiss(enclave::now().0)?;
+    if known == Known::Compare {
+        let found = importer.summary.same + importer.summary.renewed + importer.summary.erased;
+        importer.summary.others = (enclave.records().count() as u64).saturating_sub(found);
+    } else {
+        enclave.records().dismiss(enclave::now().0)?;
+    }
     Ok(importer.summary)
 }
 
@@ -131,7 +140,10 @@ pub fn take(
 ) -> Result<Summary> {
     let mut importer = Importer::new(enclave, site, dataset, Known::Renew)?;
     while !stop.load(Ordering::Relaxed) {
-        let waiting = files(folder).map_err(CommandError::file(folder))?;
+        // A listing may have a file and not the one that came before it: what the second has of the first is without gaps.
+        let before = files(folder).map_err(CommandError::file(folder))?;
+        let mut waiting = files(folder).map_err(CommandError::file(folder))?;
+        waiting.retain(|file| before.contains(file));
         if waiting.is_empty() {
             if !follows {
                 break;
@@ -180,7 +192,9 @@ enum Failure {
 impl From<RecordError> for Failure {
     fn from(e: RecordError) -> Self {
         match e {
-            RecordError::Duplicate | RecordError::Served | RecordError::Held => Self::File(e.to_string()),
+            RecordError::Duplicate | RecordError::Served | RecordError::Held | RecordError::TooLarge => {
+                Self::File(e.to_string())
+            }
             _ => Self::Store(e.into()),
         }
     }
@@ -200,7 +214,8 @@ impl<'e> Importer<'e> {
         let site = rulebook.programme.sites.iter().find(|s| s.name == *site);
         let country = site.context("no such site in the programme")?.country;
         let (arrived, renewals, summary) = (Vec::new(), Vec::new(), Summary::default());
-        Ok(Self { enclave, dataset, layout, country, known, arrived, renewals, bytes: (0, 0), summary })
+        let (bytes, in_file) = ((0, 0), HashSet::new());
+        Ok(Self { enclave, dataset, layout, country, known, arrived, renewals, bytes, in_file, summary })
     }
 
     /// Takes a file's people. They are durable after [`Importer::flush`].
@@ -209,6 +224,7 @@ impl<'e> Importer<'e> {
     /// When the store, the keys or the ledger refuse; a bad file or line is only counted.
     pub fn file(&mut self, file: &Path) -> Result<()> {
         let name = file.to_string_lossy();
+        self.in_file.clear();
         let opened = File::open(file).map_err(|e| format!("cannot be opened: {e}"));
         let input = match opened {
             Ok(input) => BufReader::new(input),
@@ -299,8 +315,12 @@ impl<'e> Importer<'e> {
             records.entry(collection.to_owned()).or_default().push(json);
             Ok(())
         })?;
+        // Two people whose names the vault cannot tell apart.
+        if !self.in_file.insert(coming.subject.clone()) {
+            return Err(Failure::File("names somebody whom a line before it names".to_owned()));
+        }
         if self.is_waiting(&coming.subject) {
-            // Twice in one batch: the later one is how they are now.
+            // Of a file before: the later one is how they are now.
             self.flush().map_err(Failure::Store)?;
         }
         let here = enclave.records().person(&coming.subject)?.is_some();
@@ -319,8 +339,7 @@ impl<'e> Importer<'e> {
             self.counted(&read);
             return Ok(());
         }
-        let collections = self.dataset.collections.iter().map(|c| c.name.as_str()).chain([export::UNKNOWN]);
-        let renewal = enclave.records().renewal(enclave.keys(), coming, collections, records)?;
+        let renewal = enclave.records().renewal(enclave.keys(), coming, self.collections(), records)?;
         match renewal.filter(|renewal| !renewal.is_nothing()) {
             None => self.summary.same += 1,
             Some(_) if self.known == Known::Compare => self.summary.renewed += 1,
@@ -330,6 +349,11 @@ impl<'e> Importer<'e> {
             }
         }
         Ok(())
+    }
+
+    /// All that somebody may have records in.
+    fn collections(&self) -> impl Iterator<Item = &str> {
+        self.dataset.collections.iter().map(|c| c.name.as_str()).chain([export::UNKNOWN])
     }
 
     fn is_waiting(&self, subject: &SubjectId) -> bool {
@@ -345,9 +369,10 @@ impl<'e> Importer<'e> {
         let read = export::read(line, &self.layout, &Limits::default(), &mut |_| Ok(()));
         let read = read.map_err(|e| Failure::File(chain(&e)))?;
         let subject = self.subject(&read)?;
-        if self.enclave.records().person(&subject)?.is_none() {
-            return Ok(());
-        }
+        let records = self.enclave.records();
+        let Some(person) = records.person(&subject)? else { return Ok(()) };
+        let keys = records.keys_of(self.enclave.keys(), &person)?;
+        records.must_not_be_served(&person, &keys, self.collections())?;
         self.summary.erased += 1;
         if self.known == Known::Compare {
             return Ok(());
@@ -412,12 +437,8 @@ impl<'e> Importer<'e> {
             self.summary.bytes += renewed;
         }
         for renewal in &renewals {
-            if let Some(to) = renewal.moved_to() {
-                let moved = Act::Move {
-                    to: to.to_string(),
-                    from: enclave::now().0.0,
-                    evidence: HomeEvidence::Account,
-                };
+            if let Some((to, from)) = renewal.moved_to() {
+                let moved = Act::Move { to: to.to_string(), from: from.0, evidence: HomeEvidence::Account };
                 subjects::act(self.enclave, renewal.subject(), &moved)?;
             }
         }

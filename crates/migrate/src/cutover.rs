@@ -111,6 +111,7 @@ impl Migration {
             self.catch_up().await?;
             refuse(&self.compare_noting(&mut touched).await?.differences)?;
             self.check_people().await?;
+            self.tell_names_apart().await?;
             self.fill_vault().await?;
             self.settle(&mut touched).await?;
             pause = self.close_with_patience(&mut touched).await?;
@@ -342,6 +343,8 @@ impl Migration {
             _ => return Err(MigrateError::State("it is not served from the region".into())),
         }
         self.stop_noting().await?;
+        // What was noted until then.
+        self.fill_vault().await?;
         self.drop_stream().await
     }
 

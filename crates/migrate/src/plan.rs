@@ -271,7 +271,7 @@ pub struct Set {
 }
 
 impl Set {
-    /// The columns of a table of people that hold the names by which the vault knows them.
+    /// The column of a table of people that holds the name by which the vault knows them.
     pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
         let named =
             self.columns.iter().filter(|(_, column)| self.home.is_some() && column.kind == Kind::Handle);
@@ -336,8 +336,8 @@ impl Plan {
             if people.clone().next().is_none() {
                 wrong.push("vault: no set of people has a `pointer`".to_owned());
             }
-            if let Some(set) = people.find(|set| set.names().next().is_none()) {
-                let text = "no column is of the kind `handle`, by which the vault knows people";
+            if let Some(set) = people.find(|set| set.names().count() != 1) {
+                let text = "one column is of the kind `handle`: the name by which the vault knows people";
                 wrong.push(format!("{}: {text}", set.table));
             }
         }

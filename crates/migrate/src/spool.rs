@@ -2,6 +2,7 @@
 //! takes them. Triggers in the target note who they are, whoever changes them; a note ends only when what it stands for is on disk. A line
 //! has all of a person as they are, so that a line that is taken twice changes nothing.
 
+use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -22,23 +23,64 @@ const NOTES: &str = "clover_migrate_notes";
 
 impl Migration {
     /// Writes what the vault has not yet into its folder: everybody the first time, and from then on whoever changed. Nothing
-    /// without a `[vault]` in the plan, or while the folder is full.
+    /// without a `[vault]` in the plan, or while the folder is full or somebody else writes into it.
     ///
     /// # Errors
-    /// When not all is copied yet, the folder cannot be written, or the target breaks off. What was written is written again.
+    /// When not all is copied yet, two people have one name, the folder cannot be written, or the target breaks off. What was
+    /// written is written again.
     pub async fn spool(&self) -> Result<Written, MigrateError> {
-        let Some(vault) = &self.plan.vault else { return Ok(Written::default()) };
+        Ok(self.spool_into().await?.map(|(written, _)| written).unwrap_or_default())
+    }
+
+    /// What was written, and the last file's number; nothing if that has to wait.
+    async fn spool_into(&self) -> Result<Option<(Written, u64)>, MigrateError> {
+        let Some(vault) = &self.plan.vault else { return Ok(None) };
         if self.state().await?.is_none_or(|state| state < State::Following) {
             return Err(MigrateError::State("not all parts are copied: copy first".into()));
         }
-        let (waiting, last) = waiting(&vault.spool)?;
-        if waiting >= WAITING_MAX {
-            return Ok(Written::default());
+        let lock = vault.spool.join("lock");
+        let lock = File::create(&lock).map_err(|e| MigrateError::file(&lock, e))?;
+        // Another migration's files have numbers, too.
+        if lock.try_lock().is_err() {
+            return Ok(None);
+        }
+        let Waiting { count, last, .. } = waiting(&vault.spool)?;
+        if count >= WAITING_MAX {
+            return Ok(None);
         }
         let (number, whole) = self.noting().await?;
         // What a kill left there before it was on record comes first.
         let number = number.max(last);
-        if whole { self.spool_changed(vault, number).await } else { self.spool_all(vault, number).await }
+        let written = if whole {
+            self.spool_changed(vault, number).await?
+        } else {
+            self.tell_names_apart().await?;
+            self.spool_all(vault, number).await?
+        };
+        Ok(Some((written, waiting(&vault.spool)?.last)))
+    }
+
+    /// That no two people have one name, as the vault reads names: one would be taken for the other.
+    pub(crate) async fn tell_names_apart(&self) -> Result<(), MigrateError> {
+        let people = self.pointed(|table| table.home.is_some() && self.plan.vault.is_some());
+        for (people, _) in people {
+            for name in self.names(people) {
+                let sql = format!(
+                    "select count(*)::text from (select 1 from {} group by {} having count(*) > 1) twice",
+                    people.name,
+                    read_as(&quoted(&name))
+                );
+                let twice = self.target.text(&sql).await?;
+                if twice != "0" {
+                    let text = format!(
+                        "{}: {twice} names of `{name}` are those of several people, but for capitals and spaces around them: the vault cannot tell them apart",
+                        people.plain
+                    );
+                    return Err(MigrateError::State(text));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Where the files stand, and whether everybody was written. Notes begin with the first call.
@@ -116,6 +158,15 @@ impl Migration {
         set.map(|set| set.names().cloned().collect()).unwrap_or_default()
     }
 
+    /// True if somebody `p` has the name that somebody had in the note `n`.
+    fn same_name(&self, people: &Table) -> String {
+        let same = |name: &String| {
+            let was = format!("(n.was ->> {})", literal(name));
+            format!("{} = {}", read_as(&format!("p.{}", quoted(name))), read_as(&was))
+        };
+        self.names(people).iter().map(same).collect::<Vec<_>>().join(" and ")
+    }
+
     async fn spool_all(&self, vault: &Vault, number: u64) -> Result<Written, MigrateError> {
         let mut files = Files::new(&vault.spool, number, "ndjson");
         let written = self.write_all(&mut files).await?;
@@ -148,14 +199,15 @@ impl Migration {
             let snapshot = self.target.text("select pg_export_snapshot()").await?;
             for (people, pointer) in self.pointed(|table| table.home.is_some()) {
                 let id = people.column(people.subject)?;
-                // Rows of people who are not there are nobody's, here.
+                let named = format!("n.migration = {name} and n.people = {}", literal(&people.plain));
+                // Rows of people who are not there are nobody's, here. Whoever has the name of somebody who went is written behind that.
                 let only = format!(
-                    "select n.person from clover_migrate.noted n join {} p on p.{} = n.person::{}
-                     where n.migration = {name} and n.people = {}",
+                    "select n.person from clover_migrate.noted n join {0} p on p.{1} = n.person::{2} where {named}
+                     union select p.{1}::text from clover_migrate.noted n join {0} p on {3} where {named} and n.was is not null",
                     people.name,
                     quoted(&id.name),
                     id.kind,
-                    literal(&people.plain)
+                    self.same_name(people)
                 );
                 self.people_of(people, &pointer, (&snapshot, Some(&only)), &mut files, &mut written).await?;
             }
@@ -184,8 +236,6 @@ impl Migration {
         let mut files = Files::new(&vault.spool, number, "gone.ndjson");
         for (people, pointer) in self.pointed(|table| table.home.is_some()) {
             let id = people.column(people.subject)?;
-            let same = self.names(people);
-            let same = same.iter().map(|name| format!("to_jsonb(p) -> {0} = n.was -> {0}", literal(name)));
             // Who was brought anew went and came again, and is the same.
             let sql = format!(
                 "select n.was::text from clover_migrate.noted n where n.migration = {} and n.people = {} and n.was is not null
@@ -195,7 +245,7 @@ impl Migration {
                 people.name,
                 quoted(&id.name),
                 id.kind,
-                same.collect::<Vec<_>>().join(" and ")
+                self.same_name(people)
             );
             for was in self.target.texts(&sql).await? {
                 let (mut tree, mut text) = (Tree::default(), String::new());
@@ -209,23 +259,28 @@ impl Migration {
         Ok(files.number)
     }
 
-    /// Writes what the vault has not yet, and waits until it has taken all.
+    /// Writes what the vault has not yet, and waits until it has taken that.
     ///
     /// # Errors
-    /// When it has not in the time for which writers may wait; as [`Migration::spool`].
+    /// When none of it was taken for as long as writers may wait; as [`Migration::spool`].
     pub(crate) async fn fill_vault(&self) -> Result<(), MigrateError> {
         let Some(vault) = &self.plan.vault else { return Ok(()) };
-        let within = Duration::from_millis(self.plan.limits.pause_ms);
-        let begun = Instant::now();
+        let patience = Duration::from_millis(self.plan.limits.pause_ms);
+        let (mut last, mut seen, mut since) = (None, u64::MAX, Instant::now());
         loop {
-            let written = self.spool().await?;
-            let (left, _) = waiting(&vault.spool)?;
-            if left == 0 && written == Written::default() {
+            if last.is_none() {
+                last = self.spool_into().await?.map(|(_, last)| last);
+            }
+            let Waiting { count, first, .. } = waiting(&vault.spool)?;
+            if last.is_some_and(|last| count == 0 || first > last) {
                 return Ok(());
             }
-            if begun.elapsed() > within {
+            if count < seen {
+                (seen, since) = (count, Instant::now());
+            }
+            if since.elapsed() > patience {
                 let text = format!(
-                    "{left} files of people wait in {}: the vault has not taken them. Does the enclave run, or `clover import --follow`? What is wrong with them stands in `why`, there",
+                    "{count} files of people wait in {}: the vault has not taken them. Does the enclave run, or `clover import --follow`? What is wrong with them stands in `why`, there",
                     vault.spool.display()
                 );
                 return Err(MigrateError::State(text));
@@ -251,17 +306,30 @@ impl Migration {
     }
 }
 
-/// How many files wait to be taken, and the last one's number.
-fn waiting(folder: &Path) -> Result<(u64, u64), MigrateError> {
+/// A name as the vault reads it: without spaces around it, and whatever its capitals.
+fn read_as(name: &str) -> String {
+    format!("lower(btrim({name}, E' \\t\\r\\n'))")
+}
+
+/// Files that wait to be taken: how many, and the numbers of the first and the last.
+struct Waiting {
+    count: u64,
+    first: u64,
+    last: u64,
+}
+
+fn waiting(folder: &Path) -> Result<Waiting, MigrateError> {
     let entries = std::fs::read_dir(folder).map_err(|e| MigrateError::file(folder, e))?;
-    let (mut waiting, mut last) = (0, 0);
+    let mut waiting = Waiting { count: 0, first: u64::MAX, last: 0 };
     for entry in entries {
         let name = entry.map_err(|e| MigrateError::file(folder, e))?.file_name();
         let name = name.to_string_lossy();
         if let Some(number) = name.strip_suffix(".ndjson") {
-            waiting += 1;
-            last = number.trim_end_matches(".gone").parse().unwrap_or(0).max(last);
+            let number = number.trim_end_matches(".gone").parse().unwrap_or(0);
+            waiting.count += 1;
+            waiting.first = waiting.first.min(number);
+            waiting.last = waiting.last.max(number);
         }
     }
-    Ok((waiting, last))
+    Ok(waiting)
 }

@@ -145,8 +145,8 @@ impl Import {
     fn told(&self, summary: &import::Summary) -> String {
         let mut text = if self.compare {
             format!(
-                "{} people are as their files say, {} differ, {} are missing, {} went and are here",
-                summary.same, summary.renewed, summary.missing, summary.erased
+                "{} people are as their files say, {} differ, {} are missing, {} went and are here; {} others are here",
+                summary.same, summary.renewed, summary.missing, summary.erased, summary.others
             )
         } else {
             format!(

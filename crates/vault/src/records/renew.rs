@@ -8,14 +8,14 @@ use model::{Country, Digest, SubjectId, UnixSeconds};
 use super::change::{Precondition, WRITES_MAX, Write};
 use super::engine::{At, Edit, Expect, PAGE_MAX, Table, To};
 use super::row::{self, About};
-use super::{Coming, Person, RecordError, RecordId, Records};
+use super::{Coming, Home, Person, RECORD_MAX, RecordError, RecordId, Records};
 use crate::keys::{KeyService, PersonKeys, TagKey};
 
 /// Bytes of a person's records that are looked at together.
 const TOGETHER_BYTES: usize = 1 << 20;
 
-/// Collection, id, and the record, or that it is no more.
-type Change = (String, RecordId, Option<Vec<u8>>);
+/// Collection, id, what was there, and the record, or that it is no more.
+type Change = (String, RecordId, Precondition, Option<Vec<u8>>);
 
 /// A person who is here, and what is to be done so that they are as they came.
 pub struct Renewal {
@@ -51,10 +51,12 @@ impl Renewal {
         u32::try_from(self.writes.len()).unwrap_or(u32::MAX)
     }
 
-    /// Where they live by now, if that is another country than the one on record.
+    /// Where they live by now and from when on, if that is another country than the one on record.
     #[must_use]
-    pub fn moved_to(&self) -> Option<Country> {
-        Some(self.coming.home.country).filter(|country| *country != self.about.home())
+    pub fn moved_to(&self) -> Option<(Country, UnixSeconds)> {
+        let Home { country, from, .. } = self.coming.home;
+        let before = self.about.homes.last().map_or(UnixSeconds(0), |home| home.from.plus(1));
+        Some((country, from.max(before))).filter(|(country, _)| *country != self.about.home())
     }
 
     /// True if they are here just as they came.
@@ -77,7 +79,8 @@ impl Records {
     /// `collections` all that they may have records in. `None` if nobody has the handle.
     ///
     /// # Errors
-    /// [`RecordError::Served`] when there are records of theirs that no import wrote; what store and keys say.
+    /// [`RecordError::Served`] when there are records of theirs that no import wrote; [`RecordError::Held`] when one would be removed
+    /// while there is a legal hold; [`RecordError::TooLarge`]; what store and keys say.
     pub fn renewal<'c>(
         &self,
         keys: &KeyService,
@@ -97,7 +100,29 @@ impl Records {
         if !records.is_empty() {
             return Err(RecordError::Form);
         }
+        // Before anything is on the ledger.
+        if writes.iter().any(|(.., json)| json.as_ref().is_some_and(|json| json.len() > RECORD_MAX)) {
+            return Err(RecordError::TooLarge);
+        }
+        if !about.holds.is_empty() && writes.iter().any(|(.., json)| json.is_none()) {
+            return Err(RecordError::Held);
+        }
         Ok(Some(Renewal { person, keys: own, about, coming, writes }))
+    }
+
+    /// That no service has made records of a person.
+    ///
+    /// # Errors
+    /// [`RecordError::Served`] if one has; what the store says.
+    pub fn must_not_be_served<'c>(
+        &self,
+        person: &Person,
+        keys: &PersonKeys,
+        collections: impl IntoIterator<Item = &'c str>,
+    ) -> Result<(), RecordError> {
+        collections
+            .into_iter()
+            .try_for_each(|collection| self.compare(person, keys, collection, Vec::new(), &mut Vec::new()))
     }
 
     fn compare(
@@ -123,19 +148,21 @@ impl Records {
                 let next = loop {
                     match coming.next() {
                         Some((place, json)) if place < id => {
-                            writes.push((collection.to_owned(), place, Some(json)));
+                            writes.push((collection.to_owned(), place, Precondition::New, Some(json)));
                         }
                         other => break other,
                     }
                 };
+                let there = Precondition::Version(record.version);
                 match next {
                     Some((_, json)) if json == record.json => {}
-                    Some((_, json)) => writes.push((collection.to_owned(), id, Some(json))),
-                    None => writes.push((collection.to_owned(), id, None)),
+                    Some((_, json)) => writes.push((collection.to_owned(), id, there, Some(json))),
+                    None => writes.push((collection.to_owned(), id, there, None)),
                 }
             }
         }
-        writes.extend(coming.map(|(id, json)| (collection.to_owned(), id, Some(json))));
+        let new = |(id, json)| (collection.to_owned(), id, Precondition::New, Some(json));
+        writes.extend(coming.map(new));
         Ok(())
     }
 
@@ -156,10 +183,14 @@ impl Records {
         }
         for one in renewals {
             for some in one.writes.chunks(WRITES_MAX) {
-                let expect = Precondition::Any;
                 let writes: Vec<Write<'_>> = some
                     .iter()
-                    .map(|(collection, id, json)| Write { collection, id, expect, json: json.as_deref() })
+                    .map(|(collection, id, expect, json)| Write {
+                        collection,
+                        id,
+                        expect: *expect,
+                        json: json.as_deref(),
+                    })
                     .collect();
                 self.change(&one.person, &one.keys, now, &writes)?;
             }

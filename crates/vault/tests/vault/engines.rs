@@ -353,9 +353,18 @@ const CLAIMS: &[Claim] = &[
         let foreign = records.renew(&[one], &model::Digest::new([3; 32]), &receipt, NOW);
         assert!(matches!(foreign, Err(RecordError::OtherReceipt)));
         let (person, keys) = s.open(&records, &subject);
+        records.hold(&person, &keys, "court-2").unwrap();
+        assert!(matches!(renewal("b@example.org", &many[..1]), Err(RecordError::Held)));
+        assert_eq!(renewal("b@example.org", &many[..3]).unwrap().unwrap().records(), 1, "nothing is removed");
+        let long = format!("{{\"n\":\"{}\"}}", "x".repeat(RECORD_MAX));
+        assert!(matches!(renewal("b@example.org", &[&long]), Err(RecordError::TooLarge)));
+        let (person, keys) = s.open(&records, &subject);
+        assert!(records.must_not_be_served(&person, &keys, ["profile", "notes"]).is_ok());
         let own = RecordId::parse("n-1").unwrap();
         records.change(&person, &keys, NOW, &[write(&own, Precondition::New, Some("{}"))]).unwrap();
         assert!(matches!(renewal("b@example.org", &[]), Err(RecordError::Served)));
+        let served = records.must_not_be_served(&person, &keys, ["profile", "notes"]);
+        assert!(matches!(served, Err(RecordError::Served)));
     }),
     ("a home has its date and evidence, and the newest counts", |s| {
         let records = s.place.records();
