@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use flate2::{Compression, write::GzEncoder};
-use migrate::{Bucket, Load, Loaded, MigrateError, Origin, Plan, plan::End};
+use migrate::{Bucket, Load, Loaded, MigrateError, Migration, Origin, Plan, plan::End};
 use tempfile::TempDir;
 use testkit::postgres::Postgres;
 use testkit::s3::S3;
@@ -101,12 +101,18 @@ async fn objects_are_loaded_like_files_and_what_is_taken_down_names_the_bucket()
 async fn an_object_that_was_loaded_and_a_bucket_with_copies_hold_the_certificate_up_until_they_are_gone() {
     let store = Store::new();
     let copies = format!("[[copy]]\nwhat = \"exports\"\n{}", store.plan());
-    let closing = Closing::new(&copies).await;
+    let Closing { world, migration, operator, auditor } = Closing::new("").await;
     let users = "id,country,email,about,born\n7000,DE,object@example.org,,\n";
     store.server.put("users.csv", users.as_bytes()).unwrap();
-    store.load(&closing.world.source, "app.users", "users.csv").await.unwrap();
-    closing.migration.cut_over().await.unwrap();
-    closing.migration.finish().await.unwrap();
+    store.load(&world.source, "app.users", "users.csv").await.unwrap();
+    migration.cut_over().await.unwrap();
+    migration.finish().await.unwrap();
+    // As long as the plan does not name its bucket, nobody can look.
+    let held = migration.seal(0).await.unwrap().held;
+    assert!(held.iter().any(|h| h.why.contains("name its bucket as a `[[copy]]`")), "{held:?}");
+    drop(migration);
+    let plan = Plan::parse(&Closing::plan(&world, &copies)).unwrap();
+    let closing = Closing { migration: Migration::open(plan).await.unwrap(), world, operator, auditor };
     let sealed = closing.migration.seal(0).await.unwrap();
     let manifest = std::fs::read_to_string(&sealed.manifest).unwrap();
     assert!(manifest.contains(&store.place("users.csv")) && sealed.rows == 401, "{manifest}");
@@ -129,15 +135,8 @@ async fn an_object_that_was_loaded_and_a_bucket_with_copies_hold_the_certificate
     assert_eq!(places(&swept), "");
     let text = std::fs::read_to_string(certificate.unwrap().file).unwrap();
     assert!(text.contains("looked into \"exports\" places 0 bytes 0"), "{text}");
-    // A bucket that nobody can look into any more, or that the plan does not name, is as good as full.
-    let Closing { world, migration, .. } = closing;
-    drop((store.server, migration));
-    let migration =
-        migrate::Migration::open(Plan::parse(&Closing::plan(&world, &copies)).unwrap()).await.unwrap();
-    let left = places(&migration.certify().await.unwrap().0);
+    // A bucket that nobody can look into any more is as good as full.
+    drop(store.server);
+    let left = places(&closing.migration.certify().await.unwrap().0);
     assert!(left.contains("it was not looked whether it is there") && left.contains("not seen"), "{left}");
-    drop(migration);
-    let migration = migrate::Migration::open(Plan::parse(&Closing::plan(&world, "")).unwrap()).await.unwrap();
-    let left = places(&migration.certify().await.unwrap().0);
-    assert!(left.contains("name its bucket as a `[[copy]]`"), "{left}");
 }
