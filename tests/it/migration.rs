@@ -131,7 +131,11 @@ fn orders(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
     all
 }
 
-/// A plan for two tables whose columns are the catalogue's keys.
+/// Two tables whose columns are the catalogue's keys.
+pub(crate) const TABLES: &str = "create schema app; create table app.users (id bigint primary key, \"userName\" text not null, \"accountRegion\" text not null, \"emailAddress\" text);
+     create table app.posts (id bigint primary key, owner bigint not null references app.users, \"Title\" text, \"Likes\" numeric)";
+
+/// A plan for them.
 pub(crate) fn plan(source: &Postgres, target: &Postgres, folder: &std::path::Path) -> String {
     let profile = "/Profile And Settings/Profile Info/ProfileMap";
     format!(
@@ -185,10 +189,7 @@ async fn people_of_tables_that_were_moved_come_into_the_vault_whole() {
     let (source, target) =
         (Postgres::start_with(&["wal_level = logical"]).unwrap(), Postgres::start().unwrap());
     for server in [&source, &target] {
-        server
-            .sql("create schema app; create table app.users (id bigint primary key, \"userName\" text not null, \"accountRegion\" text not null, \"emailAddress\" text);
-                  create table app.posts (id bigint primary key, owner bigint not null references app.users, \"Title\" text, \"Likes\" numeric)")
-            .unwrap();
+        server.sql(TABLES).unwrap();
     }
     source
         .sql("insert into app.users select n, 'moved_' || n, (array['DE', 'FR', 'US'])[1 + n % 3], 'moved' || n || '@example.org' from generate_series(1, 90) n;

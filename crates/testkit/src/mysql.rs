@@ -162,7 +162,8 @@ impl MySql {
 
     fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
-        command.current_dir(self.folder.path()).stdin(Stdio::null());
+        // Of its own: a server that starts removes what others have in a folder for temporary tables.
+        command.current_dir(self.folder.path()).env("TMPDIR", self.folder.path()).stdin(Stdio::null());
         if let Some((user, group)) = self.owner {
             command.uid(user).gid(group);
         }
