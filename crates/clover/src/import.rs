@@ -323,12 +323,11 @@ impl<'e> Importer<'e> {
             // Of a file before: the later one is how they are now.
             self.flush().map_err(Failure::Store)?;
         }
-        let here = enclave.records().person(&coming.subject)?.is_some();
-        if !here && self.known == Known::Compare {
-            self.summary.missing += 1;
-            return Ok(());
-        }
-        if !here {
+        let Some(person) = enclave.records().person(&coming.subject)? else {
+            if self.known == Known::Compare {
+                self.summary.missing += 1;
+                return Ok(());
+            }
             let mut arrival = enclave.records().arrival(enclave.keys(), enclave::now().0)?;
             for (collection, records) in &records {
                 for json in records {
@@ -338,15 +337,16 @@ impl<'e> Importer<'e> {
             self.arrived.push(arrival.finish(coming)?);
             self.counted(&read);
             return Ok(());
-        }
-        let renewal = enclave.records().renewal(enclave.keys(), coming, self.collections(), records)?;
-        match renewal.filter(|renewal| !renewal.is_nothing()) {
-            None => self.summary.same += 1,
-            Some(_) if self.known == Known::Compare => self.summary.renewed += 1,
-            Some(renewal) => {
-                self.bytes.1 += read.bytes;
-                self.renewals.push(renewal);
-            }
+        };
+        let renewal =
+            enclave.records().renewal(enclave.keys(), person, coming, self.collections(), records)?;
+        if renewal.is_nothing() {
+            self.summary.same += 1;
+        } else if self.known == Known::Compare {
+            self.summary.renewed += 1;
+        } else {
+            self.bytes.1 += read.bytes;
+            self.renewals.push(renewal);
         }
         Ok(())
     }

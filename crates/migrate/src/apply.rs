@@ -336,13 +336,18 @@ impl<'m> Applier<'m> {
             let sql = note(upsert(table, None, &person), "fresh");
             return self.many(sql, width, run.rows).await;
         };
-        let there = there(people, &format!("r.v{}", table.subject))?;
         if run.changed {
-            // They may have been somebody else's.
-            let same = same_key(table, table.key.iter().copied())?;
-            let sql = format!("{} where {same} and not {there}", delete_those(table, width));
-            self.many(sql, width, run.rows.clone()).await?;
+            // They may have been somebody else's: by key and person, without what else a row has.
+            let told: Vec<usize> = table.key.iter().copied().chain([table.subject]).collect();
+            let narrow =
+                |row: &Vec<Option<String>>| told.iter().map(|n| row.get(*n).cloned().flatten()).collect();
+            let rows = run.rows.iter().map(narrow).collect();
+            let theirs = there(people, &format!("r.v{}", table.key.len()))?;
+            let same = same_key(table, 0..)?;
+            let sql = format!("{} where {same} and not {theirs}", delete_those(table, told.len()));
+            self.many(sql, told.len(), rows).await?;
         }
+        let there = there(people, &format!("r.v{}", table.subject))?;
         self.many(upsert(table, Some(&there), &person), width, run.rows).await
     }
 

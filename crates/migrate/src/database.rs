@@ -83,6 +83,17 @@ impl Session {
         self.text(sql).await
     }
 
+    /// A trigger or rule of a table, by its name as SQL writes it, that would change what this session brings.
+    pub(crate) async fn loud(&self, table: &str) -> Result<Option<String>, MigrateError> {
+        let sql = format!(
+            "select tgname::text from pg_trigger where tgrelid = {0}::regclass and not tgisinternal
+               and tgenabled::text = any (case current_setting('session_replication_role') when 'replica' then '{{A,R}}'::text[] else '{{O,A}}' end)
+             union all select rulename::text from pg_rewrite where ev_class = {0}::regclass and rulename <> '_RETURN' limit 1",
+            literal(table)
+        );
+        Ok(self.texts(&sql).await?.into_iter().next())
+    }
+
     pub(crate) fn wrong(&self, error: &tokio_postgres::Error) -> MigrateError {
         MigrateError::server(self.end, error)
     }

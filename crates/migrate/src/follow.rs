@@ -12,7 +12,7 @@ use crate::Migration;
 use crate::apply::Applier;
 use crate::database::literal;
 use crate::error::MigrateError;
-use crate::progress::{Lsn, State};
+use crate::progress::{Lsn, State, not_copied};
 use crate::stream::{Message, decode};
 
 /// Changes that are asked for at once; a transaction is never parted. For each asking the server reads its log from the last point that it
@@ -110,7 +110,7 @@ impl Migration {
         let kept = self.begun().await?;
         match kept.state {
             State::Beginning | State::Copying => {
-                return Err(MigrateError::State("not all parts are copied: copy first".into()));
+                return Err(not_copied());
             }
             // Nothing is told any more.
             State::Finished | State::Destroying | State::Destroyed => return Ok(Followed::default()),

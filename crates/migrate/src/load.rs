@@ -201,13 +201,7 @@ impl Load {
     /// Has the table's triggers be silent: they did their work where the rows come from.
     async fn silence(&self, session: &Session) -> Result<(), MigrateError> {
         drop(session.run("set session_replication_role = replica").await);
-        let loud = format!(
-            "select tgname::text from pg_trigger where tgrelid = {0}::regclass and not tgisinternal
-               and tgenabled::text = any (case current_setting('session_replication_role') when 'replica' then '{{A,R}}'::text[] else '{{O,A}}' end)
-             union all select rulename::text from pg_rewrite where ev_class = {0}::regclass and rulename <> '_RETURN' limit 1",
-            literal(&self.name())
-        );
-        match session.texts(&loud).await?.first() {
+        match session.loud(&self.name()).await? {
             Some(name) => Err(self.wrong(&format!(
                 "the trigger or rule `{name}` of the table would change what comes: disable it"
             ))),

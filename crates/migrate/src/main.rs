@@ -233,9 +233,7 @@ async fn run(cli: &Cli) -> Result<u8, MigrateError> {
         told(cli, &text, &value);
         return Ok(0);
     }
-    let text = std::fs::read_to_string(&cli.plan)
-        .map_err(|source| MigrateError::File { path: cli.plan.display().to_string(), source })?;
-    let plan = Plan::parse(&text).map_err(|e| MigrateError::Plan(e.to_string()))?;
+    let plan = read(&cli.plan)?;
     if let Command::Certify { closed: true } = cli.command {
         let migration = Closed::open(plan).await?;
         let certified = migration.certify().await;
@@ -249,6 +247,13 @@ async fn run(cli: &Cli) -> Result<u8, MigrateError> {
     let written = migration.write_records().await;
     let code = done?;
     written.map(|()| code)
+}
+
+/// Reads a plan.
+fn read(plan: &Path) -> Result<Plan, MigrateError> {
+    let text = std::fs::read_to_string(plan)
+        .map_err(|source| MigrateError::File { path: plan.display().to_string(), source })?;
+    Plan::parse(&text).map_err(|e| MigrateError::Plan(e.to_string()))
 }
 
 async fn act(cli: &Cli, migration: &Migration) -> Result<u8, MigrateError> {

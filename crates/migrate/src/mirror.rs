@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use migrate::plan::End;
-use migrate::{MigrateError, Migration, Mirror, MysqlEnd, Plan};
+use migrate::{MigrateError, Migration, Mirror, MysqlEnd};
 use serde_json::{Value, json};
+
+use crate::read;
 
 /// What `mirror` is told.
 #[derive(Debug, Args)]
@@ -87,10 +89,4 @@ pub(crate) async fn run(asked: &Asked, plan: &Path) -> Result<(String, Value), M
         done.copied, done.touched, done.log
     );
     Ok((text, json!(done)))
-}
-
-fn read(plan: &Path) -> Result<Plan, MigrateError> {
-    let text = std::fs::read_to_string(plan)
-        .map_err(|source| MigrateError::File { path: plan.display().to_string(), source })?;
-    Plan::parse(&text).map_err(|e| MigrateError::Plan(e.to_string()))
 }

@@ -193,12 +193,7 @@ async fn fits(staging: &Session, shape: &Shape) -> Result<(), MigrateError> {
     if let Some(more) = there.iter().find(|name| !shape.columns.iter().any(|column| column.name == **name)) {
         return refuse(format!("its column `{more}` is none of {}", shape.origin));
     }
-    let loud = format!(
-        "select tgname::text from pg_trigger where tgrelid = {name}::regclass and not tgisinternal
-           and tgenabled::text = any (case current_setting('session_replication_role') when 'replica' then '{{A,R}}'::text[] else '{{O,A}}' end)
-         union all select rulename::text from pg_rewrite where ev_class = {name}::regclass and rulename <> '_RETURN' limit 1"
-    );
-    if let Some(loud) = staging.texts(&loud).await?.first() {
+    if let Some(loud) = staging.loud(&shape.staging()).await? {
         return refuse(format!("the trigger or rule `{loud}` would change what comes: disable it"));
     }
     if staging.text(&format!("select exists (select from {})::text", shape.staging())).await? != "false" {

@@ -18,7 +18,6 @@ use tokio_postgres::CopyOutStream;
 use crate::Migration;
 use crate::database::{Session, literal, quoted};
 use crate::error::MigrateError;
-use crate::progress::State;
 use crate::rows::{Splitter, cells};
 use crate::table::{Form, Table};
 
@@ -223,9 +222,7 @@ impl Migration {
     /// # Errors
     /// When not all is copied yet, the folder is there, a table has rows of people who are not there, or the target breaks off.
     pub async fn write_people(&self, folder: &Path) -> Result<Written, MigrateError> {
-        if self.state().await?.is_none_or(|state| state < State::Following) {
-            return Err(MigrateError::State("not all parts are copied: copy first".into()));
-        }
+        self.must_be_copied().await?;
         let failed = |e| MigrateError::file(folder, e);
         DirBuilder::new().mode(0o700).create(folder).map_err(failed)?;
         let mut files = Files::new(folder, 0, "ndjson");

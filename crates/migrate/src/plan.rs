@@ -271,11 +271,11 @@ pub struct Set {
 }
 
 impl Set {
-    /// The column of a table of people that holds the name by which the vault knows them.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
+    /// The column of a table of people that holds the name by which the vault knows them: one, with a `[vault]`.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         let named =
             self.columns.iter().filter(|(_, column)| self.home.is_some() && column.kind == Kind::Handle);
-        named.map(|(name, _)| name)
+        named.map(|(name, _)| name.as_str())
     }
 }
 

@@ -255,6 +255,14 @@ impl Migration {
             .map_err(wrong)
     }
 
+    /// That all parts are copied.
+    pub(crate) async fn must_be_copied(&self) -> Result<(), MigrateError> {
+        match self.state().await? {
+            None | Some(State::Beginning | State::Copying) => Err(not_copied()),
+            Some(_) => Ok(()),
+        }
+    }
+
     /// Which state the migration is in; `None` before it begins.
     ///
     /// # Errors
@@ -262,6 +270,10 @@ impl Migration {
     pub async fn state(&self) -> Result<Option<State>, MigrateError> {
         Ok(self.kept().await?.map(|kept| kept.state))
     }
+}
+
+pub(crate) fn not_copied() -> MigrateError {
+    MigrateError::State("not all parts are copied: copy first".into())
 }
 
 /// Takes down, in the transaction that brought its rows, that a part is there.

@@ -11,7 +11,6 @@ use crate::database::{literal, quoted};
 use crate::error::MigrateError;
 use crate::people::{Files, Tree, Written, steps};
 use crate::plan::Vault;
-use crate::progress::State;
 use crate::table::Table;
 
 /// Files that may wait in the folder; beyond them nothing is written until some are taken.
@@ -35,9 +34,7 @@ impl Migration {
     /// What was written, and the last file's number; nothing if that has to wait.
     async fn spool_into(&self) -> Result<Option<(Written, u64)>, MigrateError> {
         let Some(vault) = &self.plan.vault else { return Ok(None) };
-        if self.state().await?.is_none_or(|state| state < State::Following) {
-            return Err(MigrateError::State("not all parts are copied: copy first".into()));
-        }
+        self.must_be_copied().await?;
         let lock = vault.spool.join("lock");
         let lock = File::create(&lock).map_err(|e| MigrateError::file(&lock, e))?;
         // Another migration's files have numbers, too.
@@ -57,27 +54,26 @@ impl Migration {
             self.tell_names_apart().await?;
             self.spool_all(vault, number).await?
         };
-        Ok(Some((written, waiting(&vault.spool)?.last)))
+        Ok(Some(written))
     }
 
     /// That no two people have one name, as the vault reads names: one would be taken for the other.
     pub(crate) async fn tell_names_apart(&self) -> Result<(), MigrateError> {
         let people = self.pointed(|table| table.home.is_some() && self.plan.vault.is_some());
         for (people, _) in people {
-            for name in self.names(people) {
-                let sql = format!(
-                    "select count(*)::text from (select 1 from {} group by {} having count(*) > 1) twice",
-                    people.name,
-                    read_as(&quoted(&name))
+            let Some(name) = self.named_by(people) else { continue };
+            let sql = format!(
+                "select count(*)::text from (select 1 from {} group by {} having count(*) > 1) twice",
+                people.name,
+                read_as(&quoted(name))
+            );
+            let twice = self.target.text(&sql).await?;
+            if twice != "0" {
+                let text = format!(
+                    "{}: {twice} names of `{name}` are those of several people, but for capitals and spaces around them: the vault cannot tell them apart",
+                    people.plain
                 );
-                let twice = self.target.text(&sql).await?;
-                if twice != "0" {
-                    let text = format!(
-                        "{}: {twice} names of `{name}` are those of several people, but for capitals and spaces around them: the vault cannot tell them apart",
-                        people.plain
-                    );
-                    return Err(MigrateError::State(text));
-                }
+                return Err(MigrateError::State(text));
             }
         }
         Ok(())
@@ -120,14 +116,11 @@ impl Migration {
             )
         };
         // Who went, or is found by another name, is found in the vault by what they were.
-        let (was, renamed) = match self.names(table) {
-            names if names.is_empty() => ("null", "false".to_owned()),
-            names => {
-                let other = |name: &String| format!("old.{0} is distinct from new.{0}", quoted(name));
-                ("row_to_json(old)", names.iter().map(other).collect::<Vec<_>>().join(" or "))
-            }
+        let (was, renamed) = match self.named_by(table) {
+            None => ("null", "false".to_owned()),
+            Some(name) => ("row_to_json(old)", format!("old.{0} is distinct from new.{0}", quoted(name))),
         };
-        let function = format!("clover_migrate.{}", quoted(&format!("{}_{place}", self.plan.name)));
+        let function = self.noting_function(place);
         let each = format!("for each row execute function {function}()");
         Ok(format!(
             "create or replace function {function}() returns trigger language plpgsql security definer set search_path = pg_catalog as $clover$
@@ -152,22 +145,26 @@ impl Migration {
         ))
     }
 
-    /// The columns by which a table's people are named in the vault; none for any other table.
-    fn names(&self, table: &Table) -> Vec<String> {
-        let set = self.plan.sets.iter().find(|set| set.table == table.plain && set.home.is_some());
-        set.map(|set| set.names().cloned().collect()).unwrap_or_default()
+    /// What the trigger of a table runs.
+    fn noting_function(&self, place: usize) -> String {
+        format!("clover_migrate.{}", quoted(&format!("{}_{place}", self.plan.name)))
+    }
+
+    /// The column by which a table's people are named in the vault; none for any other table.
+    fn named_by(&self, table: &Table) -> Option<&str> {
+        self.plan.sets.iter().find(|set| set.table == table.plain)?.names().next()
     }
 
     /// True if somebody `p` has the name that somebody had in the note `n`.
     fn same_name(&self, people: &Table) -> String {
-        let same = |name: &String| {
+        let same = |name| {
             let was = format!("(n.was ->> {})", literal(name));
             format!("{} = {}", read_as(&format!("p.{}", quoted(name))), read_as(&was))
         };
-        self.names(people).iter().map(same).collect::<Vec<_>>().join(" and ")
+        self.named_by(people).map_or_else(|| "false".to_owned(), same)
     }
 
-    async fn spool_all(&self, vault: &Vault, number: u64) -> Result<Written, MigrateError> {
+    async fn spool_all(&self, vault: &Vault, number: u64) -> Result<(Written, u64), MigrateError> {
         let mut files = Files::new(&vault.spool, number, "ndjson");
         let written = self.write_all(&mut files).await?;
         let done = format!(
@@ -176,10 +173,10 @@ impl Migration {
             literal(&self.plan.name)
         );
         self.target.run(&done).await?;
-        Ok(written)
+        Ok((written, files.number))
     }
 
-    async fn spool_changed(&self, vault: &Vault, number: u64) -> Result<Written, MigrateError> {
+    async fn spool_changed(&self, vault: &Vault, number: u64) -> Result<(Written, u64), MigrateError> {
         let name = literal(&self.plan.name);
         // Set aside first: a note that comes later is of something later.
         let aside = format!(
@@ -189,7 +186,7 @@ impl Migration {
         self.target.run(&aside).await?;
         let any = format!("select true from clover_migrate.noted where migration = {name} limit 1");
         if self.target.texts(&any).await?.is_empty() {
-            return Ok(Written::default());
+            return Ok((Written::default(), number));
         }
         let mut written = Written::default();
         let number = self.spool_gone(vault, number, &mut written).await?;
@@ -223,7 +220,7 @@ impl Migration {
         if done.is_err() {
             drop(self.target.run("rollback").await);
         }
-        done.map(|()| written)
+        done.map(|()| (written, files.number))
     }
 
     /// Writes what people were who went, or are named otherwise by now. Returns the last file's number.
@@ -295,7 +292,7 @@ impl Migration {
             return Ok(());
         }
         for (place, (table, _)) in self.pointed(|_| true).into_iter().enumerate() {
-            let function = format!("clover_migrate.{}", quoted(&format!("{}_{place}", self.plan.name)));
+            let function = self.noting_function(place);
             let sql = format!(
                 "drop trigger if exists {NOTES} on {0}; drop trigger if exists {NOTES}_all on {0}; drop function if exists {function}()",
                 table.name

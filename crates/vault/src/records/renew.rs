@@ -76,7 +76,7 @@ impl Renewal {
 
 impl Records {
     /// Compares a person who is here with how they come: `records` are all of theirs by collection, in their order, and
-    /// `collections` all that they may have records in. `None` if nobody has the handle.
+    /// `collections` all that they may have records in.
     ///
     /// # Errors
     /// [`RecordError::Served`] when there are records of theirs that no import wrote; [`RecordError::Held`] when one would be removed
@@ -84,11 +84,11 @@ impl Records {
     pub fn renewal<'c>(
         &self,
         keys: &KeyService,
+        person: Person,
         coming: Coming,
         collections: impl IntoIterator<Item = &'c str>,
         mut records: BTreeMap<String, Vec<Vec<u8>>>,
-    ) -> Result<Option<Renewal>, RecordError> {
-        let Some(person) = self.person(&coming.subject)? else { return Ok(None) };
+    ) -> Result<Renewal, RecordError> {
         let own = self.keys_of(keys, &person)?;
         let about = self.about(&own, &person)?;
         let mut writes = Vec::new();
@@ -107,7 +107,7 @@ impl Records {
         if !about.holds.is_empty() && writes.iter().any(|(.., json)| json.is_none()) {
             return Err(RecordError::Held);
         }
-        Ok(Some(Renewal { person, keys: own, about, coming, writes }))
+        Ok(Renewal { person, keys: own, about, coming, writes })
     }
 
     /// That no service has made records of a person.

@@ -331,13 +331,14 @@ const CLAIMS: &[Claim] = &[
             let bytes = |texts: &[&str]| texts.iter().map(|t| t.as_bytes().to_vec()).collect::<Vec<_>>();
             let all =
                 [("profile".to_owned(), bytes(&["{\"of\":\"again\"}"])), ("notes".to_owned(), bytes(notes))];
-            records.renewal(&s.keys, coming(mail), ["profile", "notes"], all.into())
+            let person = records.person(&subject).unwrap().unwrap();
+            records.renewal(&s.keys, person, coming(mail), ["profile", "notes"], all.into())
         };
         let (entry, receipt) = s.receipt();
         let renew = |mail: &str, notes: &[&str]| {
-            let one = renewal(mail, notes).unwrap().unwrap();
+            let one = renewal(mail, notes).unwrap();
             records.renew(std::slice::from_ref(&one), &entry, &receipt, NOW).unwrap();
-            assert!(renewal(mail, notes).unwrap().unwrap().is_nothing());
+            assert!(renewal(mail, notes).unwrap().is_nothing());
             one.records()
         };
         let many: Vec<String> = (0..600).map(|n| format!("{{\"n\":{n}}}")).collect();
@@ -349,13 +350,13 @@ const CLAIMS: &[Claim] = &[
         assert_eq!((by("a@example.org"), by("b@example.org")), (vec![], vec![subject.clone()]));
         let notes = s.records_of(&records, &subject, "notes");
         assert_eq!(notes, [b"{\"n\":0}", b"{\"n\":1}"]);
-        let one = renewal("c@example.org", &["{}"]).unwrap().unwrap();
+        let one = renewal("c@example.org", &["{}"]).unwrap();
         let foreign = records.renew(&[one], &model::Digest::new([3; 32]), &receipt, NOW);
         assert!(matches!(foreign, Err(RecordError::OtherReceipt)));
         let (person, keys) = s.open(&records, &subject);
         records.hold(&person, &keys, "court-2").unwrap();
         assert!(matches!(renewal("b@example.org", &many[..1]), Err(RecordError::Held)));
-        assert_eq!(renewal("b@example.org", &many[..3]).unwrap().unwrap().records(), 1, "nothing is removed");
+        assert_eq!(renewal("b@example.org", &many[..3]).unwrap().records(), 1, "nothing is removed");
         let long = format!("{{\"n\":\"{}\"}}", "x".repeat(RECORD_MAX));
         assert!(matches!(renewal("b@example.org", &[&long]), Err(RecordError::TooLarge)));
         let (person, keys) = s.open(&records, &subject);
