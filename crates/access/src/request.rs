@@ -199,7 +199,13 @@ pub struct Done {
     pub at: UnixSeconds,
     /// At which step.
     pub step: usize,
+    /// Why, in their own words, for those whom the request concerns. It is not on the ledger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
 }
+
+/// Longest reason of an act, in bytes.
+pub const BECAUSE_MAX: usize = 500;
 
 /// Why something cannot be done to a request. Nothing personal, and nothing was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -515,6 +521,15 @@ impl Request {
         })
     }
 
+    /// Adds why somebody did what was done last: one line of printable characters, cut at [`BECAUSE_MAX`] bytes.
+    pub fn because(&mut self, text: &str) {
+        let mut line: String = text.trim().chars().filter(|c| !c.is_control()).collect();
+        line.truncate(line.floor_char_boundary(BECAUSE_MAX));
+        if let Some(done) = self.done.last_mut().filter(|_| !line.is_empty()) {
+            done.because = Some(line);
+        }
+    }
+
     /// When it ended, if it served and does not any more.
     #[must_use]
     pub fn ended(&self, now: UnixSeconds) -> Option<UnixSeconds> {
@@ -608,6 +623,7 @@ impl Request {
             country: by.map_or(Country::UNKNOWN, |p| p.country),
             at,
             step,
+            because: None,
         });
     }
 }

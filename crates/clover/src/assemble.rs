@@ -32,7 +32,7 @@ use crate::site::orders::{self, Orders, Signers};
 use crate::site::rules::Rules;
 use crate::site::{self, Running, Site};
 use crate::tables::{self, Readers};
-use crate::{authority, control, keys, location, logs, notices, office, people, shadow, sql};
+use crate::{authority, control, keys, location, logs, notices, office, pages, people, shadow, sql};
 
 /// The file that carries a rulebook's signatures.
 pub const MANIFEST: &str = "manifest.note";
@@ -392,12 +392,25 @@ pub async fn serve(
     let telling = desk.as_ref().map(|desk| desk.start(Known::of(Arc::clone(&office))));
     let follower = office::follow(Arc::clone(&office), glass, &config.control_store)?;
     let (sql, passwords) = sql::open(layout, &config, &enclave, &tokens, &programme).await?.unzip();
-    let people =
-        people::serve(layout, &config, &enclave, office, (tokens, ended), passwords, stopped.clone());
-    let people = people.await?;
     let store = config.control_store.place.word();
     let kept = keys::shown(layout, &config, &enclave, &stopped);
     let shown = control::shown(&enclave, Arc::clone(&site), store, layout.residency(), kept, desk, registry);
+    let shown = Arc::new(shown);
+    let pages = pages::open(
+        layout,
+        &pages::From {
+            enclave: &enclave,
+            site: &site,
+            gateway: &gateway,
+            office: &office,
+            tokens: &tokens,
+            status: &shown,
+            operators: config.console.as_ref().map_or(&[], |c| c.operators.as_slice()),
+        },
+    )?;
+    let people =
+        people::serve(layout, &config, &enclave, office, (tokens, ended), passwords, &pages, stopped.clone());
+    let people = people.await?;
     let control = tokio::spawn(control::serve(listener, shown));
     let stopping = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stopping);

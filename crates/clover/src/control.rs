@@ -98,7 +98,7 @@ pub fn shown(
 }
 
 /// Serves the control API of a running enclave, until it is ended.
-pub async fn serve(listener: tokio::net::TcpListener, shown: api::Shown) {
+pub async fn serve(listener: tokio::net::TcpListener, shown: Arc<api::Shown>) {
     if let Err(e) = api::serve(listener, shown).await {
         tracing::error!(error = %e, "the control API ended");
     }

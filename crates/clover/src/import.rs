@@ -513,6 +513,19 @@ fn layout(dataset: &Dataset) -> Result<Layout> {
     Ok(Layout::new(collections, &dataset.identity)?)
 }
 
+/// The handle of the person with a user name, or the handle itself; none for what is neither.
+#[must_use]
+pub fn handle(keys: &vault::KeyService, text: &str) -> Option<SubjectId> {
+    let text = text.trim();
+    let base32 = |b: u8| matches!(b, b'a'..=b'z' | b'2'..=b'7');
+    let is_handle = text.len() == 27 && text.starts_with('s') && text.bytes().skip(1).all(base32);
+    if is_handle {
+        return SubjectId::parse(text).ok();
+    }
+    let is_name = !text.is_empty() && text.len() <= 200 && !text.contains(char::is_control);
+    is_name.then(|| subject(keys, text))
+}
+
 /// The handle of the person with a user name.
 #[must_use]
 pub fn subject(keys: &vault::KeyService, user_name: &str) -> SubjectId {

@@ -91,6 +91,12 @@ impl Layout {
         self.control().join("store")
     }
 
+    /// Wishes of people to be erased.
+    #[must_use]
+    pub fn wishes(&self) -> PathBuf {
+        self.control().join("wishes")
+    }
+
     /// The site's own log.
     #[must_use]
     pub fn site(&self) -> PathBuf {

@@ -18,6 +18,7 @@ pub mod location;
 pub mod logs;
 pub mod notices;
 pub mod office;
+pub mod pages;
 pub mod people;
 pub mod replay;
 pub mod sample;
@@ -26,6 +27,7 @@ pub mod site;
 mod sql;
 pub mod subjects;
 pub mod tables;
+pub mod wishes;
 
 /// The time now.
 #[must_use]

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use access::ActorKind;
 use anyhow::{Context, Result};
 use console::access::Office;
+use console::pages::Pages;
 use console::signin::provider::Provider;
 use console::signin::settings::Settings;
-use console::signin::{Parts, Signin};
+use console::signin::{Parts, People, Signin};
 use console::web::{Door, Limits};
 use crossing::credential::Tokens;
 use gateway::enclave::Enclave;
@@ -20,7 +21,7 @@ use vault::{Accounts, EndedSessions};
 use crate::config::{self, Config};
 use crate::error::CommandError;
 use crate::layout::Layout;
-use crate::{assemble, authority, now};
+use crate::{assemble, authority, import, now};
 
 /// Longest secret of a client at its provider.
 const SECRET_MAX: usize = 4096;
@@ -36,6 +37,7 @@ pub async fn serve(
     office: Arc<Office>,
     (tokens, ended): (Arc<Tokens>, EndedSessions),
     passwords: Option<console::sql::Issue>,
+    pages: &Arc<Pages>,
     stop: watch::Receiver<bool>,
 ) -> Result<Option<JoinHandle<()>>> {
     let Some(console) = &config.console else { return Ok(None) };
@@ -55,6 +57,9 @@ pub async fn serve(
     let signin = Arc::new(Signin::new(parts(layout, console, enclave, &programme, ended)?));
     // Routers of other parts of the console are merged here; each handler takes `console::web::Caller`.
     let mut router = console::signin::router(signin).merge(console::access::router(office));
+    router = router.merge(console::pages::router(Arc::clone(pages)));
+    pages.follow()?;
+    let followed = Arc::clone(pages);
     if let Some(issue) = passwords {
         router = router.merge(console::sql::router(issue));
     }
@@ -62,6 +67,7 @@ pub async fn serve(
         if let Err(e) = console::web::serve(listener, tls, router, door, stop).await {
             tracing::error!(error = %e, "the console ended");
         }
+        followed.end();
     })))
 }
 
@@ -86,8 +92,25 @@ fn parts(
         }),
         provider,
         accounts: console.local_accounts.then_some(accounts),
+        people: whose_data_it_is(layout, console, enclave, programme),
         clock: now,
     })
+}
+
+/// People whose data it is have accounts of their own.
+fn whose_data_it_is(
+    layout: &Layout,
+    console: &config::Console,
+    enclave: &Arc<Enclave>,
+    programme: &str,
+) -> People {
+    let accounts = Accounts::of_people(&layout.control(), enclave.keys(), programme);
+    let (named, known) = (Arc::clone(enclave), Arc::clone(enclave));
+    People {
+        accounts: console.people_accounts.then_some(accounts),
+        handle: Box::new(move |name| import::handle(named.keys(), name)),
+        known: Box::new(move |subject| matches!(known.records().person(subject), Ok(Some(_)))),
+    }
 }
 
 fn provider(layout: &Layout, signin: &config::Signin) -> Result<Provider> {

@@ -121,6 +121,24 @@ pub struct Member {
 }
 
 impl Member {
+    /// Who they are.
+    #[must_use]
+    pub fn id(&self) -> &ActorId {
+        &self.record.id
+    }
+
+    /// Whether they are in one of these teams.
+    #[must_use]
+    pub fn is_in(&self, teams: &[Name]) -> bool {
+        self.record.teams.iter().any(|team| teams.contains(team))
+    }
+
+    /// Where they are, by evidence that agrees.
+    #[must_use]
+    pub fn place(&self) -> model::Country {
+        self.session.place()
+    }
+
     fn person(&self, programme: &Programme) -> Person<'_> {
         let country = self.session.place();
         Person {
@@ -183,24 +201,79 @@ impl Office {
     /// # Errors
     /// [`OfficeError`]; then nothing was done.
     pub fn act(&self, by: &Member, id: &Name, act: Act) -> Result<Arc<Request>, OfficeError> {
+        self.act_because(by, id, act, "")
+    }
+
+    /// The same with a reason in their own words, which those see whom the request concerns.
+    ///
+    /// # Errors
+    /// As [`Office::act`].
+    pub fn act_because(
+        &self,
+        by: &Member,
+        id: &Name,
+        act: Act,
+        because: &str,
+    ) -> Result<Arc<Request>, OfficeError> {
         let (rules, now) = ((self.rules)(), (self.clock)());
         let before = self.request(by, id)?.done.len();
         let registry = |id: &ActorId| self.control.actor(id, now).ok().map(|a| Actor::clone(&a));
-        let mut apply = |request: &mut Request| {
+        let mut done = |request: &mut Request| {
             let person = by.person(&rules.programme);
             // A step whose time is over is not decided any more, whether or not anybody has noted it.
             request.tick(&rules.procedures, now);
-            match act {
-                Act::Approve => request.approve(person, &rules.procedures, registry, now),
-                Act::Deny => request.deny(person, &rules.procedures, now),
-                Act::Withdraw => request.withdraw(person, now),
-                Act::Revoke => request.revoke(person, &rules.procedures, now),
-                Act::Review => request.review(person, &rules.procedures, now),
-            }
+            apply(request, act, person, &rules.procedures, registry, now)?;
+            request.because(because);
+            Ok(())
         };
-        let request = self.control.act(id, &mut apply, &mut |r, done| self.record(&rules, now, r, done))?;
+        let request = self.control.act(id, &mut done, &mut |r, done| self.record(&rules, now, r, done))?;
         (before..request.done.len()).for_each(|n| self.tell(&request, n));
         Ok(request)
+    }
+
+    /// What would come of asking: the request as it would wait, or the first rule against it. Nothing is kept.
+    ///
+    /// # Errors
+    /// The rule.
+    pub fn would(&self, by: &Member, wanted: Wanted) -> Result<Request, NotAllowed> {
+        let (rules, now) = ((self.rules)(), (self.clock)());
+        let id = Name::parse("would").map_err(|_| NotAllowed::Shape)?;
+        Request::ask(id, wanted, by.person(&rules.programme), &rules.procedures, now)
+    }
+
+    /// What somebody could do to a request now.
+    #[must_use]
+    pub fn may(&self, by: &Member, request: &Request) -> Vec<Act> {
+        let (rules, now) = ((self.rules)(), (self.clock)());
+        let could = |act: &Act| {
+            let registry = |id: &ActorId| self.control.actor(id, now).ok().map(|a| Actor::clone(&a));
+            let mut copy = request.clone();
+            apply(&mut copy, *act, by.person(&rules.programme), &rules.procedures, registry, now).is_ok()
+        };
+        [Act::Approve, Act::Deny, Act::Withdraw, Act::Revoke, Act::Review].into_iter().filter(could).collect()
+    }
+
+    /// What else the requester of a request asked for, newest first, for those who decide on it.
+    #[must_use]
+    pub fn others_of(&self, by: &Member, request: &Request) -> Vec<Arc<Request>> {
+        if by.record.id == request.requester || !self.concerns(by, request) {
+            return Vec::new();
+        }
+        let mut others = self.control.requests();
+        others.retain(|r| r.requester == request.requester && r.id != request.id);
+        others.sort_by_key(|r| std::cmp::Reverse((r.asked_at(), r.id.clone())));
+        others
+    }
+
+    /// The requests that concern somebody, newest first: that wait for them, their own, and others.
+    #[must_use]
+    pub fn lists(&self, by: &Member) -> [Vec<Arc<Request>>; 3] {
+        let rules = (self.rules)();
+        let mut all: Vec<_> = self.control.requests().into_iter().filter(|r| self.concerns(by, r)).collect();
+        all.sort_by_key(|r| std::cmp::Reverse((r.asked_at(), r.id.clone())));
+        let (own, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|r| r.requester == by.record.id);
+        let (waiting, others) = rest.into_iter().partition(|r| self.waits_for(by, &rules, r));
+        [waiting, own, others]
     }
 
     /// Lets time pass: steps whose time is over deny or escalate. Waits for the disk.
@@ -227,10 +300,9 @@ impl Office {
     /// The requests that concern somebody, newest first: to decide, their own, and those they took part in.
     #[must_use]
     pub fn inbox(&self, by: &Member) -> Inbox {
-        let (rules, now) = ((self.rules)(), (self.clock)());
-        let mut all: Vec<_> = self.control.requests().into_iter().filter(|r| self.concerns(by, r)).collect();
-        all.sort_by_key(|r| std::cmp::Reverse((r.asked_at(), r.id.clone())));
-        Inbox::sorted(&by.record.id, &all, |r| self.waits_for(by, &rules, r), now)
+        let now = (self.clock)();
+        let [waiting, own, others] = self.lists(by);
+        Inbox::of(&waiting, &own, &others, now)
     }
 
     /// One request.
@@ -299,10 +371,15 @@ impl Office {
 
     /// That somebody is in a set of the rulebook.
     fn approves(&self, by: &Member) -> Result<(), OfficeError> {
+        if self.is_approver(by) { Ok(()) } else { Err(OfficeError::Unseen) }
+    }
+
+    /// Whether somebody is in a set of the rulebook.
+    #[must_use]
+    pub fn is_approver(&self, by: &Member) -> bool {
         let rules = (self.rules)();
         let all: Vec<Name> = rules.procedures.sets.keys().cloned().collect();
-        let approves = rules.procedures.in_sets(&all, &by.record.id, &by.record.teams);
-        if approves { Ok(()) } else { Err(OfficeError::Unseen) }
+        rules.procedures.in_sets(&all, &by.record.id, &by.record.teams)
     }
 
     /// Whether a request concerns somebody: it is theirs, they took part, or they may decide on it.
@@ -350,6 +427,24 @@ impl Office {
 
     fn tell(&self, request: &Arc<Request>, number: usize) {
         (self.told)(&Happened { request: Arc::clone(request), number });
+    }
+}
+
+/// Does something to a request, by its rules.
+fn apply(
+    request: &mut Request,
+    act: Act,
+    by: Person<'_>,
+    rules: &Procedures,
+    registry: impl Fn(&ActorId) -> Option<Actor>,
+    now: UnixSeconds,
+) -> Result<(), NotAllowed> {
+    match act {
+        Act::Approve => request.approve(by, rules, registry, now),
+        Act::Deny => request.deny(by, rules, now),
+        Act::Withdraw => request.withdraw(by, now),
+        Act::Revoke => request.revoke(by, rules, now),
+        Act::Review => request.review(by, rules, now),
     }
 }
 

@@ -218,30 +218,31 @@ pub fn people(records: &Records) -> Option<usize> {
 /// The status, as `GET /status` answers it.
 #[derive(Debug, serde::Serialize)]
 pub struct Status {
-    programme: String,
-    site: String,
-    version: &'static str,
-    rulebook: String,
-    border: &'static str,
-    why: Option<String>,
-    entries: u64,
+    pub(crate) programme: String,
+    pub(crate) site: String,
+    pub(crate) version: &'static str,
+    pub(crate) rulebook: String,
+    pub(crate) border: &'static str,
+    pub(crate) why: Option<String>,
+    pub(crate) entries: u64,
     published: u64,
-    listed: u64,
-    people: Option<usize>,
-    cosigned_seconds_ago: Option<u64>,
-    witnesses: String,
-    suspended: Vec<String>,
-    expiries: Vec<String>,
-    keys: Keys,
-    control_store: ControlStore,
+    pub(crate) listed: u64,
+    pub(crate) people: Option<usize>,
+    pub(crate) cosigned_seconds_ago: Option<u64>,
+    pub(crate) witnesses: String,
+    pub(crate) suspended: Vec<String>,
+    pub(crate) expiries: Vec<String>,
+    pub(crate) keys: Keys,
+    pub(crate) control_store: ControlStore,
     #[serde(skip_serializing_if = "Option::is_none")]
-    notices: Option<crate::notify::Shown>,
-    shadow: Option<Shadowed>,
-    residency: Residency,
+    pub(crate) notices: Option<crate::notify::Shown>,
+    pub(crate) shadow: Option<Shadowed>,
+    pub(crate) residency: Residency,
 }
 
 impl Shown {
-    fn status(&self) -> Status {
+    /// The status as it is now.
+    pub(crate) fn status(&self) -> Status {
         let (log, witnessing) = ((self.log)(), (self.witnessing)());
         let (border, why) = match log.border {
             Border::Open => witnessing.border(),
@@ -320,6 +321,6 @@ async fn metrics(State(shown): State<Arc<Shown>>) -> impl IntoResponse {
 ///
 /// # Errors
 /// When the listener fails.
-pub async fn serve(listener: tokio::net::TcpListener, shown: Shown) -> std::io::Result<()> {
-    axum::serve(listener, router(Arc::new(shown))).await
+pub async fn serve(listener: tokio::net::TcpListener, shown: Arc<Shown>) -> std::io::Result<()> {
+    axum::serve(listener, router(shown)).await
 }

@@ -25,7 +25,7 @@ use crossing::identify::{Session, Who};
 use http::header::{AUTHORIZATION, SET_COOKIE};
 use http::{HeaderMap, StatusCode};
 use ledger::note::Signer;
-use model::{ActorId, Country, Explain, SessionId, UnixSeconds};
+use model::{ActorId, Country, Explain, SessionId, SubjectId, UnixSeconds};
 use serde_json::json;
 use vault::{Accounts, EndedSessions};
 
@@ -43,6 +43,16 @@ const ATTEMPTS_PER_MINUTE: u32 = 60;
 /// Tells whether an actor is on record as an employee.
 pub type OnRecord = Box<dyn Fn(&ActorId, UnixSeconds) -> bool + Send + Sync>;
 
+/// People whose data it is, as they sign in.
+pub struct People {
+    /// Their accounts, under their handles; if they serve here.
+    pub accounts: Option<Accounts>,
+    /// The handle of an account name, whether or not there is such a person.
+    pub handle: Box<dyn Fn(&str) -> Option<SubjectId> + Send + Sync>,
+    /// Whether the vault holds somebody of this handle.
+    pub known: Box<dyn Fn(&SubjectId) -> bool + Send + Sync>,
+}
+
 /// What is needed to sign people in.
 pub struct Parts {
     /// The programme.
@@ -59,6 +69,8 @@ pub struct Parts {
     pub provider: Option<Provider>,
     /// Local accounts, if they serve here.
     pub accounts: Option<Accounts>,
+    /// Accounts of people whose data it is.
+    pub people: People,
     /// The time.
     pub clock: fn() -> UnixSeconds,
 }
@@ -128,6 +140,7 @@ impl Signin {
         let now = self.now();
         match &session.who {
             Who::Employee(id) if (self.parts.on_record)(id, now) => {}
+            Who::Subject(id) if (self.parts.people.known)(id) => {}
             _ => return Err(NotOpened::NotOnRecord),
         }
         let mut id = [0; 16];
@@ -150,22 +163,25 @@ pub fn router(signin: Arc<Signin>) -> Router {
         .route("/signin/done", get(page::done))
         .route("/signin/device", post(device::begin))
         .route("/signin/device/token", post(device::token))
-        .route("/signin/local", get(page::local).post(local::sign_in))
-        .route("/signin/local/enrol", get(page::enrol).post(local::begin))
+        .route("/signin/local", get(local::form).post(local::sign_in))
+        .route("/signin/local/enrol", get(local::enrolment).post(local::begin))
         .route("/signin/local/confirm", post(local::confirm))
+        .route("/signin/person", get(local::form).post(local::sign_in))
+        .route("/signin/person/enrol", get(local::enrolment).post(local::begin))
+        .route("/signin/person/confirm", post(local::confirm))
         .route("/signout", post(sign_out))
         .route("/session", get(session))
         .with_state(signin)
 }
 
 impl Opened {
-    /// A browser gets the cookie and goes on; whoever asks for JSON gets the token.
-    fn answer(&self, headers: &HeaderMap) -> Response {
+    /// A browser gets the cookie and goes on to where it is told; whoever asks for JSON gets the token.
+    fn answer(&self, headers: &HeaderMap, to: &'static str) -> Response {
         if wants_json(headers) {
             return Json(json!({ "token": self.token, "until": self.until.rfc3339() })).into_response();
         }
         let cookie = cookie(COOKIE, &self.token, self.seconds);
-        (StatusCode::SEE_OTHER, [(SET_COOKIE, cookie), (http::header::LOCATION, "/signin/done".to_owned())])
+        (StatusCode::SEE_OTHER, [(SET_COOKIE, cookie), (http::header::LOCATION, to.to_owned())])
             .into_response()
     }
 }
@@ -206,7 +222,14 @@ async fn sign_out(State(signin): State<Arc<Signin>>, caller: Caller, headers: He
     if headers.contains_key(AUTHORIZATION) {
         return answer.into_response();
     }
-    ([(SET_COOKIE, cookie(COOKIE, "", 0))], answer).into_response()
+    let gone = (SET_COOKIE, cookie(COOKIE, "", 0));
+    // What a form of a page asked for is a page. Nothing that was shown stays with the browser.
+    if caller.form.is_some() && !headers.contains_key(crate::web::REQUEST_HEADER) {
+        let clear = (http::HeaderName::from_static("clear-site-data"), "\"cache\"".to_owned());
+        let to = (http::header::LOCATION, "/?done=out".to_owned());
+        return (StatusCode::SEE_OTHER, [gone, to, clear]).into_response();
+    }
+    ([gone], answer).into_response()
 }
 
 /// Who the caller is to us, and where.

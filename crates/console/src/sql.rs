@@ -49,7 +49,7 @@ async fn login(
     let Ok(Json(asked)) = body else {
         return refusal(StatusCode::BAD_REQUEST, "the body is {\"ground\": the name of a grant or case}");
     };
-    let Caller { session, not_after, signed_in } = caller;
+    let Caller { session, not_after, signed_in, .. } = caller;
     // The network is looked at anew at each connection.
     let shown =
         Shown { session: crossing::identify::Session { network: None, ..session }, not_after, signed_in };

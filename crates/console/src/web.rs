@@ -19,7 +19,7 @@ use axum::response::Response;
 use crossing::credential::{Shown, Tokens, certificate};
 use http::request::Parts;
 use http::{Request, StatusCode};
-use http_body_util::Limited;
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -31,7 +31,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tower::ServiceExt;
 
-pub use caller::{COOKIE, Caller, REQUEST_HEADER, refusal};
+pub use caller::{COOKIE, Caller, FORM_FIELD, REQUEST_HEADER, refusal};
 
 /// Longest life of a connection: an idle one holds a slot.
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(600);
@@ -193,14 +193,34 @@ impl Served {
 
     /// A request that asks us, by whoever it is.
     async fn asked(&self, peer: Peer, mut parts: Parts, body: Incoming, host: &str) -> Response {
-        match caller::identify(&self.door, &peer, &parts, host) {
-            Err(why) => refusal(StatusCode::FORBIDDEN, why),
-            Ok(caller) => {
-                parts.extensions.insert(caller::Identified(caller));
-                parts.extensions.insert(peer);
-                let body = Body::new(Limited::new(body, self.door.limits.body_bytes));
-                self.routed(Request::from_parts(parts, body)).await
-            }
+        let known = match caller::identify(&self.door, &peer, &parts, host) {
+            Err(why) => return refusal(StatusCode::FORBIDDEN, why),
+            Ok(known) => known,
+        };
+        let body = Limited::new(body, self.door.limits.body_bytes);
+        let body = match &known.caller {
+            Some(caller) if known.owes_field => match self.form(caller, body).await {
+                Ok(body) => body,
+                Err(refused) => return *refused,
+            },
+            _ => Body::new(body),
+        };
+        parts.extensions.insert(caller::Identified(known.caller));
+        parts.extensions.insert(peer);
+        self.routed(Request::from_parts(parts, body)).await
+    }
+
+    /// The body of a form that shows its field.
+    async fn form(&self, caller: &Caller, body: Limited<Incoming>) -> Result<Body, Box<Response>> {
+        let whole = tokio::time::timeout(self.door.limits.request, body.collect()).await;
+        let Ok(Ok(whole)) = whole else {
+            return Err(Box::new(refusal(StatusCode::BAD_REQUEST, "the form is too long, or not whole")));
+        };
+        let bytes = whole.to_bytes();
+        if caller::shows_field(caller, &bytes) {
+            Ok(Body::from(bytes))
+        } else {
+            Err(Box::new(refusal(StatusCode::FORBIDDEN, "the form is not of a page of this session")))
         }
     }
 

@@ -1,5 +1,5 @@
 //! Local accounts: a passphrase and a code that changes every 30 seconds (TOTP, RFC 6238), for an enclave without an
-//! identity provider.
+//! identity provider; and for people whose data it is.
 //!
 //! Nobody has an account until the operator enrols them, and no password is there before its owner chooses it. An
 //! account is one file, `control/accounts/<id>.sealed`, sealed with a key of the key service and bound to its name.
@@ -66,6 +66,8 @@ pub struct NewSecret {
 /// The accounts of an enclave.
 pub struct Accounts {
     folder: PathBuf,
+    /// What a file is bound to besides its name: an account of one kind is none of the other.
+    kind: &'static [u8],
     programme: String,
     key: SecretKey,
     /// One attempt at a time: a code must not be spent twice by two attempts at once, and hashing is dear.
@@ -73,11 +75,22 @@ pub struct Accounts {
 }
 
 impl Accounts {
-    /// The accounts in the folder `control`, sealed with a key of this service.
+    /// The accounts of employees in the folder `control`, sealed with a key of this service.
     #[must_use]
     pub fn new(control: &Path, keys: &KeyService, programme: &str) -> Self {
+        Self::of("accounts", b"account\0", control, keys, programme)
+    }
+
+    /// The accounts of people whose data it is, each under the person's handle.
+    #[must_use]
+    pub fn of_people(control: &Path, keys: &KeyService, programme: &str) -> Self {
+        Self::of("people", b"person\0", control, keys, programme)
+    }
+
+    fn of(folder: &str, kind: &'static [u8], control: &Path, keys: &KeyService, programme: &str) -> Self {
         Self {
-            folder: control.join("accounts"),
+            folder: control.join(folder),
+            kind,
             programme: programme.to_owned(),
             key: keys.accounts(),
             attempt: Mutex::default(),
@@ -173,6 +186,10 @@ impl Accounts {
         Ok(outcome?)
     }
 
+    fn aad(&self, actor: &ActorId) -> Vec<u8> {
+        [self.kind, actor.as_str().as_bytes()].concat()
+    }
+
     fn path(&self, actor: &ActorId) -> PathBuf {
         self.folder.join(format!("{}.sealed", actor.as_str()))
     }
@@ -187,7 +204,7 @@ impl Accounts {
         }
         let text = std::fs::read_to_string(&path).map_err(AccountError::Io)?;
         let sealed = BASE64.decode(text.trim().as_bytes()).map_err(|_| AccountError::Damaged)?;
-        let bytes = keys::unseal(&self.key, &aad(actor), &sealed)?;
+        let bytes = keys::unseal(&self.key, &self.aad(actor), &sealed)?;
         serde_json::from_slice(&bytes).map(Some).map_err(|_| AccountError::Damaged)
     }
 
@@ -195,7 +212,7 @@ impl Accounts {
         use std::io::Write;
         use std::os::unix::fs::OpenOptionsExt;
         let bytes = serde_json::to_vec(account).map_err(|_| AccountError::Damaged)?;
-        let sealed = BASE64.encode(&keys::seal(&self.key, &aad(actor), &bytes)?);
+        let sealed = BASE64.encode(&keys::seal(&self.key, &self.aad(actor), &bytes)?);
         let path = self.path(actor);
         let part = path.with_extension("new");
         let written = || {
@@ -209,10 +226,6 @@ impl Accounts {
         };
         written().map_err(AccountError::Io)
     }
-}
-
-fn aad(actor: &ActorId) -> Vec<u8> {
-    [b"account\0", actor.as_str().as_bytes()].concat()
 }
 
 #[cfg(test)]

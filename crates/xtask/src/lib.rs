@@ -3,6 +3,7 @@
 //!
 //! Start reading at [`world`], then [`story`].
 
+pub mod accounts;
 pub mod client;
 pub mod services;
 pub mod story;

@@ -26,6 +26,11 @@ struct Cli {
 enum Task {
     /// Play the demo.
     Demo(Demo),
+    /// Print the six digits that an authenticator with this secret shows now.
+    Code {
+        /// The secret, base32.
+        secret: String,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -55,11 +60,27 @@ struct Demo {
 }
 
 fn main() -> ExitCode {
-    let Cli { task: Task::Demo(demo) } = Cli::parse();
+    let demo = match Cli::parse().task {
+        Task::Demo(demo) => demo,
+        Task::Code { secret } => return told(xtask::accounts::code(&secret, 0)),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     match runtime.context("cannot start").and_then(|r| r.block_on(run(&demo))) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
+        Err(e) => {
+            show::error(&e);
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn told(code: Result<String>) -> ExitCode {
+    match code {
+        Ok(code) => {
+            show::line(&code);
+            ExitCode::SUCCESS
+        }
         Err(e) => {
             show::error(&e);
             ExitCode::from(1)
@@ -138,6 +159,7 @@ async fn tell(demo: &Demo, folder: &Path) -> Result<bool> {
     if demo.keep {
         world.start()?;
         show.try_it(&world)?;
+        show.console(&world).await?;
         tokio::signal::ctrl_c().await?;
         world.stop()?;
     }

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::time::Instant;
 
 use anyhow::Result;
+use xtask::accounts;
 use xtask::story::Crossing;
 use xtask::world::{World, at};
 
@@ -12,7 +13,7 @@ pub(crate) struct Show {
     started: Instant,
 }
 
-fn line(text: &str) {
+pub(crate) fn line(text: &str) {
     // A closed pipe is the reader's choice.
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
@@ -88,6 +89,39 @@ impl Show {
             at::DUBLIN,
             world.control,
             world.control,
+        ));
+        Ok(())
+    }
+
+    /// Gives everybody of the story an account, and says where each signs in and with what.
+    pub(crate) async fn console(&self, world: &World) -> Result<()> {
+        line(
+            "\nThe console, in a browser. Its certificate is of the enclave's own authority: a browser asks whether to go on.\n",
+        );
+        let here = world.console.port();
+        let abroad = accounts::seat(world.console, at::SINGAPORE).await?.port();
+        let cast = [
+            ("operates the enclave", "oona", "IE", at::DUBLIN, here),
+            ("support agent in Dublin", "ana", "IE", at::DUBLIN, here),
+            ("approves cases and grants", "aoife", "IE", at::DUBLIN, here),
+            ("engineer, as if in Singapore", "mei", "SG", at::SINGAPORE, abroad),
+        ];
+        let mut all = Vec::new();
+        for (role, id, country, from, port) in cast {
+            all.push((role, port, "local", accounts::employee(world, id, country, from).await?));
+        }
+        all.push(("a person, and their data", here, "person", accounts::person(world, 0).await?));
+        for (role, port, way, account) in &all {
+            line(&format!(
+                "  {role:<30} https://localhost:{port}/signin/{way:<7} {:<24} secret {}",
+                account.name, account.secret
+            ));
+        }
+        line(&format!("  {:<30} https://localhost:{here}/public", "everybody"));
+        line(&format!(
+            "\n  The passphrase of all: {}\n  The six digits: {} code SECRET (or put the secret into an authenticator)",
+            accounts::PASSPHRASE,
+            std::env::current_exe()?.display()
         ));
         Ok(())
     }

@@ -454,7 +454,9 @@ impl World {
 
 /// Puts everybody of the story on record.
 fn staff(layout: &Layout) -> Result<()> {
-    let actors: [(&str, &str, &str, &[&str]); 10] = [
+    let actors: [(&str, &str, &str, &[&str]); 11] = [
+        // She operates the enclave, and approves nothing.
+        ("oona", "employee", "acme-eu", &["operators"]),
         ("ana", "employee", "acme-eu", &[]),
         // She approves cases and grants, and like everybody none of her own.
         ("aoife", "employee", "acme-eu", &["support-leads", "data-stewards"]),

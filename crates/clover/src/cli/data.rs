@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use model::{SubjectId, UnixSeconds};
+use model::{ActorId, Country, SubjectId, UnixSeconds};
 use serde_json::json;
+use vault::accounts::state::Attested;
 use vault::records::HomeEvidence;
 
 use super::output::Output;
@@ -18,7 +19,7 @@ use crate::error::CommandError;
 use crate::layout::Layout;
 use crate::site::history;
 use crate::subjects::{self, Act};
-use crate::{assemble, import, init, keys, sample};
+use crate::{assemble, import, init, keys, sample, wishes};
 
 #[derive(Debug, Args)]
 pub(super) struct Init {
@@ -215,6 +216,18 @@ pub(super) enum Subject {
         #[arg(long)]
         out: PathBuf,
     },
+    /// Give a person an account at the console: prints a code with which they take it, once and within a day. It is for
+    /// their own hands: whoever has it sees what is theirs.
+    Enrol {
+        /// Their user name, or their handle.
+        #[arg(long)]
+        subject: String,
+        /// The country in which they live, ISO 3166-1 alpha-2.
+        #[arg(long)]
+        at: Option<String>,
+    },
+    /// Who asked to be erased and waits, and by when it is due.
+    Asked,
     /// What is known of a person besides their records. The enclave must not be running.
     Show {
         /// The person's handle.
@@ -293,6 +306,8 @@ impl Subject {
                 );
                 output.data(&text, &json!({ "entries": entries, "file": out }));
             }
+            Self::Enrol { subject, at } => enrol(layout, output, subject, at.as_deref())?,
+            Self::Asked => waiting(layout, output)?,
             Self::Show { subject } => show(layout, output, &SubjectId::parse(subject)?)?,
             Self::Erase { subject, confirm } if subject != confirm => {
                 return Err(CommandError::Rule("--confirm is not the same handle; nobody was erased").into());
@@ -326,6 +341,37 @@ impl Subject {
     }
 }
 
+fn enrol(layout: &Layout, output: &Output, text: &str, at: Option<&str>) -> Result<()> {
+    let programme = assemble::rulebook(layout)?.rulebook.programme.name;
+    let keys = keys::load(layout, &programme)?;
+    let handle =
+        import::handle(&keys, text).ok_or(CommandError::Rule("this is no user name and no handle"))?;
+    let accounts = vault::Accounts::of_people(&layout.control(), &keys, programme.as_str());
+    let country = at.map(Country::parse).transpose()?.map(|c| c.to_string());
+    let account = ActorId::parse(handle.as_str())?;
+    let code = accounts.enrol(&account, Attested { country, device: false }, gateway::enclave::now().0)?;
+    let text = format!("give this person this code, once and to nobody else; it serves for a day: {code}");
+    output.data(&text, &json!({ "subject": handle.as_str(), "code": code }));
+    Ok(())
+}
+
+fn waiting(layout: &Layout, output: &Output) -> Result<()> {
+    let all = wishes::all(layout)?;
+    let line = |(handle, at): &(SubjectId, UnixSeconds)| {
+        format!("{} asked {}, due {}", handle.as_str(), at.rfc3339(), wishes::due(*at).rfc3339())
+    };
+    let text = if all.is_empty() {
+        "nobody waits".to_owned()
+    } else {
+        all.iter().map(line).collect::<Vec<_>>().join("\n")
+    };
+    let told = all.iter().map(|(handle, at)| {
+        json!({ "subject": handle.as_str(), "asked": at.rfc3339(), "due": wishes::due(*at).rfc3339() })
+    });
+    output.data(&text, &json!({ "asked": told.collect::<Vec<_>>() }));
+    Ok(())
+}
+
 fn show(layout: &Layout, output: &Output, subject: &SubjectId) -> Result<()> {
     let assembled = assemble::open(layout)?;
     let shown = subjects::show(&assembled.enclave, subject);
@@ -344,7 +390,11 @@ fn show(layout: &Layout, output: &Output, subject: &SubjectId) -> Result<()> {
 
 /// Does something about a person, and says what was done and where it is on record.
 fn done(layout: &Layout, output: &Output, (subject, what): (&str, Act), words: &str) -> Result<()> {
-    let entry = subjects::order(layout, &SubjectId::parse(subject)?, what)?;
+    let (subject, erased) = (SubjectId::parse(subject)?, matches!(what, Act::Erase));
+    let entry = subjects::order(layout, &subject, what)?;
+    if erased {
+        wishes::done(layout, &subject)?;
+    }
     let place = entry.map_or_else(String::new, |entry| format!("entry {entry}: "));
     output.data(&format!("{place}{words}"), &json!({ "entry": entry }));
     Ok(())

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use model::Problems;
+use model::{Name, Problems};
 
 use super::ADDRESS;
 
@@ -23,6 +23,10 @@ pub struct Console {
     pub session_hours: u32,
     /// Whether local accounts serve.
     pub local_accounts: bool,
+    /// Whether accounts of people whose data it is serve.
+    pub people_accounts: bool,
+    /// Teams whose people see how the enclave fares, and put a rulebook in force.
+    pub operators: Vec<Name>,
     /// The identity provider.
     pub signin: Option<Signin>,
 }
@@ -60,6 +64,10 @@ pub(super) struct RawConsole {
     session_hours: u32,
     #[serde(default = "local_accounts")]
     local_accounts: bool,
+    #[serde(default = "local_accounts")]
+    people_accounts: bool,
+    #[serde(default = "operators")]
+    operators: Vec<String>,
 }
 
 #[derive(serde::Deserialize)]
@@ -117,6 +125,9 @@ fn session_hours() -> u32 {
 fn local_accounts() -> bool {
     true
 }
+fn operators() -> Vec<String> {
+    vec!["operators".to_owned()]
+}
 
 /// Checks `[console]` and `[signin]`.
 pub(super) fn check(
@@ -138,12 +149,20 @@ pub(super) fn check(
     if raw.connections_max == 0 {
         p.add("enclave.toml: console.connections_max", "nothing could be served", "use 1 or more");
     }
+    let fix = "name teams as `clover actor add --team` does";
+    let operators: Vec<_> = raw
+        .operators
+        .iter()
+        .filter_map(|t| p.keep("enclave.toml: console.operators", fix, Name::parse(t)))
+        .collect();
     Some(Console {
         listen: listen?,
         hosts: raw.hosts,
         connections_max: raw.connections_max,
         session_hours: raw.session_hours,
         local_accounts: raw.local_accounts,
+        people_accounts: raw.people_accounts,
+        operators,
         signin,
     })
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use access::request::Done;
 use access::{Request, State};
+use model::UnixSeconds;
 use model::procedures::Amount;
-use model::{ActorId, UnixSeconds};
 use serde::Serialize;
 
 /// One act.
@@ -17,6 +17,8 @@ struct ShownAct {
     country: String,
     at: String,
     step: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    because: Option<String>,
 }
 
 /// One request.
@@ -50,6 +52,7 @@ fn act(done: &Done) -> ShownAct {
         country: done.country.to_string(),
         at: done.at.rfc3339(),
         step: done.step,
+        because: done.because.clone(),
     }
 }
 
@@ -100,26 +103,14 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// Sorts the requests that concern somebody.
-    pub(super) fn sorted(
-        me: &ActorId,
-        all: &[Arc<Request>],
-        waits: impl Fn(&Request) -> bool,
+    /// Of the lists of somebody whom they concern.
+    pub(super) fn of(
+        waiting: &[Arc<Request>],
+        own: &[Arc<Request>],
+        others: &[Arc<Request>],
         now: UnixSeconds,
     ) -> Self {
-        let mut inbox = Self { to_decide: Vec::new(), own: Vec::new(), others: Vec::new() };
-        for request in all {
-            let list = if request.requester == *me {
-                &mut inbox.own
-            } else if waits(request) {
-                &mut inbox.to_decide
-            } else {
-                &mut inbox.others
-            };
-            if list.len() < LIST_MAX {
-                list.push(Shown::of(request, now));
-            }
-        }
-        inbox
+        let list = |all: &[Arc<Request>]| all.iter().take(LIST_MAX).map(|r| Shown::of(r, now)).collect();
+        Self { to_decide: list(waiting), own: list(own), others: list(others) }
     }
 }

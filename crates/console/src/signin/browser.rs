@@ -83,7 +83,7 @@ pub(super) async fn back(
         return refused(&super::NotOpened::NotOnRecord, StatusCode::FORBIDDEN);
     };
     match signin.open(&session) {
-        Ok(opened) => opened.answer(&HeaderMap::new()),
+        Ok(opened) => opened.answer(&HeaderMap::new(), "/signin/done"),
         Err(e) => refused(&e, StatusCode::FORBIDDEN),
     }
 }

@@ -1,73 +1,106 @@
-//! The few pages that signing in needs: plain forms, no script, nothing from elsewhere.
+//! The few pages that signing in needs: plain forms, no script.
 
-use axum::response::{Html, IntoResponse, Response};
-use model::ActorId;
+use axum::response::Response;
+use http::HeaderMap;
+use maud::{Markup, html};
 use vault::accounts::NewSecret;
 
-use crate::web::Caller;
+use super::local::Whose;
+use crate::pages::layout;
+use crate::pages::words::Language;
+use crate::web::{Caller, FORM_FIELD};
 
-fn page(title: &str, body: &str) -> Response {
-    Html(format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\
-         <meta name=\"viewport\" content=\"width=device-width\"></head><body><main><h1>{title}</h1>{body}</main></body></html>\n"
-    ))
-    .into_response()
+/// Who reads, as far as these pages need to know.
+pub(super) struct Visitor {
+    language: Language,
+    form: Option<String>,
 }
 
-fn field(label: &str, name: &str, kind: &str, complete: &str) -> String {
-    format!(
-        "<p><label>{label}<br><input name=\"{name}\" type=\"{kind}\" autocomplete=\"{complete}\" required></label></p>"
-    )
+impl Visitor {
+    pub(super) fn new(headers: &HeaderMap, caller: Option<&Caller>) -> Self {
+        Self { language: Language::of(headers), form: caller.and_then(|c| c.form.clone()) }
+    }
+
+    /// Somebody who is signed in already may sign in as another.
+    fn token(&self) -> Markup {
+        html! { @if let Some(form) = &self.form { input type="hidden" name=(FORM_FIELD) value=(form); } }
+    }
 }
 
-/// `GET /signin/done`.
-pub(super) async fn done(caller: Caller) -> Response {
+fn field(label: &str, name: &str, kind: &str, complete: &str) -> Markup {
+    let numeric = (name == "code").then_some("numeric");
+    html! { label { span { (label) } input name=(name) type=(kind) autocomplete=(complete) inputmode=[numeric] required; } }
+}
+
+/// `GET /signin/done`: what the session is worth, for whoever comes from a provider. Others are sent on.
+pub(super) async fn done(headers: HeaderMap, caller: Caller) -> Response {
+    let l = Language::of(&headers);
     let until = caller.not_after.rfc3339();
-    page("Signed in", &format!("<p>This session ends at {until}, or when you sign out.</p>"))
+    let body = html! {
+        p { (l.fill("signin-done", &[&until])) }
+        p { a.button href="/" { (l.t("signin-on")) } }
+    };
+    layout::bare(l, l.t("signin-done-title"), body)
 }
 
-/// `GET /signin/local`.
-pub(super) async fn local() -> Response {
-    let form = [
-        field("Your name here", "actor", "text", "username"),
-        field("Passphrase", "passphrase", "password", "current-password"),
-        field("Code of your authenticator", "code", "text", "one-time-code"),
-    ]
-    .concat();
-    let body = format!(
-        "<form method=\"post\" action=\"/signin/local\">{form}<button>Sign in</button></form>\
-         <p><a href=\"/signin/local/enrol\">I have a code for enrolment</a></p>"
-    );
-    page("Sign in", &body)
+/// The form of a local account.
+pub(super) fn local(visitor: &Visitor, whose: Whose) -> Response {
+    let l = visitor.language;
+    let (action, enrol, title, name) = match whose {
+        Whose::Actor => ("/signin/local", "/signin/local/enrol", l.t("signin-title"), l.t("signin-name")),
+        Whose::Person => {
+            ("/signin/person", "/signin/person/enrol", l.t("signin-person-title"), l.t("signin-person-name"))
+        }
+    };
+    let body = html! {
+        form.narrow method="post" action=(action) {
+            (visitor.token())
+            (field(name, "actor", "text", "username"))
+            (field(l.t("signin-passphrase"), "passphrase", "password", "current-password"))
+            (field(l.t("signin-code"), "code", "text", "one-time-code"))
+            button { (l.t("sign-in")) }
+        }
+        p { a href=(enrol) { (l.t("signin-enrol-link")) } }
+    };
+    layout::bare(l, title, body)
 }
 
-/// `GET /signin/local/enrol`.
-pub(super) async fn enrol() -> Response {
-    let form = [
-        field("Your name here", "actor", "text", "username"),
-        field("Code for enrolment, from the operator", "enrolment", "text", "off"),
-        field("A new passphrase, 12 characters or more", "passphrase", "password", "new-password"),
-    ]
-    .concat();
-    page(
-        "Take your account",
-        &format!("<form method=\"post\" action=\"/signin/local/enrol\">{form}<button>Go on</button></form>"),
-    )
+/// The form of whoever has a code for enrolment.
+pub(super) fn enrol(visitor: &Visitor, whose: Whose) -> Response {
+    let l = visitor.language;
+    let (action, name) = match whose {
+        Whose::Actor => ("/signin/local/enrol", l.t("signin-name")),
+        Whose::Person => ("/signin/person/enrol", l.t("signin-person-name")),
+    };
+    let body = html! {
+        form.narrow method="post" action=(action) {
+            (visitor.token())
+            (field(name, "actor", "text", "username"))
+            (field(l.t("signin-enrolment"), "enrolment", "text", "off"))
+            (field(l.t("signin-new-passphrase"), "passphrase", "password", "new-password"))
+            button { (l.t("signin-on")) }
+        }
+    };
+    layout::bare(l, l.t("signin-enrol-title"), body)
 }
 
-/// The secret, for the authenticator. An actor's name has no character that HTML reads.
-pub(super) fn secret(actor: &ActorId, secret: &NewSecret) -> Response {
-    let form = [
-        field("Code for enrolment, once more", "enrolment", "text", "off"),
-        field("The code that your authenticator shows", "code", "text", "one-time-code"),
-    ]
-    .concat();
-    let body = format!(
-        "<p>Put this secret into your authenticator (six digits, 30 seconds):</p><p><code>{}</code></p>\
-         <form method=\"post\" action=\"/signin/local/confirm\"><input type=\"hidden\" name=\"actor\" value=\"{}\">\
-         {form}<button>Done</button></form>",
-        secret.base32,
-        actor.as_str()
-    );
-    page("Your authenticator", &body)
+/// The secret, for the authenticator.
+pub(super) fn secret(visitor: &Visitor, whose: Whose, typed: &str, secret: &NewSecret) -> Response {
+    let l = visitor.language;
+    let action = match whose {
+        Whose::Actor => "/signin/local/confirm",
+        Whose::Person => "/signin/person/confirm",
+    };
+    let body = html! {
+        p { (l.t("signin-secret")) }
+        p { code { (secret.base32) } }
+        form.narrow method="post" action=(action) {
+            (visitor.token())
+            input type="hidden" name="actor" value=(typed);
+            (field(l.t("signin-enrolment-again"), "enrolment", "text", "off"))
+            (field(l.t("signin-shown"), "code", "text", "one-time-code"))
+            button { (l.t("signin-finish")) }
+        }
+    };
+    layout::bare(l, l.t("signin-secret-title"), body)
 }

@@ -14,8 +14,10 @@ use super::{Door, Peer};
 /// The cookie that holds a session's token. Its prefix makes browsers hold it to this host, path and TLS.
 pub const COOKIE: &str = "__Host-clover-session";
 /// A request that changes something and is authenticated by a cookie must bear this header: no form can set it, and no
-/// script of another origin may.
+/// script of another origin may. A form of ours has a field instead.
 pub const REQUEST_HEADER: &str = "clover-request";
+/// The field that shows a form to be of a page that this session was given.
+pub const FORM_FIELD: &str = "csrf";
 
 /// Whoever is calling, verified. Take it as an argument of a handler; without one the answer is 401.
 #[derive(Debug, Clone)]
@@ -26,6 +28,8 @@ pub struct Caller {
     pub not_after: UnixSeconds,
     /// The sign-in it comes from, if it comes from one.
     pub signed_in: Option<SignedIn>,
+    /// What forms of this session's pages show in [`FORM_FIELD`], where a cookie is the credential.
+    pub(crate) form: Option<String>,
 }
 
 /// What was found out about the caller of a request.
@@ -68,20 +72,21 @@ pub fn refusal(status: StatusCode, why: &'static str) -> Response {
     (status, [(CONTENT_TYPE, "application/json")], body).into_response()
 }
 
+/// Who is calling, and whether their form must still show its field.
+pub(super) struct Known {
+    pub(super) caller: Option<Caller>,
+    pub(super) owes_field: bool,
+}
+
 /// Finds out who is calling. A credential that does not count is as good as none.
 ///
 /// # Errors
 /// When a browser was made to send a request that changes something.
-pub(super) fn identify(
-    door: &Door,
-    peer: &Peer,
-    parts: &Parts,
-    host: &str,
-) -> Result<Option<Caller>, &'static str> {
+pub(super) fn identify(door: &Door, peer: &Peer, parts: &Parts, host: &str) -> Result<Known, &'static str> {
     let now = (door.clock)();
     let token = match bearer(&parts.headers) {
         Bearer::One(token) => Some((door.tokens.shown(token, now).ok(), false)),
-        Bearer::Unclear => return Ok(None),
+        Bearer::Unclear => return Ok(Known { caller: None, owes_field: false }),
         Bearer::None => cookie(&parts.headers).map(|token| (door.tokens.shown(token, now).ok(), true)),
     };
     let by_cookie = matches!(token, Some((Some(_), true)));
@@ -97,19 +102,37 @@ pub(super) fn identify(
     // A bearer token is sent on purpose; certificates and cookies are sent by browsers on their own. Nobody is led to
     // sign in as somebody else, either.
     let ambient = !matches!(bearer(&parts.headers), Bearer::One(_));
-    if !safe && ambient {
-        same_origin(&parts.headers, host, by_cookie)?;
-    }
-    let Some(Shown { session, not_after, signed_in }) = shown else { return Ok(None) };
+    let owes_field = !safe && ambient && same_origin(&parts.headers, host, by_cookie)?;
+    let Some(Shown { session, not_after, signed_in }) = shown else {
+        return Ok(Known { caller: None, owes_field: false });
+    };
     let session = Session { network: (door.network)(peer.address), ..session };
-    Ok(Some(Caller { session, not_after, signed_in }))
+    let form = by_cookie.then(|| cookie(&parts.headers).map(form_field)).flatten();
+    Ok(Known { caller: Some(Caller { session, not_after, signed_in, form }), owes_field })
 }
 
-/// Whether a request comes from a page of our own, or from no page at all.
+/// What a form of this session shows: nobody can make it who does not have the cookie, and it gives nothing of it away.
+fn form_field(token: &str) -> String {
+    let text = format!("clover form v1\n{token}");
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    data_encoding::BASE64URL_NOPAD.encode(digest.as_ref())
+}
+
+/// Whether a form's body shows the field of this caller, once.
+pub(super) fn shows_field(caller: &Caller, body: &[u8]) -> bool {
+    let wanted = caller.form.as_deref().unwrap_or_default();
+    let mut shown = body.split(|b| *b == b'&').filter_map(|pair| pair.strip_prefix(b"csrf="));
+    let (first, second) = (shown.next(), shown.next());
+    let same =
+        |found: &[u8]| aws_lc_rs::constant_time::verify_slices_are_equal(found, wanted.as_bytes()).is_ok();
+    !wanted.is_empty() && second.is_none() && first.is_some_and(same)
+}
+
+/// Whether a request comes from a page of our own, or from no page at all. Returns whether its form must show the field besides.
 ///
 /// # Errors
 /// What gives it away.
-fn same_origin(headers: &HeaderMap, host: &str, by_cookie: bool) -> Result<(), &'static str> {
+fn same_origin(headers: &HeaderMap, host: &str, by_cookie: bool) -> Result<bool, &'static str> {
     const ELSEWHERE: &str = "the request comes from another page";
     let text = |name: &str| headers.get(name).map(|v| v.to_str().unwrap_or("?"));
     let (site, origin) = (text("sec-fetch-site"), text(ORIGIN.as_str()));
@@ -123,10 +146,13 @@ fn same_origin(headers: &HeaderMap, host: &str, by_cookie: bool) -> Result<(), &
     if by_cookie && site.is_none() && origin.is_none() {
         return Err("the request does not say from which page it comes");
     }
-    if by_cookie && !headers.contains_key(REQUEST_HEADER) {
-        return Err("the request lacks the header `clover-request`");
+    if !by_cookie || headers.contains_key(REQUEST_HEADER) {
+        return Ok(false);
     }
-    Ok(())
+    if text(CONTENT_TYPE.as_str()).is_some_and(|t| t == "application/x-www-form-urlencoded") {
+        return Ok(true);
+    }
+    Err("the request lacks the header `clover-request`")
 }
 
 enum Bearer<'a> {

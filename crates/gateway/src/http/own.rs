@@ -7,7 +7,7 @@ use crossing::identify::Who;
 use data_encoding::BASE64;
 use ledger::detail::Detail;
 use ledger::{Entry, EntryKind};
-use model::{Purpose, Reason, UnixSeconds};
+use model::{Purpose, Reason, SubjectId, UnixSeconds};
 
 use super::answer::Answer;
 use super::route::{Context, own_name};
@@ -15,6 +15,8 @@ use crate::Enclave;
 use crate::enclave::PersonKey;
 use crate::passage::{Ground, Paid};
 
+/// Most records of one export.
+const RECORDS_MAX: u32 = 100_000;
 /// Most entries shown at once, newest first.
 const SHOWN_MAX: usize = 1000;
 
@@ -47,6 +49,47 @@ impl Context<'_> {
             Err(refused) => Err(refused),
         };
         self.release(&name, treated.map(Paid::free)).await
+    }
+
+    /// Everything that the vault keeps of the caller, in the collections that the catalogue declares.
+    pub(super) async fn own_export(&self) -> Answer {
+        let name = match own_name("own") {
+            Ok(name) => name,
+            Err(answer) => return *answer,
+        };
+        let Who::Subject(subject) = self.actor.who() else {
+            return self.refuse_early(&name, Reason::Unknown).await;
+        };
+        let ground = Ground::none();
+        let named = match self.with_tag(subject.clone()) {
+            Ok(named) => named,
+            Err(reason) => return self.refuse_early(&name, reason).await,
+        };
+        let base = self.ask(&name, &name, &self.live.nothing, Purpose::SelfAccess, &ground);
+        let ask = Ask { subject: Some(named), rows_max: RECORDS_MAX, ..base };
+        let treated = match self.live.road.decide_own(&ask) {
+            Ok(permitted) => match self.kept(subject) {
+                Ok((body, rows)) => permitted.own(body, rows),
+                Err(reason) => Err(permitted.refuse(reason)),
+            },
+            Err(refused) => Err(refused),
+        };
+        self.release(&name, treated.map(Paid::free)).await
+    }
+
+    /// The records of a person, and how many they are.
+    fn kept(&self, subject: &SubjectId) -> Result<(Vec<u8>, u32), Reason> {
+        let records = self.gateway.enclave.records();
+        let person = records.person(subject).map_err(|_| Reason::Upstream)?.ok_or(Reason::Subject)?;
+        let datasets = self.live.road.rulebook().catalogue.datasets().iter();
+        let mut collections: Vec<_> = datasets.flat_map(|d| &d.collections).map(|c| c.name.clone()).collect();
+        collections.sort();
+        collections.dedup();
+        let body = self.gather(&person, &collections)?;
+        let rows =
+            serde_json::from_slice::<Vec<serde::de::IgnoredAny>>(&body).map_err(|_| Reason::Upstream)?;
+        let rows = u32::try_from(rows.len()).map_err(|_| Reason::Limit)?;
+        Ok((body, rows))
     }
 
     /// The caller's own keys.

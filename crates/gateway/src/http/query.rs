@@ -118,7 +118,7 @@ impl Context<'_> {
     }
 
     /// The person's records of these collections, as one array.
-    fn gather(&self, person: &Person, collections: &[Name]) -> Result<Vec<u8>, Reason> {
+    pub(super) fn gather(&self, person: &Person, collections: &[Name]) -> Result<Vec<u8>, Reason> {
         let enclave = &self.gateway.enclave;
         let records = enclave.records();
         let keys = records.keys_of(enclave.keys(), person).map_err(|e| match e {

@@ -1,6 +1,7 @@
 //! From a request to its crossing, and from a receipt to the answer.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -70,6 +71,20 @@ pub(super) async fn handle(
         answer(gateway, (session, peer), seen, &parts.headers, wanted).await
     };
     run.instrument(span).await
+}
+
+impl Gateway {
+    /// Answers a question that somebody asks through the console, from the address that they ask it from. It goes the same
+    /// road, and what is begun comes to its end on the ledger whether or not anybody waits for it.
+    pub async fn ask(self: Arc<Self>, session: Session, peer: IpAddr, request: Request<Bytes>) -> Answer {
+        let begun = tokio::spawn(async move {
+            let (parts, body) = request.into_parts();
+            let path = if parts.uri.query().is_some() { "" } else { parts.uri.path() };
+            let wanted = Ok((&parts.method, path, Ok(body)));
+            answer(&self, (&session, peer), &Seen::default(), &parts.headers, wanted).await
+        });
+        begun.await.unwrap_or_else(|_| answer::broken(&vault::BorderClosed::Stopped))
+    }
 }
 
 /// Records that somebody known sent what is no HTTP. They have their answer already; there was no request that
@@ -152,6 +167,7 @@ impl Context<'_> {
             (&Method::POST, "/v1/read") => self.read(body).await,
             (&Method::POST, "/v1/count") => self.count(body).await,
             (&Method::GET, "/v1/me/crossings") => self.own().await,
+            (&Method::GET, "/v1/me/export") => self.own_export().await,
             (method, path) if records::body_max(method, path).is_some() => {
                 self.records(method, path, body).await
             }

@@ -59,7 +59,41 @@ fn ask(
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
+    known(stage, peer, request).map(|known| known.caller)
+}
+
+fn known(stage: &Stage, peer: &Peer, request: http::request::Builder) -> Result<Known, &'static str> {
     identify(&stage.door, peer, &request.body(()).unwrap().into_parts().0, "console.example:8447")
+}
+
+#[test]
+fn a_form_counts_only_with_the_field_of_its_own_session() {
+    let stage = stage();
+    let cookie = format!("{COOKIE}={}", stage.token);
+    let form = |site: &str| {
+        let request = Request::builder().method("POST").uri("/").header("cookie", cookie.as_str());
+        let request = request.header("sec-fetch-site", site);
+        known(&stage, &peer(None), request.header("content-type", "application/x-www-form-urlencoded"))
+    };
+    assert!(form("cross-site").is_err() && form("same-site").is_err());
+    let known = form("same-origin").unwrap();
+    assert!(known.owes_field);
+    let caller = known.caller.unwrap();
+    let field = caller.form.clone().unwrap();
+    assert!(!stage.token.contains(&field));
+    assert!(shows_field(&caller, format!("a=b&csrf={field}&c=d").as_bytes()));
+    for bad in [
+        String::new(),
+        "csrf=".to_owned(),
+        format!("csrf={field}x"),
+        format!("xcsrf={field}"),
+        format!("csrf={field}&csrf={field}"),
+        format!("csrf={}", form_field("another")),
+    ] {
+        assert!(!shows_field(&caller, bad.as_bytes()), "{bad}");
+    }
+    let bare = Caller { form: None, ..caller };
+    assert!(!shows_field(&bare, b"csrf="), "a caller without a cookie has no field");
 }
 
 #[test]
