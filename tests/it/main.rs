@@ -13,6 +13,8 @@ mod bypass;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod console;
+#[cfg(test)]
 mod control_store;
 #[cfg(test)]
 mod counts;

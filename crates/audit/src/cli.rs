@@ -9,6 +9,7 @@ mod mirror;
 mod replay;
 mod report;
 mod sample;
+mod serve;
 mod verify;
 mod watch;
 
@@ -70,6 +71,8 @@ enum Command {
     Incident(incident::Arguments),
     /// Write the report on a period, as HTML and JSON.
     Report(report::Arguments),
+    /// Show all of it as web pages, read from a mirror's folder.
+    Serve(serve::Arguments),
     /// Ask a mirror what it covers: exit code 0 if that is everything, 1 if not.
     Status(mirror::StatusArguments),
 }
@@ -114,6 +117,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Watch(arguments) => watch::run(arguments),
         Command::Incident(arguments) => incident::run(arguments),
         Command::Report(arguments) => report::run(arguments),
+        Command::Serve(arguments) => serve::run(arguments),
         Command::Status(arguments) => mirror::run_status(arguments),
     };
     match result {

@@ -25,6 +25,14 @@ pub fn report_page(report: &PeriodReport) -> String {
         &mut page,
         format_args!("<title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n"),
     );
+    page.push_str(&report_main(report));
+    page.push_str("</main>\n</body>\n</html>\n");
+    page
+}
+
+/// What stands within `main`; its styles are those of the page that it is put in.
+pub(crate) fn report_main(report: &PeriodReport) -> String {
+    let mut page = String::new();
     add(&mut page, format_args!("<header>\n<p class=\"kind\">Auditor’s report</p>\n"));
     add(
         &mut page,
@@ -67,17 +75,16 @@ pub fn report_page(report: &PeriodReport) -> String {
     ));
     page.push_str(&moved(report));
     page.push_str(&coverage(report));
-    page.push_str("</main>\n</body>\n</html>\n");
     page
 }
 
-fn add(page: &mut String, text: std::fmt::Arguments<'_>) {
+pub(crate) fn add(page: &mut String, text: std::fmt::Arguments<'_>) {
     // Writing to a string does not fail.
     let _ = page.write_fmt(text);
 }
 
 /// Everything that is not of this file goes through here.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -94,7 +101,7 @@ fn escape(text: &str) -> String {
 }
 
 /// A number with thin spaces between groups of three digits.
-fn number(value: u64) -> String {
+pub(crate) fn number(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
@@ -146,7 +153,7 @@ fn findings(report: &PeriodReport) -> String {
 }
 
 /// A bar in the colour of the text, as long as its share of the greatest.
-fn bar(value: u64, greatest: u64) -> String {
+pub(crate) fn bar(value: u64, greatest: u64) -> String {
     let width = if greatest == 0 { 0.0 } else { 120.0 * value as f64 / greatest as f64 };
     let width = if value > 0 { width.max(1.0) } else { width };
     format!(
@@ -158,6 +165,15 @@ fn bar(value: u64, greatest: u64) -> String {
 fn section(title: &str, intro: &str, body: &str) -> String {
     let intro = if intro.is_empty() { String::new() } else { format!("<p class=\"intro\">{intro}</p>\n") };
     format!("<section>\n<h2>{title}</h2>\n{intro}{body}</section>\n")
+}
+
+/// A table with a caption for those who do not see the heading above it. A narrow page scrolls it, not itself.
+pub(crate) fn grid(caption: &str, head: &str, rows: &str) -> String {
+    let caption = escape(caption);
+    format!(
+        "<div class=\"wide\" role=\"region\" aria-label=\"{caption}\" tabindex=\"0\">\n<table>\n<caption class=\"unseen\">{caption}\
+         </caption>\n<thead>{head}</thead>\n<tbody>\n{rows}</tbody>\n</table>\n</div>\n"
+    )
 }
 
 fn table(title: &str, intro: &str, head: &str, rows: &BTreeMap<String, Volume>) -> String {
@@ -177,12 +193,11 @@ fn table(title: &str, intro: &str, head: &str, rows: &BTreeMap<String, Volume>) 
             number(volume.bytes)
         )
     });
-    let body = format!(
-        "<table>\n<thead><tr><th scope=\"col\">{head}</th><th></th><th scope=\"col\">Crossings</th>\
-         <th scope=\"col\">Records</th><th scope=\"col\">Bytes</th></tr></thead>\n<tbody>\n{}</tbody>\n</table>\n",
-        lines.collect::<String>()
+    let head = format!(
+        "<tr><th scope=\"col\">{head}</th><td class=\"bars\"></td><th scope=\"col\">Crossings</th>\
+         <th scope=\"col\">Records</th><th scope=\"col\">Bytes</th></tr>"
     );
-    section(title, intro, &body)
+    section(title, intro, &grid(title, &head, &lines.collect::<String>()))
 }
 
 fn refusals(rows: &BTreeMap<String, u64>) -> String {
@@ -200,12 +215,11 @@ fn refusals(rows: &BTreeMap<String, u64>) -> String {
             number(*count)
         )
     });
-    let body = format!(
-        "<table>\n<thead><tr><th scope=\"col\">Reason</th><th></th><th scope=\"col\">Refusals</th></tr></thead>\n\
-         <tbody>\n{}</tbody>\n</table>\n",
-        lines.collect::<String>()
-    );
-    section("Refusals by reason", "Nothing left; each is on the record all the same.", &body)
+    let title = "Refusals by reason";
+    let head =
+        "<tr><th scope=\"col\">Reason</th><td class=\"bars\"></td><th scope=\"col\">Refusals</th></tr>";
+    let body = grid(title, head, &lines.collect::<String>());
+    section(title, "Nothing left; each is on the record all the same.", &body)
 }
 
 fn incidents(list: Option<&[Incident]>) -> String {
@@ -231,11 +245,9 @@ fn incidents(list: Option<&[Incident]>) -> String {
             escape(&incident.opening.text)
         )
     });
-    let body = format!(
-        "<table>\n<thead><tr><th scope=\"col\">Incident</th><th scope=\"col\">Opened</th><th scope=\"col\">State</th>\
-         <th scope=\"col\">Rule</th><th scope=\"col\">Cause</th><th scope=\"col\">What</th></tr></thead>\n<tbody>\n{}</tbody>\n</table>\n",
-        lines.collect::<String>()
-    );
+    let head = "<tr><th scope=\"col\">Incident</th><th scope=\"col\">Opened</th><th scope=\"col\">State</th>\
+         <th scope=\"col\">Rule</th><th scope=\"col\">Cause</th><th scope=\"col\">What</th></tr>";
+    let body = grid("Incidents", head, &lines.collect::<String>());
     section("Incidents", "Opened in this period, or not closed when it began.", &body)
 }
 
@@ -277,10 +289,10 @@ fn coverage(report: &PeriodReport) -> String {
         )
     });
     let not: String = report.not_checked.iter().map(|line| format!("<li>{}</li>\n", escape(line))).collect();
+    let head = "<tr><th scope=\"col\">Check</th><th scope=\"col\">Of</th><th scope=\"col\">Number</th></tr>";
     let body = format!(
-        "<table>\n<thead><tr><th scope=\"col\">Check</th><th scope=\"col\">Of</th><th scope=\"col\">Number</th></tr></thead>\n\
-         <tbody>\n{}</tbody>\n</table>\n<h3>What was not checked</h3>\n<ul class=\"not\">\n{not}</ul>\n",
-        lines.concat()
+        "{}<h3>What was not checked</h3>\n<ul class=\"not\">\n{not}</ul>\n",
+        grid("What was really checked", head, &lines.concat())
     );
     section(
         "What was really checked",

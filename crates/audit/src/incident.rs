@@ -116,6 +116,23 @@ impl Incidents {
         Ok(Self { folder, parties })
     }
 
+    /// Reads `<folder>/incidents`, and makes and writes nothing; `None` if there is none.
+    ///
+    /// # Errors
+    /// If it cannot be looked at.
+    pub(crate) fn reading(folder: &Path, parties: Parties) -> Result<Option<Self>, IncidentError> {
+        let own = folder.join("incidents");
+        let there = own.try_exists().map_err(|source| IncidentError::Io { path: own.clone(), source })?;
+        Ok(there.then_some(Self { folder: own, parties }))
+    }
+
+    /// The time that counts, as [`Incidents::clock`] says, which keeps nothing.
+    pub(crate) fn clock_seen(&self, wall: u64, ledger: Option<u64>) -> Clock {
+        let saved = disk::read(&self.folder.join(CLOCK), FILE_BYTES_MAX).ok();
+        let saved = saved.and_then(|bytes| serde_json::from_slice::<Clock>(&bytes).ok()).unwrap_or_default();
+        saved.max(Clock { wall, ledger: ledger.unwrap_or(0), running: 0 })
+    }
+
     /// Who may act.
     #[must_use]
     pub fn parties(&self) -> &Parties {

@@ -57,6 +57,7 @@ mod rulebook;
 mod runs;
 mod sample;
 mod scan;
+mod serve;
 mod sitecheck;
 mod siteleaf;
 mod sitelog;
@@ -96,6 +97,7 @@ pub use replay::{ReplayOptions, ReplayReport, Replayed, ReplayedLog, replay};
 pub use report::{Finding, Place, Report, Rule};
 pub use sample::{SampleError, SampleOptions, SampleReport, run_sample};
 pub use scan::Identifier;
+pub use serve::{Serve, ServeError, ServeOptions};
 pub use sitecheck::{LogReport, SiteOptions, SiteReport, verify_site};
 pub use sitelog::FolderError;
 pub use summary::{

@@ -24,6 +24,14 @@ macro_rules! rules {
                     $(Self::$name => $code,)+
                 }
             }
+
+            /// What must hold, in words.
+            #[must_use]
+            pub fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!($($doc,)+).trim_ascii_start(),)+
+                }
+            }
         }
     };
 }

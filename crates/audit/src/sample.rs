@@ -141,6 +141,32 @@ pub fn run_sample(options: &SampleOptions, auditor: &SigningKey) -> Result<Vec<S
     }
 }
 
+/// The entries of one gateway's log that a request would open now.
+pub(crate) struct Choice {
+    pub(crate) origin: String,
+    /// Entries that the choice is made from, counted from 0.
+    pub(crate) of: u64,
+    /// Size of the site log's checkpoint that chooses.
+    pub(crate) size: u64,
+    pub(crate) indices: BTreeSet<u64>,
+}
+
+/// On which entries the choice falls under the site log's newest checkpoint; none if no round counts any.
+pub(crate) fn choice(
+    site: &Site,
+    state: &State,
+    log: &MirroredLog,
+    count: u64,
+) -> Result<Option<Choice>, FolderError> {
+    let request = Request::new(site, state, log, count.clamp(1, COUNT_MAX))?;
+    Ok(request.map(|request| Choice {
+        indices: request.choice(),
+        origin: request.origin,
+        of: request.to,
+        size: request.size,
+    }))
+}
+
 /// What is asked of one log.
 struct Request {
     origin: String,

@@ -209,6 +209,26 @@ impl Volume {
 /// # Errors
 /// If the mirror cannot be read, or its entries do not lead to the signed roots.
 pub fn report_period(options: &PeriodOptions) -> Result<PeriodReport, PeriodError> {
+    let report = read_period(options)?;
+    let verified = match &options.signers {
+        Some((operator, auditor)) => Some(verify_site(&SiteOptions {
+            folder: options.mirror.clone(),
+            site: options.site.clone(),
+            operator: operator.clone(),
+            auditor: auditor.clone(),
+            policy: None,
+            seen: Vec::new(),
+            redecide: options.thorough,
+            maps: options.thorough,
+            records_max: SiteOptions::RECORDS_MAX,
+        })?),
+        None => None,
+    };
+    Ok(complete_period(report, options, verified.as_ref()))
+}
+
+/// What the entries of the period say; nothing is verified but that they lead to signed roots.
+pub(crate) fn read_period(options: &PeriodOptions) -> Result<PeriodReport, PeriodError> {
     let site = Site::open(&options.mirror, &options.site)?;
     let day =
         |day: u64| instant(day.saturating_mul(DAY_SECONDS)).split('T').next().unwrap_or_default().to_owned();
@@ -240,25 +260,20 @@ pub fn report_period(options: &PeriodOptions) -> Result<PeriodReport, PeriodErro
     if let Some((folder, parties)) = &options.watch {
         report.incidents = Some(incidents(folder, parties, options)?);
     }
-    let verified = match &options.signers {
-        Some((operator, auditor)) => Some(verify_site(&SiteOptions {
-            folder: options.mirror.clone(),
-            site: options.site.clone(),
-            operator: operator.clone(),
-            auditor: auditor.clone(),
-            policy: None,
-            seen: Vec::new(),
-            redecide: options.thorough,
-            maps: options.thorough,
-            records_max: SiteOptions::RECORDS_MAX,
-        })?),
-        None => None,
-    };
-    if let Some(verified) = &verified {
+    Ok(report)
+}
+
+/// Adds what a verification found, and what was left out.
+pub(crate) fn complete_period(
+    mut report: PeriodReport,
+    options: &PeriodOptions,
+    verified: Option<&SiteReport>,
+) -> PeriodReport {
+    if let Some(verified) = verified {
         take_verified(verified, &mut report.coverage);
     }
-    report.not_checked = not_checked(&report, options, verified.as_ref());
-    Ok(report)
+    report.not_checked = not_checked(&report, options, verified);
+    report
 }
 
 fn in_period(time: u64, options: &PeriodOptions) -> bool {
@@ -369,8 +384,7 @@ fn count(header: &Header, report: &mut PeriodReport) {
     match header.kind {
         Kind::Answer | Kind::Open | Kind::Close => {}
         Kind::Refusal => {
-            let reason = REASONS.get(usize::from(header.reason)).copied().unwrap_or("unknown");
-            *report.refusals.entry(reason.to_owned()).or_default() += 1;
+            *report.refusals.entry(reason_word(header).to_owned()).or_default() += 1;
             return;
         }
         Kind::Import => {
@@ -383,7 +397,16 @@ fn count(header: &Header, report: &mut PeriodReport) {
         }
         _ => return,
     }
-    let crossings = &mut report.crossings;
+    count_crossing(header, &mut report.crossings);
+}
+
+/// The word of a refusal's reason.
+pub(crate) fn reason_word(header: &Header) -> &'static str {
+    REASONS.get(usize::from(header.reason)).copied().unwrap_or("unknown")
+}
+
+/// Counts an answer, or the beginning or the end of a stream.
+pub(crate) fn count_crossing(header: &Header, crossings: &mut Crossings) {
     crossings.streams += u64::from(header.kind == Kind::Open);
     crossings.total.add(header);
     let country = String::from_utf8_lossy(&header.destination).into_owned();
@@ -408,7 +431,8 @@ fn incidents(
 ) -> Result<Vec<Incident>, IncidentError> {
     let (start, end) =
         (options.from.saturating_mul(DAY_SECONDS), options.to.saturating_add(1).saturating_mul(DAY_SECONDS));
-    let mut found = Incidents::at(folder, parties.clone())?.list()?;
+    let Some(incidents) = Incidents::reading(folder, parties.clone())? else { return Ok(Vec::new()) };
+    let mut found = incidents.list()?;
     found.retain(|incident| {
         let closed = incident.state == crate::incident::State::Closed && incident.clock().wall < start;
         incident.opened().wall < end && !closed

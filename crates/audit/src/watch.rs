@@ -31,6 +31,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::finding::newest_findings;
 use self::{
     approvals::Approvers,
     egress::Egress,

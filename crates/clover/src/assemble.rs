@@ -396,29 +396,21 @@ pub async fn serve(
     let kept = keys::shown(layout, &config, &enclave, &stopped);
     let shown = control::shown(&enclave, Arc::clone(&site), store, layout.residency(), kept, desk, registry);
     let shown = Arc::new(shown);
-    let pages = pages::open(
+    let operators = config.console.as_ref().map_or(&[][..], |c| c.operators.as_slice());
+    let behind = (&enclave, &site, &gateway);
+    let pages = pages::open(layout, behind, (&office, &tokens, &shown), operators)?;
+    let people = people::serve(
         layout,
-        &pages::From {
-            enclave: &enclave,
-            site: &site,
-            gateway: &gateway,
-            office: &office,
-            tokens: &tokens,
-            status: &shown,
-            operators: config.console.as_ref().map_or(&[], |c| c.operators.as_slice()),
-        },
-    )?;
-    let people =
-        people::serve(layout, &config, &enclave, office, (tokens, ended), passwords, &pages, stopped.clone());
+        &config,
+        &enclave,
+        office,
+        (tokens, ended),
+        (passwords, pages),
+        stopped.clone(),
+    );
     let people = people.await?;
     let control = tokio::spawn(control::serve(listener, shown));
-    let stopping = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stopping);
-    tokio::spawn(async move {
-        told_to_stop().await;
-        flag.store(true, Ordering::Release);
-        let _ = stop.send(true);
-    });
+    let stopping = stop_when_told(stop);
     // What was laid down while nothing ran counts before anybody is served.
     let rules = Rules::new(layout, &config, &enclave, &site);
     let orders = Orders::open(layout, Arc::clone(&enclave), rules)?;
@@ -439,10 +431,28 @@ pub async fn serve(
         telling.end().await;
     }
     running.end(&site, &enclave).await;
+    close(&enclave, &site, stopping.load(Ordering::Acquire));
+    Ok(served?)
+}
+
+/// Tells everybody to stop once the process is told to. The flag says that it was.
+fn stop_when_told(stop: tokio::sync::watch::Sender<bool>) -> Arc<AtomicBool> {
+    let stopping = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stopping);
+    tokio::spawn(async move {
+        told_to_stop().await;
+        flag.store(true, Ordering::Release);
+        let _ = stop.send(true);
+    });
+    stopping
+}
+
+/// Closes the logs, the last thing of all.
+fn close(enclave: &Enclave, site: &Site, told: bool) {
     enclave.log().close();
     enclave.key_log_handle().close();
     site.log.close();
-    if stopping.load(Ordering::Acquire) {
+    if told {
         let (durable, published) = (enclave.log().size(), enclave.log().published());
         tracing::info!(
             durable,
@@ -450,7 +460,6 @@ pub async fn serve(
             "stopped; what is durable and not published yet, the next start publishes"
         );
     }
-    Ok(served?)
 }
 
 /// Ends when the process is told to end.

@@ -36,8 +36,7 @@ pub async fn serve(
     enclave: &Arc<Enclave>,
     office: Arc<Office>,
     (tokens, ended): (Arc<Tokens>, EndedSessions),
-    passwords: Option<console::sql::Issue>,
-    pages: &Arc<Pages>,
+    (passwords, pages): (Option<console::sql::Issue>, Arc<Pages>),
     stop: watch::Receiver<bool>,
 ) -> Result<Option<JoinHandle<()>>> {
     let Some(console) = &config.console else { return Ok(None) };
@@ -57,9 +56,8 @@ pub async fn serve(
     let signin = Arc::new(Signin::new(parts(layout, console, enclave, &programme, ended)?));
     // Routers of other parts of the console are merged here; each handler takes `console::web::Caller`.
     let mut router = console::signin::router(signin).merge(console::access::router(office));
-    router = router.merge(console::pages::router(Arc::clone(pages)));
+    router = router.merge(console::pages::router(Arc::clone(&pages)));
     pages.follow()?;
-    let followed = Arc::clone(pages);
     if let Some(issue) = passwords {
         router = router.merge(console::sql::router(issue));
     }
@@ -67,7 +65,7 @@ pub async fn serve(
         if let Err(e) = console::web::serve(listener, tls, router, door, stop).await {
             tracing::error!(error = %e, "the console ended");
         }
-        followed.end();
+        pages.end();
     })))
 }
 

@@ -2,7 +2,7 @@
 //! or check something in front of the reader's eyes. Nothing is asked of another host.
 //!
 //! A page decides nothing. What it shows of people's data is a crossing that goes the one road, as any gateway's does
-//! ([`Ask`]); what somebody does is the office's affair ([`crate::access`]). Start reading at [`router`].
+//! ([`Behind::ask`]); what somebody does is the office's affair ([`crate::access`]). Start reading at [`router`].
 
 mod assets;
 mod chart;
@@ -21,11 +21,16 @@ mod rulebook;
 mod view;
 pub(crate) mod words;
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::response::sse::{Event, Sse};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use crossing::credential::Tokens;
 use crossing::identify::Session;
@@ -63,9 +68,6 @@ pub struct Answer {
     /// Likewise.
     pub body: Vec<u8>,
 }
-
-/// Sends a question down the road.
-pub type Ask = Box<dyn Fn(Question) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync>;
 
 /// A log whose entries are shown.
 pub struct Ledger {
@@ -118,7 +120,53 @@ pub struct ErasureAsked {
     pub due: UnixSeconds,
 }
 
-type Made<T> = Result<T, String>;
+/// What was made, or why it was not, in words for whoever reads the page.
+pub type Made<T> = Result<T, String>;
+
+/// An answer that is on its way.
+pub type Asked = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// What pages ask of the enclave behind them. Whatever reads or writes files blocks.
+pub trait Behind: Send + Sync {
+    /// Sends a question down the one road.
+    fn ask(&self, question: Question) -> Asked;
+    /// The rulebook in force.
+    fn rulebook(&self) -> Arc<Rulebook>;
+    /// The one that lies ready, if another one does.
+    fn candidate(&self) -> Option<Candidate>;
+    /// Works something out about a rulebook, for long, unless the flag says that it is no longer wanted.
+    ///
+    /// # Errors
+    /// Why there is no report.
+    fn study(&self, study: Study, over: &AtomicBool) -> Made<Value>;
+    /// Lays the candidate down to be put in force.
+    ///
+    /// # Errors
+    /// Why it does not count.
+    fn activate(&self) -> Made<()>;
+    /// A person's history, as a file of their own.
+    ///
+    /// # Errors
+    /// Why there is none yet.
+    fn history(&self, subject: &SubjectId) -> Made<Vec<u8>>;
+    /// The handle of a name or a handle, whether or not there is such a person.
+    fn handle(&self, text: &str) -> Option<SubjectId>;
+    /// When somebody asked to be erased, if they did.
+    ///
+    /// # Errors
+    /// Why that is not known.
+    fn wish(&self, subject: &SubjectId) -> Made<Option<ErasureAsked>>;
+    /// Notes that somebody asks to be erased.
+    ///
+    /// # Errors
+    /// Why it was not noted.
+    fn wishes_erasure(&self, subject: &SubjectId) -> Made<ErasureAsked>;
+    /// How many asked to be erased and wait, and when the first of them is due.
+    ///
+    /// # Errors
+    /// Why that is not known.
+    fn wishes(&self) -> Made<(usize, Option<UnixSeconds>)>;
+}
 
 /// What pages are made of.
 pub struct Parts {
@@ -132,26 +180,8 @@ pub struct Parts {
     pub ledgers: Vec<Ledger>,
     /// What proves a history.
     pub trust: Trust,
-    /// The rulebook in force.
-    pub rulebook: Box<dyn Fn() -> Arc<Rulebook> + Send + Sync>,
-    /// The one that lies ready, if another one does.
-    pub candidate: Box<dyn Fn() -> Option<Candidate> + Send + Sync>,
-    /// Works something out about a rulebook. Blocks.
-    pub study: Box<dyn Fn(Study) -> Made<Value> + Send + Sync>,
-    /// Lays the candidate down to be put in force. Blocks.
-    pub activate: Box<dyn Fn() -> Made<()> + Send + Sync>,
-    /// The one road.
-    pub ask: Ask,
-    /// A person's history, as a file of their own. Blocks.
-    pub history: Box<dyn Fn(&SubjectId) -> Made<Vec<u8>> + Send + Sync>,
-    /// The handle of a name or a handle, whether or not there is such a person.
-    pub handle: Box<dyn Fn(&str) -> Option<SubjectId> + Send + Sync>,
-    /// When somebody asked to be erased, if they did.
-    pub erasure: Box<dyn Fn(&SubjectId) -> Made<Option<ErasureAsked>> + Send + Sync>,
-    /// Notes that somebody asks to be erased. Blocks.
-    pub erase: Box<dyn Fn(&SubjectId) -> Made<ErasureAsked> + Send + Sync>,
-    /// How many asked to be erased and wait, and when the first of them is due.
-    pub erasures: Box<dyn Fn() -> Made<(usize, Option<UnixSeconds>)> + Send + Sync>,
+    /// The enclave behind the pages.
+    pub behind: Box<dyn Behind>,
     /// Teams whose people operate the enclave.
     pub operators: Vec<Name>,
     /// The time.
@@ -163,7 +193,12 @@ pub struct Pages {
     parts: Parts,
     feeds: Vec<feed::Feed>,
     studies: rulebook::Studies,
+    /// The status as it was told last, for pages and watchers of the same second.
+    status: Mutex<Option<(Instant, Arc<api::Status>)>>,
 }
+
+/// For how long a status serves.
+const STATUS_AGE: Duration = Duration::from_secs(1);
 
 impl Pages {
     /// Puts the parts together.
@@ -171,7 +206,7 @@ impl Pages {
     pub fn new(mut parts: Parts) -> Arc<Self> {
         let feeds =
             parts.ledgers.drain(..).map(|l| feed::Feed::new(l.name, l.origin, l.vkey, l.log)).collect();
-        Arc::new(Self { parts, feeds, studies: rulebook::Studies::default() })
+        Arc::new(Self { parts, feeds, studies: rulebook::Studies::default(), status: Mutex::default() })
     }
 
     /// Follows the logs until [`Pages::end`], each on a thread of its own.
@@ -193,6 +228,24 @@ impl Pages {
     /// Ends the threads.
     pub fn end(&self) {
         self.feeds.iter().for_each(feed::Feed::end);
+        self.studies.end();
+    }
+
+    /// How the enclave fares, at most a second ago. It may ask stores, and so waits where that holds nobody up.
+    async fn status(self: &Arc<Self>) -> Option<Arc<api::Status>> {
+        let pages = Arc::clone(self);
+        waiting(move || {
+            let mut known = pages.status.lock().unwrap_or_else(PoisonError::into_inner);
+            match known.as_ref() {
+                Some((at, status)) if at.elapsed() < STATUS_AGE => Arc::clone(status),
+                _ => {
+                    let status = Arc::new(pages.parts.status.status());
+                    *known = Some((Instant::now(), Arc::clone(&status)));
+                    status
+                }
+            }
+        })
+        .await
     }
 
     fn now(&self) -> UnixSeconds {
@@ -204,11 +257,31 @@ impl Pages {
     }
 }
 
+/// A refusal before anybody knows who reads, as a page.
+pub(crate) fn refused(headers: &http::HeaderMap, status: StatusCode, why: &str) -> Response {
+    let l = words::Language::of(headers);
+    let body = maud::html! {
+        div.empty { p { (why) } p { a.button href="/" { (l.t("go-home")) } } }
+    };
+    let mut answer = layout::bare(l, l.t("refused-title"), body);
+    *answer.status_mut() = status;
+    answer
+}
+
+/// Events that no cache keeps.
+fn events<S>(events: S) -> Response
+where
+    S: futures_util::Stream<Item = Result<Event, Infallible>> + Send + 'static,
+{
+    ([(http::header::CACHE_CONTROL, "no-store")], Sse::new(events)).into_response()
+}
+
 /// The routes.
 pub fn router(pages: Arc<Pages>) -> Router {
     Router::new()
         .route("/", get(home::home))
         .route("/language", get(home::language))
+        .route("/favicon.ico", get(assets::icon))
         .route("/static/{edition}/{name}", get(assets::get))
         .route("/overview", get(overview::page))
         .route("/overview/live", get(live::stream))

@@ -43,12 +43,15 @@ const ATTEMPTS_PER_MINUTE: u32 = 60;
 /// Tells whether an actor is on record as an employee.
 pub type OnRecord = Box<dyn Fn(&ActorId, UnixSeconds) -> bool + Send + Sync>;
 
+/// Tells the handle of an account name, whether or not there is such a person.
+pub type HandleOf = Box<dyn Fn(&str) -> Option<SubjectId> + Send + Sync>;
+
 /// People whose data it is, as they sign in.
 pub struct People {
     /// Their accounts, under their handles; if they serve here.
     pub accounts: Option<Accounts>,
     /// The handle of an account name, whether or not there is such a person.
-    pub handle: Box<dyn Fn(&str) -> Option<SubjectId> + Send + Sync>,
+    pub handle: HandleOf,
     /// Whether the vault holds somebody of this handle.
     pub known: Box<dyn Fn(&SubjectId) -> bool + Send + Sync>,
 }

@@ -133,6 +133,16 @@ pub async fn serve(
     }
 }
 
+/// A refusal at the door: a page for whoever asks for one.
+fn refused(headers: &http::HeaderMap, status: StatusCode, why: &'static str) -> Response {
+    let asks = headers.get(http::header::ACCEPT).and_then(|a| a.to_str().ok()).unwrap_or_default();
+    if asks.contains("text/html") {
+        crate::pages::refused(headers, status, why)
+    } else {
+        refusal(status, why)
+    }
+}
+
 struct Served {
     door: Door,
     hosts: head::Hosts,
@@ -184,7 +194,7 @@ impl Served {
     async fn answer(&self, peer: Peer, request: Request<Incoming>) -> Response {
         let (parts, body) = request.into_parts();
         let (mut answer, host) = match head::check(&parts, &self.hosts) {
-            Err((status, why)) => (refusal(status, why), None),
+            Err((status, why)) => (refused(&parts.headers, status, why), None),
             Ok(host) => (self.asked(peer, parts, body, &host).await, Some(host)),
         };
         head::harden(answer.headers_mut(), host.as_deref());
@@ -194,14 +204,14 @@ impl Served {
     /// A request that asks us, by whoever it is.
     async fn asked(&self, peer: Peer, mut parts: Parts, body: Incoming, host: &str) -> Response {
         let known = match caller::identify(&self.door, &peer, &parts, host) {
-            Err(why) => return refusal(StatusCode::FORBIDDEN, why),
+            Err(why) => return refused(&parts.headers, StatusCode::FORBIDDEN, why),
             Ok(known) => known,
         };
         let body = Limited::new(body, self.door.limits.body_bytes);
         let body = match &known.caller {
             Some(caller) if known.owes_field => match self.form(caller, body).await {
                 Ok(body) => body,
-                Err(refused) => return *refused,
+                Err((status, why)) => return refused(&parts.headers, status, why),
             },
             _ => Body::new(body),
         };
@@ -211,16 +221,20 @@ impl Served {
     }
 
     /// The body of a form that shows its field.
-    async fn form(&self, caller: &Caller, body: Limited<Incoming>) -> Result<Body, Box<Response>> {
+    async fn form(
+        &self,
+        caller: &Caller,
+        body: Limited<Incoming>,
+    ) -> Result<Body, (StatusCode, &'static str)> {
         let whole = tokio::time::timeout(self.door.limits.request, body.collect()).await;
         let Ok(Ok(whole)) = whole else {
-            return Err(Box::new(refusal(StatusCode::BAD_REQUEST, "the form is too long, or not whole")));
+            return Err((StatusCode::BAD_REQUEST, "the form is too long, or not whole"));
         };
         let bytes = whole.to_bytes();
         if caller::shows_field(caller, &bytes) {
             Ok(Body::from(bytes))
         } else {
-            Err(Box::new(refusal(StatusCode::FORBIDDEN, "the form is not of a page of this session")))
+            Err((StatusCode::FORBIDDEN, "the form is not of a page of this session"))
         }
     }
 

@@ -1,6 +1,7 @@
 //! `xtask demo`: the first crossing, played with real processes and checked by a stranger.
 
 mod dialogue;
+mod fill;
 mod mirror;
 mod moving;
 mod show;
@@ -30,6 +31,15 @@ enum Task {
     Code {
         /// The secret, base32.
         secret: String,
+    },
+    /// Write a long ledger of made-up crossings into an enclave that does not run, for bench/console.
+    Fill {
+        /// The enclave's folder.
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+        /// How many entries.
+        #[arg(long, default_value_t = 1_000_000)]
+        entries: u64,
     },
 }
 
@@ -63,6 +73,7 @@ fn main() -> ExitCode {
     let demo = match Cli::parse().task {
         Task::Demo(demo) => demo,
         Task::Code { secret } => return told(xtask::accounts::code(&secret, 0)),
+        Task::Fill { dir, entries } => return told(fill::fill(&dir, entries).map(|()| entries.to_string())),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     match runtime.context("cannot start").and_then(|r| r.block_on(run(&demo))) {
@@ -75,10 +86,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn told(code: Result<String>) -> ExitCode {
-    match code {
-        Ok(code) => {
-            show::line(&code);
+fn told(said: Result<String>) -> ExitCode {
+    match said {
+        Ok(said) => {
+            show::line(&said);
             ExitCode::SUCCESS
         }
         Err(e) => {
@@ -159,8 +170,11 @@ async fn tell(demo: &Demo, folder: &Path) -> Result<bool> {
     if demo.keep {
         world.start()?;
         show.try_it(&world)?;
-        show.console(&world).await?;
+        let (mut auditor, address) = world.auditor_pages()?;
+        show.console(&world, address).await?;
         tokio::signal::ctrl_c().await?;
+        auditor.kill()?;
+        auditor.wait()?;
         world.stop()?;
     }
     Ok(right)

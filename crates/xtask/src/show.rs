@@ -1,6 +1,7 @@
 //! What a person sees of the demo.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -94,7 +95,7 @@ impl Show {
     }
 
     /// Gives everybody of the story an account, and says where each signs in and with what.
-    pub(crate) async fn console(&self, world: &World) -> Result<()> {
+    pub(crate) async fn console(&self, world: &World, auditor: SocketAddr) -> Result<()> {
         line(
             "\nThe console, in a browser. Its certificate is of the enclave's own authority: a browser asks whether to go on.\n",
         );
@@ -118,6 +119,7 @@ impl Show {
             ));
         }
         line(&format!("  {:<30} https://localhost:{here}/public", "everybody"));
+        line(&format!("  {:<30} http://{auditor}/", "the auditor, from the mirror"));
         line(&format!(
             "\n  The passphrase of all: {}\n  The six digits: {} code SECRET (or put the secret into an authenticator)",
             accounts::PASSPHRASE,

@@ -1,6 +1,6 @@
 //! An enclave on one machine: made by the real command line, served by a real process.
 
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -250,7 +250,7 @@ impl World {
         command.arg("--dir").arg(self.layout.root()).arg("serve").stdin(Stdio::null());
         let mut child = command.stdout(Stdio::null()).stderr(log).spawn()?;
         let until = Instant::now() + PATIENCE;
-        while std::net::TcpStream::connect(self.gateway).is_err() {
+        while TcpStream::connect(self.gateway).is_err() {
             if let Some(status) = child.try_wait()? {
                 let said = std::fs::read_to_string(self.layout.root().join("serve.log"))?;
                 bail!("the enclave ended with {status}: {said}");
@@ -443,6 +443,30 @@ impl World {
         let output = command.stdin(Stdio::null()).output().context("cannot run `clover-audit`")?;
         let said = [output.stdout, output.stderr].concat();
         Ok((output.status.code(), String::from_utf8_lossy(&said).into_owned()))
+    }
+
+    /// Starts the auditor's pages beside the mirror, which compare the operator's public numbers with what it holds. They end
+    /// when their standard input does.
+    ///
+    /// # Errors
+    /// When they cannot be started.
+    pub fn auditor_pages(&self) -> Result<(Child, SocketAddr)> {
+        let address = free_port()?;
+        let operator = format!("https://localhost:{}", self.console.port());
+        let mut command = Command::new(programs()?.join("clover-audit"));
+        command.args(["serve", "--attached", "--every", "30", "--listen", &address.to_string()]);
+        command.args(["--operator", &operator, "--operator-ca"]).arg(self.layout.tls().join("ca.pem"));
+        command.arg("--mirror").arg(self.layout.mirror().join("held"));
+        for name in ["site", "operator", "auditor"] {
+            command.arg(format!("--{name}-vkey")).arg(self.layout.trust().join(format!("{name}.vkey")));
+        }
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let child = child.context("cannot run `clover-audit`")?;
+        let until = Instant::now() + PATIENCE;
+        while TcpStream::connect(address).is_err() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok((child, address))
     }
 
     /// The public tree.

@@ -1,6 +1,6 @@
 //! The part about approvers.
 
-use super::{escape, number, section};
+use super::{escape, grid, number, section};
 use crate::approvals::{Approvals, Approver, Pair};
 
 const TITLE: &str = "Approvals";
@@ -48,7 +48,7 @@ fn approvers(all: &Approvals) -> String {
         let cells: String = cells.iter().map(|cell| format!("<td>{cell}</td>")).collect();
         format!("<tr><th scope=\"row\"><code>{}</code></th>{cells}</tr>\n", escape(tag))
     };
-    table(&head, &all.approvers.iter().map(line).collect::<String>())
+    table(TITLE, &head, &all.approvers.iter().map(line).collect::<String>())
 }
 
 fn pairs(pairs: &[Pair]) -> String {
@@ -64,13 +64,11 @@ fn pairs(pairs: &[Pair]) -> String {
         )
     };
     let rows: String = pairs.iter().map(line).collect();
-    format!(
-        "<h3>Who approved whose requests again</h3>\n{}",
-        table(&["Approver", "Requester", "Approvals"], &rows)
-    )
+    let title = "Who approved whose requests again";
+    format!("<h3>{title}</h3>\n{}", table(title, &["Approver", "Requester", "Approvals"], &rows))
 }
 
-fn table(head: &[&str], rows: &str) -> String {
+fn table(title: &str, head: &[&str], rows: &str) -> String {
     let head: String = head.iter().map(|name| format!("<th scope=\"col\">{name}</th>")).collect();
-    format!("<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n")
+    grid(title, &format!("<tr>{head}</tr>"), rows)
 }

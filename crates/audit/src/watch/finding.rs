@@ -19,16 +19,18 @@ use crate::{
 const IDS_MAX: usize = 20_000;
 /// The end of the file that is read for them.
 const TAIL_BYTES: u64 = 16 << 20;
+/// The end of the file that is read to show it.
+const SHOWN_BYTES: u64 = 4 << 20;
 /// Things about which nothing new is said for a while.
 const QUIET_MAX: usize = 10_000;
 
 macro_rules! rules {
-    ($($(#[$doc:meta])* $variant:ident = $code:literal $severity:ident,)*) => {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $code:literal $severity:ident,)*) => {
         /// What the watch looks for.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         #[non_exhaustive]
         pub enum WatchRule {
-            $($(#[$doc])* $variant,)*
+            $($(#[doc = $doc])+ $variant,)*
         }
 
         impl WatchRule {
@@ -45,6 +47,14 @@ macro_rules! rules {
             pub fn severity(self) -> Severity {
                 match self {
                     $(Self::$variant => Severity::$severity,)*
+                }
+            }
+
+            /// What it found, in words.
+            #[must_use]
+            pub fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$variant => concat!($($doc,)+).trim_ascii_start(),)*
                 }
             }
 
@@ -281,6 +291,22 @@ impl Journal {
             self.known.remove(&oldest);
         }
     }
+}
+
+/// The newest findings of a watch's folder, newest first, at most so many; none if it has found nothing yet.
+pub(crate) fn newest_findings(folder: &Path, limit: usize) -> io::Result<Vec<WatchFinding>> {
+    let mut file = match File::open(folder.join("findings.ndjson")) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let start = file.metadata()?.len().saturating_sub(SHOWN_BYTES);
+    file.seek(SeekFrom::Start(start))?;
+    let mut tail = Vec::new();
+    file.take(SHOWN_BYTES).read_to_end(&mut tail)?;
+    // The first line may be cut off, and the last may not be whole yet.
+    let lines = tail.rsplit(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+    Ok(lines.take(limit).collect())
 }
 
 /// Makes the folder, and says whether it could be.

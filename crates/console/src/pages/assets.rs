@@ -37,6 +37,11 @@ pub(super) fn path(name: &str) -> String {
     format!("/static/{}/{name}", *EDITION)
 }
 
+/// `GET /favicon.ico`: browsers ask for it wherever a page names none.
+pub(super) async fn icon() -> Response {
+    get(Path((EDITION.clone(), "mark.svg".to_owned()))).await
+}
+
 /// `GET /static/{edition}/{name}`.
 pub(super) async fn get(Path((edition, name)): Path<(String, String)>) -> Response {
     match ASSETS.iter().find(|a| a.name == name && edition == *EDITION) {

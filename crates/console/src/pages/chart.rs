@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::words::Language;
 
 const WIDTH: f64 = 640.0;
-const HEIGHT: f64 = 160.0;
+const HEIGHT: f64 = 120.0;
 
 /// One column of a chart: its label, what crossed, and what was refused.
 pub(super) struct Column {
@@ -67,7 +67,7 @@ pub(super) fn columns(l: Language, id: &'static str, title: &str, columns: &[Col
             }
             details {
                 summary { (l.t("chart-table")) }
-                div.scroll tabindex="0" role="region" aria-label=(title) {
+                div.scroll tabindex="0" role="group" aria-label=(title) {
                     table {
                         caption.hidden { (title) }
                         thead { tr { th scope="col" { (l.t("chart-when")) } th.n scope="col" { (l.t("chart-crossed")) } th.n scope="col" { (l.t("chart-refused")) } } }
@@ -97,7 +97,7 @@ pub(super) fn ranks(title: &str, head: &str, many: &str, mut rows: Vec<(String, 
                             td.n { (number(n)) }
                             td.bar aria-hidden="true" {
                                 svg viewBox="0 0 100 8" preserveAspectRatio="none" focusable="false" {
-                                    rect.crossed width=(format!("{:.1}", (share(n, most) * 100.0).max(0.8))) height="8" rx="1" {}
+                                    rect.crossed width=(format!("{:.1}", (share(n, most) * 100.0).max(0.8))) height="8" {}
                                 }
                             }
                         }
@@ -115,8 +115,8 @@ pub(super) fn gauge(label: &str, told: &str, part: f64) -> Markup {
         div.gauge {
             div { span { (label) } span.n { (told) } }
             svg viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true" focusable="false" {
-                rect.rail width="100" height="6" rx="3" {}
-                rect class=(if part >= 0.8 { "used much" } else { "used" }) width=(format!("{:.1}", part * 100.0)) height="6" rx="3" {}
+                rect.rail width="100" height="6" {}
+                rect class=(if part >= 0.8 { "used much" } else { "used" }) width=(format!("{:.1}", part * 100.0)) height="6" {}
             }
         }
     }

@@ -192,7 +192,7 @@ pub(super) async fn search(
         p.lead { (l.fill("ledger-lead", &[&number(size)])) }
         (filters(l, &pages, &wanted))
         @if found.lines.is_empty() { div.empty { p { (l.t("ledger-none")) } } } @else {
-            div.scroll tabindex="0" role="region" aria-label=(l.t("ledger-title")) {
+            div.scroll tabindex="0" role="group" aria-label=(l.t("ledger-title")) {
                 table {
                     caption.hidden { (l.t("ledger-title")) }
                     thead { (overview::head(l)) }
@@ -241,7 +241,7 @@ fn choice<'a>(
 }
 
 fn filters(l: Language, pages: &Pages, wanted: &Wanted) -> Markup {
-    let book = (pages.parts.rulebook)();
+    let book = pages.parts.behind.rulebook();
     let mut countries: Vec<&str> = book
         .programme
         .countries

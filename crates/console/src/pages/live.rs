@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::response::sse::{Event, Sse};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
+use axum::response::sse::Event;
 use futures_util::stream;
 use maud::{Markup, html};
 use tokio::sync::broadcast::Receiver;
@@ -58,14 +58,14 @@ pub(super) async fn stream(State(pages): State<Arc<Pages>>, reader: Reader) -> R
                 return None;
             }
             w.beat.tick().await;
-            w.look();
+            w.look().await;
         }
     });
-    Sse::new(events).into_response()
+    super::events(events)
 }
 
 impl Watching {
-    fn look(&mut self) {
+    async fn look(&mut self) {
         if !still(&self.pages, &self.reader) {
             self.over = true;
             self.ready.push_back(Event::default().event("end").data("over"));
@@ -80,8 +80,10 @@ impl Watching {
             let data = serde_json::json!({ "all": all, "rows": newest.collect::<Vec<_>>() });
             self.ready.push_back(Event::default().event("crossings").data(data.to_string()));
         }
-        if self.beats.is_multiple_of(STATE) {
-            let state = overview::state(l, &self.pages).into_string();
+        if self.beats.is_multiple_of(STATE)
+            && let Some(status) = self.pages.status().await
+        {
+            let state = overview::state(l, &self.pages, &status).into_string();
             self.ready.push_back(Event::default().event("state").data(serde_json::json!(state).to_string()));
         }
         self.beats = self.beats.wrapping_add(1);
@@ -140,7 +142,7 @@ pub(super) fn words(l: Language, of: &str, all: &[&str]) -> String {
 pub(super) fn way(l: Language, line: &Line) -> Markup {
     let name = |code: &str| if code == "ZZ" { l.t("place-unknown").to_owned() } else { l.country(code) };
     html! {
-        @if line.from == line.to { (name(&line.from)) }
+        @if line.from == line.to || line.inward { (name(&line.from)) }
         @else { (name(&line.from)) " " span aria-hidden="true" { "→" } span.hidden { (l.t("way-to")) } " " (name(&line.to)) }
     }
 }

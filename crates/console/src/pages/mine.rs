@@ -34,7 +34,7 @@ async fn asked(pages: &Pages, reader: &Reader, peer: &Peer, path: &str) -> Optio
         headers: Vec::new(),
         body: Vec::new(),
     };
-    Some((pages.parts.ask)(question).await)
+    Some(pages.parts.behind.ask(question).await)
 }
 
 /// `GET /my-data`.
@@ -45,7 +45,7 @@ pub(super) async fn page(State(pages): State<Arc<Pages>>, reader: Reader) -> Res
     };
     let l = reader.language;
     let asked = Arc::clone(&pages);
-    let erasure = waiting(move || (asked.parts.erasure)(&subject)).await;
+    let erasure = waiting(move || asked.parts.behind.wish(&subject)).await;
     let Some(Ok(erasure)) = erasure else { return layout::unavailable(&reader) };
     let body = html! {
         p.lead { (l.t("mine-lead")) }
@@ -195,7 +195,7 @@ pub(super) async fn history(State(pages): State<Arc<Pages>>, reader: Reader) -> 
         Ok(subject) => subject.clone(),
         Err(refused) => return *refused,
     };
-    match waiting(move || (pages.parts.history)(&subject)).await {
+    match waiting(move || pages.parts.behind.history(&subject)).await {
         Some(Ok(bytes)) => download(bytes, "application/cbor", "history.cbor"),
         // No quorum yet, or no map of any day: it comes by itself.
         Some(Err(_)) => crate::web::refusal(
@@ -274,7 +274,7 @@ pub(super) async fn erase(State(pages): State<Arc<Pages>>, reader: Reader) -> Re
         Ok(subject) => subject.clone(),
         Err(refused) => return *refused,
     };
-    match waiting(move || (pages.parts.erase)(&subject)).await {
+    match waiting(move || pages.parts.behind.wishes_erasure(&subject)).await {
         Some(Ok(_)) => Redirect::to("/my-data?done=erasure").into_response(),
         Some(Err(e)) => {
             tracing::error!(error = e, "a wish to be erased was not noted");

@@ -16,6 +16,8 @@ use crate::api::Status;
 
 /// Entries of before that a page begins with.
 const RECENT: u64 = 15;
+/// What ends by its date within so many seconds is told.
+const SOON: u64 = 90 * 86_400;
 /// Days of the longer chart.
 const DAYS: u64 = 30;
 
@@ -36,10 +38,10 @@ pub(super) async fn page(State(pages): State<Arc<Pages>>, reader: Reader) -> Res
     else {
         return layout::unavailable(&reader);
     };
-    let status = pages.parts.status.status();
-    let book = (pages.parts.rulebook)();
+    let Some(status) = pages.status().await else { return layout::unavailable(&reader) };
+    let book = pages.parts.behind.rulebook();
     let body = html! {
-        div id="state" { (state(l, &pages)) }
+        div id="state" { (state(l, &pages, &status)) }
         p.note.hidden id="stale" role="status" { (l.t("live-broken")) }
         div.split {
             section aria-labelledby="needs" { h2 id="needs" { (l.t("needs-title")) } (needs(&reader, staff, &pages, &status, to_decide)) }
@@ -48,7 +50,7 @@ pub(super) async fn page(State(pages): State<Arc<Pages>>, reader: Reader) -> Res
         section.live aria-labelledby="live" {
             div.row { h2 id="live" { (l.t("live-title")) } p.quiet id="rate" { (l.t("live-waits")) }
                 button.quiet type="button" id="pause" aria-pressed="false" { (l.t("live-pause")) } }
-            div.scroll tabindex="0" role="region" aria-labelledby="live" {
+            div.scroll tabindex="0" role="group" aria-labelledby="live" {
                 table id="crossings" data-most="60" data-rate=(l.t("live-rate")) {
                     thead { (head(l)) }
                     tbody { (recent) }
@@ -87,8 +89,7 @@ fn recent(pages: &Pages, l: Language) -> Markup {
 }
 
 /// The border and what it hangs on, as it is now.
-pub(super) fn state(l: Language, pages: &Pages) -> Markup {
-    let status = pages.parts.status.status();
+pub(super) fn state(l: Language, pages: &Pages, status: &Status) -> Markup {
     let (word, mark) = match status.border {
         "open" => ("green", "✓"),
         "amber" => ("amber", "!"),
@@ -168,7 +169,7 @@ fn needs(reader: &Reader, staff: &Staff, pages: &Pages, status: &Status, to_deci
     let now = pages.now();
     let incidents: Vec<_> =
         pages.parts.office.control.incidents().into_iter().filter(|i| i.closed_at.is_none()).collect();
-    let erasures = (pages.parts.erasures)();
+    let erasures = pages.parts.behind.wishes();
     let mut lines: Vec<(&str, Markup)> = Vec::new();
     let mut add = |grave: bool, what: Markup| lines.push((if grave { "grave" } else { "mild" }, what));
     for country in &status.suspended {
@@ -207,10 +208,17 @@ fn needs(reader: &Reader, staff: &Staff, pages: &Pages, status: &Status, to_deci
     if to_decide > 0 {
         add(false, html! { a href="/requests" { (l.fill("needs-requests", &[&to_decide.to_string()])) } });
     }
-    if staff.operates && (pages.parts.candidate)().is_some() {
+    if staff.operates && pages.parts.behind.candidate().is_some() {
         add(false, html! { a href="/rulebook" { (l.t("needs-candidate")) } });
     }
-    status.expiries.iter().for_each(|e| add(e.contains("ENDED"), html! { (l.fill("needs-expiry", &[e])) }));
+    let book = pages.parts.behind.rulebook();
+    for e in book.assessments.expiries().iter().filter(|e| e.at <= now.plus(SOON)).take(8) {
+        let text = format!("{} · {} ({})", l.country(e.country.as_str()), e.what, e.owner);
+        add(
+            e.at <= now,
+            html! { (l.fill("needs-expiry", &[&text, e.at.rfc3339().get(..10).unwrap_or_default()])) },
+        );
+    }
     html! {
         @if lines.is_empty() { p.empty { (l.t("needs-nothing")) } } @else {
             ul.needs { @for (grave, what) in &lines {

@@ -111,7 +111,7 @@ pub(super) async fn page(
         return layout::refusal(&reader, StatusCode::BAD_REQUEST, "public-title", l.t("public-period-wrong"));
     };
     let told = pages.numbers(from, to);
-    let status = pages.parts.status.status();
+    let Some(status) = pages.status().await else { return layout::unavailable(&reader) };
     let by = |of: &'static str, map: &std::collections::BTreeMap<&'static str, u64>| {
         map.iter().map(|(k, n)| (l.word(of, k), *n)).collect::<Vec<_>>()
     };

@@ -5,7 +5,8 @@
 //! that it is.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -24,7 +25,21 @@ type Known = HashMap<(String, Study), Option<Made<Value>>>;
 
 /// What was worked out about rulebooks so far.
 #[derive(Default)]
-pub(crate) struct Studies(Mutex<Known>);
+pub(crate) struct Studies {
+    known: Mutex<Known>,
+    over: AtomicBool,
+}
+
+impl Studies {
+    /// What is being worked out is wanted no more.
+    pub(super) fn end(&self) {
+        self.over.store(true, Ordering::Release);
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Most that is remembered.
 const REMEMBERED: usize = 24;
@@ -33,7 +48,7 @@ impl Pages {
     /// What was worked out about these rulebooks, which is begun if nobody has.
     fn study(self: &Arc<Self>, of: &str, study: Study) -> Option<Made<Value>> {
         let key = (of.to_owned(), study);
-        let mut known = self.studies.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.studies.known();
         if let Some(found) = known.get(&key) {
             return found.clone();
         }
@@ -43,11 +58,12 @@ impl Pages {
         known.insert(key.clone(), None);
         drop(known);
         let pages = Arc::clone(self);
-        tokio::task::spawn_blocking(move || {
-            let made = (pages.parts.study)(study);
-            pages.studies.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Some(made));
+        // A thread of its own: the end of the process does not wait for it.
+        let begun = std::thread::Builder::new().name("study".to_owned()).spawn(move || {
+            let made = pages.parts.behind.study(study, &pages.studies.over);
+            pages.studies.known().insert(key, Some(made));
         });
-        None
+        begun.err().map(|e| Err(e.to_string()))
     }
 }
 
@@ -59,10 +75,10 @@ pub(super) async fn page(State(pages): State<Arc<Pages>>, reader: Reader) -> Res
     };
     let l = reader.language;
     let asked = Arc::clone(&pages);
-    let Some(candidate) = waiting(move || (asked.parts.candidate)()).await else {
+    let Some(candidate) = waiting(move || asked.parts.behind.candidate()).await else {
         return layout::unavailable(&reader);
     };
-    let book = (pages.parts.rulebook)();
+    let book = pages.parts.behind.rulebook();
     let digest = book.digest.to_string();
     let body = html! {
         p.lead { (l.fill("rulebook-lead", &[digest.get(..16).unwrap_or(&digest)])) }
@@ -96,7 +112,7 @@ fn ready(reader: &Reader, staff: &Staff, candidate: &Candidate) -> Markup {
             @if let Some(problem) = &candidate.problem { p.outcome.no { (problem) } }
             ul.plain { @for who in ["operator", "auditor"] { li {
                 @let signed = candidate.signed.contains(&who);
-                span.badge class=[(!signed).then_some("refused")] { @if signed { (l.t("signed")) } @else { (l.t("unsigned")) } } " " (l.word("signer", who))
+                span.badge.refused[!signed] { @if signed { (l.t("signed")) } @else { (l.t("unsigned")) } } " " (l.word("signer", who))
             } } }
             p.row {
                 a.button href="/rulebook/candidate" { (l.t("candidate-see")) }
@@ -132,7 +148,7 @@ fn properties(l: Language, made: Option<Made<Value>>) -> Markup {
         Some(Ok(report)) => report,
     };
     html! {
-        div.scroll tabindex="0" role="region" aria-labelledby="properties" {
+        div.scroll tabindex="0" role="group" aria-labelledby="properties" {
             table {
                 thead { tr { th scope="col" { (l.t("col-property")) } th scope="col" { (l.t("col-says")) } th scope="col" { (l.t("col-state")) } } }
                 tbody { @for p in rows(&report, "promises") {
@@ -140,7 +156,7 @@ fn properties(l: Language, made: Option<Made<Value>>) -> Markup {
                     tr {
                         th scope="row" { code { (text(p, "id")) } }
                         td { (text(p, "says")) (example(l, p)) }
-                        td { span.badge class=[(state != "proved").then_some("refused")] { (l.word("proof", state)) }
+                        td { span.badge.refused[state != "proved"] { (l.word("proof", state)) }
                             @if let Some(by) = p.get("by").and_then(Value::as_str) { " " span.quiet { (l.word("by", by)) } } }
                     }
                 } }
@@ -167,7 +183,7 @@ fn assessments(l: Language, book: &Rulebook, pages: &Pages) -> Markup {
     let now = pages.now();
     let all = book.programme.destinations.iter().filter_map(|c| book.assessments.of(*c));
     html! {
-        div.scroll tabindex="0" role="region" aria-labelledby="assessments" {
+        div.scroll tabindex="0" role="group" aria-labelledby="assessments" {
             table {
                 thead { tr {
                     th scope="col" { (l.t("col-country")) } th scope="col" { (l.t("col-finding")) } th scope="col" { (l.t("col-may")) }
@@ -180,7 +196,7 @@ fn assessments(l: Language, book: &Rulebook, pages: &Pages) -> Markup {
                         td { (l.word("verdict", a.finding.word())) }
                         td { (a.treatments.iter().map(|t| l.word("treatment", t.word())).collect::<Vec<_>>().join(", ")) }
                         td { (a.owner) }
-                        td { (a.expires.rfc3339().get(..10).unwrap_or_default()) @if over { " " span.badge.refused { (l.t("not-in-force")) } } }
+                        td.date { (a.expires.rfc3339().get(..10).unwrap_or_default()) @if over { " " span.badge.refused { (l.t("not-in-force")) } } }
                     }
                 } }
             }
@@ -191,7 +207,7 @@ fn assessments(l: Language, book: &Rulebook, pages: &Pages) -> Markup {
 fn flows(l: Language, book: &Rulebook) -> Markup {
     html! {
         @if book.lanes.flows.is_empty() { p.empty { (l.t("flows-none")) } } @else {
-            div.scroll tabindex="0" role="region" aria-labelledby="flows" {
+            div.scroll tabindex="0" role="group" aria-labelledby="flows" {
                 table {
                     thead { tr {
                         th scope="col" { (l.t("col-flow-name")) } th scope="col" { (l.t("col-country")) } th scope="col" { (l.t("col-basis")) }
@@ -228,13 +244,13 @@ pub(super) async fn candidate(State(pages): State<Arc<Pages>>, reader: Reader) -
     };
     let l = reader.language;
     let asked = Arc::clone(&pages);
-    let Some(found) = waiting(move || (asked.parts.candidate)()).await else {
+    let Some(found) = waiting(move || asked.parts.behind.candidate()).await else {
         return layout::unavailable(&reader);
     };
     let Some(candidate) = found else {
         return layout::refusal(&reader, StatusCode::NOT_FOUND, "candidate-title", l.t("candidate-none"));
     };
-    let both = format!("{} {}", (pages.parts.rulebook)().digest, candidate.digest);
+    let both = format!("{} {}", pages.parts.behind.rulebook().digest, candidate.digest);
     let body = html! {
         p { a href="/rulebook" { "← " (l.t("rulebook-title")) } }
         (ready(&reader, staff, &candidate))
@@ -274,7 +290,7 @@ fn widening(l: Language, wider: &Value) -> Markup {
     let findings = wider.get("widening").map_or(&[][..], |w| rows(w, "findings"));
     let seen = wider.get("bounded").map_or(&[][..], |b| rows(b, "examples"));
     html! {
-        p { span.badge class=[(outcome != "proved").then_some("refused")] { (l.word("wider", outcome)) } }
+        p { span.badge.refused[outcome != "proved"] { (l.word("wider", outcome)) } }
         @for finding in findings.iter().take(20) {
             div.card { p { strong { (l.t("diff-newly")) } " " code { (text(finding, "policy")) } " · " (l.word("proof", text(finding, "verdict"))) } (example(l, finding)) }
         }
@@ -301,7 +317,7 @@ fn replay(l: Language, made: Option<Made<Value>>) -> Markup {
         html! {
             h3 { (l.t(title)) }
             @if all.is_empty() { p.empty { (l.t("replay-none")) } } @else {
-                div.scroll tabindex="0" role="region" aria-label=(l.t(title)) { table {
+                div.scroll tabindex="0" role="group" aria-label=(l.t(title)) { table {
                     thead { tr {
                         th scope="col" { (l.t("col-actor")) } th scope="col" { (l.t("col-country")) } th scope="col" { (l.t("col-class")) }
                         th scope="col" { (l.t("col-purpose")) } th scope="col" { (l.t("replay-was")) } th scope="col" { (l.t("replay-would")) } th.n scope="col" { (l.t("replay-groups")) }
@@ -330,7 +346,7 @@ pub(super) async fn activate(State(pages): State<Arc<Pages>>, reader: Reader) ->
         Ok(staff) if !staff.operates => return layout::not_yours(&reader),
         Ok(_) => {}
     }
-    match waiting(move || (pages.parts.activate)()).await {
+    match waiting(move || pages.parts.behind.activate()).await {
         Some(Ok(())) => Redirect::to("/rulebook?done=activated").into_response(),
         Some(Err(why)) => {
             let why = format!("{} {why}", l.t("candidate-refused"));

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use access::{Request, State as Stands};
 use axum::extract::{Path, State};
-use axum::response::sse::{Event, Sse};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
+use axum::response::sse::Event;
 use futures_util::stream;
 use http::{Method, StatusCode};
 use maud::{Markup, html};
@@ -32,6 +32,8 @@ use crate::web::Peer;
 
 /// How often it is looked whether the view is over.
 const LOOK: Duration = Duration::from_millis(200);
+/// Looks between two at the reader's record and at suspensions: half a second.
+const RECORD: u32 = 3;
 /// Rows of one event.
 const ROWS: usize = 50;
 /// Most columns that are shown.
@@ -154,6 +156,7 @@ struct Viewing {
     asked: Option<Question>,
     ready: VecDeque<Event>,
     over: bool,
+    looks: u32,
 }
 
 /// `GET /requests/{id}/view/stream`.
@@ -167,19 +170,19 @@ pub(super) async fn stream(
         Ok(request) => request,
         Err(refused) => return *refused,
     };
-    let book = (pages.parts.rulebook)();
+    let book = pages.parts.behind.rulebook();
     let asked = question(&book, &request, &reader, peer.address);
     if asked.is_none() {
         let l = reader.language;
         return layout::refusal(&reader, StatusCode::CONFLICT, "view-title", l.t("view-no-person"));
     }
-    let viewing = Viewing { pages, reader, request, asked, ready: VecDeque::new(), over: false };
+    let viewing = Viewing { pages, reader, request, asked, ready: VecDeque::new(), over: false, looks: 0 };
     let events = stream::unfold(viewing, |mut v| async move {
         if let Some(question) = v.asked.take() {
             v.look(question).await;
         }
         loop {
-            if !v.over && !(live::still(&v.pages, &v.reader) && serves(&v.pages, &v.request)) {
+            if !v.over && !v.goes_on().await {
                 v.over = true;
                 // Rows that were not sent yet are not.
                 v.ready.clear();
@@ -194,14 +197,33 @@ pub(super) async fn stream(
             tokio::time::sleep(LOOK).await;
         }
     });
-    Sse::new(events).into_response()
+    super::events(events)
 }
 
 impl Viewing {
+    /// Whether session, case and record serve, and the reader's country is not suspended.
+    async fn goes_on(&mut self) -> bool {
+        if !(live::still(&self.pages, &self.reader) && serves(&self.pages, &self.request)) {
+            return false;
+        }
+        self.looks = self.looks.wrapping_add(1);
+        if !self.looks.is_multiple_of(RECORD) {
+            return true;
+        }
+        let (pages, session) = (Arc::clone(&self.pages), self.reader.session.clone());
+        let kept = waiting(move || {
+            let session = session?;
+            let stopped = (pages.parts.status.suspended)();
+            let out = session.places().iter().any(|place| stopped.iter().any(|c| c == place.as_str()));
+            (!out && pages.parts.office.member(&session).is_ok()).then_some(())
+        });
+        kept.await.flatten().is_some()
+    }
+
     /// The crossing: recorded, then rows in parts.
     async fn look(&mut self, question: Question) {
         let l = self.reader.language;
-        let answer = (self.pages.parts.ask)(question).await;
+        let answer = self.pages.parts.behind.ask(question).await;
         let rows: Option<Vec<Value>> = match serde_json::from_slice(&answer.body) {
             Ok(Value::Array(rows)) if answer.status.is_success() => Some(rows),
             _ => None,
@@ -232,7 +254,7 @@ fn table(l: Language, columns: &[&str], receipt: &str, rows: usize) -> Markup {
     html! {
         p.quiet { (l.fill("view-recorded", &[receipt])) }
         @if rows == 0 { p.empty { (l.t("view-empty")) } } @else {
-            div.scroll tabindex="0" role="region" aria-label=(l.t("view-title")) {
+            div.scroll tabindex="0" role="group" aria-label=(l.t("view-title")) {
                 table {
                     caption.hidden { (l.t("view-title")) }
                     thead { tr { @for column in columns { th scope="col" { (column) } } } }

@@ -125,7 +125,7 @@ pub(super) async fn sign_in(
     let whose = Whose::of(&uri);
     match attempt(&signin, whose, &peer, form, run).await {
         Ok((actor, attested)) => open(&signin, whose, actor, &attested, &headers),
-        Err(answer) => answer,
+        Err(answer) => page::refused(&headers, whose, answer),
     }
 }
 
@@ -148,7 +148,7 @@ pub(super) async fn begin(
             Json(json!({ "secret": secret.base32, "address": secret.uri })).into_response()
         }
         Ok((_, secret)) => page::secret(&Visitor::new(&headers, caller.as_ref()), whose, &typed, &secret),
-        Err(answer) => answer,
+        Err(answer) => page::refused(&headers, whose, answer),
     }
 }
 
@@ -167,7 +167,7 @@ pub(super) async fn confirm(
     let whose = Whose::of(&uri);
     match attempt(&signin, whose, &peer, form, run).await {
         Ok((actor, attested)) => open(&signin, whose, actor, &attested, &headers),
-        Err(answer) => answer,
+        Err(answer) => page::refused(&headers, whose, answer),
     }
 }
 

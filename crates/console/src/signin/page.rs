@@ -1,7 +1,8 @@
 //! The few pages that signing in needs: plain forms, no script.
 
 use axum::response::Response;
-use http::HeaderMap;
+use http::header::ACCEPT;
+use http::{HeaderMap, StatusCode};
 use maud::{Markup, html};
 use vault::accounts::NewSecret;
 
@@ -103,4 +104,25 @@ pub(super) fn secret(visitor: &Visitor, whose: Whose, typed: &str, secret: &NewS
         }
     };
     layout::bare(l, l.t("signin-secret-title"), body)
+}
+
+/// A refused attempt: a page for whoever asks for one, in words that do not tell what was wrong.
+pub(super) fn refused(headers: &HeaderMap, whose: Whose, answer: Response) -> Response {
+    let asks = headers.get(ACCEPT).and_then(|a| a.to_str().ok()).unwrap_or_default();
+    if !asks.contains("text/html") {
+        return answer;
+    }
+    let l = Language::of(headers);
+    let why = match answer.status() {
+        StatusCode::FORBIDDEN => l.t("signin-refused"),
+        StatusCode::TOO_MANY_REQUESTS => l.t("signin-too-many"),
+        StatusCode::NOT_FOUND => l.t("signin-no-accounts"),
+        _ => l.t("unavailable"),
+    };
+    let again = if whose == Whose::Person { "/signin/person" } else { "/signin/local" };
+    let body =
+        html! { p.outcome.no role="alert" { (why) } p { a.button href=(again) { (l.t("signin-again")) } } };
+    let mut page = layout::bare(l, l.t("signin-refused-title"), body);
+    *page.status_mut() = answer.status();
+    page
 }

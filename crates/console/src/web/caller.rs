@@ -149,7 +149,8 @@ fn same_origin(headers: &HeaderMap, host: &str, by_cookie: bool) -> Result<bool,
     if !by_cookie || headers.contains_key(REQUEST_HEADER) {
         return Ok(false);
     }
-    if text(CONTENT_TYPE.as_str()).is_some_and(|t| t == "application/x-www-form-urlencoded") {
+    let kind = text(CONTENT_TYPE.as_str()).and_then(|t| t.split(';').next()).unwrap_or_default();
+    if kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return Ok(true);
     }
     Err("the request lacks the header `clover-request`")

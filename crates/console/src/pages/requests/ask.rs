@@ -78,7 +78,7 @@ impl Asked {
         let dataset = Name::parse(self.dataset.trim()).map_err(|_| "ask-wrong-dataset")?;
         let subject = match self.subject.trim() {
             "" => None,
-            text => Some((pages.parts.handle)(text).ok_or("ask-wrong-subject")?),
+            text => Some(pages.parts.behind.handle(text).ok_or("ask-wrong-subject")?),
         };
         let hours: f64 = self.hours.trim().replace(',', ".").parse().map_err(|_| "ask-wrong-hours")?;
         if !(hours.is_finite() && (0.0..=10_000.0).contains(&hours)) {
@@ -121,7 +121,9 @@ pub(in crate::pages) async fn form(State(pages): State<Arc<Pages>>, reader: Read
     let asked = Asked {
         ground: "case".to_owned(),
         purpose: "support".to_owned(),
+        kind: "videoNotShown".to_owned(),
         dataset: "video".to_owned(),
+        fields: "video-status".to_owned(),
         hours: "2".to_owned(),
         ..Asked::default()
     };
@@ -130,7 +132,7 @@ pub(in crate::pages) async fn form(State(pages): State<Arc<Pages>>, reader: Read
 
 fn shown(reader: &Reader, pages: &Pages, asked: &Asked, outcome: Option<Markup>) -> Response {
     let l = reader.language;
-    let book = (pages.parts.rulebook)();
+    let book = pages.parts.behind.rulebook();
     let body = html! {
         p { a href="/requests" { "← " (l.t("requests-title")) } }
         p.lead { (l.t("ask-lead")) }
@@ -223,7 +225,7 @@ fn outcome(reader: &Reader, staff: &Staff, pages: &Pages, asked: &Asked) -> Mark
             let Some(procedure) = rules.procedures.named(&request.procedure) else {
                 return against(l.t("rule-procedure").to_owned());
             };
-            let book = (pages.parts.rulebook)();
+            let book = pages.parts.behind.rulebook();
             html! {
                 div.outcome.yes {
                     p { span.sign aria-hidden="true" { "✓" } " " strong { (l.t("ask-yes")) } }

@@ -39,12 +39,14 @@ for (const card of document.querySelectorAll('.decide')) {
 const ask = document.getElementById('ask');
 if (ask) {
   const outcome = document.getElementById('outcome');
+  // Not `ask.dataset`: the form has a field of that name.
+  const where = ask.getAttribute('data-check');
   let asked = 0, timer;
   const check = async () => {
     const mine = ++asked;
     const body = new URLSearchParams(new FormData(ask));
     try {
-      const answer = await fetch(ask.dataset.check, { method: 'POST', body, credentials: 'same-origin' });
+      const answer = await fetch(where, { method: 'POST', body, credentials: 'same-origin' });
       const text = await answer.text();
       // A later question has a later answer.
       if (mine === asked && answer.ok) outcome.innerHTML = text;

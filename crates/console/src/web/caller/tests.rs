@@ -73,7 +73,11 @@ fn a_form_counts_only_with_the_field_of_its_own_session() {
     let form = |site: &str| {
         let request = Request::builder().method("POST").uri("/").header("cookie", cookie.as_str());
         let request = request.header("sec-fetch-site", site);
-        known(&stage, &peer(None), request.header("content-type", "application/x-www-form-urlencoded"))
+        known(
+            &stage,
+            &peer(None),
+            request.header("content-type", "application/x-www-form-urlencoded;charset=UTF-8"),
+        )
     };
     assert!(form("cross-site").is_err() && form("same-site").is_err());
     let known = form("same-origin").unwrap();
