@@ -154,6 +154,12 @@ async fn each_reader_sees_what_is_theirs_and_no_page_can_be_framed() {
     let (mine, theirs) = (cast.person.get("/my-data/export").await, cast.other.get("/my-data/export").await);
     assert!(mine.text().contains(&one) && !mine.text().contains(&two), "an export is of one person");
     assert!(theirs.text().contains(&two) && !theirs.text().contains(&one), "an export is of one person");
+    // A link on another page makes nobody's browser ask for what is a crossing.
+    for path in ["/my-data/crossings", "/my-data/export", "/my-data/usage.json"] {
+        let led = [("cookie", cast.person.cookie.as_str()), ("sec-fetch-site", "cross-site")];
+        let answer = cast.person.client.get(path, &led).await.unwrap();
+        assert_eq!(answer.status, 403, "{path}: {}", answer.text());
+    }
     // The same session means nothing as another's: a token's name is in its signature.
     let forged = cast.person.cookie.replace("session=", "session=x");
     let answer = cast.person.client.get("/my-data", &[("cookie", &forged)]).await.unwrap();
@@ -370,8 +376,9 @@ async fn a_person_takes_an_account_and_their_wish_to_be_erased_is_kept_until_it_
     clover(&world.layout, &["subject", "erase", "--subject", &handle, "--confirm", &handle]).unwrap();
     let told = clover(&world.layout, &["--json", "subject", "asked"]).unwrap();
     assert!(told.contains("\"asked\": []") || told.contains("\"asked\":[]"), "{told}");
-    let gone = person.get("/my-data/export").await;
-    assert!(gone.status.is_client_error() || gone.status.is_server_error(), "{}", gone.text());
+    assert_eq!(person.get("/my-data").await.status, 403, "the session is nobody's any more");
+    let people = world.layout.control().join("people").join(format!("{handle}.sealed"));
+    assert!(!people.exists(), "whoever has the name later is not looked at with the old account");
     stage.must_audit_clean();
 }
 

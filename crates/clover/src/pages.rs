@@ -119,8 +119,8 @@ impl Behind for Here {
         words(study_of(&self.layout, study, over))
     }
 
-    fn activate(&self) -> Made<()> {
-        words(lay_down(&self.layout))
+    fn activate(&self, digest: &str) -> Made<()> {
+        words(lay_down(&self.layout, digest))
     }
 
     fn history(&self, subject: &SubjectId) -> Made<Vec<u8>> {
@@ -135,6 +135,10 @@ impl Behind for Here {
 
     fn handle(&self, text: &str) -> Option<SubjectId> {
         import::handle(self.enclave.keys(), text)
+    }
+
+    fn holds(&self, subject: &SubjectId) -> bool {
+        matches!(self.enclave.records().person(subject), Ok(Some(_)))
     }
 
     fn wish(&self, subject: &SubjectId) -> Made<Option<ErasureAsked>> {
@@ -238,8 +242,9 @@ fn written(file: &mut File) -> Result<String> {
     Ok(text)
 }
 
-/// Lays the rulebook in the folder down for this enclave, if both have signed it.
-fn lay_down(layout: &Layout) -> Result<()> {
+/// Lays the rulebook in the folder down for this enclave, if both have signed it and it is the one that was meant.
+fn lay_down(layout: &Layout, meant: &str) -> Result<()> {
     let digest = assemble::rulebook(layout)?.rulebook.digest;
+    anyhow::ensure!(digest.to_string() == meant, "another rulebook lies there by now");
     site::rules::lay_down(layout, &digest).map(drop)
 }

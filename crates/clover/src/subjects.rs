@@ -21,6 +21,7 @@ use crate::error::CommandError;
 use crate::layout::Layout;
 use crate::logs;
 use crate::site::orders;
+use crate::wishes;
 
 /// How a file that is laid down ends.
 pub const ENDING: &str = "subject";
@@ -180,7 +181,8 @@ pub fn order(layout: &Layout, subject: &SubjectId, what: Act) -> Result<Option<u
         Err(e) => Err(e),
         Ok(()) => {
             let assembled = assemble::open(layout)?;
-            let done = act(&assembled.enclave, subject, &what);
+            let done = act(&assembled.enclave, subject, &what)
+                .and_then(|entry| gone(layout, &assembled.enclave, subject, &what).map(|()| entry));
             assembled.enclave.log().close();
             done
         }
@@ -215,7 +217,7 @@ fn laid_down(layout: &Layout, subject: &SubjectId, what: Act) -> Result<Option<u
 /// When the folder cannot be read, or an answer cannot be written.
 pub(crate) fn take(layout: &Layout, enclave: &Enclave, most: usize) -> Result<()> {
     for path in orders::ending(&layout.orders(), ENDING)?.into_iter().take(most) {
-        let (ending, answer) = match read(&path).and_then(|laid| one(enclave, &laid)) {
+        let (ending, answer) = match read(&path).and_then(|laid| one(layout, enclave, &laid)) {
             Ok(entry) => ("done", entry.map_or_else(String::new, |index| index.to_string())),
             Err(e) => ("why", format!("{e:#}")),
         };
@@ -229,8 +231,23 @@ fn read(path: &Path) -> Result<Laid> {
     serde_json::from_str(&text).context("it is not what `clover subject` lays down")
 }
 
-fn one(enclave: &Enclave, laid: &Laid) -> Result<Option<u64>> {
-    act(enclave, &SubjectId::parse(&laid.subject)?, &laid.what)
+fn one(layout: &Layout, enclave: &Enclave, laid: &Laid) -> Result<Option<u64>> {
+    let subject = SubjectId::parse(&laid.subject)?;
+    let entry = act(enclave, &subject, &laid.what)?;
+    gone(layout, enclave, &subject, &laid.what)?;
+    Ok(entry)
+}
+
+/// What goes with somebody who was erased: their account, which would else open what another of their name has later, and
+/// their wish.
+fn gone(layout: &Layout, enclave: &Enclave, subject: &SubjectId, what: &Act) -> Result<()> {
+    if matches!(what, Act::Erase) {
+        let programme = enclave.live().road.rulebook().programme.name.to_string();
+        let accounts = vault::Accounts::of_people(&layout.control(), enclave.keys(), &programme);
+        accounts.remove(&model::ActorId::parse(subject.as_str())?)?;
+        wishes::done(layout, subject)?;
+    }
+    Ok(())
 }
 
 /// Puts the answer in the place of what was asked, whole or not at all.

@@ -33,7 +33,8 @@ fn read(path: &Path) -> Result<Option<UnixSeconds>> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(UnixSeconds::parse(text.trim()).context("a wish to be erased cannot be read")?)),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(CommandError::file(path)(e).into()),
+        // Not the file's name, which is somebody's handle.
+        Err(e) => Err(CommandError::file(path.parent().unwrap_or(path))(e).into()),
     }
 }
 
@@ -64,7 +65,9 @@ pub fn all(layout: &Layout) -> Result<Vec<(SubjectId, UnixSeconds)>> {
     for entry in entries.take(WISHES_MAX) {
         let entry = entry?;
         let handle = entry.file_name().to_str().and_then(|name| SubjectId::parse(name).ok());
-        if let (Some(handle), Some(at)) = (handle, read(&entry.path())?) {
+        // One that cannot be read hides none of the others; it counts as long due.
+        let at = read(&entry.path()).unwrap_or(Some(UnixSeconds(0)));
+        if let (Some(handle), Some(at)) = (handle, at) {
             all.push((handle, at));
         }
     }

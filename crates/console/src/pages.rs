@@ -38,6 +38,7 @@ use http::{Method, StatusCode};
 use model::rulebook::Rulebook;
 use model::{Name, SubjectId, UnixSeconds};
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use vault::Log;
 
 use crate::access::Office;
@@ -139,11 +140,11 @@ pub trait Behind: Send + Sync {
     /// # Errors
     /// Why there is no report.
     fn study(&self, study: Study, over: &AtomicBool) -> Made<Value>;
-    /// Lays the candidate down to be put in force.
+    /// Lays the candidate of this digest down to be put in force.
     ///
     /// # Errors
-    /// Why it does not count.
-    fn activate(&self) -> Made<()>;
+    /// Why it does not count, or that another one is in its place.
+    fn activate(&self, digest: &str) -> Made<()>;
     /// A person's history, as a file of their own.
     ///
     /// # Errors
@@ -151,6 +152,8 @@ pub trait Behind: Send + Sync {
     fn history(&self, subject: &SubjectId) -> Made<Vec<u8>>;
     /// The handle of a name or a handle, whether or not there is such a person.
     fn handle(&self, text: &str) -> Option<SubjectId>;
+    /// Whether the vault holds somebody of this handle.
+    fn holds(&self, subject: &SubjectId) -> bool;
     /// When somebody asked to be erased, if they did.
     ///
     /// # Errors
@@ -195,7 +198,14 @@ pub struct Pages {
     studies: rulebook::Studies,
     /// The status as it was told last, for pages and watchers of the same second.
     status: Mutex<Option<(Instant, Arc<api::Status>)>>,
+    /// Turns at what costs much: histories and exports.
+    dear: Semaphore,
+    /// The numbers that were told last.
+    numbers: Mutex<Option<public::Told>>,
 }
+
+/// Histories and exports that are made at a time.
+const DEAR_MAX: usize = 2;
 
 /// For how long a status serves.
 const STATUS_AGE: Duration = Duration::from_secs(1);
@@ -206,7 +216,14 @@ impl Pages {
     pub fn new(mut parts: Parts) -> Arc<Self> {
         let feeds =
             parts.ledgers.drain(..).map(|l| feed::Feed::new(l.name, l.origin, l.vkey, l.log)).collect();
-        Arc::new(Self { parts, feeds, studies: rulebook::Studies::default(), status: Mutex::default() })
+        Arc::new(Self {
+            parts,
+            feeds,
+            studies: rulebook::Studies::default(),
+            status: Mutex::default(),
+            dear: Semaphore::new(DEAR_MAX),
+            numbers: Mutex::default(),
+        })
     }
 
     /// Follows the logs until [`Pages::end`], each on a thread of its own.

@@ -116,6 +116,18 @@ impl Accounts {
         Ok(code)
     }
 
+    /// Removes an account: nobody signs in with it again. That there is none is as good.
+    ///
+    /// # Errors
+    /// When the file cannot be removed.
+    pub fn remove(&self, actor: &ActorId) -> Result<(), AccountError> {
+        let _attempt = self.attempt.lock().unwrap_or_else(PoisonError::into_inner);
+        match std::fs::remove_file(self.path(actor)) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(AccountError::Io(e)),
+            _ => Ok(()),
+        }
+    }
+
     /// The owner shows the code, chooses a passphrase, and gets the secret for their authenticator.
     ///
     /// # Errors

@@ -147,7 +147,8 @@ pub(super) fn compare(view: &View<'_>, base: Option<&str>, answer: &Answer) -> P
             let days = fill(EN.compare_period, &[&numbers.from, &numbers.to]);
             let mut body =
                 format!("<p>{days} {at}</p>\n<p>{} {}.</p>\n", EN.compare_read, ago(tally.at, view.live.now));
-            if to >= tally.newest / DAY_SECONDS {
+            let is_open = to >= tally.newest / DAY_SECONDS;
+            if is_open {
                 body.push_str(&format!("<p>{}</p>\n", EN.compare_today));
             }
             for failure in &tally.failures {
@@ -155,6 +156,8 @@ pub(super) fn compare(view: &View<'_>, base: Option<&str>, answer: &Answer) -> P
             }
             let (class, said) = if differ == 0 {
                 ("good", fill(EN.compare_same, &[&number(all)]))
+            } else if is_open && rows().all(|row| row.theirs.is_some_and(|theirs| theirs >= row.ours)) {
+                ("unknown", fill(EN.compare_since, &[&number(differ), &number(all)]))
             } else {
                 ("bad", fill(EN.compare_differ, &[&number(differ), &number(all)]))
             };

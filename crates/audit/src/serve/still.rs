@@ -27,6 +27,24 @@ const WAITS: usize = 25;
 const WAIT: Duration = Duration::from_millis(200);
 const DEPTH_MAX: usize = 8;
 
+/// How folders of copies are named; the number of their process follows.
+const PREFIX: &str = "clover-check-";
+
+/// Removes copies of processes that ended while they checked. What cannot be removed is left to the next.
+fn remove_left(work: &Path) {
+    let Ok(entries) = fs::read_dir(work) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let left = name.to_str().and_then(|name| name.strip_prefix(PREFIX)).and_then(|rest| {
+            let process: u32 = rest.split('-').next()?.parse().ok()?;
+            (!Path::new("/proc").join(process.to_string()).exists()).then_some(())
+        });
+        if left.is_some() {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 /// The copy, until it is dropped.
 pub(super) struct Still(TempDir);
 
@@ -39,7 +57,9 @@ impl Still {
         work: &Path,
         pause: impl Fn(Duration),
     ) -> io::Result<Self> {
-        let still = Self(tempfile::Builder::new().prefix("clover-check-").tempdir_in(work)?);
+        remove_left(work);
+        let own = format!("{PREFIX}{}-", std::process::id());
+        let still = Self(tempfile::Builder::new().prefix(&own).tempdir_in(work)?);
         walk(&mirror.join("signed"), &still.path().join("signed"), "", u64::MAX, 0)?;
         let site = mirror.join(SITE_PREFIX);
         take_log(&site, &still.path().join(SITE_PREFIX), || MirroredLog::open(&site, key))?;

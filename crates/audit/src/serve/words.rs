@@ -172,6 +172,7 @@ words! {
     compare_period = "From {} to {}.";
     compare_read = "The mirror was read at";
     compare_today = "The period is not over: what came after the mirror was read is in the operator’s numbers only.";
+    compare_since = "{} of {} numbers are higher at the operator’s: that may be what came since";
     compare_same = "All {} numbers are the same";
     compare_differ = "{} of {} numbers differ";
     in_all = "In all";

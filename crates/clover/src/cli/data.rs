@@ -390,11 +390,7 @@ fn show(layout: &Layout, output: &Output, subject: &SubjectId) -> Result<()> {
 
 /// Does something about a person, and says what was done and where it is on record.
 fn done(layout: &Layout, output: &Output, (subject, what): (&str, Act), words: &str) -> Result<()> {
-    let (subject, erased) = (SubjectId::parse(subject)?, matches!(what, Act::Erase));
-    let entry = subjects::order(layout, &subject, what)?;
-    if erased {
-        wishes::done(layout, &subject)?;
-    }
+    let entry = subjects::order(layout, &SubjectId::parse(subject)?, what)?;
     let place = entry.map_or_else(String::new, |entry| format!("entry {entry}: "));
     output.data(&format!("{place}{words}"), &json!({ "entry": entry }));
     Ok(())

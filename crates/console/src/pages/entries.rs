@@ -9,7 +9,7 @@ use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use ledger::Entry;
+use ledger::{Entry, EntryKind};
 use maud::{Markup, html};
 use model::{DataClass, Purpose, Treatment, UnixSeconds};
 use serde::Deserialize;
@@ -86,8 +86,12 @@ impl Wanted {
         (from < until).then_some((from, until))
     }
 
-    fn query(&self, before: u64) -> String {
-        let mut text = format!("/ledger?gateway={}&before={before}", self.gateway);
+    /// The same search from another place on; without one from the newest.
+    fn query(&self, before: Option<u64>) -> String {
+        let mut text = format!("/ledger?gateway={}", self.gateway);
+        if let Some(before) = before {
+            text.push_str(&format!("&before={before}"));
+        }
         for (key, value) in [
             ("from", &self.from),
             ("until", &self.until),
@@ -202,8 +206,8 @@ pub(super) async fn search(
         }
         nav.pages aria-label=(l.t("pages-label")) {
             p.quiet { (l.fill("ledger-looked", &[&number(found.looked)])) }
-            @if !wanted.before.is_empty() { a.button.quiet href=(wanted.query(size)) { (l.t("pages-newest")) } }
-            @if let Some(next) = found.next { a.button href=(wanted.query(next)) rel="next" { (l.t("pages-older")) } }
+            @if !wanted.before.is_empty() { a.button.quiet href=(wanted.query(None)) { (l.t("pages-newest")) } }
+            @if let Some(next) = found.next { a.button href=(wanted.query(Some(next))) rel="next" { (l.t("pages-older")) } }
         }
     };
     layout::page(&reader, Page { title: l.t("ledger-title"), scripts: &[], body })
@@ -304,7 +308,9 @@ pub(super) async fn page(
     let body = html! {
         p { a href="/ledger" { "← " (l.t("ledger-title")) } " · " code { (feed.origin) } }
         (fields(l, &line, &entry))
-        section.check id="check" aria-labelledby="check-title" data-leaf=(format!("{at}/leaf")) data-proof=(format!("{at}/proof")) {
+        section.check id="check" aria-labelledby="check-title" data-leaf=(format!("{at}/leaf")) data-proof=(format!("{at}/proof"))
+            data-time=(line.time) data-kind=(form(entry.draft.kind)) data-purpose=(line.purpose) data-from=(line.from) data-to=(line.to)
+            data-classes=(line.classes.join(" ")) data-treatments=(line.treatments.join(" ")) data-reason=(line.reason) {
             h2 id="check-title" { (l.t("check-title")) }
             p { (l.t("check-about")) }
             label.wide { span { (l.t("check-key")) } textarea id="vkey" rows="2" spellcheck="false" { (feed.vkey) } }
@@ -324,6 +330,19 @@ pub(super) async fn page(
         }
     };
     layout::page(&reader, Page { title: &title, scripts: &["check.js"], body })
+}
+
+/// The word by which the script that checks knows a kind.
+fn form(kind: EntryKind) -> &'static str {
+    match kind {
+        EntryKind::Answer => "answer",
+        EntryKind::Refusal => "refusal",
+        EntryKind::Import => "import",
+        EntryKind::Open => "open",
+        EntryKind::Extend => "extend",
+        EntryKind::Close => "close",
+        other => super::feed::kind_word(other),
+    }
 }
 
 fn fields(l: Language, line: &Line, entry: &Entry) -> Markup {

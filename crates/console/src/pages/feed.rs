@@ -19,7 +19,9 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Entries that are read at a time.
 const STEP: u64 = 4096;
 /// Batches that a slow watcher may be behind; then it is told how many it missed.
-const BEHIND_MAX: usize = 256;
+const BEHIND_MAX: usize = 32;
+/// Newest lines of a batch that watchers are told; of the others they know the number.
+const TOLD_MAX: usize = 200;
 /// Minutes that are counted one by one.
 const MINUTES: usize = 60;
 /// Most days that are counted.
@@ -271,6 +273,7 @@ impl Feed {
         entries.iter().for_each(|entry| counted.entry(entry));
         counted.next = end;
         drop(counted);
+        lines.drain(..lines.len().saturating_sub(TOLD_MAX));
         if !lines.is_empty() {
             // Nobody may be watching.
             let _ = self.told.send(Arc::new(lines));

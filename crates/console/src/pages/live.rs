@@ -33,7 +33,8 @@ pub(super) fn still(pages: &Pages, reader: &Reader) -> bool {
 struct Watching {
     pages: Arc<Pages>,
     reader: Reader,
-    feeds: Vec<Receiver<Arc<Vec<Line>>>>,
+    /// Each with the number of the entry that comes next.
+    feeds: Vec<(Receiver<Arc<Vec<Line>>>, u64)>,
     beat: tokio::time::Interval,
     beats: u32,
     ready: VecDeque<Event>,
@@ -45,7 +46,7 @@ pub(super) async fn stream(State(pages): State<Arc<Pages>>, reader: Reader) -> R
     if let Err(refused) = reader.overseer() {
         return *refused;
     }
-    let feeds = pages.feeds.iter().map(super::feed::Feed::watch).collect();
+    let feeds = pages.feeds.iter().map(|feed| (feed.watch(), feed.counted())).collect();
     let mut beat = tokio::time::interval(BEAT);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let watching = Watching { pages, reader, feeds, beat, beats: 0, ready: VecDeque::new(), over: false };
@@ -71,14 +72,19 @@ impl Watching {
             self.ready.push_back(Event::default().event("end").data("over"));
             return;
         }
-        let (batches, missed) = self.gather();
+        let (batches, all) = self.gather();
         let lines: Vec<&Line> = batches.iter().flat_map(|batch| batch.iter()).collect();
         let l = self.reader.language;
-        if !lines.is_empty() || missed > 0 {
-            let (all, shown) = (lines.len() as u64 + missed, lines.len().min(ROWS_MAX));
+        if all > 0 {
+            let shown = lines.len().min(ROWS_MAX);
             let newest = lines.iter().rev().take(shown).map(|line| row(l, line).into_string());
             let data = serde_json::json!({ "all": all, "rows": newest.collect::<Vec<_>>() });
             self.ready.push_back(Event::default().event("crossings").data(data.to_string()));
+        }
+        if self.beats.is_multiple_of(STATE) && !self.sees_it_still().await {
+            self.over = true;
+            self.ready.push_back(Event::default().event("end").data("over"));
+            return;
         }
         if self.beats.is_multiple_of(STATE)
             && let Some(status) = self.pages.status().await
@@ -89,19 +95,36 @@ impl Watching {
         self.beats = self.beats.wrapping_add(1);
     }
 
-    /// What came since, oldest first, and how many batches were missed.
+    /// Whether the reader is still on record as somebody who sees this.
+    async fn sees_it_still(&self) -> bool {
+        let (pages, session) = (Arc::clone(&self.pages), self.reader.session.clone());
+        let seen = super::waiting(move || {
+            let member = pages.parts.office.member(&session?).ok()?;
+            (member.is_in(&pages.parts.operators) || pages.parts.office.is_approver(&member)).then_some(())
+        });
+        seen.await.flatten().is_some()
+    }
+
+    /// What came since, oldest first, and how many entries that is, also of those that were not told.
     fn gather(&mut self) -> (Vec<Arc<Vec<Line>>>, u64) {
-        let (mut batches, mut missed) = (Vec::new(), 0);
-        for feed in &mut self.feeds {
+        let (mut batches, mut all) = (Vec::new(), 0);
+        for (feed, next) in &mut self.feeds {
             loop {
                 match feed.try_recv() {
-                    Ok(batch) => batches.push(batch),
-                    Err(TryRecvError::Lagged(n)) => missed += n,
+                    Ok(batch) => {
+                        if let Some(newest) = batch.last().map(|line| line.index + 1) {
+                            all += newest.saturating_sub(*next);
+                            *next = newest.max(*next);
+                        }
+                        batches.push(batch);
+                    }
+                    // What a slow watcher missed is in the number of what comes next.
+                    Err(TryRecvError::Lagged(_)) => {}
                     Err(TryRecvError::Empty | TryRecvError::Closed) => break,
                 }
             }
         }
-        (batches, missed)
+        (batches, all)
     }
 }
 

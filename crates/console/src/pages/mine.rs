@@ -5,6 +5,7 @@
 //! tags: it is for their hands.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -13,6 +14,7 @@ use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use http::{Method, StatusCode};
 use maud::{Markup, html};
 use serde_json::{Value, json};
+use tokio::sync::SemaphorePermit;
 
 use super::layout::{self, Page};
 use super::overview::day;
@@ -22,8 +24,15 @@ use super::words::Language;
 use super::{Answer, Pages, Question, view, waiting};
 use crate::web::Peer;
 
+/// Longest wait for a turn.
+const TURN_MAX: Duration = Duration::from_secs(10);
 /// Crossings that a page shows; the file has all.
 const SHOWN: usize = 100;
+
+/// A turn at what costs much; only a few are made at a time.
+async fn turn(pages: &Pages) -> Option<SemaphorePermit<'_>> {
+    tokio::time::timeout(TURN_MAX, pages.dear.acquire()).await.ok()?.ok()
+}
 
 async fn asked(pages: &Pages, reader: &Reader, peer: &Peer, path: &str) -> Option<Answer> {
     let question = Question {
@@ -52,12 +61,13 @@ pub(super) async fn page(State(pages): State<Arc<Pages>>, reader: Reader) -> Res
         section.check aria-labelledby="crossings" {
             h2 id="crossings" { (l.t("mine-crossings")) }
             div id="mine" data-list="/my-data/crossings" data-history="/my-data/history" data-trust="/my-data/trust"
-                data-good=(l.t("mine-good")) data-bad=(l.t("mine-bad")) data-busy=(l.t("check-busy")) data-none=(l.t("mine-no-map"))
+                data-good=(l.t("mine-good")) data-part=(l.t("mine-part")) data-bad=(l.t("mine-bad")) data-busy=(l.t("check-busy")) data-none=(l.t("mine-no-map"))
                 data-broken=(l.t("unavailable")) data-day-none=(l.t("mine-day-none")) data-day-some=(l.t("mine-day-some")) data-day-open=(l.t("mine-day-open")) {
                 div id="mine-result" role="status" { p.quiet { (l.t("check-busy")) } }
                 div id="mine-list" { p.empty { (l.t("loading")) } }
                 div id="mine-days" {}
             }
+            p.quiet { (l.t("mine-told")) }
             noscript { p.note { (l.t("check-noscript")) } p { a href="/my-data/crossings" { (l.t("mine-plain")) } } }
         }
         section aria-labelledby="take" {
@@ -89,7 +99,7 @@ pub(super) async fn page(State(pages): State<Arc<Pages>>, reader: Reader) -> Res
 
 /// `GET /my-data/crossings`: the list as a piece of the page. It goes the road.
 pub(super) async fn crossings(State(pages): State<Arc<Pages>>, reader: Reader, peer: Peer) -> Response {
-    if let Err(refused) = reader.subject() {
+    if let Err(refused) = reader.on_purpose().and_then(|()| reader.subject()) {
         return *refused;
     }
     let Some(answer) = asked(&pages, &reader, &peer, "/v1/me/crossings").await else {
@@ -164,7 +174,7 @@ fn told_of(l: Language, c: &Value) -> Markup {
     html! {
         li.(if word == "refused" { "refused" } else { "crossing" }) data-entry=(c.get("entry").map(Value::to_string).unwrap_or_default())
             data-time=(time) data-kind=(form) data-purpose=(text(c, "purpose")) data-from=(from) data-to=(to)
-            data-classes=(bare(c, "classes")) data-treatments=(bare(c, "treatments")) {
+            data-classes=(bare(c, "classes")) data-treatments=(bare(c, "treatments")) data-reason=(text(c, "reason")) {
             p.when { time datetime=(time) { (time.get(..10).unwrap_or_default()) " " (time.get(11..16).unwrap_or_default()) " UTC" } " "
                 span.badge.(word) { (l.word("kind", word)) } span.checked {} }
             p { strong { (l.word("purpose", text(c, "purpose"))) } " · "
@@ -195,7 +205,9 @@ pub(super) async fn history(State(pages): State<Arc<Pages>>, reader: Reader) -> 
         Ok(subject) => subject.clone(),
         Err(refused) => return *refused,
     };
-    match waiting(move || pages.parts.behind.history(&subject)).await {
+    let Some(_turn) = turn(&pages).await else { return layout::unavailable(&reader) };
+    let asked = Arc::clone(&pages);
+    match waiting(move || asked.parts.behind.history(&subject)).await {
         Some(Ok(bytes)) => download(bytes, "application/cbor", "history.cbor"),
         // No quorum yet, or no map of any day: it comes by itself.
         Some(Err(_)) => crate::web::refusal(
@@ -214,9 +226,10 @@ pub(super) async fn trust(State(pages): State<Arc<Pages>>) -> Response {
 
 /// `GET /my-data/export`: what is kept of them. It goes the road.
 pub(super) async fn export(State(pages): State<Arc<Pages>>, reader: Reader, peer: Peer) -> Response {
-    if let Err(refused) = reader.subject() {
+    if let Err(refused) = reader.on_purpose().and_then(|()| reader.subject()) {
         return *refused;
     }
+    let Some(_turn) = turn(&pages).await else { return layout::unavailable(&reader) };
     match asked(&pages, &reader, &peer, "/v1/me/export").await {
         Some(answer) if answer.status.is_success() => {
             download(answer.body, "application/json", "my-data.json")
@@ -232,7 +245,7 @@ pub(super) async fn export(State(pages): State<Arc<Pages>>, reader: Reader, peer
 /// `GET /my-data/usage.json`: the same list in the shape of Estonia's data tracker (a list of usages, its period, and
 /// when it was made), for programs of the person. It goes the road.
 pub(super) async fn usage(State(pages): State<Arc<Pages>>, reader: Reader, peer: Peer) -> Response {
-    if let Err(refused) = reader.subject() {
+    if let Err(refused) = reader.on_purpose().and_then(|()| reader.subject()) {
         return *refused;
     }
     let Some(answer) = asked(&pages, &reader, &peer, "/v1/me/crossings").await else {
@@ -276,8 +289,8 @@ pub(super) async fn erase(State(pages): State<Arc<Pages>>, reader: Reader) -> Re
     };
     match waiting(move || pages.parts.behind.wishes_erasure(&subject)).await {
         Some(Ok(_)) => Redirect::to("/my-data?done=erasure").into_response(),
-        Some(Err(e)) => {
-            tracing::error!(error = e, "a wish to be erased was not noted");
+        Some(Err(_)) => {
+            tracing::error!("a wish to be erased was not noted: the folder of wishes refuses");
             layout::unavailable(&reader)
         }
         None => layout::unavailable(&reader),

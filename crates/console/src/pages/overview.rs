@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::chart::{self, Column, number};
 use super::layout::{self, Page};
-use super::reader::{Reader, Staff};
+use super::reader::Reader;
 use super::words::Language;
 use super::{Pages, live, map, waiting};
 use crate::api::Status;
@@ -28,23 +28,24 @@ pub(super) async fn page(State(pages): State<Arc<Pages>>, reader: Reader) -> Res
         Err(refused) => return *refused,
     };
     let l = reader.language;
-    let (asked, member) = (Arc::clone(&pages), Arc::clone(&staff.member));
-    let Some((budget, recent, to_decide)) = waiting(move || {
+    let Some(status) = pages.status().await else { return layout::unavailable(&reader) };
+    let (asked, member, told, operates) =
+        (Arc::clone(&pages), Arc::clone(&staff.member), Arc::clone(&status), staff.operates);
+    let Some((budget, recent, needs)) = waiting(move || {
         let budget = (asked.parts.status.budget)().and_then(|text| serde_json::from_str(&text).ok());
         let [to_decide, ..] = asked.parts.office.lists(&member);
-        (budget, recent(&asked, l), to_decide.len())
+        (budget, recent(&asked, l), needs(l, operates, &asked, &told, to_decide.len()))
     })
     .await
     else {
         return layout::unavailable(&reader);
     };
-    let Some(status) = pages.status().await else { return layout::unavailable(&reader) };
     let book = pages.parts.behind.rulebook();
     let body = html! {
         div id="state" { (state(l, &pages, &status)) }
-        p.note.hidden id="stale" role="status" { (l.t("live-broken")) }
+        p.note id="stale" role="status" data-words=(l.t("live-broken")) {}
         div.split {
-            section aria-labelledby="needs" { h2 id="needs" { (l.t("needs-title")) } (needs(&reader, staff, &pages, &status, to_decide)) }
+            section aria-labelledby="needs" { h2 id="needs" { (l.t("needs-title")) } (needs) }
             section aria-labelledby="budgets" { h2 id="budgets" { (l.t("budgets-title")) } (budgets(l, budget.as_ref())) }
         }
         section.live aria-labelledby="live" {
@@ -164,8 +165,7 @@ pub(super) fn day(day: u64) -> String {
 }
 
 /// What needs somebody, the gravest first.
-fn needs(reader: &Reader, staff: &Staff, pages: &Pages, status: &Status, to_decide: usize) -> Markup {
-    let l = reader.language;
+fn needs(l: Language, operates: bool, pages: &Pages, status: &Status, to_decide: usize) -> Markup {
     let now = pages.now();
     let incidents: Vec<_> =
         pages.parts.office.control.incidents().into_iter().filter(|i| i.closed_at.is_none()).collect();
@@ -208,7 +208,7 @@ fn needs(reader: &Reader, staff: &Staff, pages: &Pages, status: &Status, to_deci
     if to_decide > 0 {
         add(false, html! { a href="/requests" { (l.fill("needs-requests", &[&to_decide.to_string()])) } });
     }
-    if staff.operates && pages.parts.behind.candidate().is_some() {
+    if operates && pages.parts.behind.candidate().is_some() {
         add(false, html! { a href="/rulebook" { (l.t("needs-candidate")) } });
     }
     let book = pages.parts.behind.rulebook();

@@ -1,6 +1,6 @@
 //! What anybody may see: numbers that are counted from the public ledger, the question behind each, and its date.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use axum::Json;
 use axum::extract::{Query, State};
@@ -9,13 +9,13 @@ use http::StatusCode;
 use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 
-use super::Pages;
 use super::chart::{self, number};
 use super::feed::Count;
 use super::layout::{self, Page};
 use super::overview::{by_day, day};
 use super::reader::Reader;
 use super::words::Language;
+use super::{Pages, waiting};
 
 /// Days of a period that nobody chose.
 const DAYS: u64 = 30;
@@ -51,6 +51,14 @@ pub(super) struct Numbers {
     count: Count,
 }
 
+/// Numbers that were told, and of which entries.
+pub(super) struct Told {
+    from: u64,
+    to: u64,
+    counted: u64,
+    count: Arc<Count>,
+}
+
 fn days_of(asked: &Asked, today: u64) -> Option<(u64, u64)> {
     let read = |text: &str| {
         if text.len() != 10 {
@@ -64,11 +72,28 @@ fn days_of(asked: &Asked, today: u64) -> Option<(u64, u64)> {
 }
 
 impl Pages {
-    fn numbers(&self, from: u64, to: u64) -> Numbers {
+    async fn numbers_of(self: &Arc<Self>, from: u64, to: u64) -> Option<Numbers> {
+        let residency = self.status().await?.residency.open;
+        let pages = Arc::clone(self);
+        waiting(move || pages.numbers(from, to, residency)).await
+    }
+
+    /// What crossed in a period, added up once while nothing more is counted.
+    fn counted(&self, from: u64, to: u64) -> Arc<Count> {
+        let counted = self.feeds.iter().map(super::feed::Feed::counted).sum();
+        let mut known = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(told) = known.as_ref().filter(|t| (t.from, t.to, t.counted) == (from, to, counted)) {
+            return Arc::clone(&told.count);
+        }
         let mut count = Count::default();
         for feed in &self.feeds {
             feed.days(from, to).iter().for_each(|(_, day)| count.sum(day));
         }
+        Arc::clone(&known.insert(Told { from, to, counted, count: Arc::new(count) }).count)
+    }
+
+    fn numbers(&self, from: u64, to: u64, residency_findings_open: usize) -> Numbers {
+        let count = Count::clone(&self.counted(from, to));
         let (from, to) = (day(from), day(to));
         let query = format!(
             "clover-audit report --mirror DIR --site-vkey site.vkey --operator-vkey operator.vkey --auditor-vkey auditor.vkey --from {from} --to {to} --out DIR"
@@ -82,7 +107,7 @@ impl Pages {
             counted: self.feeds.iter().map(super::feed::Feed::counted).sum(),
             published: self.feeds.iter().map(|f| f.log.published()).sum(),
             query,
-            residency_findings_open: (self.parts.status.residency)().open,
+            residency_findings_open,
             count,
         }
     }
@@ -91,7 +116,10 @@ impl Pages {
 /// `GET /public/numbers.json`.
 pub(super) async fn numbers(State(pages): State<Arc<Pages>>, Query(asked): Query<Asked>) -> Response {
     match days_of(&asked, u64::from(pages.now().day())) {
-        Some((from, to)) => Json(pages.numbers(from, to)).into_response(),
+        Some((from, to)) => match pages.numbers_of(from, to).await {
+            Some(told) => Json(told).into_response(),
+            None => crate::web::refusal(StatusCode::SERVICE_UNAVAILABLE, "the numbers cannot be told now"),
+        },
         None => crate::web::refusal(
             StatusCode::BAD_REQUEST,
             "from and to are days, YYYY-MM-DD, the earlier first",
@@ -110,7 +138,7 @@ pub(super) async fn page(
     let Some((from, to)) = days_of(&asked, today) else {
         return layout::refusal(&reader, StatusCode::BAD_REQUEST, "public-title", l.t("public-period-wrong"));
     };
-    let told = pages.numbers(from, to);
+    let Some(told) = pages.numbers_of(from, to).await else { return layout::unavailable(&reader) };
     let Some(status) = pages.status().await else { return layout::unavailable(&reader) };
     let by = |of: &'static str, map: &std::collections::BTreeMap<&'static str, u64>| {
         map.iter().map(|(k, n)| (l.word(of, k), *n)).collect::<Vec<_>>()

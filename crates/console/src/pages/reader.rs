@@ -25,6 +25,8 @@ pub(super) struct Staff {
     pub(super) oversees: bool,
     /// Whether they operate it.
     pub(super) operates: bool,
+    /// Whether they approve anything.
+    pub(super) approves: bool,
 }
 
 /// Who somebody is here.
@@ -68,6 +70,8 @@ pub(super) struct Reader {
     pub(super) not_after: UnixSeconds,
     pub(super) sign_in: Option<SignedIn>,
     pub(super) signed_in: bool,
+    /// A page from elsewhere led here.
+    elsewhere: bool,
     token: Option<String>,
 }
 
@@ -75,6 +79,18 @@ impl Reader {
     /// The hidden field that shows a form to be of a page of ours.
     pub(super) fn token(&self) -> Markup {
         html! { @if let Some(token) = &self.token { input type="hidden" name=(crate::web::FORM_FIELD) value=(token); } }
+    }
+
+    /// That no page from elsewhere made the reader's browser ask for what is a crossing.
+    ///
+    /// # Errors
+    /// The page that says so.
+    pub(super) fn on_purpose(&self) -> Result<(), Box<Response>> {
+        if !self.elsewhere {
+            return Ok(());
+        }
+        let why = self.language.t("refused-elsewhere");
+        Err(Box::new(layout::refusal(self, http::StatusCode::FORBIDDEN, "refused-title", why)))
     }
 
     /// The employee who reads.
@@ -136,6 +152,7 @@ impl Pages {
             not_after: UnixSeconds(0),
             sign_in: None,
             signed_in: false,
+            elsewhere: parts.headers.get("sec-fetch-site").is_some_and(|s| s == "cross-site"),
             token: None,
         };
         let Some(caller) = caller else { return reader };
@@ -145,7 +162,11 @@ impl Pages {
         reader.signed_in = caller.signed_in.is_some();
         reader.token = caller.form;
         reader.viewer = match &caller.session.who {
-            Who::Subject(subject) => Viewer::Subject(subject.clone()),
+            Who::Subject(subject) => {
+                let (pages, asked) = (Arc::clone(self), subject.clone());
+                let held = tokio::task::spawn_blocking(move || pages.parts.behind.holds(&asked)).await;
+                if held.unwrap_or(false) { Viewer::Subject(subject.clone()) } else { Viewer::Stranger }
+            }
             Who::Service(_) => Viewer::Stranger,
             Who::Employee(id) => {
                 let (pages, session, name) =
@@ -161,7 +182,7 @@ impl Pages {
     fn staff(&self, session: &Session, name: String) -> Option<Staff> {
         let member = self.parts.office.member(session).ok()?;
         let operates = member.is_in(&self.parts.operators);
-        let oversees = operates || self.parts.office.is_approver(&member);
-        Some(Staff { name, member: Arc::new(member), oversees, operates })
+        let approves = self.parts.office.is_approver(&member);
+        Some(Staff { name, member: Arc::new(member), oversees: operates || approves, operates, approves })
     }
 }

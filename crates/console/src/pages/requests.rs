@@ -68,7 +68,7 @@ pub(super) async fn inbox(
             h2 id="others" { (l.t("requests-others")) " " span.count { (others.len()) } }
             (list(l, &cut(&others), now, l.t("requests-others-none")))
         } }
-        @if staff.oversees { (incidents(&reader, &pages)) }
+        @if staff.approves { (incidents(&reader, &pages)) }
         nav.pages aria-label=(l.t("pages-label")) {
             @if paged.page > 0 { a.button.quiet href="/requests" { (l.t("pages-newest")) } }
             @if more { a.button href=(format!("/requests?page={}", paged.page + 1)) rel="next" { (l.t("pages-older")) } }

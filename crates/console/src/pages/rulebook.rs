@@ -7,7 +7,9 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use axum::Form;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use http::StatusCode;
@@ -21,7 +23,7 @@ use super::words::Language;
 use super::{Candidate, Made, Pages, Study, waiting};
 
 /// What was worked out; nothing yet while it is.
-type Known = HashMap<(String, Study), Option<Made<Value>>>;
+type Known = HashMap<(String, Study), Option<(Instant, Made<Value>)>>;
 
 /// What was worked out about rulebooks so far.
 #[derive(Default)]
@@ -49,8 +51,10 @@ impl Pages {
     fn study(self: &Arc<Self>, of: &str, study: Study) -> Option<Made<Value>> {
         let key = (of.to_owned(), study);
         let mut known = self.studies.known();
-        if let Some(found) = known.get(&key) {
-            return found.clone();
+        match known.get(&key) {
+            Some(None) => return None,
+            Some(Some((at, made))) if at.elapsed() < kept(study, made) => return Some(made.clone()),
+            _ => {}
         }
         if known.len() >= REMEMBERED {
             known.retain(|_, made| made.is_none());
@@ -61,9 +65,33 @@ impl Pages {
         // A thread of its own: the end of the process does not wait for it.
         let begun = std::thread::Builder::new().name("study".to_owned()).spawn(move || {
             let made = pages.parts.behind.study(study, &pages.studies.over);
-            pages.studies.known().insert(key, Some(made));
+            let made = made.and_then(|report| of_this(&key.0, report));
+            pages.studies.known().insert(key, Some((Instant::now(), made)));
         });
-        begun.err().map(|e| Err(e.to_string()))
+        begun.err().map(|e| {
+            self.studies.known().remove(&(of.to_owned(), study));
+            Err(e.to_string())
+        })
+    }
+}
+
+/// For how long a report serves: what failed may not fail again, and the last days go on.
+fn kept(study: Study, made: &Made<Value>) -> Duration {
+    match (study, made) {
+        (_, Err(_)) => Duration::from_secs(60),
+        (Study::Replay, Ok(_)) => Duration::from_secs(3600),
+        (Study::Proofs | Study::Difference, Ok(_)) => Duration::MAX,
+    }
+}
+
+/// A report, if it is of the rulebooks that were asked about: the folder may hold another one by now.
+fn of_this(digests: &str, report: Value) -> Made<Value> {
+    let names = ["rulebook", "candidate", "in_force"].iter().filter_map(|key| report.get(key)?.as_str());
+    let all: Vec<&str> = names.collect();
+    if !all.is_empty() && all.iter().all(|name| digests.contains(name)) {
+        Ok(report)
+    } else {
+        Err("another rulebook was in its place by then".to_owned())
     }
 }
 
@@ -117,7 +145,7 @@ fn ready(reader: &Reader, staff: &Staff, candidate: &Candidate) -> Markup {
             p.row {
                 a.button href="/rulebook/candidate" { (l.t("candidate-see")) }
                 @if both && candidate.problem.is_none() && staff.operates {
-                    form method="post" action="/rulebook/activate" { (reader.token()) button { (l.t("candidate-activate")) } }
+                    form method="post" action="/rulebook/activate" { (reader.token()) input type="hidden" name="digest" value=(candidate.digest); button { (l.t("candidate-activate")) } }
                 }
             }
             @if !both { pre tabindex="0" { code { "clover rulebook sign --as operator\nclover rulebook sign --as auditor" } } }
@@ -338,15 +366,25 @@ fn replay(l: Language, made: Option<Made<Value>>) -> Markup {
     }
 }
 
+/// Which rulebook somebody looked at when they pressed.
+#[derive(serde::Deserialize)]
+pub(super) struct Meant {
+    digest: String,
+}
+
 /// `POST /rulebook/activate`: lays it down; the enclave takes it if both have signed it.
-pub(super) async fn activate(State(pages): State<Arc<Pages>>, reader: Reader) -> Response {
+pub(super) async fn activate(
+    State(pages): State<Arc<Pages>>,
+    reader: Reader,
+    Form(meant): Form<Meant>,
+) -> Response {
     let l = reader.language;
     match reader.overseer() {
         Err(refused) => return *refused,
         Ok(staff) if !staff.operates => return layout::not_yours(&reader),
         Ok(_) => {}
     }
-    match waiting(move || pages.parts.behind.activate()).await {
+    match waiting(move || pages.parts.behind.activate(&meant.digest)).await {
         Some(Ok(())) => Redirect::to("/rulebook?done=activated").into_response(),
         Some(Err(why)) => {
             let why = format!("{} {why}", l.t("candidate-refused"));

@@ -32,6 +32,8 @@ use crate::web::Peer;
 
 /// How often it is looked whether the view is over.
 const LOOK: Duration = Duration::from_millis(200);
+/// Looks between two signs of life: a second.
+const BEAT: u32 = 5;
 /// Looks between two at the reader's record and at suspensions: half a second.
 const RECORD: u32 = 3;
 /// Rows of one event.
@@ -84,7 +86,7 @@ pub(super) async fn page(
         p { a href=(format!("/requests/{}", request.id)) { "← " (headline(l, &request)) } }
         p.note { (l.t("view-about")) }
         p.row { span { (l.fill("view-until", &[&when(until)])) } (clock(l, until, pages.now())) }
-        div.sheet id="view" data-stream=(format!("/requests/{}/view/stream", request.id))
+        div.sheet id="view" data-until=(until.0) data-stream=(format!("/requests/{}/view/stream", request.id))
             data-over=(l.t("view-over")) data-broken=(l.t("view-broken")) aria-live="polite" aria-busy="true" {
             (watermark(&reader, &request, &when(pages.now())))
             div id="rows" { p.empty { (l.t("view-opening")) } }
@@ -166,6 +168,9 @@ pub(super) async fn stream(
     peer: Peer,
     Path(id): Path<String>,
 ) -> Response {
+    if let Err(refused) = reader.on_purpose() {
+        return *refused;
+    }
     let request = match serving(&pages, &reader, &id).await {
         Ok(request) => request,
         Err(refused) => return *refused,
@@ -195,6 +200,10 @@ pub(super) async fn stream(
                 return None;
             }
             tokio::time::sleep(LOOK).await;
+            // A connection that dies without a word is noticed by what does not come.
+            if v.looks.is_multiple_of(BEAT) {
+                v.ready.push_back(Event::default().event("beat").data(""));
+            }
         }
     });
     super::events(events)
@@ -224,21 +233,20 @@ impl Viewing {
     async fn look(&mut self, question: Question) {
         let l = self.reader.language;
         let answer = self.pages.parts.behind.ask(question).await;
-        let rows: Option<Vec<Value>> = match serde_json::from_slice(&answer.body) {
-            Ok(Value::Array(rows)) if answer.status.is_success() => Some(rows),
-            _ => None,
-        };
-        let Some(rows) = rows else {
+        if !answer.status.is_success() {
             let why = refused(l, &answer.body);
             let text = html! { p.outcome.no { (l.t("view-refused")) " " (why) } }.into_string();
             self.ready.push_back(Event::default().event("begin").data(json!(text).to_string()));
+            self.ready.push_back(Event::default().event("whole").data(""));
             return;
-        };
+        }
+        let rows = released(&answer.body);
         let flat: Vec<Vec<(String, String)>> = rows.iter().map(fields).collect();
         let columns: BTreeSet<&str> = flat.iter().flatten().map(|(name, _)| name.as_str()).collect();
+        let cut = columns.len() > COLUMNS_MAX;
         let columns: Vec<&str> = columns.into_iter().take(COLUMNS_MAX).collect();
         let receipt = answer.receipt.map(|r| r.to_string()).unwrap_or_default();
-        let begin = table(l, &columns, &receipt, rows.len());
+        let begin = table(l, &columns, &receipt, (rows.len(), cut));
         self.ready.push_back(Event::default().event("begin").data(json!(begin.into_string()).to_string()));
         for part in flat.chunks(ROWS) {
             let rows = html! { @for row in part { tr { @for column in &columns {
@@ -250,9 +258,18 @@ impl Viewing {
     }
 }
 
-fn table(l: Language, columns: &[&str], receipt: &str, rows: usize) -> Markup {
+/// What was released, as rows: a list of them, one of them, or text in another form.
+fn released(body: &[u8]) -> Vec<Value> {
+    match serde_json::from_slice(body) {
+        Ok(Value::Array(rows)) => rows,
+        Ok(row @ Value::Object(_)) => vec![row],
+        _ => String::from_utf8_lossy(body).lines().map(|line| json!({ "": line })).collect(),
+    }
+}
+
+fn table(l: Language, columns: &[&str], receipt: &str, (rows, cut): (usize, bool)) -> Markup {
     html! {
-        p.quiet { (l.fill("view-recorded", &[receipt])) }
+        p.quiet { (l.fill("view-recorded", &[receipt])) @if cut { " " (l.t("view-cut")) } }
         @if rows == 0 { p.empty { (l.t("view-empty")) } } @else {
             div.scroll tabindex="0" role="group" aria-label=(l.t("view-title")) {
                 table {

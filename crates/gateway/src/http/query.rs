@@ -130,7 +130,12 @@ impl Context<'_> {
         for collection in collections {
             let room = ANSWER_MAX.saturating_sub(body.len());
             let all = records.collection(person, &keys, collection.as_str(), max.saturating_add(1), room);
-            for record in all.map_err(|_| Reason::Upstream)? {
+            let all = all.map_err(|_| Reason::Upstream)?;
+            // Nobody is given a part for the whole.
+            if all.len() > max {
+                return Err(Reason::Limit);
+            }
+            for record in all {
                 if body.len() > 1 {
                     body.push(b',');
                 }

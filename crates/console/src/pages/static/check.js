@@ -40,6 +40,7 @@ if (entry) {
       const found = await verifyEntry({ leaf: await bytes(leaf), proof: await text(proof), vkey });
       const asked = Number(leaf.split('/').at(-2));
       if (found.index !== asked) throw new ProofError(`this is entry ${found.index}, and ${asked} was asked for`);
+      if (!same(entry, found.entry)) throw new ProofError('the page says something else than the entry');
       say(result, 'good', good, [['log', found.origin], ['entry', `${found.index} / ${found.size}`], ['leaf', found.leafHash], ['root', found.root]]);
     } catch (error) {
       say(result, 'bad', `${bad} ${error.message}`);
@@ -51,10 +52,10 @@ if (entry) {
 
 /** What the page says of an entry must be what the entry says. */
 function same(item, entry) {
-  const { time, kind, purpose, from, to, classes, treatments } = item.dataset;
+  const { time, kind, purpose, from, to, classes, treatments, reason } = item.dataset;
   const list = (words) => words.map((word) => (word === 'differentially private' ? 'dp' : word)).join(' ');
   return time === entry.time && kind === entry.kind && purpose === entry.purpose && from === entry.place && to === entry.destination
-    && classes === list(entry.classes) && treatments === list(entry.treatments);
+    && classes === list(entry.classes) && treatments === list(entry.treatments) && reason === (entry.reason ?? 'none');
 }
 
 /** Holds the list of the page against what is proved: each is there, says the same, and none is left out. */
@@ -71,7 +72,9 @@ function compare(items, whole, found) {
     item.querySelector('.checked').textContent = '✓';
   }
   const listed = new Set(items.map((item) => item.dataset.entry));
-  const missing = whole ? found.entries.find((entry) => !listed.has(String(entry.index))) : undefined;
+  // Of a list that is cut off, all that is newer than its oldest must be there.
+  const oldest = whole ? '' : items.reduce((least, item) => (item.dataset.time < least ? item.dataset.time : least), '9999');
+  const missing = found.entries.find((entry) => entry.time > oldest && !listed.has(String(entry.index)));
   if (missing) throw new ProofError(`entry ${missing.index} names you, and the page leaves it out`);
 }
 
@@ -92,8 +95,8 @@ if (mine) {
   const [result, list, periods] = ['mine-result', 'mine-list', 'mine-days'].map((id) => document.getElementById(id));
   const words = mine.dataset;
   const run = async () => {
-    // The history first: what the list names from now on is newer than it.
-    const file = bytes(words.history).catch((error) => error);
+    // The history first, and whole: what the list names besides is newer than it.
+    const proof = await bytes(words.history).catch((error) => error);
     try {
       list.innerHTML = await text(words.list);
     } catch {
@@ -101,16 +104,16 @@ if (mine) {
       say(result, 'bad', words.broken);
       return;
     }
-    const proof = await file;
     if (proof instanceof Error) { say(result, 'wait', proof.status === 503 ? words.none : words.broken); return; }
     say(result, 'wait', words.busy);
     try {
       const { site_vkey: siteVkey, policy } = JSON.parse(await text(words.trust));
       const found = await verifyHistory({ file: proof, siteVkey, policy });
       const story = list.querySelector('.story');
-      compare(story ? [...story.children] : [], !story || story.dataset.whole === 'true', found);
+      const whole = !story || story.dataset.whole === 'true';
+      compare(story ? [...story.children] : [], whole, found);
       days(periods, found, words);
-      say(result, 'good', words.good, [['log', found.origin], ['period', `${found.from} – ${found.to}`], ['signed', found.signers.join(', ')], ['root', found.root]]);
+      say(result, 'good', whole ? words.good : words.part, [['log', found.origin], ['period', `${found.from} – ${found.to}`], ['signed', found.signers.join(', ')], ['root', found.root]]);
       mine.dataset.state = 'good';
     } catch (error) {
       // A list that does not hold is not shown.

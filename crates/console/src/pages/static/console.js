@@ -49,12 +49,25 @@ if (ask) {
       const answer = await fetch(where, { method: 'POST', body, credentials: 'same-origin' });
       const text = await answer.text();
       // A later question has a later answer.
-      if (mine === asked && answer.ok) outcome.innerHTML = text;
-    } catch { /* It is said again when the form is sent. */ }
+      if (mine === asked) outcome.innerHTML = answer.ok ? text : '';
+    } catch {
+      // Nothing is said rather than what was so before.
+      if (mine === asked) outcome.replaceChildren();
+    }
   };
   ask.addEventListener('input', () => { clearTimeout(timer); timer = setTimeout(check, 300); });
 }
 
-// What is being worked out is looked for again.
-const busy = document.querySelector('[data-again]');
-if (busy) setTimeout(() => location.reload(), Number(busy.dataset.again) * 1000);
+// What is being worked out is looked for again, and the page is loaded anew only when some of it is there.
+const busy = document.querySelectorAll('[data-again]');
+if (busy.length) {
+  const look = async () => {
+    try {
+      const answer = await fetch(location.href, { credentials: 'same-origin' });
+      const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html');
+      if (fresh.querySelectorAll('[data-again]').length !== busy.length) { location.reload(); return; }
+    } catch { /* It is tried again. */ }
+    setTimeout(look, Number(busy[0].dataset.again) * 1000);
+  };
+  setTimeout(look, Number(busy[0].dataset.again) * 1000);
+}

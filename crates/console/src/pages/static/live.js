@@ -34,10 +34,10 @@ source.addEventListener('crossings', (event) => {
   document.body.dataset.seen = String(Number(document.body.dataset.seen ?? 0) + all);
 });
 source.addEventListener('state', (event) => {
-  stale.classList.add('hidden');
+  if (stale.textContent) stale.textContent = '';
   const markup = JSON.parse(event.data);
   if (state.dataset.last !== markup) { state.dataset.last = markup; state.innerHTML = markup; }
 });
-source.addEventListener('error', () => stale.classList.remove('hidden'));
+source.addEventListener('error', () => { stale.textContent = stale.dataset.words; });
 source.addEventListener('end', () => { source.close(); location.replace('/'); });
 pause.addEventListener('click', () => pause.setAttribute('aria-pressed', String(pause.getAttribute('aria-pressed') !== 'true')));

@@ -17,6 +17,14 @@ function end(words) {
 }
 
 const source = new EventSource(sheet.dataset.stream);
+// A sign of life comes each second, so that a connection that died without a word does not keep rows on the screen.
+const SILENCE = 5000;
+let heard = Date.now();
+setInterval(() => {
+  if (Date.now() - heard > SILENCE) end(sheet.dataset.broken);
+  if (Date.now() / 1000 >= Number(sheet.dataset.until) + 1) end(sheet.dataset.over);
+}, 250);
+for (const event of ['beat', 'begin', 'rows', 'whole']) source.addEventListener(event, () => { heard = Date.now(); });
 source.addEventListener('begin', (event) => { place.innerHTML = JSON.parse(event.data); });
 source.addEventListener('rows', (event) => {
   document.getElementById('view-rows')?.insertAdjacentHTML('beforeend', JSON.parse(event.data));
