@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import * as lib from '../../tests/browser/lib.mjs';
 
-const [port, code, tls, peer] = process.argv.slice(2);
+const [port, code, tls, peer, middle] = process.argv.slice(2);
 const PASSPHRASE = 'four-leaved-clover-in-a-meadow';
 const ASKED = 40;
 
@@ -41,7 +41,7 @@ try {
   const cookie = `__Host-clover-session=${value}`;
   const folder = mkdtempSync(path.join(tmpdir(), 'clover-peer-'));
   let next = 18_700;
-  for (const at of ['/overview', '/ledger', '/ledger?kind=refused', '/ledger?country=XX&kind=demand'.replace('XX', 'BR'), '/ledger/gw-1/500000', '/requests', '/public']) {
+  for (const at of ['/overview', '/ledger', '/ledger?kind=refused', '/ledger?country=BR&kind=demand', `/ledger/gw-1/${middle}`, '/requests', '/public']) {
     const loaded = await lib.first(page, at);
     const ours = await times(Number(port), at, cookie);
     const file = path.join(folder, 'body');

@@ -403,6 +403,8 @@ async fn public_numbers_are_those_that_an_auditor_counts_from_the_ledger() {
     }
     let _ = stage.world.witnessed().unwrap();
     let (from, to) = (told["from"].as_str().unwrap().to_owned(), told["to"].as_str().unwrap().to_owned());
+    // A mirror that goes on changes under whoever reads it.
+    stage.world.stop().unwrap();
     let (held, out) = (stage.world.layout.mirror().join("held"), stage.beside("report"));
     let [held, shown] = [&held, &out].map(|p| p.display().to_string());
     let keys = ["--site-vkey", "site", "--operator-vkey", "operator", "--auditor-vkey", "auditor"];

@@ -171,7 +171,7 @@ fn section(title: &str, intro: &str, body: &str) -> String {
 pub(crate) fn grid(caption: &str, head: &str, rows: &str) -> String {
     let caption = escape(caption);
     format!(
-        "<div class=\"wide\" role=\"region\" aria-label=\"{caption}\" tabindex=\"0\">\n<table>\n<caption class=\"unseen\">{caption}\
+        "<div class=\"wide\" role=\"group\" aria-label=\"{caption}\" tabindex=\"0\">\n<table>\n<caption class=\"unseen\">{caption}\
          </caption>\n<thead>{head}</thead>\n<tbody>\n{rows}</tbody>\n</table>\n</div>\n"
     )
 }

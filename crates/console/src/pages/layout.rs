@@ -85,7 +85,7 @@ fn framed(reader: &Reader, status: StatusCode, page: Page<'_>) -> Response {
     let markup = html! {
         (DOCTYPE)
         html lang=(l.tag()) {
-            (head(page.title, page.scripts))
+            (head(page.title, &[&["console.js"], page.scripts].concat()))
             body {
                 a.skip href="#main" { (l.t("skip")) }
                 header.top {
@@ -106,7 +106,7 @@ fn framed(reader: &Reader, status: StatusCode, page: Page<'_>) -> Response {
     (status, headers, Html(markup.into_string())).into_response()
 }
 
-/// A page for whoever is not signed in yet: the frame without anybody's name.
+/// A page for whoever is not signed in yet: the frame without anybody's name, and without script.
 pub(crate) fn bare(l: Language, title: &str, body: Markup) -> Response {
     let markup = html! {
         (DOCTYPE)
@@ -133,7 +133,6 @@ fn head(title: &str, scripts: &[&'static str]) -> Markup {
             title { (title) " · Clover" }
             link rel="icon" href=(assets::path("mark.svg")) type="image/svg+xml";
             link rel="stylesheet" href=(assets::path("console.css"));
-            script type="module" src=(assets::path("console.js")) {}
             @for script in scripts { script type="module" src=(assets::path(script)) {} }
         }
     }

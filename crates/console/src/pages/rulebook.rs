@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use axum::Form;
@@ -30,12 +31,16 @@ type Known = HashMap<(String, Study), Option<(Instant, Made<Value>)>>;
 pub(crate) struct Studies {
     known: Mutex<Known>,
     over: AtomicBool,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Studies {
     /// What is being worked out is wanted no more.
     pub(super) fn end(&self) {
         self.over.store(true, Ordering::Release);
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        // Each ends its process within a moment.
+        threads.into_iter().for_each(|thread| drop(thread.join()));
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -62,16 +67,24 @@ impl Pages {
         known.insert(key.clone(), None);
         drop(known);
         let pages = Arc::clone(self);
-        // A thread of its own: the end of the process does not wait for it.
+        // A thread of its own: nobody who is answered waits for it.
         let begun = std::thread::Builder::new().name("study".to_owned()).spawn(move || {
             let made = pages.parts.behind.study(study, &pages.studies.over);
             let made = made.and_then(|report| of_this(&key.0, report));
             pages.studies.known().insert(key, Some((Instant::now(), made)));
         });
-        begun.err().map(|e| {
-            self.studies.known().remove(&(of.to_owned(), study));
-            Err(e.to_string())
-        })
+        match begun {
+            Ok(thread) => {
+                let mut threads = self.studies.threads.lock().unwrap_or_else(PoisonError::into_inner);
+                threads.retain(|t| !t.is_finished());
+                threads.push(thread);
+                None
+            }
+            Err(e) => {
+                self.studies.known().remove(&(of.to_owned(), study));
+                Some(Err(e.to_string()))
+            }
+        }
     }
 }
 

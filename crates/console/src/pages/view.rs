@@ -200,9 +200,9 @@ pub(super) async fn stream(
                 return None;
             }
             tokio::time::sleep(LOOK).await;
-            // A connection that dies without a word is noticed by what does not come.
+            // A connection that dies without a word is noticed by what does not come. Browsers tell of no event without data.
             if v.looks.is_multiple_of(BEAT) {
-                v.ready.push_back(Event::default().event("beat").data(""));
+                v.ready.push_back(Event::default().event("beat").data("1"));
             }
         }
     });
@@ -237,7 +237,7 @@ impl Viewing {
             let why = refused(l, &answer.body);
             let text = html! { p.outcome.no { (l.t("view-refused")) " " (why) } }.into_string();
             self.ready.push_back(Event::default().event("begin").data(json!(text).to_string()));
-            self.ready.push_back(Event::default().event("whole").data(""));
+            self.ready.push_back(Event::default().event("whole").data("1"));
             return;
         }
         let rows = released(&answer.body);
@@ -254,7 +254,7 @@ impl Viewing {
             } } } };
             self.ready.push_back(Event::default().event("rows").data(json!(rows.into_string()).to_string()));
         }
-        self.ready.push_back(Event::default().event("whole").data(""));
+        self.ready.push_back(Event::default().event("whole").data("1"));
     }
 }
 

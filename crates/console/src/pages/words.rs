@@ -130,7 +130,7 @@ mod tests {
                     folders.push(path);
                 } else if path.extension().is_some_and(|e| e == "rs") {
                     let text = std::fs::read_to_string(&path).unwrap();
-                    for call in ["t(\"", "fill(\"", "Note(\""] {
+                    for call in [".t(\"", ".fill(\"", "Note(\""] {
                         let found = text.split(call).skip(1).filter_map(|rest| rest.split('"').next());
                         for key in found.filter(|k| k.contains('-') && !k.contains([' ', '=', '/'])) {
                             asked += 1;
