@@ -30,7 +30,7 @@ use serde_json::Value;
 use crate::assemble::{self, MANIFEST};
 use crate::layout::Layout;
 use crate::site::{self, Site};
-use crate::{import, now, wishes};
+use crate::{import, now, subjects, wishes};
 
 /// Longest answer of a study.
 const REPORT_MAX: u64 = 16 << 20;
@@ -138,7 +138,7 @@ impl Behind for Here {
     }
 
     fn holds(&self, subject: &SubjectId) -> bool {
-        matches!(self.enclave.records().person(subject), Ok(Some(_)))
+        subjects::known(&self.enclave, subject)
     }
 
     fn wish(&self, subject: &SubjectId) -> Made<Option<ErasureAsked>> {

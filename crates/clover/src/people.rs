@@ -21,7 +21,7 @@ use vault::{Accounts, EndedSessions};
 use crate::config::{self, Config};
 use crate::error::CommandError;
 use crate::layout::Layout;
-use crate::{assemble, authority, import, now};
+use crate::{assemble, authority, import, now, subjects};
 
 /// Longest secret of a client at its provider.
 const SECRET_MAX: usize = 4096;
@@ -107,7 +107,7 @@ fn whose_data_it_is(
     People {
         accounts: console.people_accounts.then_some(accounts),
         handle: Box::new(move |name| import::handle(named.keys(), name)),
-        known: Box::new(move |subject| matches!(known.records().person(subject), Ok(Some(_)))),
+        known: Box::new(move |subject| subjects::known(&known, subject)),
     }
 }
 

@@ -79,6 +79,12 @@ pub struct Shown {
     pub entry: u64,
 }
 
+/// Whether the vault holds somebody of this handle. A store that does not say holds nobody.
+#[must_use]
+pub fn known(enclave: &Enclave, subject: &SubjectId) -> bool {
+    matches!(enclave.records().person(subject), Ok(Some(_)))
+}
+
 /// What is known of a person.
 ///
 /// # Errors

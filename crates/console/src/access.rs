@@ -48,6 +48,21 @@ pub enum Act {
     Review,
 }
 
+impl Act {
+    /// The act of a word, as addresses have it.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "approve" => Some(Self::Approve),
+            "deny" => Some(Self::Deny),
+            "withdraw" => Some(Self::Withdraw),
+            "revoke" => Some(Self::Revoke),
+            "review" => Some(Self::Review),
+            _ => None,
+        }
+    }
+}
+
 /// Something happened to a request; whoever notifies people is told.
 #[derive(Debug, Clone)]
 pub struct Happened {

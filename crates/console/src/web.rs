@@ -133,14 +133,14 @@ pub async fn serve(
     }
 }
 
+/// Whether somebody asks for a page, as browsers do.
+pub(crate) fn wants_page(headers: &http::HeaderMap) -> bool {
+    headers.get(http::header::ACCEPT).and_then(|a| a.to_str().ok()).is_some_and(|a| a.contains("text/html"))
+}
+
 /// A refusal at the door: a page for whoever asks for one.
 fn refused(headers: &http::HeaderMap, status: StatusCode, why: &'static str) -> Response {
-    let asks = headers.get(http::header::ACCEPT).and_then(|a| a.to_str().ok()).unwrap_or_default();
-    if asks.contains("text/html") {
-        crate::pages::refused(headers, status, why)
-    } else {
-        refusal(status, why)
-    }
+    if wants_page(headers) { crate::pages::refused(headers, status, why) } else { refusal(status, why) }
 }
 
 struct Served {

@@ -2,12 +2,10 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use data_encoding::BASE32_NOPAD;
 use http::Method;
 use serde_json::Value;
-use totp_rs::{Builder, Secret};
+use xtask::accounts;
 use xtask::client::{Answer, Client};
 use xtask::world::{at, clover, programs};
 
@@ -17,12 +15,8 @@ const PASSPHRASE: &str = "correct horse & battery=staple";
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 const JSON: (&str, &str) = ("accept", "application/json");
 
-/// What an authenticator with this secret shows, so many steps from now.
-fn code(base32: &str, steps: i64) -> String {
-    let bytes = BASE32_NOPAD.decode(base32.as_bytes()).unwrap();
-    let totp = Builder::new().with_secret(Secret::new_stack(bytes.try_into().unwrap())).build().unwrap();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    totp.generate(now.checked_add_signed(steps * 30).unwrap()).to_string()
+fn code(secret: &str, steps: i64) -> String {
+    accounts::code(secret, steps).unwrap()
 }
 
 fn enrolment(stage: &Stage, id: &str) -> String {

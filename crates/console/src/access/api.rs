@@ -180,14 +180,7 @@ async fn act(
     caller: Caller,
     Path((id, word)): Path<(String, String)>,
 ) -> Answer {
-    let act = match word.as_str() {
-        "approve" => Act::Approve,
-        "deny" => Act::Deny,
-        "withdraw" => Act::Withdraw,
-        "revoke" => Act::Revoke,
-        "review" => Act::Review,
-        _ => return Err(OfficeError::Unseen.into()),
-    };
+    let act = Act::parse(&word).ok_or(OfficeError::Unseen)?;
     let shown = waiting(move || {
         let me = office.member(&caller.session)?;
         office.act(&me, &named(&id)?, act).map(|r| Shown::of(&r, (office.clock)()))

@@ -99,8 +99,7 @@ impl Watching {
     async fn sees_it_still(&self) -> bool {
         let (pages, session) = (Arc::clone(&self.pages), self.reader.session.clone());
         let seen = super::waiting(move || {
-            let member = pages.parts.office.member(&session?).ok()?;
-            (member.is_in(&pages.parts.operators) || pages.parts.office.is_approver(&member)).then_some(())
+            pages.staff(&session?, String::new()).filter(|staff| staff.oversees).map(drop)
         });
         seen.await.flatten().is_some()
     }

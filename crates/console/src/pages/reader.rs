@@ -179,7 +179,8 @@ impl Pages {
         reader
     }
 
-    fn staff(&self, session: &Session, name: String) -> Option<Staff> {
+    /// The employee of a session, if they are on record. Reads files.
+    pub(super) fn staff(&self, session: &Session, name: String) -> Option<Staff> {
         let member = self.parts.office.member(session).ok()?;
         let operates = member.is_in(&self.parts.operators);
         let approves = self.parts.office.is_approver(&member);

@@ -19,7 +19,7 @@ use super::overview::span;
 use super::reader::{Reader, Staff};
 use super::words::Language;
 use super::{Pages, waiting};
-use crate::access::{Act, OfficeError};
+use crate::access::OfficeError;
 
 /// Requests of one page of a list.
 const ROWS: usize = 25;
@@ -259,18 +259,6 @@ pub(super) fn refused(reader: &Reader, e: &OfficeError) -> Response {
             tracing::error!(error = %e, "a request for access was not served");
             layout::refusal(reader, StatusCode::CONFLICT, "refused-title", l.t("refused-store"))
         }
-    }
-}
-
-/// The acts that a page offers, by the word in their address.
-pub(super) fn act_of(word: &str) -> Option<Act> {
-    match word {
-        "approve" => Some(Act::Approve),
-        "deny" => Some(Act::Deny),
-        "withdraw" => Some(Act::Withdraw),
-        "revoke" => Some(Act::Revoke),
-        "review" => Some(Act::Review),
-        _ => None,
     }
 }
 

@@ -1,7 +1,6 @@
 //! The few pages that signing in needs: plain forms, no script.
 
 use axum::response::Response;
-use http::header::ACCEPT;
 use http::{HeaderMap, StatusCode};
 use maud::{Markup, html};
 use vault::accounts::NewSecret;
@@ -9,7 +8,7 @@ use vault::accounts::NewSecret;
 use super::local::Whose;
 use crate::pages::layout;
 use crate::pages::words::Language;
-use crate::web::{Caller, FORM_FIELD};
+use crate::web::{Caller, FORM_FIELD, wants_page};
 
 /// Who reads, as far as these pages need to know.
 pub(super) struct Visitor {
@@ -108,8 +107,7 @@ pub(super) fn secret(visitor: &Visitor, whose: Whose, typed: &str, secret: &NewS
 
 /// A refused attempt: a page for whoever asks for one, in words that do not tell what was wrong.
 pub(super) fn refused(headers: &HeaderMap, whose: Whose, answer: Response) -> Response {
-    let asks = headers.get(ACCEPT).and_then(|a| a.to_str().ok()).unwrap_or_default();
-    if !asks.contains("text/html") {
+    if !wants_page(headers) {
         return answer;
     }
     let l = Language::of(headers);

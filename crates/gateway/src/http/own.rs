@@ -15,44 +15,35 @@ use crate::Enclave;
 use crate::enclave::PersonKey;
 use crate::passage::{Ground, Paid};
 
+/// Most entries of one list, as policy is told.
+const ENTRIES_MAX: u32 = 1000;
 /// Most records of one export.
 const RECORDS_MAX: u32 = 100_000;
 /// Most entries shown at once, newest first.
 const SHOWN_MAX: usize = 1000;
 
 impl Context<'_> {
+    /// Every recorded crossing that names the caller.
     pub(super) async fn own(&self) -> Answer {
-        let name = match own_name("own") {
-            Ok(name) => name,
-            Err(answer) => return *answer,
+        let list = async |_: &SubjectId| {
+            let (enclave, keys, now) = (Arc::clone(&self.gateway.enclave), self.keys(), self.now);
+            let made = tokio::task::spawn_blocking(move || history(&enclave, &keys?, now)).await;
+            made.ok().flatten().ok_or(Reason::Upstream)
         };
-        let Who::Subject(subject) = self.actor.who() else {
-            return self.refuse_early(&name, Reason::Unknown).await;
-        };
-        let ground = Ground::none();
-        let subject = match self.with_tag(subject.clone()) {
-            Ok(subject) => subject,
-            Err(reason) => return self.refuse_early(&name, reason).await,
-        };
-        let base = self.ask(&name, &name, &self.live.nothing, Purpose::SelfAccess, &ground);
-        let ask = Ask { subject: Some(subject), rows_max: 1000, ..base };
-        let treated = match self.live.road.decide_own(&ask) {
-            Ok(permitted) => {
-                let (enclave, keys) = (Arc::clone(&self.gateway.enclave), self.keys());
-                let now = self.now;
-                let list = tokio::task::spawn_blocking(move || history(&enclave, &keys?, now)).await;
-                match list {
-                    Ok(Some((body, rows))) => permitted.own(body, rows),
-                    _ => Err(permitted.refuse(Reason::Upstream)),
-                }
-            }
-            Err(refused) => Err(refused),
-        };
-        self.release(&name, treated.map(Paid::free)).await
+        self.own_through(ENTRIES_MAX, list).await
     }
 
     /// Everything that the vault keeps of the caller, in the collections that the catalogue declares.
     pub(super) async fn own_export(&self) -> Answer {
+        self.own_through(RECORDS_MAX, async |subject: &SubjectId| self.kept(subject)).await
+    }
+
+    /// What is the caller's own, once policy lets them read it.
+    async fn own_through(
+        &self,
+        rows_max: u32,
+        made: impl AsyncFnOnce(&SubjectId) -> Result<(Vec<u8>, u32), Reason>,
+    ) -> Answer {
         let name = match own_name("own") {
             Ok(name) => name,
             Err(answer) => return *answer,
@@ -66,9 +57,9 @@ impl Context<'_> {
             Err(reason) => return self.refuse_early(&name, reason).await,
         };
         let base = self.ask(&name, &name, &self.live.nothing, Purpose::SelfAccess, &ground);
-        let ask = Ask { subject: Some(named), rows_max: RECORDS_MAX, ..base };
+        let ask = Ask { subject: Some(named), rows_max, ..base };
         let treated = match self.live.road.decide_own(&ask) {
-            Ok(permitted) => match self.kept(subject) {
+            Ok(permitted) => match made(subject).await {
                 Ok((body, rows)) => permitted.own(body, rows),
                 Err(reason) => Err(permitted.refuse(reason)),
             },

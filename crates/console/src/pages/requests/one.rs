@@ -10,7 +10,7 @@ use maud::{Markup, html};
 use model::Name;
 use serde::Deserialize;
 
-use super::{about, act_of, clock, headline, list, refused, state_word, when};
+use super::{about, clock, headline, list, refused, state_word, when};
 use crate::access::Act;
 use crate::pages::layout::{self, Page};
 use crate::pages::overview::span;
@@ -131,7 +131,9 @@ pub(in crate::pages) async fn act(
         Ok(staff) => staff,
         Err(refused) => return *refused,
     };
-    let (Ok(id), Some(act)) = (Name::parse(&id), act_of(&word)) else { return layout::not_found(&reader) };
+    let (Ok(id), Some(act)) = (Name::parse(&id), Act::parse(&word)) else {
+        return layout::not_found(&reader);
+    };
     let member = Arc::clone(&staff.member);
     let done = waiting(move || pages.parts.office.act_because(&member, &id, act, &reason.because));
     match done.await {
